@@ -1,0 +1,195 @@
+"""The YAML file as a tree that knows its lines.
+
+The nodes are read as they were written and not as PyYAML would construct them:
+every problem can name its line, `on:` stays a key instead of becoming True
+(YAML 1.1), and what a scalar means is for its converter to say.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import yaml
+
+_YAML = "tag:yaml.org,2002:"
+_VARIABLE = re.compile(r"(?P<literal>\$\$\{)|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
+_LONGEST_SHOWN = 60
+
+
+class BadValueError(ValueError):
+    """Values of the file that cannot be taken.
+
+    Attributes:
+        problems: (line, what is wrong and what to write instead), at least one.
+    """
+
+    def __init__(self, *problems: tuple[int, str]) -> None:
+        super().__init__("; ".join(message for _, message in problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A node of the file.
+
+    Attributes:
+        env: where `${VAR}` is looked up; None: a `${` is nothing special.
+        secret: never show what it says.
+    """
+
+    node: yaml.Node
+    env: Mapping[str, str] | None = None
+    secret: bool = False
+
+    @property
+    def line(self) -> int:
+        """The line on which it starts, from 1."""
+        return int(self.node.start_mark.line) + 1
+
+    @property
+    def name(self) -> str:
+        """The text of a key, as it is written; "" for a key that is a list or a mapping."""
+        return str(self.node.value) if isinstance(self.node, yaml.ScalarNode) else ""
+
+    @property
+    def is_null(self) -> bool:
+        """Whether nothing is there: `key:`, `~` or `null`."""
+        return bool(self.node.tag == _YAML + "null")
+
+    @property
+    def is_bool(self) -> bool:
+        """Whether it is one of YAML's unquoted spellings of true and false."""
+        return bool(self.node.tag == _YAML + "bool")
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it is text by YAML's rules: quoted, or not a number, boolean, date or null."""
+        return isinstance(self.node, yaml.ScalarNode) and self.node.tag == _YAML + "str"
+
+    @property
+    def is_merge(self) -> bool:
+        """Whether it is the key `<<`, unquoted."""
+        return bool(self.node.tag == _YAML + "merge")
+
+    @property
+    def merged(self) -> list[yaml.Node]:
+        """What a `<<` with this value merges: it, or each entry if it is a list."""
+        return list(self.node.value) if isinstance(self.node, yaml.SequenceNode) else [self.node]
+
+    @property
+    def shown(self) -> str:
+        """How a message shows it. What came from the environment is never shown."""
+        if self.is_null:
+            return "nothing"
+        if isinstance(self.node, yaml.SequenceNode):
+            return "a list"
+        if isinstance(self.node, yaml.MappingNode):
+            return "a mapping"
+        if self.secret:
+            return "a text"
+        text = str(self.node.value)
+        cut = text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
+        replaced = self.env is not None and _VARIABLE.search(text)
+        return json.dumps(cut, ensure_ascii=False) + (" with its variables replaced" if replaced else "")
+
+    def bad(self, message: str) -> BadValueError:
+        """The error that says `message` about this line."""
+        return BadValueError((self.line, message))
+
+    def text(self, expected: str) -> str:
+        """The scalar's text, trimmed, each `${VAR}` in it replaced; never empty.
+
+        Raises:
+            BadValueError: it is no text, or names a variable that is not set.
+        """
+        if not isinstance(self.node, yaml.ScalarNode) or self.is_null:
+            raise self.bad(f"expected {expected}, got {self.shown}")
+        if not self.node.tag.startswith(_YAML):
+            raise self.bad(f"the tag {self.node.tag} means nothing here; ${{VAR}} reads the environment")
+        text = self._expanded(self.node.value).strip()
+        if not text:
+            raise self.bad(f"expected {expected}, got an empty text")
+        return text
+
+    def items(self) -> Iterator["Value"]:
+        """The entries of a list.
+
+        Raises:
+            BadValueError: it is no list.
+        """
+        if not isinstance(self.node, yaml.SequenceNode):
+            one = 0 < len(self.name) <= _LONGEST_SHOWN and not self.secret
+            example = f"write [{self.name}] or" if one else "write"
+            raise self.bad(f"expected a list, got {self.shown}; {example} each entry on a line after a dash")
+        return (replace(self, node=node) for node in self.node.value)
+
+    def pairs(self) -> Iterator[tuple["Value", "Value"]]:
+        """The keys and values of a mapping, the merged ones (`<<`) that it does not override last.
+
+        A key that is written twice comes twice.
+
+        Raises:
+            BadValueError: it is no mapping, or merges something else than mappings.
+        """
+        if not isinstance(self.node, yaml.MappingNode):
+            raise self.bad(f"expected a mapping (`key: value`), got {self.shown}")
+        found: list[tuple[Value, Value]] = []
+        names: set[str] = set()
+        waiting: list[yaml.Node] = [self.node]
+        visited: set[int] = set()  # an alias may lead back to where it came from
+        while waiting:
+            node = waiting.pop(0)
+            if id(node) in visited:
+                continue
+            visited.add(id(node))
+            if not isinstance(node, yaml.MappingNode):
+                raise replace(self, node=node).bad("`<<` merges mappings only")
+            own = [(replace(self, node=key), replace(self, node=value)) for key, value in node.value]
+            fresh = [(key, value) for key, value in own if not key.is_merge and key.name not in names]
+            found += fresh
+            names.update(key.name for key, _ in fresh)
+            waiting[:0] = [source for key, value in own if key.is_merge for source in value.merged]
+        return iter(found)
+
+    def _expanded(self, text: str) -> str:
+        if self.env is None:
+            return text
+        env = self.env
+        matches = list(_VARIABLE.finditer(text))
+        if any(match[0] == "${" for match in matches):
+            raise self.bad(
+                "`${` without a variable's name and `}`; write `$${` for the characters themselves"
+            )
+        names = dict.fromkeys(match["name"] for match in matches if match["name"])
+        if missing := [name for name in names if not env.get(name)]:
+            raise self.bad(
+                f"environment variable not set or empty: {', '.join(missing)}; "
+                "set it where the proxy is started"
+            )
+        return _VARIABLE.sub(lambda match: env[match["name"]] if match["name"] else "${", text)
+
+
+def compose(text: str) -> yaml.Node | None:
+    """The root of the one YAML document in `text`, None if there is nothing in it.
+
+    Raises:
+        BadValueError: it is no YAML, or more than one document.
+    """
+    try:
+        root: yaml.Node | None = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as e:
+        mark = e.problem_mark or e.context_mark
+        message = " ".join(part for part in (e.context and f"{e.context}:", e.problem) if part)
+        hint = "; YAML is indented with spaces" if "'\\t'" in message else ""
+        raise BadValueError((mark.line + 1 if mark else 1, f"not valid YAML: {message}{hint}")) from e
+    except yaml.reader.ReaderError as e:
+        line = text.count("\n", 0, e.position) + 1
+        character = f"U+{ord(text[e.position]):04X}"
+        raise BadValueError((line, f"not valid YAML: the character {character} is not allowed")) from e
+    except RecursionError as e:
+        raise BadValueError((1, "not valid YAML: nested too deeply")) from e
+    except ValueError as e:
+        # PyYAML lets what int() and chr() think of odd escapes and versions through, without a line.
+        raise BadValueError((1, f"not valid YAML: {e}")) from e
+    return root

@@ -1,0 +1,163 @@
+"""The table of keys, and config.example.yaml and `check` against it."""
+
+import re
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from litellm_hybrid.config import in_force, parse
+from litellm_hybrid.config_keys import (
+    BY_FLAT,
+    KEYS,
+    NAMESPACE,
+    Key,
+    nearest_flat,
+    nearest_namespaced,
+    resembles,
+)
+from litellm_hybrid.config_yaml import Value, compose
+from litellm_hybrid.settings import Settings
+
+EXAMPLE = Path(__file__).parents[2] / "config.example.yaml"
+ENV = {"LITELLM_API_KEY": "sk-1", "HYBRID_CLIENT_KEY": "sk-2"}
+BY_KEY = pytest.mark.parametrize("key", KEYS, ids=lambda key: key.name)
+
+# A comment that is a key: `# hold-max: 45s`, `# timeouts:`; prose has a capital letter or no such colon.
+COMMENTED_KEY = re.compile(r"^( {4,})# ([a-z-]+:(?: .*)?)$", re.MULTILINE)
+
+
+def all_of_the_example() -> str:
+    return COMMENTED_KEY.sub(r"\1\2", EXAMPLE.read_text("utf-8"))
+
+
+def names_in(tree: dict[str | bool, Any], prefix: str = "") -> set[str]:
+    known = {key.name for key in KEYS}
+    names: set[str] = set()
+    for name, value in tree.items():
+        dotted = prefix + ("on" if name is True else str(name))
+        names |= {dotted} if dotted in known or not isinstance(value, dict) else names_in(value, f"{dotted}.")
+    return names
+
+
+def test_names_are_unique_and_kebab_case() -> None:
+    names = [key.name for key in KEYS] + [key.flat for key in KEYS if key.flat]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch(r"[a-z]+(-[a-z]+)*(\.[a-z]+(-[a-z]+)*)?", name) for name in names)
+
+
+def test_the_flat_keys_are_the_forks() -> None:
+    assert {flat: key.name for flat, key in BY_FLAT.items()} == {
+        "litellm-hybrid-mode": "enabled",
+        "litellm-base-url": "base-url",
+        "litellm-api-key": "api-key",
+        "litellm-models": "models",
+        "litellm-model-mappings": "model-mappings",
+        "litellm-passthrough-mode": "passthrough-mode",
+        "litellm-fallback-enabled": "fallback.enabled",
+    }
+
+
+@BY_KEY
+def test_the_default_is_what_holds_without_the_key(key: Key) -> None:
+    shown = dict(in_force(Settings()))[key.name]
+    assert shown == {"client-api-keys": "[]"}.get(key.name, key.default)
+
+
+@BY_KEY
+def test_the_default_can_be_written_down(key: Key) -> None:
+    if key.default == "not set" or key.secret:
+        return
+    node = compose(key.default.replace("[*]", "['*']"))
+    assert node is not None
+    default = attrgetter(key.field)(Settings())
+    assert key.convert(Value(node, {})) == default
+
+
+@BY_KEY
+def test_every_key_is_described_in_a_sentence(key: Key) -> None:
+    assert key.kind
+    assert key.meaning[0].isupper() or key.meaning[0] == "`"
+    assert key.meaning.endswith(".")
+
+
+def test_exactly_the_secrets_are_marked() -> None:
+    assert {key.name for key in KEYS if key.secret} == {"api-key", "client-api-keys"}
+
+
+def test_the_example_parses_as_it_is() -> None:
+    parsed = parse(EXAMPLE.read_text("utf-8"), source="config.example.yaml", env=ENV)
+    assert parsed.warnings == ()
+    assert parsed.settings.routing
+    assert parsed.settings.fallback.enabled
+    assert parsed.settings.api_key
+    assert parsed.settings.api_key.value == "sk-1"
+
+
+def test_the_example_has_every_key() -> None:
+    tree = yaml.safe_load(all_of_the_example())["extensions"]["litellm"]
+    assert names_in(tree) == {key.name for key in KEYS}
+
+
+def test_what_the_example_comments_out_parses_and_is_the_default() -> None:
+    """So nothing but the client keys, which are an example, changes when everything is uncommented."""
+    as_it_is = parse(EXAMPLE.read_text("utf-8"), source="example", env=ENV)
+    uncommented = parse(all_of_the_example(), source="example", env=ENV)
+    differing = set(in_force(uncommented.settings)) ^ set(in_force(as_it_is.settings))
+    assert {name for name, _ in differing} == {"client-api-keys"}
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("litellm-modles", "did you mean `litellm-models`?"),
+        ("litellm-base_url", "did you mean `litellm-base-url`?"),
+        ("litellm-timeouts", f"this setting has no flat form: use `{NAMESPACE}timeouts`"),
+        ("litellm-timeouts-connect", f"this setting has no flat form: use `{NAMESPACE}timeouts.connect`"),
+        ("litellm-fallback-on", f"this setting has no flat form: use `{NAMESPACE}fallback.on`"),
+        ("litellm-websockets", f"did you mean a setting with no flat form: use `{NAMESPACE}websocket`"),
+        ("litellm-qqqqqqqqqqqqqqqq", f"the flat keys are {', '.join(BY_FLAT)}"),
+    ],
+)
+def test_nearest_flat(name: str, hint: str) -> None:
+    assert nearest_flat(name) == hint
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("modles", "models"),
+        ("base_url", "base-url"),
+        ("litellm-models", "models"),
+        ("litellm-hybrid-mode", "enabled"),
+        ("hybrid-mode", "enabled"),
+        ("fallback-enabled", "fallback.enabled"),
+        ("hold-max", "fallback.hold-max"),
+        ("fallback.hold_max", "fallback.hold-max"),
+        ("fallback.base-url", "base-url"),
+        ("timeout", "timeouts"),
+        ("timeouts.first-bite", "timeouts.first-byte"),
+    ],
+)
+def test_nearest_namespaced(name: str, nearest: str) -> None:
+    assert nearest_namespaced(name) == f"did you mean `{nearest}`?"
+
+
+def test_without_a_near_key_all_are_named() -> None:
+    assert nearest_namespaced("zzzz") == f"the keys are {', '.join(key.name for key in KEYS)}"
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("litellm", "extensions.litellm"),
+        ("litellm_base_url", "litellm-base-url"),
+        ("LiteLLM-Models", "litellm-models"),
+        ("litellm_settings", None),
+        ("model_list", None),
+    ],
+)
+def test_resembles(name: str, key: str | None) -> None:
+    assert resembles(name) == key

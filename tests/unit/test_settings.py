@@ -1,0 +1,86 @@
+import copy
+from dataclasses import FrozenInstanceError
+
+import pytest
+
+from litellm_hybrid.patterns import Patterns
+from litellm_hybrid.settings import DEFAULT_FALLBACK_KINDS, Address, Fallback, Secret, Settings
+
+LITELLM = Address("http", "127.0.0.1", 4000)
+
+
+@pytest.mark.parametrize(
+    ("address", "text"),
+    [
+        (Address("http", "127.0.0.1", 4000), "http://127.0.0.1:4000"),
+        (Address("http", "example.com", 80), "http://example.com"),
+        (Address("https", "example.com", 443, "/llm"), "https://example.com/llm"),
+        (Address("https", "example.com", 80), "https://example.com:80"),
+        (Address("http", "::1", 8317), "http://[::1]:8317"),
+    ],
+)
+def test_an_address_prints_as_its_url(address: Address, text: str) -> None:
+    assert str(address) == text
+
+
+def test_a_secret_never_prints_itself() -> None:
+    settings = Settings(api_key=Secret("sk-1"), client_keys=(Secret("sk-2"),))
+    for text in (str(settings), repr(settings), f"{settings.api_key}", f"{settings.api_key!r}"):
+        assert "sk-" not in text
+        assert "***" in text
+
+
+@pytest.mark.parametrize(
+    ("settings", "routing", "active"),
+    [
+        (Settings(), False, False),
+        (Settings(enabled=True), False, False),
+        (Settings(base_url=LITELLM), False, False),
+        (Settings(enabled=True, base_url=LITELLM), True, True),
+        (Settings(base_url=LITELLM, fallback=Fallback(enabled=True)), False, True),
+    ],
+)
+def test_what_is_on(settings: Settings, *, routing: bool, active: bool) -> None:
+    assert (settings.routing, settings.active) == (routing, active)
+
+
+@pytest.mark.parametrize(
+    ("model", "target"),
+    [
+        ("GPT-5", "openai/gpt-5"),
+        ("gpt-5(high)", "openai/gpt-5"),
+        ("gpt-5-mini", "openai/mini"),
+        ("gpt-4", "openai/other"),
+        ("o3", None),
+    ],
+)
+def test_mapped(model: str, target: str | None) -> None:
+    settings = Settings(
+        mappings={"gpt-*": "openai/other", "gpt-5": "openai/gpt-5", "gpt-5*": "openai/mini"},
+        mapping_patterns=Patterns(["gpt-*", "GPT-5", "gpt-5*"]),
+    )
+    assert settings.mapped(model) == target
+
+
+@pytest.mark.parametrize(
+    ("fallback", "model", "covered"),
+    [
+        (Fallback(), "anything", True),
+        (Fallback(models=Patterns(["gpt-*"])), "claude", False),
+        (Fallback(excluded=Patterns(["gpt-5"])), "GPT-5(high)", False),
+        (Fallback(excluded=Patterns(["gpt-5"])), "gpt-5-mini", True),
+    ],
+)
+def test_fallback_covers(fallback: Fallback, model: str, *, covered: bool) -> None:
+    assert fallback.covers(model) is covered
+
+
+def test_the_default_kinds_are_what_an_exhausted_account_looks_like() -> None:
+    assert {"quota", "overload", "no-credential", "login"} == DEFAULT_FALLBACK_KINDS
+
+
+def test_settings_are_frozen_and_can_be_copied() -> None:
+    settings = Settings(models=Patterns(["gpt-*"]))
+    with pytest.raises(FrozenInstanceError):
+        settings.enabled = True  # type: ignore[misc]
+    assert copy.deepcopy(settings) == settings
