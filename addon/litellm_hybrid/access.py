@@ -1,0 +1,107 @@
+"""May this client spend the LiteLLM key?
+
+A program on this machine may, and whoever presents a client key. A web page in
+a browser on this machine must not: it shows by its `Origin`, or by a `Host`
+that is no loopback name (DNS rebinding).
+"""
+
+import hmac
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
+
+from litellm_hybrid.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a client may not spend the key.
+
+    Attributes:
+        status: 401 where a client key would help, 403 where the client sent one that is not known.
+        message: what happened and what to do, for the client's user.
+    """
+
+    status: int
+    message: str
+
+    def body(self) -> bytes:
+        """The refusal as the JSON that the client gets."""
+        return json.dumps({"error": "litellm_access_refused", "message": self.message}).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """What is known of who sent a request.
+
+    Attributes:
+        ip: the address it came from.
+        host: the Host header as the client sent it, "" if it sent none.
+        origin: whether there was an Origin header.
+        keys: the client keys it presented.
+    """
+
+    ip: str
+    host: str
+    origin: bool
+    keys: tuple[str, ...]
+
+
+def check(settings: Settings, client: Client) -> Refusal | None:
+    """None if this client may spend the LiteLLM key.
+
+    Without a key of ours the client's own goes along and LiteLLM checks it: nothing of ours is spent.
+    """
+    if settings.api_key is None and not settings.no_auth:
+        return None
+    if _knows(settings, client.keys):
+        return None
+    if not is_loopback(client.ip):
+        where = "this address is not the proxy's own machine"
+    elif client.origin:
+        where = "it has an Origin header, as requests of web pages have"
+    elif not is_loopback(host_name(client.host)):
+        where = f"its Host header, {client.host!r}, is no loopback name"
+    else:
+        return None
+    if not settings.client_keys:
+        advice = "set client-api-keys in the configuration of litellm-hybrid and send one of them"
+    else:
+        advice = "send one of the configured client keys, for example as `Authorization: Bearer …`"
+    known = "without a known client key" if client.keys else "without a client key"
+    return Refusal(
+        403 if client.keys else 401,
+        f"This request would be served by LiteLLM, but came {known} and {where}: {advice}.",
+    )
+
+
+def _knows(settings: Settings, presented: Iterable[str]) -> bool:
+    known = False
+    for key in presented:
+        for client_key in settings.client_keys:
+            # No early end: the time taken must not tell which key was nearly right.
+            known |= hmac.compare_digest(
+                key.encode("utf-8", "surrogateescape"), client_key.value.encode("utf-8", "surrogateescape")
+            )
+    return known
+
+
+def host_name(host: str) -> str:
+    """The name in a Host header's value, without port and brackets."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0] if host.count(":") == 1 else host
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address or name is this machine's own: `localhost`, 127.0.0.0/8 or ::1."""
+    if host.rstrip(".").lower() == "localhost":
+        return True
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    if isinstance(address, IPv6Address) and address.ipv4_mapped:
+        return address.ipv4_mapped.is_loopback
+    return address.is_loopback

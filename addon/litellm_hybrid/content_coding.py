@@ -1,0 +1,128 @@
+"""Undo a request body's Content-Encoding without letting a bomb go off.
+
+mitmproxy's own decoding has no bound: a few kilobytes of zstd become
+gigabytes. Here the output is produced piece by piece and given up on once it
+is past the cap.
+"""
+
+import zlib
+from collections.abc import Callable, Iterator
+
+import brotli
+import zstandard
+
+MAX_DECODED = 64 * 1024 * 1024
+"""The longest decoded body that is read, in bytes."""
+
+_PIECE = 64 * 1024
+"""Bytes of output asked for at a time."""
+
+_FEED = 4 * 1024
+"""Bytes of input given at a time; what a decoder hands back of them is copied, so this bounds the copies."""
+
+
+class UndecodableError(ValueError):
+    """The body is corrupt, its coding is unknown, or it is longer than the cap."""
+
+
+def decode(body: bytes, content_encoding: str, *, limit: int = MAX_DECODED) -> bytes:
+    """The body as it was before its content codings were applied.
+
+    Args:
+        body: as it came over the wire, without transfer framing.
+        content_encoding: the header's value, "" for none; several codings are undone last to first.
+        limit: the most bytes to produce.
+
+    Raises:
+        UndecodableError: see the class.
+    """
+    if not body:
+        return body
+    for coding in reversed([c.strip().lower() for c in content_encoding.split(",")]):
+        if coding in ("", "identity"):
+            continue
+        decoder = _DECODERS.get(coding)
+        if decoder is None:
+            raise UndecodableError(f"unknown content coding {coding!r}")
+        try:
+            body = _collect(decoder(body), limit)
+        except (zlib.error, brotli.error, zstandard.ZstdError, EOFError) as e:
+            raise UndecodableError(f"corrupt {coding} body: {e}") from e
+    if len(body) > limit:
+        raise UndecodableError(f"the body is longer than {limit} bytes")
+    return body
+
+
+def _collect(pieces: Iterator[bytes], limit: int) -> bytes:
+    decoded = bytearray()
+    for piece in pieces:
+        decoded += piece
+        if len(decoded) > limit:
+            raise UndecodableError(f"the decoded body is longer than {limit} bytes")
+    return bytes(decoded)
+
+
+def _inflate(body: bytes, wbits: int) -> Iterator[bytes]:
+    view, at = memoryview(body), 0
+    while at < len(view):  # gzip allows several members in a row
+        decoder = zlib.decompressobj(wbits)
+        while not decoder.eof:
+            fed = view[at : at + _FEED]
+            piece = decoder.decompress(fed, _PIECE)
+            if not piece and not fed and not decoder.eof:
+                raise EOFError("it ends too early")
+            yield piece
+            at += len(fed) - len(decoder.unconsumed_tail) - len(decoder.unused_data)
+        if wbits != _GZIP:
+            return
+
+
+_GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
+
+
+def _gzip(body: bytes) -> Iterator[bytes]:
+    return _inflate(body, _GZIP)
+
+
+def _deflate(body: bytes) -> Iterator[bytes]:
+    # RFC 9110, 8.4.1.2: zlib format; some clients send the raw stream instead.
+    wrapped = len(body) >= 2 and body[0] & 0x0F == 8 and (body[0] << 8 | body[1]) % 31 == 0
+    return _inflate(body, _ZLIB if wrapped else _RAW)
+
+
+def _brotli(body: bytes) -> Iterator[bytes]:
+    decoder = brotli.Decompressor()
+    if not hasattr(decoder, "can_accept_more_data"):  # before 1.2: no bound on one call's output
+        for start in range(0, len(body), 64):
+            yield decoder.process(body[start : start + 64])
+    else:
+        yield decoder.process(body, output_buffer_limit=_PIECE)
+        while not decoder.is_finished():
+            piece = decoder.process(b"", output_buffer_limit=_PIECE)
+            if not piece and decoder.can_accept_more_data():
+                break
+            yield piece
+    if not decoder.is_finished():
+        raise EOFError("it ends too early")
+
+
+def _zstd(body: bytes) -> Iterator[bytes]:
+    decoder = zstandard.ZstdDecompressor(max_window_size=MAX_DECODED)
+    view, at = memoryview(body), 0
+    while at < len(view):  # frames may follow one another
+        frame = decoder.decompressobj(read_across_frames=False)
+        while not frame.eof:
+            fed = view[at : at + 256]  # there is no bound on one call's output
+            if not fed:
+                raise EOFError("it ends too early")
+            yield frame.decompress(fed)
+            at += len(fed) - len(frame.unused_data)
+
+
+_DECODERS: dict[str, Callable[[bytes], Iterator[bytes]]] = {
+    "gzip": _gzip,
+    "x-gzip": _gzip,
+    "deflate": _deflate,
+    "br": _brotli,
+    "zstd": _zstd,
+}

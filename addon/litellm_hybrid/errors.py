@@ -1,0 +1,95 @@
+"""What went wrong between the client, us and a server, in six words.
+
+    client_disconnect   the client left
+    timeout             a server took too long to answer, or fell silent
+    network_timeout     no connection within the limit
+    network_error       refused, unresolvable, reset, closed, bad certificate
+    proxy_error         the server's answer, or our own code, is at fault
+    unknown             anything else
+
+The classes come from where in the exchange the engine stood and from its error
+code. Texts are for people: they differ between systems and releases.
+"""
+
+import errno
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class ErrorType(StrEnum):
+    """The classes, named as in the fork's logs."""
+
+    CLIENT_DISCONNECT = "client_disconnect"
+    TIMEOUT = "timeout"
+    NETWORK_TIMEOUT = "network_timeout"
+    NETWORK_ERROR = "network_error"
+    PROXY_ERROR = "proxy_error"
+    UNKNOWN = "unknown"
+
+
+class Cause(StrEnum):
+    """What the engine saw happen."""
+
+    CLIENT_LEFT = "client left"
+    CLIENT_PROTOCOL = "client broke the protocol"
+    CONNECT_LIMIT = "connect limit"
+    CONNECT_FAILED = "connect failed"
+    FIRST_BYTE_LIMIT = "first-byte limit"
+    IDLE_LIMIT = "idle limit"
+    SERVER_CLOSED = "server closed the connection"
+    SERVER_PROTOCOL = "server broke the protocol"
+    ANSWER_REFUSED = "answer refused"
+    OUR_FAULT = "our own fault"
+    OTHER = "other"
+
+
+_TYPES = {
+    Cause.CLIENT_LEFT: ErrorType.CLIENT_DISCONNECT,
+    Cause.CLIENT_PROTOCOL: ErrorType.UNKNOWN,
+    Cause.CONNECT_LIMIT: ErrorType.NETWORK_TIMEOUT,
+    Cause.CONNECT_FAILED: ErrorType.NETWORK_ERROR,
+    Cause.FIRST_BYTE_LIMIT: ErrorType.TIMEOUT,
+    Cause.IDLE_LIMIT: ErrorType.TIMEOUT,
+    Cause.SERVER_CLOSED: ErrorType.NETWORK_ERROR,
+    Cause.SERVER_PROTOCOL: ErrorType.PROXY_ERROR,
+    Cause.ANSWER_REFUSED: ErrorType.PROXY_ERROR,
+    Cause.OUR_FAULT: ErrorType.PROXY_ERROR,
+    Cause.OTHER: ErrorType.UNKNOWN,
+}
+
+# asyncio renders a failed connect as `[Errno 110] …`: the number is the system's code.
+_ERRNO = re.compile(r"\[Errno (\d+)\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One thing that went wrong.
+
+    Attributes:
+        detail: the engine's words, for people.
+    """
+
+    cause: Cause
+    detail: str
+
+    @property
+    def error_type(self) -> ErrorType:
+        """Its class."""
+        if self.cause is Cause.CONNECT_FAILED:
+            code = _ERRNO.match(self.detail)
+            if code and int(code[1]) == errno.ETIMEDOUT:
+                return ErrorType.NETWORK_TIMEOUT
+        return _TYPES[self.cause]
+
+
+def body(error: str, message: str) -> bytes:
+    """The JSON of an answer of our own: `{"error":…,"message":…}`, as the fork wrote it.
+
+    Both members are strings without quotes, backslashes or control characters.
+    """
+    return f'{{"error":"{error}","message":"{message}"}}'.encode()
+
+
+LITELLM_UNREACHABLE = body("litellm_proxy_error", "Failed to reach LiteLLM proxy")
+UPSTREAM_UNREACHABLE = body("upstream_proxy_error", "Failed to reach upstream")

@@ -1,0 +1,121 @@
+"""Our own log lines: on stdout whatever mitmproxy's verbosity is, as text or one JSON object a line.
+
+mitmproxy's own loggers may be silenced (`-q`); these lines stay, because people
+grep for them. They also reach mitmproxy's handlers: mitmweb's event log shows
+them, and its start-up check ends the process on an ERROR.
+"""
+
+import json
+import logging
+import re
+import sys
+import time
+from typing import Any, Protocol
+
+from litellm_hybrid.settings import LogFormat
+
+logger = logging.getLogger("litellm_hybrid")
+
+# A client's path or model name must not forge a second log line, or drive a terminal.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_NEEDS_QUOTES = re.compile(r'[\s"=]|^$')
+
+
+class _TermLog(Protocol):
+    """The part of mitmproxy's `termlog` addon that is used here."""
+
+    logger: logging.Handler
+
+
+def emit(level: int, message: str, **fields: object) -> None:
+    """One line.
+
+    Args:
+        level: as in `logging`.
+        message: for people; users of the fork grep for some of them.
+        fields: shown behind the message as `name=value`, or as members in JSON; None is left out.
+    """
+    logger.log(level, message, extra={"fields": {k: v for k, v in fields.items() if v is not None}})
+
+
+class Handler(logging.Handler):
+    """Writes our lines to stdout."""
+
+    log_format: LogFormat = "text"
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line; a closed stdout is not our problem to raise."""
+        try:
+            print(self.format(record), flush=True)  # noqa: T201
+        except (OSError, ValueError):
+            self.handleError(record)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, and under it the traceback, if there is one."""
+        fields: dict[str, Any] = getattr(record, "fields", {})
+        if self.log_format == "json":
+            return _json(record, fields)
+        clock = time.strftime("%H:%M:%S", time.localtime(record.created))
+        level = "" if record.levelno == logging.INFO else f"{record.levelname} "
+        pairs = "".join(f" {name}={_value(value)}" for name, value in fields.items())
+        line = _printable(f"[{clock}.{int(record.msecs):03d}] {level}{record.getMessage()}{pairs}")
+        # Indented: an exception's text must not forge a line of ours.
+        traceback = [f"  {_printable(text)}" for text in _traceback(record).splitlines()]
+        return "\n".join([line, *traceback])
+
+
+def _json(record: logging.LogRecord, fields: dict[str, Any]) -> str:
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+    entry = {
+        "time": f"{stamp}.{int(record.msecs):03d}Z",
+        "level": record.levelname.lower(),
+        "message": record.getMessage(),
+        **fields,
+    }
+    if record.exc_info is not None:
+        entry["traceback"] = _traceback(record)
+    line = json.dumps(entry, ensure_ascii=False, default=str)
+    return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", line)
+
+
+def _value(value: object) -> str:
+    text = f"{value:.3f}" if isinstance(value, float) else str(value)
+    return json.dumps(text, ensure_ascii=False) if _NEEDS_QUOTES.search(text) else text
+
+
+def _printable(text: str) -> str:
+    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+
+
+def _traceback(record: logging.LogRecord) -> str:
+    return logging.Formatter().formatException(record.exc_info) if record.exc_info else ""
+
+
+_handler = Handler()
+
+
+def _not_ours(record: logging.LogRecord) -> bool:
+    return record.name != logger.name
+
+
+def install(termlog: _TermLog | None) -> None:
+    """Start writing our lines, and keep mitmproxy's terminal log from writing them a second time."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(encoding="utf-8", errors="backslashreplace")
+    logger.setLevel(logging.INFO)
+    if _handler not in logger.handlers:
+        logger.addHandler(_handler)
+    if termlog is not None and _not_ours not in termlog.logger.filters:
+        termlog.logger.addFilter(_not_ours)
+
+
+def uninstall() -> None:
+    """Stop writing our lines."""
+    logger.removeHandler(_handler)
+
+
+def use_format(log_format: LogFormat) -> None:
+    """Write as `text` or as `json` from now on."""
+    _handler.log_format = log_format
