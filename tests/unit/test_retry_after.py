@@ -1,0 +1,158 @@
+from typing import Any
+
+import pytest
+
+from litellm_hybrid.retry_after import go_duration, retry_after
+
+NOW = 784111777.0  # Sun, 06 Nov 1994 08:49:37 GMT
+DAY = 86400
+
+
+def wait(
+    *, header: str | None = None, fields: dict[str, Any] | None = None, message: str = ""
+) -> float | None:
+    headers = {} if header is None else {"retry-after": header}
+    return retry_after(headers, [fields or {}], [message], now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("30", 30),
+        (" 30 ", 30),
+        ("0", 0),
+        ("1.2", 2),
+        ("Sun, 06 Nov 1994 08:50:37 GMT", 60),
+        ("Sunday, 06-Nov-94 08:50:37 GMT", 60),
+        ("Sun Nov  6 08:50:37 1994", 60),
+        ("Sun, 06 Nov 1994 08:49:36 GMT", None),
+        ("Sat, 06 Nov 2094 08:49:37 GMT", None),
+        (str(30 * DAY), 30 * DAY),
+        (str(30 * DAY + 1), None),
+        ("-1", None),
+        ("", None),
+        ("soon", None),
+        ("1e3", None),
+        ("99999999999 Nov 1 9:9:9 GMT", None),
+        ("٣", None),
+    ],
+)
+def test_the_header_is_seconds_or_a_date(header: str, seconds: float | None) -> None:
+    assert wait(header=header) == seconds
+
+
+@pytest.mark.parametrize(
+    ("fields", "seconds"),
+    [
+        ({"reset_seconds": 42}, 42),
+        ({"reset_seconds": 41.5}, 42),
+        ({"reset_seconds": "42"}, 42),
+        ({"reset_seconds": 0}, 0),
+        ({"reset_seconds": True}, None),
+        ({"reset_seconds": [42]}, None),
+        ({"reset_seconds": -1}, None),
+        ({"reset_seconds": 30 * DAY + 1}, None),
+        ({"reset_seconds": 10**400}, None),
+        ({"resets_in_seconds": 7200}, 7200),
+        ({"resets_at": NOW + 10}, 10),
+        ({"resets_at": NOW - 10}, None),
+        ({"resets_at": str(int(NOW) + 10)}, 10),
+        ({"resets_at": "1994-11-06T08:49:47Z"}, 10),
+        ({"resets_at": "1994-11-06T09:49:47+01:00"}, 10),
+        ({"resets_at": "tomorrow"}, None),
+        ({"resets_at": "9999-12-31T23:59:59+00:00"}, None),
+        ({"details": [{"@type": "x"}, {"retryDelay": "41.5s"}]}, 42),
+        ({"details": [{"retryDelay": "-5s"}]}, None),
+        ({"details": [{"retryDelay": 5}]}, None),
+        ({"details": [{"metadata": {"quotaResetDelay": "1h43m56.2s"}}]}, 6237),
+        ({"details": [{"metadata": ["quotaResetDelay"]}, None, 5]}, None),
+        ({"details": {"retryDelay": "5s"}}, None),
+    ],
+    ids=str,
+)
+def test_every_field_that_states_a_wait_is_read(fields: dict[str, Any], seconds: float | None) -> None:
+    assert wait(fields=fields) == seconds
+
+
+@pytest.mark.parametrize(
+    ("message", "seconds"),
+    [
+        ("Please try again in 2m10s.", 130),
+        ("Please try again in 11.054s. Visit the docs.", 12),
+        ("auth in short cooldown, 2m10s remaining", 130),
+        ("Please retry in 41.5s", 42),
+        ("Please retry after 60 seconds", 60),
+        ("Your quota will reset after 1h43m56s.", 6236),
+        ("Your quota will reset after 0s.", 0),
+        ("Resets in 6 days", 6 * DAY),
+        ("Try again in about 5 minutes", 300),
+        ("try again in ~115 min.", 6900),
+        ("TRY AGAIN IN 1 HOUR AND 30 MINUTES", 5400),
+        ("try again in 3 days 4 hours 5 minutes", 3 * DAY + 4 * 3600 + 300),
+        ("try again in 1 hr, 2 mins", 3720),
+        ("Please wait 90 secs", 90),
+        ("available again in 250ms", 1),
+        ("try again in 40 days", None),
+        ("try again in 5 months", None),
+        ("try again in 5", None),
+        ("try again later", None),
+        ("entry again in 5s", None),
+        ("Usage resets over a rolling 24-hour window (actual/limit): 1065387/1000000", None),
+        ("took 5s and failed", None),
+        ("x" * 5000 + " try again in 5s", None),
+    ],
+)
+def test_a_sentence_may_state_the_wait(message: str, seconds: float | None) -> None:
+    assert wait(message=message) == seconds
+
+
+DELAY = {"retryDelay": "4s"}
+RESET = {"metadata": {"quotaResetDelay": "5s"}}
+
+
+@pytest.mark.parametrize(
+    ("header", "fields", "message", "seconds"),
+    [
+        ("1", {"reset_seconds": 2}, "", 1),
+        (None, {"resets_in_seconds": 3, "reset_seconds": 2}, "", 2),
+        (None, {"resets_in_seconds": 3, "details": [DELAY]}, "", 3),
+        (None, {"details": [RESET, DELAY]}, "", 4),
+        (None, {"details": [RESET]}, "try again in 6s", 5),
+        (None, {"resets_at": NOW + 9}, "try again in 6s", 6),
+        ("Sun, 06 Nov 1994 08:49:45 GMT", {"resets_at": NOW + 9}, "try again in 6s", 6),
+        ("Sun, 06 Nov 1994 08:49:45 GMT", {"resets_at": NOW + 9}, "", 8),
+        ("-1", {"reset_seconds": -1, "resets_in_seconds": 10**9}, "try again in 6s", 6),
+    ],
+)
+def test_relative_comes_before_absolute_and_what_is_not_valid_is_skipped(
+    header: str | None, fields: dict[str, Any], message: str, seconds: float
+) -> None:
+    assert wait(header=header, fields=fields, message=message) == seconds
+
+
+def test_the_most_telling_source_comes_first() -> None:
+    sources = [{"resets_in_seconds": 5}, {"resets_in_seconds": 6}]
+    assert retry_after({}, sources, [], now=NOW) == 5
+    assert retry_after({}, [], ["nothing", "retry in 7s", "retry in 8s"], now=NOW) == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("2m10s", 130.0),
+        ("41.5s", 41.5),
+        ("1h0m0.5s", 3600.5),
+        ("250ms", 0.25),
+        ("1500000µs", 1.5),
+        ("", None),
+        ("s", None),
+        ("5", None),
+        ("5 s", None),
+        ("-5s", None),
+        (5, None),
+        (None, None),
+        ("1s" * 100, None),
+    ],
+)
+def test_durations_as_go_writes_them(text: object, seconds: float | None) -> None:
+    assert go_duration(text) == seconds

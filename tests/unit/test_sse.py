@@ -1,0 +1,153 @@
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from litellm_hybrid.sse import Event, EventReader, handshake
+
+Read = list[tuple[str, str]]
+
+
+def read(*chunks: bytes) -> tuple[list[Event], EventReader]:
+    reader = EventReader()
+    return [event for chunk in chunks for event in reader.feed(chunk)], reader
+
+
+def fields(events: list[Event]) -> Read:
+    return [(event.name, event.data) for event in events]
+
+
+@pytest.mark.parametrize(
+    ("stream", "events"),
+    [
+        (b"", []),
+        (b"data: a\n\n", [("", "a")]),
+        (b"data:a\n\n", [("", "a")]),
+        (b"data:  a\n\n", [("", " a")]),
+        (b"event: e\ndata: a\n\n", [("e", "a")]),
+        (b"data: a\nevent: e\n\n", [("e", "a")]),
+        (b"data: a\r\n\r\n", [("", "a")]),
+        (b"data: a\r\rdata: b\r\r", [("", "a"), ("", "b")]),
+        (b"data: a\r\n\ndata: b\n\r\n", [("", "a"), ("", "b")]),
+        (b"\r\n\r\ndata: a\r\n\r\n", [("", "a")]),
+        (b"data: a\rdata: b\n\n", [("", "a\nb")]),
+        (b"data: a\ndata: b\ndata:\ndata: c\n\n", [("", "a\nb\n\nc")]),
+        (b"data\n\n", [("", "")]),
+        (b"data:\n\n", [("", "")]),
+        (b"data\ndata\n\n", [("", "\n")]),
+        (b": comment\n\ndata: a\n\n", [("", "a")]),
+        (b":\ndata: a\n:\n\n", [("", "a")]),
+        (b"event: e\n\ndata: a\n\n", [("", "a")]),
+        (b"event: e\ndata: a\n\ndata: b\n\n", [("e", "a"), ("", "b")]),
+        (b"event: e\nevent: f\ndata: a\n\n", [("f", "a")]),
+        (b"event\ndata: a\n\n", [("", "a")]),
+        (b"id: 1\nretry: 5\nother: x\ndata: a\n\n", [("", "a")]),
+        (b" data: a\n\n", []),
+        (b"Data: a\n\n", []),
+        (b"\xef\xbb\xbfdata: a\n\n", [("", "a")]),
+        (b"\n\xef\xbb\xbfdata: a\n\n", []),
+        (b"data: \xef\xbb\xbf\n\n", [("", "\ufeff")]),
+        (b"data: a: b\n\n", [("", "a: b")]),
+        (b"data: \xff\xc3\xa9\n\n", [("", "\ufffd\u00e9")]),
+        (b"data: a\x0bb\x00\xe2\x80\xa8\n\n", [("", "a\x0bb\x00\u2028")]),
+        (b"data: a\n", []),
+        (b"data: a", []),
+    ],
+)
+def test_streams_are_read_as_the_standard_says(stream: bytes, events: Read) -> None:
+    found, reader = read(stream)
+    assert fields(found) == events
+    assert b"".join(event.raw for event in found) + reader.pending == stream
+    for cut in range(len(stream) + 1):
+        again, cut_reader = read(stream[:cut], stream[cut:])
+        assert again == found
+        assert cut_reader.pending == reader.pending
+
+
+PIECES = st.lists(
+    st.sampled_from(
+        [
+            *(b"data: x", b"data", b"event: ping", b"event:", b": c", b"id: 1", b" ", b":"),
+            *(b"\n", b"\r", b"\r\n", b"\n\n", b"\r\n\r\n", b"\xef\xbb\xbf", b"\xc3", b"\xa9"),
+        ]
+    ),
+    max_size=30,
+).map(b"".join)
+
+
+@given(stream=PIECES, data=st.data())
+def test_any_chunking_gives_the_same_events_and_the_same_bytes(stream: bytes, data: st.DataObject) -> None:
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=8)))
+    bounds = [0, *cuts, len(stream)]
+    chunks = [stream[start:end] for start, end in pairwise(bounds)]
+    expected, whole = read(stream)
+    found, reader = read(*chunks)
+    assert found == expected
+    assert reader.pending == whole.pending
+    assert b"".join(event.raw for event in found) + reader.pending == stream
+    assert reader.close() == whole.close()
+
+
+def test_byte_by_byte_is_the_same_as_whole() -> None:
+    stream = b"\xef\xbb\xbf: hi\r\n\r\nevent: a\r\ndata: 1\r\n\r\ndata: 2\r\rdata: \xc3\xa9\n\ndata: rest"
+    assert read(*(bytes([byte]) for byte in stream))[0] == read(stream)[0]
+
+
+def test_an_event_is_out_with_its_last_byte() -> None:
+    reader = EventReader()
+    assert reader.feed(b"data: a\r\n") == []
+    assert fields(reader.feed(b"\r")) == [("", "a")]
+    assert reader.feed(b"\n") == []
+    assert reader.pending == b"\n"
+
+
+@pytest.mark.parametrize(
+    ("rest", "event"),
+    [
+        (b"event: error\ndata: a", ("error", "a")),
+        (b"event: error\ndata: a\n", ("error", "a")),
+        (b"event: error\ndata: a\r\n", ("error", "a")),
+        (b"data: a\n\n", None),
+        (b": comment", None),
+        (b"event: error", None),
+        (b"", None),
+    ],
+)
+def test_closing_gives_the_event_that_lacks_its_blank_line(
+    rest: bytes, event: tuple[str, str] | None
+) -> None:
+    reader = EventReader()
+    reader.feed(rest)
+    last = reader.close()
+    assert (last and (last.name, last.data)) == event
+    assert last is None or last.raw == rest
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        (Event("message_start", '{"type":"message_start","message":{"content":[]}}'), True),
+        (Event("ping", '{"type":"ping"}'), True),
+        (Event("ping", "{}"), True),
+        (Event("ping", ""), True),
+        (Event("", '{"type":"response.created"}'), True),
+        (Event("response.in_progress", '{"type":"response.in_progress"}'), True),
+        (Event("codex.rate_limits", '{"type":"codex.rate_limits","limit_reached":true}'), True),
+        (Event("codex.response.metadata", '{"type":"codex.response.metadata"}'), True),
+        (Event("ping", '{"type":"content_block_delta"}'), False),
+        (Event("content_block_delta", '{"type":"ping"}'), False),
+        (Event("response.output_item.added", '{"type":"response.output_item.added"}'), False),
+        (Event("", '{"choices":[{"delta":{"role":"assistant"}}]}'), False),
+        (Event("", '{"message":{"type":"ping"}}'), False),
+        (Event("", '{"type":["ping"]}'), False),
+        (Event("", '["ping"]'), False),
+        (Event("", "[DONE]"), False),
+        (Event("", ""), False),
+        (Event("message", "ping"), False),
+        (Event("", "[" * 100_000), False),
+    ],
+    ids=str,
+)
+def test_the_handshake_is_what_says_nothing_yet(event: Event, expected: bool) -> None:
+    assert handshake(event) is expected
