@@ -1,0 +1,768 @@
+"""The only room that knows mitmproxy's private proxy layers.
+
+What mitmproxy lacks for this job and is added here, by subclassing:
+
+- an answer that may be a failure is held back, and then released to the client,
+  or replaced by LiteLLM's, streamed (mitmproxy's own replay buffers the whole);
+- an answer of our own, in JSON, where a server cannot be reached (mitmproxy
+  answers with HTML, and no hook can change it);
+- connect, first-byte and idle limits (mitmproxy has none);
+- a failed connect is forgotten, so that a keep-alive client is served again
+  once the server is back;
+- no request leaves that the addon has not decided on.
+
+`check()` makes sure at start that the installed mitmproxy still has every name
+that is overridden here. Sources: mitmproxy 12.2, `proxy/layers/http/`.
+"""
+
+import asyncio
+import collections
+import inspect
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from time import monotonic, time
+from typing import Protocol, Self, cast, override
+
+from mitmproxy import http, version
+from mitmproxy.connection import Client, Connection, ConnectionState, Server
+from mitmproxy.net.http import status_codes
+from mitmproxy.net.http.validate import validate_headers
+from mitmproxy.proxy import commands, events, layer, mode_servers, mode_specs, server
+from mitmproxy.proxy.layers.http import (
+    GetHttpConnection,
+    HttpLayer,
+    HttpStream,
+    RegisterHttpConnection,
+    SendHttp,
+)
+from mitmproxy.proxy.layers.http._base import HttpEvent, ReceiveHttp
+from mitmproxy.proxy.layers.http._events import (
+    ErrorCode,
+    RequestData,
+    RequestEndOfMessage,
+    RequestHeaders,
+    RequestProtocolError,
+    ResponseData,
+    ResponseEndOfMessage,
+    ResponseHeaders,
+    ResponseProtocolError,
+    ResponseTrailers,
+)
+from mitmproxy.proxy.layers.http._hooks import HttpResponseHeadersHook
+from mitmproxy.proxy.layers.http._http1 import Http1Server
+from mitmproxy.proxy.utils import ReceiveBuffer
+
+from litellm_hybrid.errors import Cause, Failure
+from litellm_hybrid.hold import Held, Step
+from litellm_hybrid.settings import Address, Timeouts
+
+_LOOK_EVERY = 5.0
+"""Longest time, in seconds, between two looks at the limits while a request is running."""
+
+_SOCKETS_PER_SERVER = 100
+"""How many requests of one HTTP/2 client run at once on one server; mitmproxy's own limit is 5."""
+
+
+class EngineError(RuntimeError):
+    """The installed mitmproxy is not one that this engine fits."""
+
+
+class Rules(Protocol):
+    """What the engine asks the addon. Nothing here may block."""
+
+    def limits(self) -> Timeouts:
+        """The limits for a request that starts now."""
+        ...
+
+    def is_decided(self, flow: http.HTTPFlow) -> bool:
+        """Whether the addon has decided where this request goes."""
+        ...
+
+    def hold(self, flow: http.HTTPFlow, response: http.Response, *, replayed: bool) -> Held | None:
+        """What to hold an answer in, if it has to be held back.
+
+        Args:
+            flow: its request.
+            response: the head.
+            replayed: whether it is LiteLLM's answer to a replay.
+        """
+        ...
+
+    def released_at_limit(self, flow: http.HTTPFlow, held: Held) -> None:
+        """Log that an answer was held as long as may be."""
+        ...
+
+    def fall_back(self, flow: http.HTTPFlow, held: Held) -> http.Request | None:
+        """The request that replaces one whose held answer is a failure; None: the client gets the answer."""
+        ...
+
+    def rescue(self, flow: http.HTTPFlow, failure: Failure) -> http.Request | None:
+        """The request that replaces one whose server gave no answer; None: the client gets ours."""
+        ...
+
+    def fall_back_failed(self, flow: http.HTTPFlow, why: str, held: Held | None) -> None:
+        """Log that a replay failed and the client gets the original answer.
+
+        Args:
+            flow: with the original request and answer back in place.
+            why: an HTTP status or an error type, for the route header.
+            held: LiteLLM's answer, if there was one.
+        """
+        ...
+
+    def failed(self, flow: http.HTTPFlow, failure: Failure, *, answered: bool) -> http.Response:
+        """Log a failure; called once for a request.
+
+        Args:
+            flow: the request and what has become of it.
+            failure: what happened.
+            answered: whether a byte of an answer has already gone to the client.
+
+        Returns:
+            The answer that the client gets, if none has been begun.
+        """
+        ...
+
+
+_FROM_SERVER = (ResponseHeaders, ResponseData, ResponseTrailers, ResponseEndOfMessage, ResponseProtocolError)
+
+
+class Phase(Enum):
+    """What a running request waits for."""
+
+    NOTHING = "nothing"
+    FIRST_BYTE = "first byte"
+    BODY = "body"
+
+
+class _LimitReached(str):
+    """The text of a protocol error that stands for one of our limits."""
+
+    __slots__ = ("cause",)
+    cause: Cause
+
+    def __new__(cls, cause: Cause, seconds: float) -> Self:
+        text = super().__new__(cls, f"{cause}: nothing within {seconds:g} s")
+        text.cause = cause
+        return text
+
+
+@dataclass
+class _HoldExpired(HttpEvent):
+    """An answer has been held as long as may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Original:
+    """What a replay stands in for, to be given back if it fails."""
+
+    request: http.Request
+    response: http.Response
+    server: Server
+    complete: bool
+
+
+class HybridStream(HttpStream):
+    """One request and its answer."""
+
+    parent: "HybridLayer"
+    limits: Timeouts
+    phase: Phase = Phase.NOTHING
+    since: float = 0.0
+    answered: bool = False
+    reported: bool = False
+    head: ResponseHeaders
+    held: Held | None = None
+    original: _Original | None = None
+
+    def enter(self, phase: Phase) -> None:
+        """Wait for something else from now on."""
+        self.phase = phase
+        self.since = monotonic()
+        self.parent.look_by(self.due())
+
+    def due(self) -> float:
+        """When, on the monotonic clock, the current wait has lasted too long."""
+        if self._paused:
+            # A hook is running, or mitmweb holds the flow: nothing is being waited for.
+            return monotonic() + _LOOK_EVERY
+        if self.phase is Phase.FIRST_BYTE:
+            return self.since + self.limits.first_byte
+        if self.phase is Phase.BODY:
+            idle = self.since + self.limits.idle
+            return idle if self.held is None else min(idle, self.held.due)
+        return math.inf
+
+    def overdue(self) -> HttpEvent:
+        """The event that ends a wait that has lasted too long."""
+        if self.held is not None and self.held.due <= monotonic():
+            return _HoldExpired(self.stream_id)
+        return ResponseProtocolError(self.stream_id, self.limit_reached(), ErrorCode.GENERIC_SERVER_ERROR)
+
+    def limit_reached(self) -> _LimitReached:
+        """What to say about a wait that has lasted too long."""
+        if self.phase is Phase.FIRST_BYTE:
+            return _LimitReached(Cause.FIRST_BYTE_LIMIT, self.limits.first_byte)
+        return _LimitReached(Cause.IDLE_LIMIT, self.limits.idle)
+
+    # -- the request ------------------------------------------------------
+
+    @override
+    def state_wait_for_request_headers(self, event: RequestHeaders) -> layer.CommandGenerator[None]:
+        # In reverse mode mitmproxy overwrites the client's Host before any hook runs.
+        self.client_host = event.request.authority or event.request.host_header or ""
+        self.limits = self.parent.rules.limits()
+        yield from super().state_wait_for_request_headers(event)
+        self.flow.metadata["hybrid_host"] = self.client_host
+
+    @override
+    def make_server_connection(self) -> layer.CommandGenerator[bool]:
+        if not self.parent.rules.is_decided(self.flow):
+            yield from self._answer(Failure(Cause.OUR_FAULT, "no decision was made for this request"))
+            return False
+        connected = yield from super().make_server_connection()
+        if connected and self._client_left():
+            self._report(Failure(Cause.CLIENT_LEFT, "client disconnected while connecting"))
+            yield from self.check_killed(emit_error_hook=True)
+            return False
+        if connected:
+            self.enter(Phase.FIRST_BYTE)
+        return connected
+
+    # -- the answer: held, released or replaced ---------------------------
+
+    @override
+    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        if not isinstance(event, _HoldExpired):
+            yield from super()._handle_event(event)
+        elif self.held is not None:
+            yield from self._take(self.held.expire())
+
+    @override
+    def state_wait_for_response_headers(self, event: ResponseHeaders) -> layer.CommandGenerator[None]:
+        self.enter(Phase.BODY)
+        held = self.parent.rules.hold(self.flow, event.response, replayed=self.original is not None)
+        if held is None:
+            yield from super().state_wait_for_response_headers(event)
+            return
+        self.flow.response = event.response
+        if (yield from self.check_invalid(request=False)):
+            return
+        self.head, self.held = event, held
+        self.server_state = self.state_hold
+        self.parent.look_by(held.due)
+
+    def state_hold(self, event: events.Event) -> layer.CommandGenerator[None]:
+        """Keep what comes until it is clear what it is."""
+        assert self.held is not None
+        self.since = monotonic()
+        if isinstance(event, ResponseData):
+            yield from self._take(self.held.feed(event.data, now=time(), clock=self.since))
+        elif isinstance(event, ResponseTrailers):
+            self.head.response.trailers = event.trailers
+        else:
+            yield from self._take(self.held.end(now=time()))
+
+    @override
+    def check_invalid(self, request: bool) -> layer.CommandGenerator[bool]:
+        if request or not self.context.options.validate_inbound_headers:
+            return (yield from super().check_invalid(request))
+        assert self.flow.response
+        try:
+            validate_headers(self.flow.response)
+        except ValueError as e:
+            yield from self._abandon("its answer was refused")
+            code = ErrorCode.RESPONSE_VALIDATION_FAILED
+            yield from self._server_failed(ResponseProtocolError(self.stream_id, str(e), code))
+            return True
+        return False
+
+    def _take(self, step: Step) -> layer.CommandGenerator[None]:
+        assert self.held is not None
+        if step is Step.HOLD:
+            self.parent.look_by(self.held.due)
+        elif step is not Step.FAILED:
+            if step is Step.RELEASE_AT_LIMIT:
+                self.parent.rules.released_at_limit(self.flow, self.held)
+            yield from self._release(self.held)
+        elif self.original is not None:
+            yield from self._give_back(str(self.head.response.status_code), self.held)
+        else:
+            yield from self._fall_back(self.held)
+
+    def _release(self, held: Held) -> layer.CommandGenerator[None]:
+        """The client gets what was held, and the rest as it comes."""
+        self.held = None
+        if held.complete:
+            yield from self._send_whole(self.head.response, bytes(held.body))
+            return
+        yield from super().state_wait_for_response_headers(self.head)
+        if held.body:
+            yield from self.server_state(ResponseData(self.stream_id, bytes(held.body)))
+
+    def _send_whole(self, response: http.Response, body: bytes) -> layer.CommandGenerator[None]:
+        response.data.content = body
+        self.flow.response = response
+        yield HttpResponseHeadersHook(self.flow)
+        if not (yield from self.check_killed(emit_error_hook=True)):
+            yield from self.send_response()
+
+    def _fall_back(self, held: Held) -> layer.CommandGenerator[None]:
+        """Send the request to LiteLLM, if the addon says so; else the client gets the answer."""
+        self.head.response.data.content = bytes(held.body)
+        request = self.parent.rules.fall_back(self.flow, held)
+        if request is None:
+            yield from self._release(held)
+            return
+        self.original = _Original(self.flow.request, self.head.response, self.flow.server_conn, held.complete)
+        if not held.complete:
+            yield from self._abandon("replaced by a replay")
+        yield from self._send_again(request)
+
+    def _send_again(self, request: http.Request) -> layer.CommandGenerator[None]:
+        self.held = None
+        self.phase = Phase.NOTHING
+        self.reported = False
+        self.flow.request = request
+        self.flow.response = self.flow.error = None
+        self.server_state = self.state_wait_for_response_headers
+        if not (yield from self.make_server_connection()):
+            return
+        content = request.raw_content
+        server = self.context.server
+        yield SendHttp(RequestHeaders(self.stream_id, request, end_stream=not content), server)
+        if content:
+            yield SendHttp(RequestData(self.stream_id, content), server)
+        yield SendHttp(RequestEndOfMessage(self.stream_id), server)
+
+    def _give_back(self, why: str, held: Held | None = None) -> layer.CommandGenerator[None]:
+        """The replay failed: the client gets the original answer."""
+        original, self.original, self.held = self.original, None, None
+        assert original is not None
+        self.phase = Phase.NOTHING
+        if held is None or not held.complete:
+            yield from self._abandon("the replay failed")
+        self.flow.request, self.flow.server_conn = original.request, original.server
+        self.flow.response = original.response
+        self.parent.rules.fall_back_failed(self.flow, why, held)
+        body = original.response.raw_content or b""
+        if original.complete:
+            yield from self._send_whole(original.response, body)
+            return
+        # Its end is not known: the client must not take it for whole.
+        original.response.stream = True
+        yield HttpResponseHeadersHook(self.flow)
+        original.response.stream = True
+        if (yield from self.check_killed(emit_error_hook=True)):
+            return
+        yield from self.start_response_stream()
+        yield SendHttp(ResponseData(self.stream_id, body), self.context.client)
+        cut = ResponseProtocolError(self.stream_id, "answer cut short", ErrorCode.GENERIC_SERVER_ERROR)
+        yield from super().handle_protocol_error(cut)
+
+    def _abandon(self, why: str) -> layer.CommandGenerator[None]:
+        """Want nothing more from the server: closes an HTTP/1 connection, resets an HTTP/2 stream."""
+        connection = self.context.server
+        if connection in self.parent.connections:
+            yield SendHttp(RequestProtocolError(self.stream_id, why, ErrorCode.CANCEL), connection)
+            self.parent.ignore(connection, self.stream_id)
+        # What it has already sent must not be taken for the answer to a replay.
+        self._paused_event_queue = collections.deque(
+            event for event in self._paused_event_queue if not isinstance(event, _FROM_SERVER)
+        )
+
+    @override
+    def start_response_stream(self) -> layer.CommandGenerator[None]:
+        # As in the base class, without its log line for each answer.
+        assert self.flow.response
+        self.answered = True
+        self.original = None
+        yield SendHttp(
+            ResponseHeaders(self.stream_id, self.flow.response, end_stream=False), self.context.client
+        )
+        self.server_state = self.state_stream_response_body
+
+    @override
+    def state_stream_response_body(self, event: events.Event) -> layer.CommandGenerator[None]:
+        self.since = monotonic()
+        yield from super().state_stream_response_body(event)
+
+    @override
+    def state_consume_response_body(self, event: events.Event) -> layer.CommandGenerator[None]:
+        self.since = monotonic()
+        yield from super().state_consume_response_body(event)
+
+    @override
+    def send_response(self, already_streamed: bool = False) -> layer.CommandGenerator[None]:
+        self.phase = Phase.NOTHING
+        self.answered = True
+        self.original = None
+        yield from super().send_response(already_streamed)
+
+    # -- what goes wrong --------------------------------------------------
+
+    @override
+    def handle_protocol_error(
+        self, event: RequestProtocolError | ResponseProtocolError
+    ) -> layer.CommandGenerator[None]:
+        self.phase = Phase.NOTHING
+        running = self.client_state != self.state_errored and self.server_state not in (
+            self.state_done,
+            self.state_errored,
+        )
+        if not running:
+            yield from super().handle_protocol_error(event)
+        elif isinstance(event, RequestProtocolError):
+            self._report(self._client_failure(event))
+            yield from super().handle_protocol_error(event)
+        else:
+            yield from self._server_failed(event)
+
+    def _server_failed(self, event: ResponseProtocolError) -> layer.CommandGenerator[None]:
+        if isinstance(event.message, _LimitReached):
+            yield from self._abandon(event.message)
+        failure = self._server_failure(event)
+        held = self.held
+        if failure.cause is Cause.CLIENT_LEFT or self.answered:
+            self._report(failure)
+            yield from super().handle_protocol_error(event)
+        elif self.original is not None:
+            yield from self._give_back(failure.error_type.value)
+        elif held is not None and held.verdict is not None:
+            yield from self._fall_back(held)
+        elif held is not None and self.head.response.status_code < 400:
+            yield from self._release(held)
+            yield from self.handle_protocol_error(event)
+        else:
+            self.held = None
+            yield from self._answer(failure)
+
+    def _answer(self, failure: Failure) -> layer.CommandGenerator[None]:
+        """LiteLLM's answer to a failure, or ours."""
+        answer = self._report(failure)
+        assert answer is not None
+        request = self.parent.rules.rescue(self.flow, failure)
+        if request is not None:
+            self.original = _Original(self.flow.request, answer, self.flow.server_conn, complete=True)
+            yield from self._send_again(request)
+            return
+        self.response_body_buf = ReceiveBuffer()
+        self.flow.response = answer
+        yield from self.send_response()
+
+    def _report(self, failure: Failure) -> http.Response | None:
+        """Tell the addon, once; None if it has been told already."""
+        if self.reported:
+            return None
+        self.reported = True
+        return self.parent.rules.failed(self.flow, failure, answered=self.answered)
+
+    def _client_left(self) -> bool:
+        return any(isinstance(event, RequestProtocolError) for event in self._paused_event_queue)
+
+    def _client_failure(self, event: RequestProtocolError | ResponseProtocolError) -> Failure:
+        left = event.code in (ErrorCode.CLIENT_DISCONNECTED, ErrorCode.CANCEL)
+        if left or self.context.client in self.parent.closed_by_peer:
+            return Failure(Cause.CLIENT_LEFT, event.message)
+        return Failure(Cause.CLIENT_PROTOCOL, event.message)
+
+    def _server_failure(self, event: ResponseProtocolError) -> Failure:
+        if self._client_left():
+            return Failure(Cause.CLIENT_LEFT, "client disconnected")
+        if isinstance(event.message, _LimitReached):
+            return Failure(event.message.cause, event.message)
+        if event.code is ErrorCode.CONNECT_FAILED:
+            return Failure(Cause.CONNECT_FAILED, event.message)
+        if event.code is ErrorCode.RESPONSE_VALIDATION_FAILED:
+            return Failure(Cause.ANSWER_REFUSED, event.message)
+        if self.context.server in self.parent.closed_by_peer:
+            return Failure(Cause.SERVER_CLOSED, event.message)
+        return Failure(Cause.SERVER_PROTOCOL, event.message)
+
+
+class HybridLayer(HttpLayer):
+    """One client connection: its requests, and the server connections made for them."""
+
+    rules: Rules
+    closed_by_peer: set[Connection]
+    _connecting: dict[Connection, float]
+    _gave_up: dict[Connection, _LimitReached]
+    _deaf: dict[layer.Layer, set[int]]
+    _wakeups: set[commands.RequestWakeup]
+    _look_at: float
+    _wakeup_at: float
+
+    @classmethod
+    def take_over(cls, plain: HttpLayer, rules: Rules) -> None:
+        """Turn a layer that has not started yet into one of ours; others already refer to it."""
+        plain.__class__ = cls
+        cast("HybridLayer", plain).begin(rules)
+
+    def begin(self, rules: Rules) -> None:
+        """What a constructor would do."""
+        self.rules = rules
+        self.closed_by_peer = set()
+        self._connecting = {}
+        self._gave_up = {}
+        self._deaf = {}
+        self._wakeups = set()
+        self._look_at = self._wakeup_at = math.inf
+
+    @override
+    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        if isinstance(event, events.Wakeup) and event.command in self._wakeups:
+            self._wakeups.discard(event.command)
+            yield from self._enforce_limits()
+        elif isinstance(event, events.ConnectionEvent) and self._is_forgotten(event.connection):
+            return
+        else:
+            if isinstance(event, events.Start) and self.context.client.alpn not in (b"h2", b"h3"):
+                self.connections.setdefault(self.context.client, JsonHttp1Server(self.context.fork()))
+            if isinstance(event, events.ConnectionClosed):
+                self.closed_by_peer.add(event.connection)
+            yield from super()._handle_event(event)
+        yield from self._arm()
+
+    @override
+    def make_stream(self, stream_id: int) -> layer.CommandGenerator[None]:
+        stream = HybridStream(self.context.fork(), stream_id)
+        stream.parent = self
+        self.streams[stream_id] = stream
+        yield from self.event_to_child(stream, events.Start())
+
+    # -- server connections -----------------------------------------------
+
+    @override
+    def get_connection(self, event: GetHttpConnection, *, reuse: bool = True) -> layer.CommandGenerator[None]:
+        self._forget_closed()
+        yield from super().get_connection(event, reuse=reuse)
+        for connection in self.waiting_for_establishment:
+            if connection not in self._connecting:
+                self._connecting[connection] = monotonic() + self.rules.limits().connect
+                self.look_by(self._connecting[connection])
+
+    @override
+    def register_connection(self, command: RegisterHttpConnection) -> layer.CommandGenerator[None]:
+        self._connecting.pop(command.connection, None)
+        gave_up = self._gave_up.pop(command.connection, None)
+        if command.err and gave_up is not None:
+            command.err = gave_up
+        yield from super().register_connection(command)
+
+    def _forget_closed(self) -> None:
+        # The base class keeps them for the life of the client connection, and
+        # answers every later request with the error of a failed one.
+        for connection in [c for c in self.connections if isinstance(c, Server)]:
+            dead = connection.error or connection.state is ConnectionState.CLOSED
+            if dead and connection not in self.waiting_for_establishment:
+                del self.connections[connection]
+                self.closed_by_peer.discard(connection)
+
+    def ignore(self, connection: Server, stream_id: int) -> None:
+        """Let nothing more come from an abandoned server connection to the stream that abandoned it."""
+        if connection.alpn == b"h2":
+            self._deaf.setdefault(self.connections[connection], set()).add(stream_id)
+        else:
+            del self.connections[connection]
+
+    @override
+    def event_to_child(self, child: layer.Layer, event: events.Event) -> layer.CommandGenerator[None]:
+        if child in self._deaf:
+            child = _Deaf(child, self._deaf[child])
+        yield from super().event_to_child(child, event)
+
+    def _is_forgotten(self, connection: Connection) -> bool:
+        return connection not in self.connections and connection is not self.context.server
+
+    # -- limits -----------------------------------------------------------
+    # One wakeup at a time for the whole client connection, none while nothing
+    # is running: a wakeup cannot be taken back, and one of 600 s for each
+    # request would keep every finished one in memory.
+
+    def look_by(self, when: float) -> None:
+        """Make sure that the limits are looked at by then (monotonic clock)."""
+        self._look_at = min(self._look_at, when)
+
+    def _arm(self) -> layer.CommandGenerator[None]:
+        if self._look_at >= self._wakeup_at:
+            return
+        now = monotonic()
+        self._wakeup_at = min(self._look_at, now + _LOOK_EVERY)
+        wakeup = commands.RequestWakeup(max(0.0, self._wakeup_at - now))
+        self._wakeups.add(wakeup)
+        yield wakeup
+
+    def _enforce_limits(self) -> layer.CommandGenerator[None]:
+        now = monotonic()
+        limits = self.rules.limits()
+        for connection, due in list(self._connecting.items()):
+            if due <= now and connection not in self._gave_up:
+                self._gave_up[connection] = _LimitReached(Cause.CONNECT_LIMIT, limits.connect)
+                yield commands.CloseConnection(connection)
+        for stream in list(self._hybrid_streams()):
+            if stream.due() <= now:
+                yield from self.event_to_child(stream, stream.overdue())
+        waits = [stream.due() for stream in self._hybrid_streams()]
+        connects = [due for conn, due in self._connecting.items() if conn not in self._gave_up]
+        self._look_at = min(waits + connects, default=math.inf)
+        self._wakeup_at = math.inf
+
+    def _hybrid_streams(self) -> Iterator[HybridStream]:
+        return (stream for stream in self.streams.values() if isinstance(stream, HybridStream))
+
+
+class _Deaf(layer.Layer):
+    """A server connection without what it says to streams that no longer listen."""
+
+    def __init__(self, inner: layer.Layer, lost: set[int]) -> None:
+        self._inner = inner
+        self._lost = lost
+
+    @override
+    def handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        for command in self._inner.handle_event(event):
+            if not (isinstance(command, ReceiveHttp) and command.event.stream_id in self._lost):
+                yield command
+
+    @override
+    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        raise NotImplementedError
+
+
+class JsonHttp1Server(Http1Server):
+    """The client's side of HTTP/1, with JSON where mitmproxy answers for itself in HTML."""
+
+    @override
+    def send(self, event: HttpEvent) -> layer.CommandGenerator[None]:
+        if isinstance(event, ResponseProtocolError) and not self.response:
+            status = event.code.http_status_code()
+            if status is not None and self.conn.state & ConnectionState.CAN_WRITE:
+                yield commands.SendData(self.conn, _error_response(status, event.message))
+                yield commands.CloseConnection(self.conn)
+                return
+        yield from super().send(event)
+
+    @override
+    def read_headers(self, event: events.ConnectionEvent) -> layer.CommandGenerator[None]:
+        for command in super().read_headers(event):
+            # The one thing it sends while reading a head is its refusal of a malformed one.
+            if isinstance(command, commands.SendData):
+                message = "The request is not valid HTTP/1.1."
+                yield commands.SendData(command.connection, _error_response(400, message))
+            else:
+                yield command
+
+
+def _error_response(status: int, message: str) -> bytes:
+    error = "bad_gateway" if status >= 500 else "bad_request"
+    content = json.dumps({"error": error, "message": message}).encode()
+    reason = status_codes.RESPONSES.get(status, "Error")
+    return (
+        f"HTTP/1.1 {status} {reason}\r\n"
+        "Content-Type: application/json\r\n"
+        "Connection: close\r\n"
+        "x-hybrid-route: none; reason=error\r\n"
+        f"Content-Length: {len(content)}\r\n\r\n"
+    ).encode() + content
+
+
+def listeners(
+    modes: Sequence[str], listen_host: str | None, listen_port: int | None
+) -> list[tuple[str, int, Address]]:
+    """Where mitmproxy listens (host, port) and the upstream that stands behind.
+
+    Args:
+        modes: mitmproxy's option `mode`.
+        listen_host: mitmproxy's option of that name.
+        listen_port: mitmproxy's option of that name.
+
+    Raises:
+        ValueError: one of them is no reverse proxy for HTTP; its text says what to write instead.
+    """
+    found = []
+    for spec in modes:
+        mode = mode_specs.ProxyMode.parse(spec)
+        if not isinstance(mode, mode_specs.ReverseMode) or mode.scheme not in ("http", "https"):
+            raise ValueError(
+                f"mode {spec!r}: litellm-hybrid only works as a reverse proxy for HTTP; start mitmproxy with "
+                "--mode reverse:http://127.0.0.1:8317@127.0.0.1:8318 (CLIProxyAPI's address, then ours)"
+            )
+        host, port = mode.address
+        here = mode.listen_host(listen_host), mode.listen_port(listen_port) or 0
+        found.append((*here, Address(mode.scheme, host, port)))
+    return found
+
+
+NextLayer = layer.NextLayer
+
+
+class _NextLayerAddon(Protocol):
+    def next_layer(self, nextlayer: layer.NextLayer) -> None: ...
+
+
+def choose_layer(builtin: _NextLayerAddon, next_layer: layer.NextLayer, rules: Rules) -> None:
+    """Let mitmproxy choose the next layer, then put ours in the place of every plain HTTP layer in it.
+
+    mitmproxy's own addon, which is called after this, leaves a chosen layer alone.
+    """
+    builtin.next_layer(next_layer)
+    chosen = next_layer.layer
+    while chosen is not None:
+        if type(chosen) is HttpLayer:
+            HybridLayer.take_over(chosen, rules)
+        chosen = getattr(chosen, "child_layer", None)
+
+
+class _ProxyserverAddon(Protocol):
+    connections: dict[tuple[object, ...] | str, mode_servers.ProxyConnectionHandler]
+
+
+def lift_connection_limit(proxyserver: _ProxyserverAddon, client: Client) -> None:
+    """Let an HTTP/2 client run more than five requests at once on one server."""
+    handler = proxyserver.connections.get(client.id)
+    if isinstance(handler, server.ConnectionHandler):
+        handler.max_conns = collections.defaultdict(lambda: asyncio.Semaphore(_SOCKETS_PER_SERVER))
+
+
+_OVERRIDDEN: tuple[tuple[type, str, tuple[str, ...]], ...] = (
+    (HttpStream, "state_wait_for_request_headers", ("self", "event")),
+    (HttpStream, "make_server_connection", ("self",)),
+    (HttpStream, "state_wait_for_response_headers", ("self", "event")),
+    (HttpStream, "start_response_stream", ("self",)),
+    (HttpStream, "state_stream_response_body", ("self", "event")),
+    (HttpStream, "state_consume_response_body", ("self", "event")),
+    (HttpStream, "send_response", ("self", "already_streamed")),
+    (HttpStream, "handle_protocol_error", ("self", "event")),
+    (HttpStream, "check_killed", ("self", "emit_error_hook")),
+    (HttpStream, "check_invalid", ("self", "request")),
+    (HttpStream, "_handle_event", ("self", "event")),
+    (HttpLayer, "_handle_event", ("self", "event")),
+    (HttpLayer, "make_stream", ("self", "stream_id")),
+    (HttpLayer, "event_to_child", ("self", "child", "event")),
+    (HttpLayer, "get_connection", ("self", "event", "reuse")),
+    (HttpLayer, "register_connection", ("self", "command")),
+    (Http1Server, "send", ("self", "event")),
+    (Http1Server, "read_headers", ("self", "event")),
+)
+
+
+def check() -> None:
+    """Make sure that the installed mitmproxy has what is overridden here.
+
+    Raises:
+        EngineError: with the names that it lacks, and what to do.
+    """
+    lacking = [f"{cls.__name__}.{name}" for cls, name, args in _OVERRIDDEN if _arguments(cls, name) != args]
+    if lacking:
+        raise EngineError(
+            f"mitmproxy {version.VERSION} does not have {', '.join(lacking)} as litellm-hybrid needs it; "
+            'install one that fits: pip install "mitmproxy>=12.2,<13"'
+        )
+
+
+def _arguments(cls: type, name: str) -> tuple[str, ...] | None:
+    function = getattr(cls, name, None)
+    return None if function is None else tuple(inspect.signature(function).parameters)

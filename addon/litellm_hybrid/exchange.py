@@ -1,0 +1,148 @@
+"""A flow seen as one exchange of ours: what was decided about it, and its request and answer as plain data.
+
+What is decided is kept in `flow.metadata["hybrid"]`: it is copied and saved
+with the flow, so it is plain data and never holds a credential.
+"""
+
+from typing import TypedDict
+
+from mitmproxy import http
+
+from litellm_hybrid import credentials
+from litellm_hybrid.access import Client
+from litellm_hybrid.rewrite import Incoming, Outgoing
+from litellm_hybrid.routing import Reason, Target
+
+_KEY = "hybrid"
+
+# LiteLLM's answers name the provider behind it, its address and the price.
+_REVEALING = (b"x-litellm-", b"llm_provider-")
+
+
+class Decision(TypedDict):
+    """What is known about a request once it has been decided on.
+
+    `path` is the client's, without its query; `note` goes behind the reason in the route header.
+    """
+
+    request_id: str
+    method: str
+    path: str
+    client_ip: str
+    target: str
+    reason: str
+    model: str | None
+    sends: str | None
+    may_fall_back: bool
+    note: str
+
+
+def begin(flow: http.HTTPFlow, request_id: str) -> Decision:
+    """The record of a request that has not been decided on; it is not in the flow yet."""
+    return Decision(
+        request_id=request_id,
+        method=flow.request.method,
+        path=flow.request.path.partition("?")[0],
+        client_ip=flow.client_conn.peername[0] if flow.client_conn.peername else "",
+        target=Target.NONE.value,
+        reason=Reason.ERROR.value,
+        model=None,
+        sends=None,
+        may_fall_back=False,
+        note="",
+    )
+
+
+def settle(decision: Decision, target: Target, reason: Reason, note: str = "") -> None:
+    """Write down where a request goes after all, and why."""
+    decision["target"] = target.value
+    decision["reason"] = reason.value
+    decision["note"] = note
+
+
+def put(flow: http.HTTPFlow, decision: Decision) -> None:
+    """Make a decision the flow's."""
+    flow.metadata[_KEY] = decision
+
+
+def get(flow: http.HTTPFlow) -> Decision | None:
+    """What was decided about a flow, or None."""
+    decision: Decision | None = flow.metadata.get(_KEY)
+    return decision
+
+
+def fields(decision: Decision) -> dict[str, object]:
+    """What a log line about a request says of it."""
+    return {
+        "method": decision["method"],
+        "path": decision["path"],
+        "client_ip": decision["client_ip"],
+        "request_id": decision["request_id"],
+        "target": decision["target"],
+        "model": decision["model"],
+    }
+
+
+def incoming(request: http.Request) -> Incoming:
+    """The request as the client sent it, apart from Host, which mitmproxy has overwritten."""
+    path, _, query = request.path.partition("?")
+    return Incoming(path, query, request.headers.fields, request.raw_content or b"")
+
+
+def client(flow: http.HTTPFlow, sent: Incoming) -> Client:
+    """Who sent it. The engine has kept the client's own Host."""
+    return Client(
+        ip=flow.client_conn.peername[0] if flow.client_conn.peername else "",
+        host=flow.metadata.get("hybrid_host", ""),
+        origin="origin" in flow.request.headers,
+        keys=credentials.presented(sent.headers, sent.query),
+    )
+
+
+def send_to(request: http.Request, outgoing: Outgoing) -> None:
+    """Turn a flow's request into the one that LiteLLM gets."""
+    data = request.data
+    data.scheme = outgoing.address.scheme.encode()
+    data.host = outgoing.address.host
+    data.port = outgoing.address.port
+    data.path = outgoing.target.encode("utf-8", "surrogateescape")
+    data.headers = http.Headers(outgoing.headers)
+    data.content = outgoing.body
+    data.trailers = None
+    # HTTP/2 names the server in a pseudo-header, HTTP/1 in Host.
+    host = request.headers["host"]
+    data.authority = host.encode() if request.is_http2 else b""
+
+
+def mark(response: http.Response, decision: Decision) -> None:
+    """Put the route and the request id on an answer; take out what LiteLLM says about what is behind it."""
+    headers = response.headers
+    if decision["target"] == Target.LITELLM.value:
+        headers.fields = tuple(
+            field for field in headers.fields if not field[0].lower().startswith(_REVEALING)
+        )
+    headers["x-hybrid-route"] = f"{decision['target']}; reason={decision['reason']}{decision['note']}"
+    if "x-request-id" not in headers:
+        headers["x-request-id"] = decision["request_id"]
+
+
+def answer(status: int, body: bytes, decision: Decision) -> http.Response:
+    """An answer of our own, in JSON."""
+    response = http.Response.make(status, body, {"Content-Type": "application/json"})
+    mark(response, decision)
+    return response
+
+
+def may_stream(response: http.Response) -> bool:
+    """Whether an answer has to be passed on piece by piece.
+
+    A short one of known length is not: it costs less to send it whole.
+    """
+    length = response.headers.get("content-length", "")
+    return not (length.isdecimal() and int(length) <= _WHOLE) or "text/event-stream" in response.headers.get(
+        "content-type", ""
+    )
+
+
+_WHOLE = 1024 * 1024
+"""Answers of a known length up to this, in bytes, are passed on whole."""

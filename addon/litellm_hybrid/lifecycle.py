@@ -1,0 +1,102 @@
+"""The settings in force: read at start, watched while running, swapped whole."""
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from litellm_hybrid import config, log
+from litellm_hybrid.access import is_loopback
+from litellm_hybrid.config import ConfigError, Parsed
+from litellm_hybrid.settings import Address, Settings
+from litellm_hybrid.watch import Watcher
+
+LOOK_EVERY = 0.5
+"""Seconds between two looks at the file; a change is taken at the second that finds it unchanged."""
+
+Listener = tuple[str, int, Address]
+"""Where we listen (host, port) and the upstream behind it."""
+
+
+class Lifecycle:
+    """Holds the settings in force and keeps them so.
+
+    Attributes:
+        settings: those in force.
+    """
+
+    def __init__(self, path: Path, listeners: Sequence[Listener]) -> None:
+        """Read the file.
+
+        Raises:
+            ConfigError: the file, or what it says together with the addresses, is wrong.
+        """
+        self._watcher = Watcher(path, os.environ)
+        self._listeners = tuple(listeners)
+        self._path = path
+        parsed = self._watcher.load()
+        self._check(parsed.settings)
+        self.settings = parsed.settings
+        self._announce(parsed)
+
+    async def watch(self, changed: Callable[[Settings], None]) -> None:
+        """Look at the file until cancelled; `changed` is called with each new Settings."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            found = await asyncio.to_thread(self._watcher.look)
+            if isinstance(found, Parsed):
+                self._take(found, changed)
+            elif found is not None:
+                self._keep(found)
+
+    def _take(self, parsed: Parsed, changed: Callable[[Settings], None]) -> None:
+        try:
+            self._check(parsed.settings)
+        except ConfigError as e:
+            self._keep(ConfigError([*e.problems, "the last good settings stay in force"]))
+            return
+        changes = config.changes(self.settings, parsed.settings)
+        self.settings = parsed.settings
+        for warning in parsed.warnings:
+            log.emit(logging.WARNING, f"litellm config: {warning}")
+        for change in changes:
+            log.emit(logging.INFO, f"litellm config: {change}")
+        if not changes:
+            log.emit(logging.INFO, "litellm config: read again, nothing has changed")
+        changed(parsed.settings)
+
+    def _keep(self, error: ConfigError) -> None:
+        for problem in error.problems:
+            log.emit(logging.ERROR, f"litellm config: {problem}")
+
+    def _announce(self, parsed: Parsed) -> None:
+        for warning in parsed.warnings:
+            log.emit(logging.WARNING, f"litellm config: {warning}")
+        settings = parsed.settings
+        if settings.active:
+            log.emit(logging.INFO, f"LiteLLM routing enabled for: {settings.base_url}")
+
+    def _check(self, settings: Settings) -> None:
+        """What the file says must fit where we listen and what is behind us.
+
+        Raises:
+            ConfigError: with what to do.
+        """
+        problems = []
+        for host, port, upstream in self._listeners:
+            ourselves = Address("http", host or "127.0.0.1", port)
+            for what, other in (("upstream", upstream), ("litellm-hybrid itself", ourselves)):
+                if settings.base_url is not None and config.same_server(settings.base_url, other):
+                    problems.append(
+                        f"{self._path}: base-url {settings.base_url} is {what}; give the address of LiteLLM, "
+                        "for example http://127.0.0.1:4000"
+                    )
+            if not is_loopback(host) and not settings.client_keys:
+                problems.append(
+                    f"{self._path}: refusing to listen on {host or 'all addresses'} (port {port}) without "
+                    "client keys: anyone on the network could spend the LiteLLM key. Listen on 127.0.0.1 "
+                    f"(--mode reverse:{upstream}@127.0.0.1:{port}), or set client-api-keys"
+                )
+        if problems:
+            raise ConfigError(tuple(problems))
