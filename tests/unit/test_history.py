@@ -1,0 +1,956 @@
+"""history.py and its rooms: what is dropped, what stays byte for byte, and which refusals are known."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import pytest
+from anthropic.types.beta import MessageCountTokensParams as CountMessageTokens
+from anthropic.types.beta.message_create_params import MessageCreateParamsNonStreaming as AnthropicMessages
+from google.genai import types as genai
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming as Chat
+from openai.types.responses.response_create_params import ResponseCreateParamsNonStreaming as Responses
+from pydantic import TypeAdapter
+
+from litellm_hybrid.history import Api, Reduced, Refusal, api_of, reduce, refuses_history
+
+PLACEHOLDER = "skip_thought_signature_validator"
+
+
+# --- which API -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "api"),
+    [
+        ("/v1/responses", "responses"),
+        ("/v1/responses/compact", "responses"),
+        ("/backend-api/codex/responses", "responses"),
+        ("/backend-api/codex/responses/compact", "responses"),
+        ("/responses", "responses"),
+        ("/v1/messages?beta=true", "messages"),
+        ("/v1/messages/count_tokens?beta=true", "messages"),
+        ("/api/provider/anthropic/v1/messages", "messages"),
+        ("/v1/chat/completions", "chat"),
+        ("/chat/completions", "chat"),
+        ("/api/provider/openai/v1/chat/completions", "chat"),
+        ("/openai/deployments/gpt-5/chat/completions", "chat"),
+        ("/v1beta/models/gemini-3-pro:generateContent", "generate-content"),
+        ("/v1beta/models/gemini-3-pro:streamGenerateContent?alt=sse", "generate-content"),
+        ("/v1/models/gemini-3-pro:countTokens", "generate-content"),
+        (
+            "/api/provider/google/v1beta1/publishers/google/models/gemini-3-pro:generateContent",
+            "generate-content",
+        ),
+        ("/v1/responses/resp_1", None),
+        ("/v1/completions", None),
+        ("/v1/embeddings", None),
+        ("/v1beta/models/gemini-3-pro:embedContent", None),
+        ("/v1internal:generateContent", None),
+        ("/v1/messages/batches", None),
+        ("/my/v1/messages", None),
+        ("", None),
+    ],
+)
+def test_api_of_a_path(path: str, api: Api | None) -> None:
+    assert api_of(path) == api
+
+
+# --- sessions as clients send them -----------------------------------------------------------
+
+CODEX: dict[str, Any] = {
+    "model": "gpt-5",
+    "instructions": "You are Codex.",
+    "store": False,
+    "include": ["reasoning.encrypted_content"],
+    "input": [
+        {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "list files"}]},
+        {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAAAABo1"},
+        {
+            "type": "function_call",
+            "id": "fc_1",
+            "call_id": "call_1",
+            "name": "shell",
+            "arguments": '{"command":["ls"]}',
+        },
+        {"type": "function_call_output", "call_id": "call_1", "output": "README.md"},
+        {"type": "reasoning", "id": "rs_2", "summary": [], "encrypted_content": "gAAAAABo2"},
+        {
+            "type": "message",
+            "id": "msg_1",
+            "role": "assistant",
+            "status": "completed",
+            "content": [{"type": "output_text", "text": "One file.", "annotations": []}],
+        },
+        {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "read it"}]},
+    ],
+}
+
+CLAUDE_CODE: dict[str, Any] = {
+    "model": "claude-sonnet-4-5",
+    "max_tokens": 32000,
+    "thinking": {"type": "enabled", "budget_tokens": 31999},
+    "context_management": {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]},
+    "system": [{"type": "text", "text": "You are Claude Code.", "cache_control": {"type": "ephemeral"}}],
+    "tools": [{"name": "Bash", "input_schema": {"type": "object"}}],
+    "messages": [
+        {"role": "user", "content": "list files"},
+        {
+            "role": "assistant",
+            "content": [
+                {"type": "thinking", "thinking": "I list them.", "signature": "EqQBCg=="},
+                {"type": "redacted_thinking", "data": "EvAFCo=="},
+                {"type": "text", "text": "Listing."},
+                {"type": "tool_use", "id": "toolu_1", "name": "Bash", "input": {"command": "ls"}},
+            ],
+        },
+        {
+            "role": "user",
+            "content": [
+                {
+                    "type": "tool_result",
+                    "tool_use_id": "toolu_1",
+                    "content": "README.md",
+                    "cache_control": {"type": "ephemeral"},
+                }
+            ],
+        },
+    ],
+}
+
+CHAT: dict[str, Any] = {
+    "model": "gpt-5",
+    "messages": [
+        {"role": "user", "content": "list files"},
+        {
+            "role": "assistant",
+            "content": "Listing.",
+            "reasoning_content": "I list them.",
+            "thinking_blocks": [{"type": "thinking", "thinking": "I list them.", "signature": "EqQBCg=="}],
+            "provider_specific_fields": {"thought_signatures": ["AbC"]},
+            "tool_calls": [
+                {
+                    "id": "call_1__thought__CtwCAb8+/==",
+                    "type": "function",
+                    "function": {
+                        "name": "shell",
+                        "arguments": '{"command":"ls"}',
+                        "provider_specific_fields": {"thought_signature": "AbC"},
+                    },
+                    "extra_content": {"google": {"thought_signature": "AbC"}},
+                }
+            ],
+        },
+        {"role": "tool", "tool_call_id": "call_1__thought__CtwCAb8+/==", "content": "README.md"},
+    ],
+}
+
+GEMINI: dict[str, Any] = {
+    "cachedContent": "cachedContents/abc",
+    "contents": [
+        {"role": "user", "parts": [{"text": "list files"}]},
+        {
+            "role": "model",
+            "parts": [
+                {"text": "I list them.", "thought": True},
+                {"functionCall": {"name": "shell", "args": {"c": "ls"}}, "thoughtSignature": "CtwCAb8="},
+                {"functionCall": {"name": "shell", "args": {"c": "pwd"}}},
+            ],
+        },
+        {
+            "role": "user",
+            "parts": [
+                {"functionResponse": {"name": "shell", "response": {"output": "README.md"}}},
+                {"functionResponse": {"name": "shell", "response": {"output": "/"}}},
+            ],
+        },
+        {"role": "model", "parts": [{"text": "One file."}, {"text": "", "thoughtSignature": "CtwCAb8="}]},
+        {"role": "user", "parts": [{"text": "read it"}]},
+    ],
+}
+
+SESSIONS: dict[Api, dict[str, Any]] = {
+    "responses": CODEX,
+    "messages": CLAUDE_CODE,
+    "chat": CHAT,
+    "generate-content": GEMINI,
+}
+
+
+def dumped(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def reduced(value: object, api: Api, refusal: Refusal | None = None) -> tuple[Any, Reduced]:
+    result = reduce(dumped(value), api, refusal=refusal)
+    return json.loads(result.body), result
+
+
+def test_codex_session() -> None:
+    after, report = reduced(CODEX, "responses")
+    question, call, output, answer, question_2 = after["input"]
+    assert [question, output, question_2] == [CODEX["input"][i] for i in (0, 3, 6)]
+    assert call == {key: value for key, value in CODEX["input"][2].items() if key != "id"}
+    assert answer == CODEX["input"][5] | {"id": "msg_reduced3"}
+    assert {key: after[key] for key in CODEX if key != "input"} == {
+        key: CODEX[key] for key in CODEX if key != "input"
+    }
+    assert report.dropped == (("item id", 2), ("reasoning", 2))
+    assert report.switched_off == ()
+
+
+def test_claude_code_session_in_a_tool_loop() -> None:
+    after, report = reduced(CLAUDE_CODE, "messages")
+    question, call, result = after["messages"]
+    assert [question, result] == [CLAUDE_CODE["messages"][i] for i in (0, 2)]
+    assert call["content"] == CLAUDE_CODE["messages"][1]["content"][2:]
+    assert "thinking" not in after
+    assert "context_management" not in after
+    assert after["system"] == CLAUDE_CODE["system"]
+    assert report.dropped == (("redacted_thinking", 1), ("thinking", 1))
+    assert report.switched_off == ("thinking", "context_management.clear_thinking")
+
+
+def test_chat_session() -> None:
+    after, report = reduced(CHAT, "chat")
+    assert after["messages"] == [
+        {"role": "user", "content": "list files"},
+        {
+            "role": "assistant",
+            "content": "Listing.",
+            "tool_calls": [
+                {
+                    "id": "call_1",
+                    "type": "function",
+                    "function": {"name": "shell", "arguments": '{"command":"ls"}'},
+                }
+            ],
+        },
+        {"role": "tool", "tool_call_id": "call_1", "content": "README.md"},
+    ]
+    assert report.dropped == (
+        ("extra_content", 1),
+        ("provider_specific_fields", 2),
+        ("reasoning_content", 1),
+        ("thinking_blocks", 1),
+        ("tool id", 2),
+    )
+
+
+def test_gemini_session() -> None:
+    after, report = reduced(GEMINI, "generate-content")
+    assert "cachedContent" not in after
+    question, calls, outputs, answer, question_2 = after["contents"]
+    assert [question, outputs, question_2] == [GEMINI["contents"][i] for i in (0, 2, 4)]
+    assert calls["parts"] == [
+        {"functionCall": {"name": "shell", "args": {"c": "ls"}}, "thoughtSignature": PLACEHOLDER},
+        {"functionCall": {"name": "shell", "args": {"c": "pwd"}}},
+    ]
+    assert answer["parts"] == [{"text": "One file."}]
+    assert report.dropped == (("cachedContent", 1), ("thought", 1), ("thoughtSignature", 2))
+
+
+# --- valid for the SDKs' own types -----------------------------------------------------------
+
+
+def exhausted(value: object) -> None:
+    """Read every lazy iterator that pydantic made of an `Iterable` field: only then is it checked."""
+    if isinstance(value, str | bytes):
+        return
+    if isinstance(value, Mapping):
+        value = value.values()
+    if isinstance(value, Iterable):
+        for element in value:
+            exhausted(element)
+
+
+def assert_valid(body: bytes, api: Api) -> None:
+    request = json.loads(body)
+    if api == "generate-content":
+        TypeAdapter(list[genai.Content]).validate_python(request["contents"])
+        return
+    shape: Any = {"responses": Responses, "messages": AnthropicMessages, "chat": Chat}[api]
+    adapter = TypeAdapter(shape)  # its lazy iterators need it to live
+    exhausted(adapter.validate_python(request))
+
+
+@pytest.mark.parametrize("api", SESSIONS)
+def test_a_session_is_valid_before_and_after(api: Api) -> None:
+    body = dumped(SESSIONS[api])
+    assert_valid(body, api)
+    assert_valid(reduce(body, api).body, api)
+
+
+def test_the_validity_check_sees_into_lists() -> None:
+    broken = {
+        "model": "m",
+        "max_tokens": 1,
+        "messages": [{"role": "assistant", "content": [{"type": "thinking"}]}],
+    }
+    with pytest.raises(ValueError, match="thinking"):
+        assert_valid(dumped(broken), "messages")
+
+
+def test_count_tokens_stays_valid() -> None:
+    request = {key: CLAUDE_CODE[key] for key in ("model", "messages", "thinking", "context_management")}
+    adapter = TypeAdapter(CountMessageTokens)
+    exhausted(adapter.validate_python(reduced(request, "messages")[0]))
+
+
+# --- cases, one by one -----------------------------------------------------------------------
+
+type Case = tuple[Api, str, str, dict[str, int]]
+
+CASES: dict[str, Case] = {
+    "compaction goes, its trigger stays": (
+        "responses",
+        '{"input":[{"type":"compaction","encrypted_content":"g"},{"type":"compaction_trigger"}]}',
+        '{"input":[{"type":"compaction_trigger"}]}',
+        {"compaction": 1, "item id": 0},
+    ),
+    "a reference to a reasoning item": (
+        "responses",
+        '{"input":[{"type":"item_reference","id":"rs_1"},{"id":"rs_2"},{"type":"item_reference","id":"msg_1"}]}',
+        '{"input":[{"type":"item_reference","id":"msg_1"}]}',
+        {"item_reference": 2},
+    ),
+    "encrypted content beside something else": (
+        "responses",
+        '{"input":[{"type":"agent_message","text":"hi","encrypted_content":"g"}]}',
+        '{"input":[{"type":"agent_message","text":"hi"}]}',
+        {"encrypted_content": 1},
+    ),
+    "a hosted tool's call needs some id": (
+        "responses",
+        (
+            '{"input":[{"type":"reasoning","id":"rs_1"},{"type":"web_search_call","id":"ws_ab"},'
+            '{"type":"mcp_call","id":"mcp_ab"}]}'
+        ),
+        '{"input":[{"type":"web_search_call","id":"ws_reduced0"},{"type":"mcp_call","id":"mcp_ab"}]}',
+        {"item id": 1, "reasoning": 1},
+    ),
+    "a signature in a call id": (
+        "responses",
+        (
+            '{"input":[{"type":"function_call","call_id":"call_1__thought__a+/="},'
+            '{"type":"function_call_output","call_id":"call_1__thought__a+/=","output":"x"}]}'
+        ),
+        (
+            '{"input":[{"type":"function_call","call_id":"call_1"},'
+            '{"type":"function_call_output","call_id":"call_1","output":"x"}]}'
+        ),
+        {"tool id": 2},
+    ),
+    "a message of nothing but thinking": (
+        "messages",
+        (
+            '{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":'
+            '[{"type":"thinking","thinking":"t","signature":"s"}]},{"role":"user","content":"b"}]}'
+        ),
+        '{"messages":[{"role":"user","content":"a"},{"role":"user","content":"b"}]}',
+        {"message": 1, "thinking": 1},
+    ),
+    "manual thinking outside a tool loop stays on": (
+        "messages",
+        (
+            '{"thinking":{"type":"enabled","budget_tokens":1024},"messages":[{"role":"assistant","content":'
+            '[{"type":"thinking","thinking":"t","signature":"s"},{"type":"text","text":"a"}]},'
+            '{"role":"user","content":"b"}]}'
+        ),
+        (
+            '{"thinking":{"type":"enabled","budget_tokens":1024},"messages":[{"role":"assistant","content":'
+            '[{"type":"text","text":"a"}]},{"role":"user","content":"b"}]}'
+        ),
+        {"thinking": 1},
+    ),
+    "adaptive thinking in a tool loop stays on": (
+        "messages",
+        (
+            '{"thinking":{"type":"adaptive"},"context_management":{"edits":[{"type":"clear_thinking_20251015"}]},'
+            '"messages":[{"role":"assistant","content":[{"type":"thinking","thinking":"t","signature":"s"},'
+            '{"type":"tool_use","id":"t1","name":"f","input":{}}]},'
+            '{"role":"user","content":[{"type":"tool_result","tool_use_id":"t1"}]}]}'
+        ),
+        (
+            '{"thinking":{"type":"adaptive"},"context_management":{"edits":[{"type":"clear_thinking_20251015"}]},'
+            '"messages":[{"role":"assistant","content":['
+            '{"type":"tool_use","id":"t1","name":"f","input":{}}]},'
+            '{"role":"user","content":[{"type":"tool_result","tool_use_id":"t1"}]}]}'
+        ),
+        {"thinking": 1},
+    ),
+    "a compaction keeps its summary": (
+        "messages",
+        (
+            '{"messages":[{"role":"assistant","content":[{"type":"compaction","content":"so far",'
+            '"signature":"s",'
+            '"encrypted_content":"e"}]}]}'
+        ),
+        '{"messages":[{"role":"assistant","content":[{"type":"compaction","content":"so far"}]}]}',
+        {"encrypted_content": 1, "signature": 1},
+    ),
+    "tool ids that Anthropic refuses": (
+        "messages",
+        (
+            '{"messages":[{"role":"assistant","content":[{"type":"tool_use","id":"functions.Bash:0","name":"Bash",'
+            '"input":{}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"functions.Bash:0"}]}]}'
+        ),
+        (
+            '{"messages":[{"role":"assistant","content":[{"type":"tool_use","id":"functions_Bash_0_98f6eac2",'
+            '"name":"Bash","input":{}}]},'
+            '{"role":"user","content":[{"type":"tool_result","tool_use_id":"functions_Bash_0_98f6eac2"}]}]}'
+        ),
+        {"tool id": 2},
+    ),
+    "thinking among an assistant's parts": (
+        "chat",
+        (
+            '{"messages":[{"role":"assistant","content":[{"type":"thinking","thinking":"t"}],'
+            '"tool_calls":[{"id":"c1"}]},{"role":"assistant","content":null,"reasoning":"r"}]}'
+        ),
+        '{"messages":[{"role":"assistant","content":null,"tool_calls":[{"id":"c1"}]}]}',
+        {"message": 1, "reasoning": 1, "thinking": 1},
+    ),
+    "snake case, and a signature on text": (
+        "generate-content",
+        (
+            '{"cached_content":"c","contents":[{"role":"model","parts":[{"text":"a","thought_signature":"QQ=="},'
+            '{"function_call":{"name":"f"},"thought_signature":"QQ=="},{"thoughtSignature":"QQ=="}]}]}'
+        ),
+        (
+            '{"contents":[{"role":"model","parts":[{"text":"a"},'
+            f'{{"function_call":{{"name":"f"}},"thought_signature":"{PLACEHOLDER}"}}]}}]}}'
+        ),
+        {"cached_content": 1, "thoughtSignature": 3},
+    ),
+    "a call from elsewhere among Gemini's": (
+        "generate-content",
+        (
+            '{"contents":[{"role":"model","parts":[{"text":"","thought":true}]},'
+            '{"role":"model","parts":[{"functionCall":{"name":"f"}},{"functionCall":{"name":"g"}}]}]}'
+        ),
+        (
+            '{"contents":[{"role":"model","parts":[{"functionCall":{"name":"f"},'
+            f'"thoughtSignature":"{PLACEHOLDER}"}},{{"functionCall":{{"name":"g"}}}}]}}]}}'
+        ),
+        {"content": 1, "thought": 1, "thoughtSignature": 1},
+    ),
+    "a call that is marked as a thought": (
+        "generate-content",
+        '{"contents":[{"parts":[{"functionCall":{"name":"f"},"thought":true,"thoughtSignature":"QQ=="}]}]}',
+        (
+            '{"contents":[{"parts":[{"functionCall":{"name":"f"},"thought":true,'
+            f'"thoughtSignature":"{PLACEHOLDER}"}}]}}]}}'
+        ),
+        {"thoughtSignature": 1},
+    ),
+    "counting tokens": (
+        "generate-content",
+        '{"generateContentRequest":{"model":"m","contents":[{"parts":[{"text":"a","thoughtSignature":"QQ=="}]}]}}',
+        '{"generateContentRequest":{"model":"m","contents":[{"parts":[{"text":"a"}]}]}}',
+        {"thoughtSignature": 1},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_reduced(case: Case) -> None:
+    api, before, after, dropped = case
+    result = reduce(before.encode(), api)
+    assert json.loads(result.body) == json.loads(after)
+    assert result.dropped == tuple(sorted((name, count) for name, count in dropped.items() if count))
+    assert result.switched_off == ()
+    assert reduce(result.body, api).body is result.body
+
+
+def test_only_the_way_to_a_change_is_written_anew() -> None:
+    """Numbers, escapes, duplicate keys and spaces stay as they were wherever nothing was dropped."""
+    untouched = rb'{ "a": 1.0e+02, "b" : "\u00e9\/", "b": "\ud83d", "n":123456789012345678901234567890 }'
+    item = rb'{"type":"function_call_output","call_id":"c","output":"caf\u00e9 \u200b"  }'
+    body = (
+        rb'{ "metadata": %b, "input" : [ {"type":"reasoning", "encrypted_content":"g"}, %b ], "x":[1 ,2]}'
+        % (untouched, item)
+    )
+    assert reduce(body, "responses").body == (rb'{"metadata":%b,"input":[%b],"x":[1 ,2]}' % (untouched, item))
+
+
+@pytest.mark.parametrize(
+    ("api", "body"),
+    [
+        (
+            "responses",
+            b'{"input":"hello","include":["reasoning.encrypted_content"],"previous_response_id":"resp_1"}',
+        ),
+        ("responses", b'{ "input" : [ {"role":"user","content":"hi"}, {"type":"reasoning_effort"} ] }'),
+        ("responses", b'{"input":[{"type":"message","id":"msg_1","role":"assistant","content":[]}]}'),
+        ("responses", b'{"input":[{"type":"compaction_trigger"}]}'),
+        ("messages", b'{"messages":[{"role":"user","content":[{"type":"text","text":"thinking"}]}]}'),
+        (
+            "messages",
+            (
+                b'{"thinking":{"type":"enabled","budget_tokens":1024},"messages":[{"role":"assistant","content":'
+                b'[{"type":"tool_use","id":"t","name":"f","input":{"thinking":"x","type":"thinking"}}]},'
+                b'{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":"signature"}]}]}'
+            ),
+        ),
+        ("messages", b'{"messages":[{"role":"assistant","content":[]}]}'),
+        ("chat", b'{"messages":[{"role":"assistant","content":"hi","reasoning_content":null}]}'),
+        ("chat", b'{"messages":[{"role":"user","content":"hi","reasoning":"the user may say so"}]}'),
+        ("chat", b'{"messages":[{"role":"assistant","content":null}]}'),
+        ("generate-content", b'{"contents":[{"parts":[{"functionCall":{"name":"f"}},{"text":""}]}]}'),
+        (
+            "generate-content",
+            (
+                b'{"contents":[{"parts":[{"functionCall":{},"thoughtSignature":"skip_thought_signature_validator"},'
+                b'{"text":"a","thoughtSignature":"context_engineering_is_the_way_to_go","thought":false}]}]}'
+            ),
+        ),
+        ("chat", b""),
+        ("chat", b"[]"),
+        ("chat", b'{"messages":[{"role":"assistant","reasoning":"cut off'),
+        ("chat", b'{"messages":{"reasoning":1}}'),
+        ("chat", b'\xff{"messages":[]}'),
+        ("messages", b'{"messages":[1,null,"x",[],{"content":[1,null,[]]}]}'),
+        ("responses", b'{"input":[1,null,"x",[],{"type":7,"id":8}]}'),
+        ("generate-content", b'{"contents":[1,null,"x",[],{"parts":[1,null,[]]}]}'),
+        ("messages", b'{"messages":' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
+    ],
+)
+def test_nothing_foreign_or_nothing_readable_is_the_same_object(api: Api, body: bytes) -> None:
+    result = reduce(body, api)
+    assert result.body is body
+    assert result == Reduced(body)
+
+
+def test_half_an_emoji_does_not_keep_a_body_from_being_reduced() -> None:
+    body = (
+        rb'{"messages":[{"role":"user","content":"\\ud83d \ud83d\ude00 \uDE00 cut \ud83d"},'
+        rb'{"role":"assistant","content":[{"type":"thinking"},{"type":"text","text":"\ud83d\ud83d"}]}]}'
+    )
+    result = reduce(body, "messages")
+    assert result.body == body.replace(b'{"type":"thinking"},', b"")
+    assert reduce(result.body, "messages").body is result.body
+
+
+TOOL_LOOP_WITHOUT_THINKING = {
+    "thinking": {"type": "enabled", "budget_tokens": 1024},
+    "context_management": {
+        "edits": [{"type": "clear_thinking_20251015"}, {"type": "clear_tool_uses_20250919"}]
+    },
+    "messages": [
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "f", "input": {}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t"}]},
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("api", "refusal", "before", "after"),
+    [
+        (
+            "messages",
+            "thinking-missing",
+            TOOL_LOOP_WITHOUT_THINKING,
+            {
+                "context_management": {"edits": [{"type": "clear_tool_uses_20250919"}]},
+                "messages": TOOL_LOOP_WITHOUT_THINKING["messages"],
+            },
+        ),
+        (
+            "chat",
+            "thinking-missing",
+            {"thinking": {"type": "enabled"}, "messages": []},
+            {"messages": []},
+        ),
+        (
+            "generate-content",
+            "thought-signature-missing",
+            {"contents": [{"parts": [{"text": "a"}, {"functionCall": {}}, {"functionCall": {}}]}]},
+            {
+                "contents": [
+                    {
+                        "parts": [
+                            {"text": "a"},
+                            {"functionCall": {}, "thoughtSignature": PLACEHOLDER},
+                            {"functionCall": {}},
+                        ]
+                    }
+                ]
+            },
+        ),
+        (
+            "responses",
+            "reasoning-item",
+            {
+                "input": [
+                    {"type": "function_call", "id": "fc_1", "call_id": "c"},
+                    {"type": "message", "id": "msg_1", "role": "assistant", "content": []},
+                    {"role": "user", "content": "a"},
+                ]
+            },
+            {
+                "input": [
+                    {"type": "function_call", "call_id": "c"},
+                    {"type": "message", "id": "msg_reduced1", "role": "assistant", "content": []},
+                    {"role": "user", "content": "a"},
+                ]
+            },
+        ),
+    ],
+)
+def test_a_refusal_that_misses_a_part(api: Api, refusal: Refusal, before: object, after: object) -> None:
+    """Turns that another provider made lack what the first one demands, with nothing left to drop."""
+    body = dumped(before)
+    assert reduce(body, api).body is body
+    result = reduce(body, api, refusal=refusal)
+    assert json.loads(result.body) == after
+    assert reduce(result.body, api, refusal=refusal).body is result.body
+
+
+def test_chat_switches_thinking_off_in_a_tool_loop() -> None:
+    result, report = reduced(CHAT | {"thinking": {"type": "enabled", "budget_tokens": 1024}}, "chat")
+    assert "thinking" not in result
+    assert report.switched_off == ("thinking",)
+
+
+# --- properties ------------------------------------------------------------------------------
+
+WORDS = """
+    type id role content text input messages contents parts thinking redacted_thinking signature data
+    reasoning encrypted_content compaction tool_use tool_result tool_use_id call_id tool_calls tool_call_id
+    function_call functionCall thoughtSignature thought thought_signature cachedContent reasoning_content
+    thinking_blocks provider_specific_fields extra_content function assistant user tool model enabled
+    adaptive context_management edits clear_thinking_20251015 item_reference rs_1 fc_1 msg_1 message a.b:c
+    call__thought__x= generateContentRequest
+"""
+NAMES = st.sampled_from(WORDS.split())
+SCALARS = st.none() | st.booleans() | st.integers() | NAMES | st.text(max_size=4)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES, inner, max_size=5),
+    max_leaves=25,
+)
+BLOCKS = st.dictionaries(NAMES, VALUES, max_size=4).flatmap(
+    lambda block: st.fixed_dictionaries({"type": NAMES}).map(lambda kind: block | kind)
+)
+TURNS = st.fixed_dictionaries(
+    {"role": st.sampled_from(["user", "assistant", "model", "tool"])},
+    optional={"content": st.lists(BLOCKS, max_size=4) | VALUES, "parts": st.lists(BLOCKS, max_size=4)},
+)
+REQUESTS = st.fixed_dictionaries(
+    {},
+    optional={
+        "messages": st.lists(TURNS | BLOCKS, max_size=4),
+        "contents": st.lists(TURNS, max_size=4),
+        "input": st.lists(TURNS | BLOCKS, max_size=4),
+        "thinking": st.just({"type": "enabled", "budget_tokens": 1024}) | VALUES,
+        "context_management": VALUES,
+        "cachedContent": SCALARS,
+    },
+)
+APIS = st.sampled_from(sorted(SESSIONS))
+REFUSALS = st.sampled_from([None, "thinking-missing", "thought-signature-missing", "reasoning-item"])
+
+
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@given(request=REQUESTS | VALUES, api=APIS, refusal=REFUSALS)
+def test_reducing_twice_is_reducing_once(request: object, api: Api, refusal: Refusal | None) -> None:
+    once = reduce(dumped(request), api, refusal=refusal)
+    again = reduce(once.body, api, refusal=refusal)
+    assert again.body is once.body
+    assert (again.dropped, again.switched_off) == ((), ())
+
+
+@settings(deadline=None, max_examples=150)
+@given(body=st.binary() | st.text(alphabet='{}[]":,\\ud83a1 ').map(str.encode), api=APIS)
+def test_no_bytes_raise(body: bytes, api: Api) -> None:
+    assert reduce(body, api).body == body
+    assert refuses_history(400, body) is None
+
+
+def words(value: object) -> Iterator[str]:
+    """Every text that a generated session's turns are made of."""
+    if isinstance(value, str) and value.startswith("word"):
+        yield value
+    elif isinstance(value, dict):
+        for member in value.values():
+            yield from words(member)
+    elif isinstance(value, list):
+        for element in value:
+            yield from words(element)
+
+
+TURN_OF = {
+    "responses": lambda n: [
+        {"role": "user", "content": f"word{n}a"},
+        {"type": "reasoning", "id": f"rs_{n}", "summary": [], "encrypted_content": "g"},
+        {
+            "type": "function_call",
+            "id": f"fc_{n}",
+            "call_id": f"word{n}b",
+            "name": "f",
+            "arguments": f"word{n}c",
+        },
+        {"type": "function_call_output", "call_id": f"word{n}b", "output": f"word{n}d"},
+    ],
+    "messages": lambda n: [
+        {"role": "user", "content": f"word{n}a"},
+        {
+            "role": "assistant",
+            "content": [
+                {"type": "thinking", "thinking": "t", "signature": "s"},
+                {"type": "tool_use", "id": f"word{n}b", "name": "f", "input": {"x": f"word{n}c"}},
+            ],
+        },
+        {
+            "role": "user",
+            "content": [{"type": "tool_result", "tool_use_id": f"word{n}b", "content": f"word{n}d"}],
+        },
+    ],
+}
+
+
+@pytest.mark.parametrize(("api", "key"), [("responses", "input"), ("messages", "messages")])
+def test_every_text_and_tool_call_of_a_long_session_arrives(api: Api, key: str) -> None:
+    request = {key: [item for turn in range(200) for item in TURN_OF[api](turn)]}
+    after, report = reduced(request, api)
+    assert list(words(after)) == list(words(request))
+    assert dict(report.dropped)["reasoning" if api == "responses" else "thinking"] == 200
+
+
+# --- refusals --------------------------------------------------------------------------------
+
+
+def openai_error(message: str, code: str | None = None) -> dict[str, Any]:
+    return {"error": {"message": message, "type": "invalid_request_error", "param": "input", "code": code}}
+
+
+def anthropic_error(message: str) -> dict[str, Any]:
+    return {
+        "type": "error",
+        "error": {"type": "invalid_request_error", "message": message},
+        "request_id": "req_1",
+    }
+
+
+def google_error(message: str, code: int = 400) -> dict[str, Any]:
+    return {"error": {"code": code, "message": message, "status": "INVALID_ARGUMENT"}}
+
+
+def litellm_error(message: str) -> dict[str, Any]:
+    return {"error": {"message": message, "type": None, "param": None, "code": "400"}}
+
+
+THINKING_MISSING = (
+    "messages.1.content.0.type: Expected `thinking` or `redacted_thinking`, but found `tool_use`. When"
+    " `thinking` is enabled, a final `assistant` message must start with a thinking block."
+)
+SIGNATURE = "messages.1.content.0: Invalid `signature` in `thinking` block"
+ENCRYPTED = "The encrypted content gAAA...Rg== could not be verified."
+
+REFUSED: list[tuple[str, int, object]] = [
+    ("encrypted-content", 400, openai_error(ENCRYPTED, "invalid_encrypted_content")),
+    (
+        "encrypted-content",
+        400,
+        openai_error(
+            "The encrypted content for item rs_0e51 could not be verified. Reason: Encrypted content could"
+            " not be decrypted or parsed."
+        ),
+    ),
+    ("encrypted-content", 400, openai_error("", "invalid_encrypted_content")),
+    ("encrypted-content", 400, openai_error("bad history", "thinking_signature_invalid")),
+    (
+        "encrypted-content",
+        400,
+        litellm_error(
+            "litellm.BadRequestError: OpenAIException - "
+            + json.dumps(openai_error(ENCRYPTED, "invalid_encrypted_content"), indent=2)
+            + ". Received Model Group=gpt-5\nAvailable Model Group Fallbacks=None"
+        ),
+    ),
+    (
+        "encrypted-content",
+        400,
+        {
+            "error": {
+                "message": '{"error":{"message":"no","type":"server_error"}}',
+                "code": "invalid_encrypted_content",
+            }
+        },
+    ),
+    (
+        "encrypted-content",
+        200,
+        {"type": "response.failed", "response": openai_error(ENCRYPTED, "invalid_encrypted_content")},
+    ),
+    ("encrypted-content", 200, {"type": "error", "code": "invalid_encrypted_content", "message": "x"}),
+    (
+        "item-not-found",
+        404,
+        openai_error(
+            "Item with id 'rs_0496' not found. Items are not persisted when `store` is set to false."
+        ),
+    ),
+    (
+        "reasoning-item",
+        400,
+        openai_error(
+            "Item 'fc_01' of type 'function_call' was provided without its required 'reasoning' item: 'rs_1'."
+        ),
+    ),
+    (
+        "reasoning-item",
+        400,
+        openai_error("Item 'rs_01' of type 'reasoning' was provided without its required following item."),
+    ),
+    ("thinking-signature", 400, anthropic_error(SIGNATURE)),
+    (
+        "thinking-signature",
+        400,
+        anthropic_error(SIGNATURE + ". The block is bound to a different conversation."),
+    ),
+    ("thinking-signature", 400, anthropic_error("messages.1.content.0: Invalid signature in thinking block")),
+    (
+        "thinking-signature",
+        400,
+        anthropic_error("messages.23.content.2: Invalid `data` in `redacted_thinking` block"),
+    ),
+    ("thinking-signature", 400, anthropic_error("messages.1.content.0.thinking.signature: Field required")),
+    (
+        "thinking-signature",
+        400,
+        anthropic_error(
+            "messages.9.content.15: `thinking` or `redacted_thinking` blocks in the latest assistant message"
+            " cannot be modified. These blocks must remain as they were in the original response."
+        ),
+    ),
+    ("thinking-signature", 200, anthropic_error(SIGNATURE)),
+    ("thinking-signature", 400, google_error(json.dumps(anthropic_error(SIGNATURE)))),
+    (
+        "thinking-signature",
+        400,
+        litellm_error(
+            f"litellm.BadRequestError: AnthropicException - {json.dumps(anthropic_error(SIGNATURE))}"
+        ),
+    ),
+    (
+        "thinking-signature",
+        500,
+        litellm_error(
+            "litellm.BadRequestError: Vertex_aiException BadRequestError - "
+            f"{dumped(anthropic_error(SIGNATURE))!r}"
+        ),
+    ),
+    ("thinking-missing", 400, anthropic_error(THINKING_MISSING)),
+    (
+        "thinking-missing",
+        400,
+        litellm_error(
+            'litellm.BadRequestError: BedrockException - {"message":"The model returned the following'
+            " errors: " + THINKING_MISSING + '"}. Received Model Group=claude-4-5-sonnet'
+        ),
+    ),
+    (
+        "thought-signature",
+        400,
+        google_error("Unable to submit request because Thought signature is not valid.."),
+    ),
+    ("thought-signature", 400, google_error("Corrupted thought signature.")),
+    ("thought-signature", 400, google_error("Invalid thought signature.")),
+    (
+        "thought-signature",
+        400,
+        google_error(
+            "Invalid value at 'request.contents[3].parts[0].thought_signature' (TYPE_BYTES),"
+            " Base64 decoding failed"
+        ),
+    ),
+    (
+        "thought-signature-missing",
+        400,
+        [
+            google_error(
+                "Function call is missing a thought_signature in functionCall parts. This is required"
+            )
+        ],
+    ),
+    (
+        "thought-signature-missing",
+        400,
+        google_error(
+            "Unable to submit request because function call `shell` in the 2. content block is missing a"
+            " `thought_signature`."
+        ),
+    ),
+    ("cached-content", 403, google_error("CachedContent not found (or permission denied)", 403)),
+    ("cached-content", 404, google_error("Not found: cached content metadata for 6116704758662168576.", 404)),
+    ("cached-content", 400, google_error("Cache content 7016131366404227072 is expired.")),
+    (
+        "tool-id",
+        400,
+        anthropic_error("messages.5.content.0.tool_use.id: String should match pattern '^[a-zA-Z0-9_-]+$'"),
+    ),
+    (
+        "tool-id",
+        400,
+        openai_error(
+            "Invalid 'input[95].call_id': string too long. Expected a string with maximum length 64."
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("refusal", "status", "body"), REFUSED)
+def test_a_refusal_of_foreign_history(refusal: Refusal, status: int, body: object) -> None:
+    assert refuses_history(status, dumped(body)) == refusal
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (429, anthropic_error(SIGNATURE)),
+        (401, openai_error(ENCRYPTED, "invalid_encrypted_content")),
+        (503, google_error("Corrupted thought signature.")),
+        (400, anthropic_error("max_tokens: must be greater than thinking.budget_tokens")),
+        (
+            400,
+            anthropic_error(
+                "`clear_thinking_20251015` strategy requires `thinking` to be enabled or adaptive"
+            ),
+        ),
+        (400, anthropic_error('"thinking.type.enabled" is not supported for this model.')),
+        (400, anthropic_error("prompt is too long: 213000 tokens > 200000 maximum")),
+        (400, anthropic_error("messages: text content blocks must be non-empty")),
+        (400, anthropic_error("Your text mentions the words Invalid signature in thinking block")),
+        (400, openai_error("Unsupported parameter: 'include'", "unsupported_parameter")),
+        (400, openai_error("The signature could not be verified.")),
+        (400, openai_error("Invalid 'input[2].content': string too long.")),
+        (404, openai_error("Previous response with id 'resp_1' not found.", "previous_response_not_found")),
+        (404, openai_error("Item with id 'msg_1' not found.")),
+        (404, google_error("models/gemini-9 is not found for API version v1beta", 404)),
+        (403, google_error("You do not have permission to access the File abc", 403)),
+        (400, google_error("Request contains an invalid argument.")),
+        (400, {"error": "Invalid API key"}),
+        (
+            200,
+            {"content": [{"type": "text", "text": SIGNATURE}], "error": anthropic_error(SIGNATURE)["error"]},
+        ),
+        (200, {"choices": [{"message": {"content": ENCRYPTED}}]}),
+        (400, {"messages": SIGNATURE}),
+        (400, SIGNATURE),
+        (400, None),
+    ],
+)
+def test_any_other_answer_is_none(status: int, body: object) -> None:
+    assert refuses_history(status, dumped(body)) is None
+
+
+def test_every_refusal_has_a_cure_in_the_session_of_its_api() -> None:
+    """A reduced session holds nothing that the refusals are about."""
+    for api, session in SESSIONS.items():
+        body = reduce(dumped(session), api).body
+        for word in (b"gAAAA", b"EqQB", b"EvAF", b"CtwC", b"AbC", b"rs_", b"cachedContents/"):
+            assert word not in body, (api, word)
