@@ -13,23 +13,20 @@ from mitmproxy import connection, ctx, exceptions, http
 from mitmproxy.addonmanager import Loader
 
 from litellm_hybrid import (
-    access,
+    decision,
     engine,
     errors,
     exchange,
     log,
-    model_name,
-    paths,
-    request_id,
     rewrite,
-    routing,
 )
 from litellm_hybrid.config import ConfigError
+from litellm_hybrid.decision import Request, Routed
 from litellm_hybrid.errors import ErrorType, Failure
-from litellm_hybrid.exchange import Decision
+from litellm_hybrid.exchange import Record
 from litellm_hybrid.fallback import Fallbacks
 from litellm_hybrid.lifecycle import Lifecycle
-from litellm_hybrid.routing import Reason, Route, Target
+from litellm_hybrid.routing import Reason, Target
 from litellm_hybrid.settings import Settings, Timeouts
 
 _WEBSOCKET_REFUSED = errors.body(
@@ -140,78 +137,70 @@ class HybridAddon:
         """Decide where a complete request goes, and make it fit for there."""
         if flow.response or flow.error or not flow.live or flow.is_replay:
             return
-        decision = exchange.begin(flow, request_id.generate())
+        record = exchange.begin(flow)
         try:
-            self._decide(flow, decision)
+            self._decide(flow, record)
         except Exception as e:  # noqa: BLE001 (fail closed, whatever it was)
-            _blame_ourselves(flow, decision, e)
-        exchange.put(flow, decision)
+            _blame_ourselves(flow, record, e)
+        exchange.put(flow, record)
 
-    def _decide(self, flow: http.HTTPFlow, decision: Decision) -> None:
+    def _decide(self, flow: http.HTTPFlow, record: Record) -> None:
+        _identify(flow.request, record)
         settings = self._settings()
-        _identify(flow.request, decision)
-        sent = exchange.incoming(flow.request)
-        websocket = flow.request.headers.get("upgrade", "").lower() == "websocket"
-        own_via = rewrite.VIA.decode() in sent.header(b"via")
-        named = None
-        route = routing.by_head(
-            settings, flow.request.method, sent.path, websocket=websocket, own_via=own_via
+        request = exchange.request(flow)
+        routed = decision.route(settings, request)
+        _record(record, routed)
+        if routed.refusal is not None:
+            message = f"litellm: access refused: {routed.refusal.message}"
+            log.emit(logging.WARNING, message, **exchange.fields(record))
+            flow.response = exchange.answer(routed.refusal.status, routed.refusal.body(), record)
+        elif routed.route.target is Target.LITELLM:
+            self._send_to_litellm(flow, record, request, routed)
+        elif (instead := self._fallbacks.cooling_down(flow, record)) is not None:
+            flow.request = instead
+        elif routed.downgrade:
+            flow.response = exchange.answer(426, _WEBSOCKET_REFUSED, record)
+        elif settings.strip_provider_prefix:
+            flow.request.path = rewrite.target_for_upstream(settings, flow.request.path)
+
+    def _send_to_litellm(self, flow: http.HTTPFlow, record: Record, request: Request, routed: Routed) -> None:
+        name = routed.route.sends
+        assert routed.named is not None
+        assert name is not None
+        outgoing = rewrite.for_litellm(
+            self._settings(), request.sent, routed.named, name, record["request_id"]
         )
-        if route is None:
-            content_type, coding = sent.header(b"content-type"), sent.header(b"content-encoding")
-            named = model_name.read(sent.path, content_type, coding, sent.body)
-            route = routing.decide(settings, sent.path, named)
-        _record(decision, route)
-        if route.target is Target.UPSTREAM:
-            request = self._fallbacks.cooling_down(flow, decision)
-            if request is not None:
-                flow.request = request
-            elif route.reason is Reason.WEBSOCKET and _downgrades(settings, sent.path):
-                flow.response = exchange.answer(426, _WEBSOCKET_REFUSED, decision)
-            elif settings.strip_provider_prefix:
-                flow.request.path = rewrite.target_for_upstream(settings, flow.request.path)
-            return
-        refusal = access.check(settings, exchange.client(flow, sent))
-        if refusal is not None:
-            decision["reason"] = Reason.REFUSED.value
-            flow.response = exchange.answer(refusal.status, refusal.body(), decision)
-            message = f"litellm: access refused: {refusal.message}"
-            log.emit(logging.WARNING, message, **exchange.fields(decision))
-            return
-        assert named is not None
-        assert route.sends is not None
-        outgoing = rewrite.for_litellm(settings, sent, named, route.sends, decision["request_id"])
         exchange.send_to(flow.request, outgoing)
         log.emit(
             logging.INFO,
-            f"litellm routing: {route.model} → LiteLLM",
-            request_id=decision["request_id"],
-            reason=route.reason.value,
-            sends=route.sends,
+            f"litellm routing: {routed.route.model} → LiteLLM",
+            request_id=record["request_id"],
+            reason=routed.reason.value,
+            sends=name,
         )
 
     # -- its answer -------------------------------------------------------
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         """Put the route on an answer, and pass it on piece by piece if it may be long."""
-        decision = exchange.get(flow)
-        if decision is None or flow.response is None:
+        record = exchange.get(flow)
+        if record is None or flow.response is None:
             return
-        exchange.mark(flow.response, decision)
+        exchange.mark(flow.response, record)
         flow.response.stream = exchange.may_stream(flow.response)
 
     def response(self, flow: http.HTTPFlow) -> None:
         """Log one line for a request that was answered."""
-        decision = exchange.get(flow)
-        if decision is None or flow.response is None or flow.is_replay:
+        record = exchange.get(flow)
+        if record is None or flow.response is None or flow.is_replay:
             return
         self._fallbacks.ended(flow, flow.response.status_code)
         log.emit(
             logging.INFO,
-            f"{decision['target']} {flow.response.status_code} {decision['method']} {decision['path']}",
-            reason=decision["reason"],
-            model=decision["model"],
-            request_id=decision["request_id"],
+            f"{record['target']} {flow.response.status_code} {record['method']} {record['path']}",
+            reason=record["reason"],
+            model=record["model"],
+            request_id=record["request_id"],
         )
 
     def error(self, flow: http.HTTPFlow) -> None:
@@ -230,10 +219,10 @@ class HybridAddon:
 
     def failed(self, flow: http.HTTPFlow, failure: Failure, *, answered: bool) -> http.Response:
         """Log a failure and word the answer to it."""
-        decision = exchange.get(flow) or exchange.begin(flow, request_id.generate())
-        who = "litellm" if decision["target"] == Target.LITELLM.value else "upstream"
-        where = f"{decision['method']} {decision['path']}"
-        fields = exchange.fields(decision) | {"error": failure.detail}
+        record = exchange.get(flow) or exchange.begin(flow)
+        who = "litellm" if record["target"] == Target.LITELLM.value else "upstream"
+        where = f"{record['method']} {record['path']}"
+        fields = exchange.fields(record) | {"error": failure.detail}
         if failure.error_type is ErrorType.CLIENT_DISCONNECT:
             message = f"{who}: client disconnected during {where}"
             log.emit(logging.WARNING, message, error_type=failure.error_type.value, **fields)
@@ -241,9 +230,9 @@ class HybridAddon:
             message = f"{who} proxy error for {where}: {failure.detail}"
             log.emit(logging.ERROR, message, error_type=failure.error_type.value, **fields)
         if not answered:
-            decision["reason"] = Reason.ERROR.value
+            record["reason"] = Reason.ERROR.value
         body = errors.LITELLM_UNREACHABLE if who == "litellm" else errors.UPSTREAM_UNREACHABLE
-        return exchange.answer(502, body, decision)
+        return exchange.answer(502, body, record)
 
 
 def _config_path(option: str) -> Path:
@@ -257,41 +246,33 @@ def _config_path(option: str) -> Path:
     return default
 
 
-def _identify(request: http.Request, decision: Decision) -> None:
-    """Keep the client's request id if it is a good one, else put ours in its place."""
-    given = request.headers.get("x-request-id")
-    if given is not None and request_id.is_valid(given):
-        decision["request_id"] = given
-        return
-    if given is not None:
+def _identify(request: http.Request, record: Record) -> None:
+    """Let the servers see the id that was chosen for the request."""
+    if request.headers.get("x-request-id", record["request_id"]) != record["request_id"]:
         log.emit(
             logging.WARNING,
             "litellm: the client's X-Request-ID was replaced: it is not 1 to 128 visible ASCII characters",
-            request_id=decision["request_id"],
-            client_ip=decision["client_ip"],
+            request_id=record["request_id"],
+            client_ip=record["client_ip"],
         )
-    request.headers["X-Request-ID"] = decision["request_id"]
+    request.headers["X-Request-ID"] = record["request_id"]
 
 
-def _record(decision: Decision, route: Route) -> None:
-    decision["target"] = route.target.value
-    decision["reason"] = route.reason.value
-    decision["model"] = route.model
-    decision["sends"] = route.sends
-    decision["may_fall_back"] = route.may_fall_back
+def _record(record: Record, routed: Routed) -> None:
+    record["target"] = routed.route.target.value
+    record["reason"] = routed.reason.value
+    record["model"] = routed.route.model
+    record["sends"] = routed.route.sends
+    record["may_fall_back"] = routed.route.may_fall_back
 
 
-def _downgrades(settings: Settings, path: str) -> bool:
-    return settings.websocket == "downgrade" and paths.takes_websocket(path)
-
-
-def _blame_ourselves(flow: http.HTTPFlow, decision: Decision, error: Exception) -> None:
-    decision["target"], decision["reason"] = Target.NONE.value, Reason.ERROR.value
-    flow.response = exchange.answer(500, _OUR_FAULT, decision)
+def _blame_ourselves(flow: http.HTTPFlow, record: Record, error: Exception) -> None:
+    record["target"], record["reason"] = Target.NONE.value, Reason.ERROR.value
+    flow.response = exchange.answer(500, _OUR_FAULT, record)
     log.emit(
         logging.ERROR,
-        f"litellm proxy error for {decision['method']} {decision['path']}: {type(error).__name__}: {error}",
+        f"litellm proxy error for {record['method']} {record['path']}: {type(error).__name__}: {error}",
         error_type=ErrorType.PROXY_ERROR.value,
-        **exchange.fields(decision),
+        **exchange.fields(record),
     )
     log.logger.debug("traceback", exc_info=error)

@@ -72,7 +72,9 @@ def _canonical(host: str) -> str:
 
 def _is_host(host: str) -> bool:
     if ":" not in host:
-        return _HOST_NAME.fullmatch(host) is not None
+        # Longer or empty labels cannot be looked up (RFC 1035, 2.3.4).
+        labels = host.removesuffix(".").split(".")
+        return _HOST_NAME.fullmatch(host) is not None and all(0 < len(label) < 64 for label in labels)
     try:
         ip_address(host)
     except ValueError:

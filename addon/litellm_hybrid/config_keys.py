@@ -85,6 +85,13 @@ KEYS: tuple[Key, ...] = (
     Key("fallback.max-per-hour", None, "fallback.max_per_hour",
         values.at_least(0), "number of replays, 0 is no limit", "0",
         "A brake on spending: after so many replays in an hour upstream's failures reach the client."),
+    Key("fallback.history", None, "fallback.history",
+        values.one_of("auto", "keep", "reduce"), "auto, keep or reduce", "auto",
+        "What a replay does with parts of a history that are sealed for upstream's account: `keep` sends "
+        "them, `reduce` leaves them out, `auto` decides by API and model; a refusal is retried reduced."),
+    Key("fallback.sticky", None, "fallback.sticky",
+        values.duration, "duration, 0s is off", "0s",
+        "After a fallback the same conversation stays on LiteLLM for this long."),
     Key("timeouts.connect", None, "timeouts.connect",
         values.limit, "duration", "10s",
         "How long connecting to a server may take; each attempt has its own timeouts."),

@@ -8,8 +8,8 @@ from typing import TypedDict
 
 from mitmproxy import http
 
-from litellm_hybrid import credentials
-from litellm_hybrid.access import Client
+from litellm_hybrid import request_id
+from litellm_hybrid.decision import Request
 from litellm_hybrid.rewrite import Incoming, Outgoing
 from litellm_hybrid.routing import Reason, Target
 
@@ -19,7 +19,7 @@ _KEY = "hybrid"
 _REVEALING = (b"x-litellm-", b"llm_provider-")
 
 
-class Decision(TypedDict):
+class Record(TypedDict):
     """What is known about a request once it has been decided on.
 
     `path` is the client's, without its query; `note` goes behind the reason in the route header.
@@ -37,10 +37,10 @@ class Decision(TypedDict):
     note: str
 
 
-def begin(flow: http.HTTPFlow, request_id: str) -> Decision:
+def begin(flow: http.HTTPFlow) -> Record:
     """The record of a request that has not been decided on; it is not in the flow yet."""
-    return Decision(
-        request_id=request_id,
+    return Record(
+        request_id=request_id.choose(flow.request.headers.get("x-request-id")),
         method=flow.request.method,
         path=flow.request.path.partition("?")[0],
         client_ip=flow.client_conn.peername[0] if flow.client_conn.peername else "",
@@ -53,25 +53,25 @@ def begin(flow: http.HTTPFlow, request_id: str) -> Decision:
     )
 
 
-def settle(decision: Decision, target: Target, reason: Reason, note: str = "") -> None:
+def settle(decision: Record, target: Target, reason: Reason, note: str = "") -> None:
     """Write down where a request goes after all, and why."""
     decision["target"] = target.value
     decision["reason"] = reason.value
     decision["note"] = note
 
 
-def put(flow: http.HTTPFlow, decision: Decision) -> None:
+def put(flow: http.HTTPFlow, decision: Record) -> None:
     """Make a decision the flow's."""
     flow.metadata[_KEY] = decision
 
 
-def get(flow: http.HTTPFlow) -> Decision | None:
+def get(flow: http.HTTPFlow) -> Record | None:
     """What was decided about a flow, or None."""
-    decision: Decision | None = flow.metadata.get(_KEY)
+    decision: Record | None = flow.metadata.get(_KEY)
     return decision
 
 
-def fields(decision: Decision) -> dict[str, object]:
+def fields(decision: Record) -> dict[str, object]:
     """What a log line about a request says of it."""
     return {
         "method": decision["method"],
@@ -89,14 +89,10 @@ def incoming(request: http.Request) -> Incoming:
     return Incoming(path, query, request.headers.fields, request.raw_content or b"")
 
 
-def client(flow: http.HTTPFlow, sent: Incoming) -> Client:
-    """Who sent it. The engine has kept the client's own Host."""
-    return Client(
-        ip=flow.client_conn.peername[0] if flow.client_conn.peername else "",
-        host=flow.metadata.get("hybrid_host", ""),
-        origin="origin" in flow.request.headers,
-        keys=credentials.presented(sent.headers, sent.query),
-    )
+def request(flow: http.HTTPFlow) -> Request:
+    """The request, for the rooms that decide. The engine has kept the client's own Host."""
+    ip = flow.client_conn.peername[0] if flow.client_conn.peername else ""
+    return Request(flow.request.method, incoming(flow.request), ip, flow.metadata.get("hybrid_host", ""))
 
 
 def send_to(request: http.Request, outgoing: Outgoing) -> None:
@@ -114,7 +110,7 @@ def send_to(request: http.Request, outgoing: Outgoing) -> None:
     data.authority = host.encode() if request.is_http2 else b""
 
 
-def mark(response: http.Response, decision: Decision) -> None:
+def mark(response: http.Response, decision: Record) -> None:
     """Put the route and the request id on an answer; take out what LiteLLM says about what is behind it."""
     headers = response.headers
     if decision["target"] == Target.LITELLM.value:
@@ -126,7 +122,7 @@ def mark(response: http.Response, decision: Decision) -> None:
         headers["x-request-id"] = decision["request_id"]
 
 
-def answer(status: int, body: bytes, decision: Decision) -> http.Response:
+def answer(status: int, body: bytes, decision: Record) -> http.Response:
     """An answer of our own, in JSON."""
     response = http.Response.make(status, body, {"Content-Type": "application/json"})
     mark(response, decision)

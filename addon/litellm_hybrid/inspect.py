@@ -5,7 +5,7 @@ from typing import Protocol
 from mitmproxy import http
 
 from litellm_hybrid import exchange
-from litellm_hybrid.exchange import Decision
+from litellm_hybrid.exchange import Record
 
 _FELL_BACK = ":twisted_rightwards_arrows:"
 _FAILED = ":warning:"
@@ -40,7 +40,7 @@ def keep_failed_answer(flow: http.HTTPFlow, view: View | None) -> None:
     view.add([row])
 
 
-def describe(decision: Decision) -> str:
+def describe(decision: Record) -> str:
     """A decision in a line: route, reason, requested → sent model, request id."""
     model = decision["model"] or "no model"
     if decision["target"] == "litellm" and decision["sends"]:

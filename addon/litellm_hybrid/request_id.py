@@ -14,6 +14,11 @@ def is_valid(request_id: str) -> bool:
     return _VISIBLE_ASCII.fullmatch(request_id) is not None
 
 
+def choose(given: str | None) -> str:
+    """The id for a request whose X-Request-ID is `given`: that one if it is valid, else a new one."""
+    return given if given is not None and is_valid(given) else generate()
+
+
 def generate() -> str:
     """A new id, `req-<nanoseconds since 1970>` as in the fork, with a counter that makes it unique."""
     return f"req-{time.time_ns()}-{next(_counter)}"

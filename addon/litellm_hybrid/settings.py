@@ -13,6 +13,7 @@ from litellm_hybrid.patterns import Patterns
 
 LogFormat = Literal["text", "json"]
 WebsocketPolicy = Literal["downgrade", "pass"]
+HistoryPolicy = Literal["auto", "keep", "reduce"]
 
 FALLBACK_KINDS = (
     "quota",
@@ -81,6 +82,8 @@ class Fallback:
     hold_max: float = 45.0
     cooldown_max: float = 0.0
     max_per_hour: int = 0
+    history: HistoryPolicy = "auto"
+    sticky: float = 0.0
 
     def covers(self, model: str) -> bool:
         """Whether requests for this model may fall back."""

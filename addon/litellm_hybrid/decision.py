@@ -1,0 +1,92 @@
+"""Decide on a request: the rooms in their order, with what each of them said on the way.
+
+The addon acts on it and `litellm-hybrid explain` shows it.
+"""
+
+from dataclasses import dataclass, replace
+
+from litellm_hybrid import access, credentials, model_name, paths, rewrite, routing
+from litellm_hybrid.access import Client, Refusal
+from litellm_hybrid.model_name import Named
+from litellm_hybrid.rewrite import Incoming
+from litellm_hybrid.routing import Reason, Route, Target
+from litellm_hybrid.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request to decide on.
+
+    Attributes:
+        method: as the client sent it.
+        sent: the rest of it.
+        client_ip: where it came from.
+        host: the client's own Host header, which mitmproxy overwrites in `sent`; "" if there was none.
+    """
+
+    method: str
+    sent: Incoming
+    client_ip: str
+    host: str
+
+    @property
+    def client(self) -> Client:
+        """Who sent it."""
+        return Client(
+            ip=self.client_ip,
+            host=self.host,
+            origin=any(name.lower() == b"origin" for name, _ in self.sent.headers),
+            keys=credentials.presented(self.sent.headers, self.sent.query),
+        )
+
+    @property
+    def own_via(self) -> bool:
+        """Whether it has already been through litellm-hybrid."""
+        return rewrite.VIA.decode() in self.sent.header(b"via")
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """What was decided about a request.
+
+    Attributes:
+        named: what the body and the path say; None: the head decided, and the body was not read.
+        route: as routing.py made it.
+        refusal: why the client may not spend the LiteLLM key on it; None: it may, or nothing would spend it.
+        downgrade: the websocket is answered with 426, so that the client comes again by HTTP.
+    """
+
+    named: Named | None
+    route: Route
+    refusal: Refusal | None = None
+    downgrade: bool = False
+
+    @property
+    def reason(self) -> Reason:
+        """The reason in the route header."""
+        return Reason.REFUSED if self.refusal else self.route.reason
+
+
+def route(settings: Settings, request: Request) -> Routed:
+    """Decide where a request goes."""
+    sent = request.sent
+    by_head = routing.by_head(
+        settings,
+        request.method,
+        sent.path,
+        websocket=sent.header(b"upgrade").lower() == "websocket",
+        own_via=request.own_via,
+    )
+    if by_head is not None:
+        downgrade = (
+            by_head.reason is Reason.WEBSOCKET
+            and settings.websocket == "downgrade"
+            and paths.takes_websocket(sent.path)
+        )
+        return Routed(None, by_head, downgrade=downgrade)
+    content_type, coding = sent.header(b"content-type"), sent.header(b"content-encoding")
+    named = model_name.read(sent.path, content_type, coding, sent.body)
+    routed = Routed(named, routing.decide(settings, sent.path, named))
+    if routed.route.target is not Target.LITELLM:
+        return routed
+    return replace(routed, refusal=access.check(settings, request.client))

@@ -1,0 +1,120 @@
+"""The steps of a decision about a request, and about upstream's answer to it, as data. Nothing is sent."""
+
+from dataclasses import dataclass
+
+from litellm_hybrid import access, explain_answer, explain_fix, explain_sent
+from litellm_hybrid.decision import Request, Routed, route
+from litellm_hybrid.explain_answer import Answer, Obstacle
+from litellm_hybrid.explain_sent import Sent
+from litellm_hybrid.explain_steps import Step, access_step, request_steps
+from litellm_hybrid.quota import Verdict
+from litellm_hybrid.routing import Reason, Target
+from litellm_hybrid.settings import FALLBACK_KINDS, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A whole decision.
+
+    Attributes:
+        steps: in order.
+        target: as in the route header.
+        reason: as in the route header.
+        model: as the client spells it; None: unknown, or not looked for.
+        sends: LiteLLM's name for it, where it may go there.
+        sent: what the last server asked gets; None: the proxy answers by itself.
+        own_status: the status of the proxy's own answer, None if it gives none.
+        verdict: what upstream's answer means, if one was given.
+        fixes: the ways to get it to LiteLLM, each complete by itself; empty if it goes there.
+    """
+
+    steps: tuple[Step, ...]
+    target: Target
+    reason: Reason
+    model: str | None
+    sends: str | None
+    sent: Sent | None
+    own_status: int | None
+    verdict: Verdict | None
+    fixes: tuple[str, ...]
+
+
+def explain(
+    settings: Settings, request: Request, answer: Answer | None = None, *, now: float = 0.0
+) -> Explanation:
+    """Explain where a request goes, and with `answer` whether upstream's answer would be replayed.
+
+    Args:
+        settings: those in force.
+        request: the client's.
+        answer: upstream's, complete.
+        now: epoch seconds; waits in the answer are relative to it.
+    """
+    routed = route(settings, request)
+    steps = request_steps(settings, request, routed)
+    target, reason = routed.route.target, routed.reason
+    sent, own_status = _sent(settings, request, routed)
+    fixes = [explain_fix.for_route(settings, request)]
+    verdict = None
+    if answer is None and routed.route.may_fall_back:
+        steps.append(Step("fallback", _fallback_words(settings)))
+    if answer is not None:
+        verdict = explain_answer.verdict(answer, now=now)
+        found = explain_answer.obstacles(settings, request, answer, now=now)
+        fixes.append(explain_answer.fix(settings, request, found))
+        steps += [Step("answer", _verdict_words(answer, verdict)), Step("fallback", _replay_words(found))]
+        if not found:
+            refusal = access.check(settings, request.client)
+            steps.append(access_step(request, refusal))
+            if refusal is None:
+                target, reason = Target.LITELLM, Reason.FALLBACK
+                sent, fixes = _to_litellm(settings, request, routed), []
+            else:
+                reason = Reason.FALLBACK_FAILED
+    return Explanation(
+        steps=tuple(steps),
+        target=target,
+        reason=reason,
+        model=routed.route.model,
+        sends=routed.route.sends,
+        sent=sent,
+        own_status=own_status,
+        verdict=verdict,
+        fixes=tuple(fix for fix in fixes if fix),
+    )
+
+
+def _sent(settings: Settings, request: Request, routed: Routed) -> tuple[Sent | None, int | None]:
+    if routed.refusal is not None:
+        return None, routed.refusal.status
+    if routed.downgrade:
+        return None, 426
+    if routed.route.target is Target.LITELLM:
+        return _to_litellm(settings, request, routed), None
+    return explain_sent.to_upstream(settings, request), None
+
+
+def _to_litellm(settings: Settings, request: Request, routed: Routed) -> Sent:
+    assert routed.named is not None
+    assert routed.route.sends is not None
+    return explain_sent.to_litellm(settings, request, routed.named, routed.route.sends)
+
+
+def _verdict_words(answer: Answer, verdict: Verdict) -> str:
+    words = f"{answer.head.status} means {verdict.kind}; the rule that decides: {verdict.reason}"
+    if verdict.retry_after is not None:
+        words += f"; retry after {verdict.retry_after:g} s"
+    if verdict.per_request:
+        words += "; the account still serves other requests"
+    return f'{words}; it says "{verdict.message}"' if verdict.message else words
+
+
+def _fallback_words(settings: Settings) -> str:
+    kinds = ", ".join(kind for kind in FALLBACK_KINDS if kind in settings.fallback.on)
+    return f"an upstream failure of these kinds is replayed to LiteLLM: {kinds}"
+
+
+def _replay_words(found: tuple[Obstacle, ...]) -> str:
+    if not found:
+        return "nothing keeps the request from being replayed to LiteLLM"
+    return f"not replayed: {'; '.join(obstacle.why for obstacle in found)}"

@@ -1,0 +1,44 @@
+"""An explanation as lines for a terminal and as JSON."""
+
+import dataclasses
+
+from litellm_hybrid.cli_text import Line, Tone
+from litellm_hybrid.explain import Explanation
+from litellm_hybrid.explain_sent import Sent
+from litellm_hybrid.routing import Target
+
+_NAMES = {Target.LITELLM: "LiteLLM", Target.UPSTREAM: "upstream", Target.NONE: "nobody"}
+
+
+def lines(explanation: Explanation) -> list[Line]:
+    """For people: the steps, the outcome, what would be sent, how to change it."""
+    return [
+        *(Line(step.name, step.says) for step in explanation.steps),
+        Line("", ""),
+        _outcome(explanation),
+        *(Line("fix", fix, Tone.NOTICE) for fix in explanation.fixes),
+        *(_sent(explanation.sent) if explanation.sent else ()),
+    ]
+
+
+def as_json(explanation: Explanation) -> dict[str, object]:
+    """For programs: the same, as a JSON object."""
+    return dataclasses.asdict(explanation)
+
+
+def _outcome(explanation: Explanation) -> Line:
+    reason = f"reason={explanation.reason}"
+    if explanation.own_status is not None:
+        return Line("answer", f"{explanation.own_status} by litellm-hybrid itself; {reason}", Tone.BAD)
+    tone = Tone.GOOD if explanation.target is Target.LITELLM else Tone.NOTICE
+    return Line("goes to", f"{_NAMES[explanation.target]}; {reason}", tone)
+
+
+def _sent(sent: Sent) -> list[Line]:
+    return [
+        Line("", ""),
+        Line("sent to", sent.url),
+        Line("", f"{sent.method} {sent.target}"),
+        *(Line("", f"{name}: {value}", Tone.QUIET) for name, value in sent.headers),
+        Line("body", sent.body),
+    ]

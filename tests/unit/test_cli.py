@@ -1,0 +1,304 @@
+"""The console script: what it prints where, its return codes, and that it shows no secret."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from litellm_hybrid import cli, cli_request
+from litellm_hybrid.cli_text import hide, printable
+from litellm_hybrid.config import ConfigError
+from litellm_hybrid.settings import Settings
+from litellm_hybrid.watch import Watcher
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = Path(sys.executable).with_name("litellm-hybrid")
+API_KEY = "sk-key-of-litellm"
+GOOD = f"""\
+extensions:
+  litellm:
+    enabled: true
+    base-url: http://127.0.0.1:4000
+    api-key: {API_KEY}
+    models: [gpt-5]
+    fallback: {{enabled: true}}
+"""
+REQUEST_FAULT = b'{"error": {"type": "invalid_value"}}'
+BAD = "extensions:\n  litellm:\n    modles: [a]\n    enabled: perhaps\n"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Every test runs in a folder with a good config.yaml."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    (tmp_path / "config.yaml").write_text(GOOD)
+    return tmp_path
+
+
+def run(*args: str, stdin: bytes = b"", color: bool = False) -> Result:
+    return CliRunner().invoke(cli.main, args, input=stdin, color=color)
+
+
+# -- script -------------------------------------------------------------------
+
+
+def test_script_prints_the_checkouts_hybrid_py() -> None:
+    assert run("script").output == f"{ROOT / 'addon' / 'hybrid.py'}\n"
+
+
+def test_the_script_of_a_wheel_comes_before_that_of_a_checkout(tmp_path: Path) -> None:
+    package = tmp_path / "litellm_hybrid"
+    (package / "script").mkdir(parents=True)
+    (tmp_path / "hybrid.py").touch()
+    assert cli.script_path(package) == tmp_path / "hybrid.py"
+    (package / "script" / "hybrid.py").touch()
+    assert cli.script_path(package) == package / "script" / "hybrid.py"
+
+
+def test_a_missing_script_is_an_error_that_says_where_it_looked(tmp_path: Path) -> None:
+    with pytest.raises(click.ClickException, match=r"script/hybrid\.py nor .*hybrid\.py is there"):
+        cli.script_path(tmp_path / "litellm_hybrid")
+
+
+# -- check --------------------------------------------------------------------
+
+
+def test_check_shows_every_setting_aligned() -> None:
+    result = run("check")
+    assert result.exit_code == 0
+    lines = result.output.splitlines()
+    assert "api-key                ***" in lines
+    assert "timeouts.first-byte    10m" in lines
+    assert lines[-1] == (
+        "ok                     routing: the listed models to http://127.0.0.1:4000; "
+        "fallback: to http://127.0.0.1:4000"
+    )
+
+
+def test_check_shows_warnings(folder: Path) -> None:
+    (folder / "other.yaml").write_text("litellm-hybrid-mode: true\n")
+    result = run("check", "other.yaml")
+    assert result.exit_code == 0
+    assert "other.yaml:1: litellm-hybrid-mode: has no effect without base-url" in result.output
+
+
+def test_check_says_when_nothing_of_ours_is_in_the_file(folder: Path) -> None:
+    (folder / "other.yaml").write_text("port: 8317\n")
+    assert "no setting of litellm-hybrid is in this file" in run("check", "other.yaml").output
+
+
+@pytest.mark.parametrize("command", [("check",), ("explain", "gpt-5", "--config")])
+def test_errors_are_those_of_a_start(command: tuple[str, ...], folder: Path) -> None:
+    (folder / "bad.yaml").write_text(BAD)
+    with pytest.raises(ConfigError) as start:
+        Watcher(Path("bad.yaml"), {}).load()
+    result = run(*command, "bad.yaml")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == f"{start.value}\n"
+    assert "did you mean `models`?" in result.stderr
+
+
+def test_without_a_config_yaml_it_says_how_to_name_another(folder: Path) -> None:
+    (folder / "config.yaml").unlink()
+    result = run("check")
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "no config.yaml in this folder: say where it is with `check FILE` or `explain --config FILE`\n"
+    )
+
+
+def test_check_as_json(folder: Path) -> None:
+    result = run("check", "--json")
+    good = json.loads(result.stdout)
+    assert (good["ok"], good["errors"], good["settings"]["models"]) == (True, [], "[gpt-5]")
+    (folder / "bad.yaml").write_text(BAD)
+    result = run("check", "--json", "bad.yaml")
+    bad = json.loads(result.stdout)
+    assert (result.exit_code, bad["ok"], len(bad["errors"]), bad.keys()) == (1, False, 2, good.keys())
+
+
+# -- explain ------------------------------------------------------------------
+
+
+def explained(*args: str, stdin: bytes = b"") -> dict[str, object]:
+    result = run("explain", "--json", *args, stdin=stdin)
+    assert result.exit_code == 0, result.output
+    explanation = json.loads(result.stdout)
+    assert isinstance(explanation, dict)
+    return explanation
+
+
+def test_a_model_alone_is_a_chat_completion() -> None:
+    explanation = explained("gpt-5")
+    assert (explanation["target"], explanation["reason"], explanation["sends"]) == (
+        "litellm",
+        "model",
+        "gpt-5",
+    )
+    sent = explanation["sent"]
+    assert isinstance(sent, dict)
+    assert (sent["method"], sent["target"]) == ("POST", "/v1/chat/completions")
+
+
+@pytest.mark.parametrize(
+    ("args", "stdin", "reason"),
+    [
+        (("/v1/messages", "-d", '{"model": "gpt-5"}'), b"", "model"),
+        (("/v1/messages", "--body", "-"), b'{"model": "other"}', "not-listed"),
+        (("/v1/messages", "--body", "body.json"), b"", "model"),
+        (("POST", "/v1beta/models/gpt-5:generateContent"), b"", "model"),
+        (("GET", "/v1/models"), b"", "not-post"),
+        (("gpt-5", "-H", "Host: evil.example"), b"", "refused"),
+        (("gpt-5", "-H", "Origin:"), b"", "refused"),
+        (("gpt-5", "--client-ip", "10.0.0.9"), b"", "refused"),
+        (("other", "--answer-status", "429"), b"", "fallback"),
+        (("other", "--answer-status", "429", "--answer-body", "-"), REQUEST_FAULT, "not-listed"),
+    ],
+)
+def test_explain_takes_a_request_in_parts(
+    args: tuple[str, ...], stdin: bytes, reason: str, folder: Path
+) -> None:
+    (folder / "body.json").write_text('{"model": "gpt-5"}')
+    assert explained(*args, stdin=stdin)["reason"] == reason
+
+
+def test_an_answers_headers_count_whatever_their_case() -> None:
+    verdict = explained("other", "--answer-status", "429", "--answer-header", "RETRY-AFTER: 7")["verdict"]
+    assert isinstance(verdict, dict)
+    assert (verdict["kind"], verdict["retry_after"]) == ("quota", 7)
+
+
+def test_explain_in_words() -> None:
+    result = run("explain", "other", "--answer-status", "500")
+    lines = result.output.splitlines()
+    assert 'models    no entry matches "other"' in lines
+    assert "goes to   upstream; reason=not-listed" in lines
+    assert 'fix       add "other" to `models`, or set `passthrough-mode: true`' in lines
+    assert "fix       add server-error to `fallback.on`" in lines
+    assert "          POST /v1/chat/completions" in lines
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ((), "Missing argument"),
+        (("a", "b", "c"), "expected a model, a path, or a method and a path"),
+        (("POST",), "POST of what? Give the path too"),
+        (("POST", "v1/messages?key=sk-secret"), "the path 'v1/messages?key=***' does not begin with a slash"),
+        (("PO ST", "/v1"), "'PO ST' is no method"),
+        (("http://127.0.0.1/v1",), "give the path alone"),
+        (("gpt-5", "-d", "{}"), "'gpt-5' is taken as a model"),
+        (("/v1", "-d", "{}", "--body", "-"), "--data and --body exclude each other"),
+        (("/v1", "--body", "missing.json"), "missing.json"),
+        (
+            ("/v1", "--body", "-", "--answer-status", "429", "--answer-body", "-"),
+            "--body and --answer-body cannot both be stdin",
+        ),
+        (("gpt-5", "--answer-body", "-"), "upstream's answer needs a status: --answer-status"),
+        (("gpt-5", "--answer-status", "42"), "100<=x<=599"),
+        (("gpt-5", "-H", "A: b", "-H", "Bearer sk-secret"), "header 2 is not written 'Name: value'"),
+        (("gpt-5", "--client-ip", "localhost"), "'localhost' is no IP address"),
+    ],
+)
+def test_a_wrong_call_ends_with_2_and_says_why(args: tuple[str, ...], message: str) -> None:
+    result = run("explain", *args)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert message in result.stderr
+    assert "sk-secret" not in result.stderr
+
+
+# -- what reaches a terminal --------------------------------------------------
+
+
+@pytest.mark.parametrize("as_json", [(), ("--json",)])
+def test_no_credential_is_shown_wherever_it_stands(as_json: tuple[str, ...]) -> None:
+    key = "sk-of-a-client-1"
+    result = run(
+        "explain",
+        f"/v1/{API_KEY}/{key}?key={key}&x={key}",
+        *("-H", f"x-api-key: {key}", "-H", f"X-Seen: {key}", "-H", "Cookie: sk-in-a-cookie"),
+        *("-d", f'{{"model": "m-{key}"}}'),
+        *("--answer-status", "429", "--answer-body", "-"),
+        *as_json,
+        stdin=f'{{"error": {{"message": "quota of {key} is gone"}}}}'.encode(),
+    )
+    assert result.exit_code == 0
+    assert [secret for secret in (key, API_KEY, "sk-in-a-cookie") if secret in result.output] == []
+
+
+def test_color_is_for_terminals_that_want_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "\x1b[32m" in run("explain", "gpt-5", color=True).output
+    assert "\x1b" not in run("explain", "gpt-5").output
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in run("explain", "gpt-5", color=True).output
+
+
+def test_a_requests_control_characters_do_not_reach_the_terminal() -> None:
+    output = run("explain", "/v1/\x1b]0;x\x07", "-d", '{"model": "a\\n\\u202eb"}').output
+    assert r"POST /v1/\x1b]0;x\x07" in output
+    assert r"a\n\u202eb" in output
+    assert "\x1b" not in output
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"), [("plain é →", "plain é →"), ("\x00\n\x9b", r"\x00\n\x9b"), ("\udc80", r"\udc80")]
+)
+def test_printable(text: str, shown: str) -> None:
+    assert printable(text) == shown
+
+
+def test_hide_takes_the_longest_secret_first_and_leaves_words_alone() -> None:
+    secrets = ["sk-1234", "sk-12345678", "sk-1234567890", "a"]
+    assert hide("sk-1234567890 sk-1234 a", secrets) == "*** sk-1234 a"
+
+
+# -- requests from the command line -------------------------------------------
+
+
+def test_headers_keep_their_order_and_host_comes_first() -> None:
+    request = cli_request.request(("/v1",), ["B: 1", "a:2 "], b"x", "::1", Settings(listen=("::1", 8318)))
+    assert request.sent.headers == (
+        (b"Host", b"[::1]:8318"),
+        (b"Content-Length", b"1"),
+        (b"B", b"1"),
+        (b"a", b"2"),
+    )
+
+
+def test_repeated_headers_of_an_answer_are_joined() -> None:
+    answer = cli_request.answer(429, ["X: 1", "Y: 3", "x: 2"], b"")
+    assert answer.head.headers == {"x": "1, 2", "y": "3"}
+
+
+# -- the program itself -------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "stdout", "stderr"),
+    [
+        (("--version",), 0, "litellm-hybrid ", ""),
+        (("script",), 0, f"addon{os.sep}hybrid.py\n", ""),
+        (("check",), 0, "api-key                ***", ""),
+        (("check", "missing.yaml"), 1, "", "missing.yaml: cannot read the configuration: No such file"),
+        (("explain", "gpt-5é→"), 0, 'names the model "gpt-5é→"', ""),
+        (("explain",), 2, "", "Missing argument"),
+    ],
+)
+def test_the_installed_program(
+    args: tuple[str, ...], code: int, stdout: str, stderr: str, folder: Path
+) -> None:
+    """As a process, whatever encoding the terminal claims."""
+    env = {"PATH": os.environ["PATH"], "PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run(  # noqa: S603
+        [PROGRAM, *args], cwd=folder, env=env, capture_output=True, encoding="utf-8", timeout=60, check=False
+    )
+    assert done.returncode == code, done.stderr
+    assert stdout in done.stdout
+    assert stderr in done.stderr
+    assert "Traceback" not in done.stderr

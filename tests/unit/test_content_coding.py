@@ -1,0 +1,173 @@
+import gzip
+import tracemalloc
+import zlib
+from collections.abc import Callable
+
+import brotli
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from litellm_hybrid.content_coding import MAX_DECODED, UndecodableError, decode
+
+TEXT = b'{"model": "gpt-5", "input": "' + bytes(range(32, 127)) * 40 + b'"}'
+MIB = 1024 * 1024
+
+
+def raw_deflate(body: bytes) -> bytes:
+    compressor = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return compressor.compress(body) + compressor.flush()
+
+
+def zstd_stream(body: bytes) -> bytes:
+    """A frame that does not say how long its content is, as streaming clients send them."""
+    compressor = zstandard.ZstdCompressor().compressobj()
+    return compressor.compress(body) + compressor.flush()
+
+
+def brotli_fast(body: bytes) -> bytes:
+    return brotli.compress(body, quality=5)  # type: ignore[no-any-return]
+
+
+ENCODERS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "x-gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "br": brotli_fast,
+    "zstd": zstandard.compress,
+}
+
+
+@pytest.mark.parametrize("coding", ENCODERS)
+@pytest.mark.parametrize("body", [b"", b"x", TEXT, bytes(MIB)], ids=["empty", "tiny", "text", "large"])
+def test_every_coding(coding: str, body: bytes) -> None:
+    assert decode(ENCODERS[coding](body), coding) == body
+
+
+@pytest.mark.parametrize(
+    ("encoded", "header"),
+    [
+        (TEXT, ""),
+        (TEXT, "identity"),
+        (TEXT, " , identity ,"),
+        (gzip.compress(TEXT), "GZip"),
+        (gzip.compress(TEXT), " gzip , identity"),
+        (raw_deflate(TEXT), "deflate"),
+        (zlib.compress(TEXT) + b"ignored", "deflate"),
+        (zstd_stream(TEXT), "zstd"),
+        (brotli.compress(gzip.compress(TEXT)), "gzip, br"),
+        (gzip.compress(brotli.compress(TEXT)), "br,gzip"),
+        (gzip.compress(TEXT[:9]) + gzip.compress(TEXT[9:]), "gzip"),
+        (gzip.compress(TEXT) + gzip.compress(b""), "gzip"),
+        (zstandard.compress(TEXT[:9]) + zstandard.compress(TEXT[9:]), "zstd"),
+        (zstd_stream(TEXT[:9]) + zstandard.compress(b"") + zstd_stream(TEXT[9:]), "zstd"),
+        (b"\x50\x2a\x4d\x18\x04\x00\x00\x00skip" + zstandard.compress(TEXT), "zstd"),
+    ],
+)
+def test_spellings_chains_and_members(encoded: bytes, header: str) -> None:
+    assert decode(encoded, header) == TEXT
+
+
+@pytest.mark.parametrize("coding", ENCODERS)
+def test_no_body_is_no_body_in_every_coding(coding: str) -> None:
+    assert decode(b"", coding) == b""
+
+
+@pytest.mark.parametrize("coding", ["compress", "aws-chunked", "gzip, rot13", "*", "gzip;q=1"])
+def test_an_unknown_coding_is_named(coding: str) -> None:
+    with pytest.raises(UndecodableError, match="unknown content coding"):
+        decode(TEXT, coding)
+
+
+@pytest.mark.parametrize("coding", ENCODERS)
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda body: body[: len(body) // 2],
+        lambda body: body[:-1],
+        lambda body: body[:1],
+        lambda body: TEXT + body,
+        lambda body: b"\xff" * 20 + body[20:],
+    ],
+    ids=["half", "last byte gone", "one byte", "text first", "start overwritten"],
+)
+def test_a_corrupt_body(coding: str, damage: Callable[[bytes], bytes]) -> None:
+    with pytest.raises(UndecodableError, match="corrupt"):
+        decode(damage(ENCODERS[coding](TEXT)), coding)
+
+
+def test_a_second_member_cut_short_is_corrupt() -> None:
+    with pytest.raises(UndecodableError, match="too early"):
+        decode(gzip.compress(TEXT) + gzip.compress(TEXT)[:-3], "gzip")
+    with pytest.raises(UndecodableError, match="too early"):
+        decode(zstandard.compress(TEXT) + zstandard.compress(TEXT)[:-3], "zstd")
+
+
+@pytest.mark.parametrize("coding", ENCODERS)
+def test_the_limit_counts_decoded_bytes(coding: str) -> None:
+    encoded = ENCODERS[coding](bytes(300_000))
+    assert len(encoded) < 1000
+    assert len(decode(encoded, coding, limit=300_000)) == 300_000
+    with pytest.raises(UndecodableError, match="longer than 299999 bytes"):
+        decode(encoded, coding, limit=299_999)
+
+
+@pytest.mark.parametrize("header", ["", "identity"])
+def test_the_limit_holds_for_a_plain_body(header: str) -> None:
+    assert decode(bytes(10), header, limit=10) == bytes(10)
+    with pytest.raises(UndecodableError, match="longer than 10 bytes"):
+        decode(bytes(11), header, limit=10)
+
+
+def test_the_limit_is_64_mib() -> None:
+    assert MAX_DECODED == 64 * MIB
+
+
+@pytest.mark.parametrize("coding", ENCODERS)
+def test_a_bomb_does_not_go_off(coding: str) -> None:
+    bomb = ENCODERS[coding](bytes(128 * MIB))
+    tracemalloc.start()
+    try:
+        with pytest.raises(UndecodableError, match="longer"):
+            decode(bomb, coding, limit=MIB)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # zstd alone has no bound on one call's output: up to 8 MiB, copied once.
+    assert peak < (24 if coding == "zstd" else 4) * MIB
+
+
+def test_a_bomb_inside_a_bomb() -> None:
+    with pytest.raises(UndecodableError, match="longer"):
+        decode(gzip.compress(gzip.compress(bytes(8 * MIB))), "gzip, gzip", limit=MIB)
+
+
+def test_a_window_beyond_the_cap_is_refused() -> None:
+    parameters = zstandard.ZstdCompressionParameters(window_log=27)
+    compressor = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    with pytest.raises(UndecodableError, match="corrupt zstd"):
+        decode(compressor.compress(TEXT) + compressor.flush(), "zstd")
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("coding", "member"), [("gzip", gzip.compress(b"")), ("zstd", zstandard.compress(b""))]
+)
+def test_many_members_take_no_quadratic_time(coding: str, member: bytes) -> None:
+    # Copying the rest of the body for each member would move 400 GB.
+    assert decode(member * (4_000_000 // len(member)), coding) == b""
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.sampled_from(sorted(ENCODERS)), st.binary(max_size=400), st.integers(0, 400), st.binary(max_size=9))
+def test_whatever_the_body_only_the_documented_error(
+    coding: str, body: bytes, position: int, junk: bytes
+) -> None:
+    encoded = ENCODERS[coding](body)
+    assert decode(encoded, coding) == body
+    for bad in (body, encoded[:position] + junk + encoded[position + len(junk) :], encoded + junk):
+        try:
+            decode(bad, coding, limit=MIB)
+        except UndecodableError:
+            continue

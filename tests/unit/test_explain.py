@@ -1,0 +1,454 @@
+"""`explain` says what the addon does: the same reason, the same request, and a fix that is complete."""
+
+import gzip
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from litellm_hybrid import explain_fix, explain_text, hold
+from litellm_hybrid.config import parse
+from litellm_hybrid.decision import Request, route
+from litellm_hybrid.explain import Explanation, explain
+from litellm_hybrid.explain_answer import Answer
+from litellm_hybrid.explain_sent import masked_headers, masked_target
+from litellm_hybrid.explain_steps import nearest
+from litellm_hybrid.patterns import Patterns
+from litellm_hybrid.rewrite import Incoming
+from litellm_hybrid.routing import Reason
+from litellm_hybrid.settings import DEFAULT_FALLBACK_KINDS, Fallback, Settings
+
+if TYPE_CHECKING:
+    from mitmproxy.http import HTTPFlow
+
+API_KEY = "sk-key-of-litellm"
+CLIENT_KEY = "sk-key-of-a-client"
+CHAT = "/v1/chat/completions"
+GPT5 = b'{"model": "gpt-5"}'
+JSON = {"content-type": "application/json"}
+
+OFF = "base-url: http://127.0.0.1:4000\napi-key: " + API_KEY + "\n"
+ON = OFF + "enabled: true\nmodels: [Claude-X, openrouter/*, gpt-5-mini]\n"
+FALLBACK = OFF + "fallback: {enabled: true}\n"
+EXCEPT = OFF + "fallback: {enabled: true, except: [gpt-*]}\n"
+ONLY_CLAUDE = OFF + "fallback: {enabled: true, models: [claude*]}\n"
+NO_KEY = "enabled: true\nbase-url: http://127.0.0.1:4000\nmodels: [gpt-5]\n"
+
+
+def settings_of(text: str) -> Settings:
+    indented = "".join(f"    {line}\n" for line in text.splitlines())
+    return parse(f"extensions:\n  litellm:\n{indented}", source="config.yaml", env={}).settings
+
+
+def request_of(
+    method: str = "POST",
+    target: str = CHAT,
+    body: bytes = GPT5,
+    headers: tuple[tuple[bytes, bytes], ...] = (),
+    ip: str = "127.0.0.1",
+) -> Request:
+    path, _, query = target.partition("?")
+    sent = Incoming(path, query, ((b"Host", b"localhost"), *headers), body)
+    return Request(method, sent, ip, sent.header(b"host"))
+
+
+def answer_of(status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> Answer:
+    return Answer(hold.Answer(status, JSON if headers is None else headers), body)
+
+
+QUOTA = answer_of(429, b'{"error": {"code": "model_cooldown", "reset_seconds": 42}}')
+ORIGIN = (b"Origin", b"http://evil.example")
+
+
+@dataclass(frozen=True)
+class Case:
+    reason: Reason
+    fix: tuple[str, ...]
+    settings: str = ON
+    request: Request = field(default_factory=request_of)
+    answer: Answer | None = None
+
+
+LIST_GPT5 = 'add "gpt-5" to `models`, or set `passthrough-mode: true`'
+HERE = "or come from this machine, with a loopback Host and without Origin"
+ALLOW = f"set `client-api-keys` and send one of them, {HERE}"
+MAPPED_ONLY = "`model-mappings` has it, but a mapping alone does not route"
+DEFAULT_KINDS = "quota, overload, no-credential, login"
+FALL_BACK = "set `fallback.enabled: true`"
+KEY = "set `api-key` (`none` for a LiteLLM without keys)"
+BASE_URL = "set `base-url` to LiteLLM's address, for example http://127.0.0.1:4000"
+ENABLE = "set `enabled: true`"
+
+CASES = [
+    Case(Reason.MODEL, (), request=request_of(body=b'{"model": "claude-x(high)"}')),
+    Case(Reason.PASSTHROUGH, (), OFF + "enabled: true\npassthrough-mode: true\n"),
+    Case(Reason.DISABLED, (f"{ENABLE}; {BASE_URL}; {LIST_GPT5}",), ""),
+    Case(Reason.DISABLED, (f"{ENABLE}; {LIST_GPT5}",), OFF),
+    Case(Reason.DISABLED, (f"{ENABLE}; {LIST_GPT5}",), FALLBACK),
+    Case(Reason.DISABLED, (f"{ENABLE}; {LIST_GPT5}; {ALLOW}",), OFF, request_of(headers=(ORIGIN,))),
+    Case(Reason.NO_BASE_URL, (BASE_URL,), "enabled: true\nmodels: [gpt-5]\n"),
+    Case(Reason.NOT_LISTED, (LIST_GPT5,)),
+    Case(
+        Reason.NOT_LISTED,
+        ('add "GPT-5" to `models`, or set `passthrough-mode: true`',),
+        request=request_of(body=b'{"model": " GPT-5(high) "}'),
+    ),
+    Case(
+        Reason.NOT_POST,
+        (f"send it as POST: LiteLLM gets nothing else, and this is PUT; {LIST_GPT5}",),
+        request=request_of("PUT"),
+    ),
+    Case(
+        Reason.NO_MODEL,
+        ('name a model: as the text member "model" of a JSON body, a form field, or in the path',),
+        request=request_of(body=b"{}"),
+    ),
+    Case(
+        Reason.UNREADABLE_BODY,
+        ("send a body that can be read, JSON or a form (unknown content coding 'rot13')",),
+        request=request_of(headers=((b"Content-Encoding", b"rot13"),)),
+    ),
+    Case(
+        Reason.NEVER_REROUTE,
+        ("nothing helps: only upstream can serve this path",),
+        request=request_of(target="/v1internal:generateContent"),
+    ),
+    Case(
+        Reason.NEVER_REROUTE,
+        ("break the loop: LiteLLM sends what it gets back to this proxy; give it another api_base",),
+        request=request_of(headers=((b"Via", b"1.1 litellm-hybrid"),)),
+    ),
+    Case(
+        Reason.NEVER_REROUTE,
+        ("send no `agent`: it lives on upstream's account, and only `model` can be routed",),
+        request=request_of(target="/v1beta/interactions", body=b'{"agent": "a", "model": "gpt-5"}'),
+    ),
+    Case(
+        Reason.WEBSOCKET,
+        ("nothing to do: answered with 426, Codex sends the same as a POST, which is routed",),
+        request=request_of("GET", "/v1/responses", b"", ((b"Upgrade", b"WebSocket"),)),
+    ),
+    Case(
+        Reason.WEBSOCKET,
+        ("use HTTP: a websocket is never routed; `websocket: downgrade` makes Codex do so",),
+        ON + "websocket: pass\n",
+        request_of("GET", "/v1/responses", b"", ((b"Upgrade", b"websocket"),)),
+    ),
+    Case(
+        Reason.WEBSOCKET,
+        ("use HTTP: a websocket is never routed",),
+        request=request_of("GET", "/other", b"", ((b"Upgrade", b"websocket"),)),
+    ),
+    Case(
+        Reason.STATEFUL,
+        (f"{ENABLE}; {LIST_GPT5}",),
+        FALLBACK,
+        request_of(body=b'{"model": "gpt-5", "previous_response_id": "r"}'),
+        QUOTA,
+    ),
+    Case(Reason.REFUSED, (ALLOW,), request=request_of(body=b'{"model": "claude-x"}', headers=(ORIGIN,))),
+    Case(
+        Reason.REFUSED,
+        (f"send one of the keys in `client-api-keys`, {HERE}",),
+        ON + f"client-api-keys: [{CLIENT_KEY}]\n",
+        request_of(
+            body=b'{"model": "claude-x"}', ip="10.0.0.9", headers=((b"x-api-key", b"sk-another-key"),)
+        ),
+    ),
+    # with an answer of upstream's
+    Case(Reason.FALLBACK, (), FALLBACK, answer=QUOTA),
+    Case(
+        Reason.FALLBACK_FAILED,
+        (f"{ENABLE}; {LIST_GPT5}; {ALLOW}", ALLOW),
+        FALLBACK,
+        request_of(headers=(ORIGIN,)),
+        QUOTA,
+    ),
+    Case(Reason.NOT_LISTED, (LIST_GPT5, FALL_BACK), ON, answer=QUOTA),
+    Case(
+        Reason.NOT_LISTED,
+        (LIST_GPT5, f"{FALL_BACK}; {KEY}"),
+        NO_KEY.replace("gpt-5", "other"),
+        answer=QUOTA,
+    ),
+    Case(
+        Reason.DISABLED,
+        (
+            f"{ENABLE}; {BASE_URL}; {LIST_GPT5}",
+            f"{FALL_BACK}; {BASE_URL}; {KEY}; {ALLOW}",
+        ),
+        "",
+        request_of(headers=(ORIGIN,)),
+        QUOTA,
+    ),
+    Case(
+        Reason.DISABLED,
+        (f"{ENABLE}; {LIST_GPT5}", "take gpt-* out of `fallback.except`"),
+        EXCEPT,
+        answer=QUOTA,
+    ),
+    Case(
+        Reason.DISABLED,
+        (f"{ENABLE}; {LIST_GPT5}", 'add "gpt-5" to `fallback.models`'),
+        ONLY_CLAUDE,
+        answer=QUOTA,
+    ),
+    Case(
+        Reason.DISABLED,
+        (f"{ENABLE}; {LIST_GPT5}", "add server-error to `fallback.on`"),
+        FALLBACK,
+        answer=answer_of(500),
+    ),
+    # answers that nothing can get replayed
+    Case(Reason.DISABLED, (f"{ENABLE}; {LIST_GPT5}",), FALLBACK, answer=answer_of(200, b'{"choices": []}')),
+    Case(
+        Reason.DISABLED,
+        (f"{ENABLE}; {LIST_GPT5}",),
+        FALLBACK,
+        answer=answer_of(429, b"x", {"content-encoding": "gzip"}),
+    ),
+    Case(
+        Reason.DISABLED,
+        (f"{ENABLE}; {LIST_GPT5}",),
+        FALLBACK,
+        answer=answer_of(429, b'{"error": {"code": "model_cooldown"}}' + b" " * hold.MOST),
+    ),
+    Case(
+        Reason.DISABLED,
+        (f"{ENABLE}; {LIST_GPT5}",),
+        FALLBACK,
+        answer=answer_of(200, QUOTA.body, {"content-type": "text/plain"}),
+    ),
+    Case(Reason.MODEL, (), request=request_of(body=b'{"model": "claude-x"}'), answer=QUOTA),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.reason.value)
+def test_every_reason_and_how_to_get_it_to_litellm(case: Case) -> None:
+    """The reason, and the fixes in the order: at once, by fallback."""
+    explanation = explain(settings_of(case.settings), case.request, case.answer)
+    assert (explanation.reason, explanation.fixes) == (case.reason, case.fix)
+
+
+def test_the_cases_have_every_reason_but_those_of_a_running_proxy() -> None:
+    assert {case.reason for case in CASES} == set(Reason) - {
+        Reason.UNREACHABLE,
+        Reason.COOLDOWN,
+        Reason.ERROR,
+    }
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case.answer is not None], ids=lambda case: case.settings
+)
+def test_a_replay_is_explained_only_where_routing_allows_one(case: Case) -> None:
+    settings = settings_of(case.settings)
+    explanation = explain(settings, case.request, case.answer)
+    replays = explanation.reason in {Reason.FALLBACK, Reason.FALLBACK_FAILED}
+    if replays:
+        assert route(settings, case.request).route.may_fall_back
+        assert explanation.verdict is not None
+        assert explanation.verdict.kind in settings.fallback.on
+
+
+def test_a_verdict_comes_with_its_rule_and_its_wait() -> None:
+    said = dict(_steps(explain(settings_of(FALLBACK), request_of(), QUOTA)))
+    assert (
+        said["answer"]
+        == "429 means quota; the rule that decides: quota code model_cooldown; retry after 42 s"
+    )
+
+
+CORPUS = json.loads((Path(__file__).parents[1] / "corpus" / "upstream_answers.json").read_text("utf-8"))
+
+
+@pytest.mark.parametrize(
+    "entry", [entry for entry in CORPUS if entry["status"] != 101], ids=lambda entry: entry["name"]
+)
+def test_upstreams_answers_are_replayed_by_their_kind(entry: dict[str, Any]) -> None:
+    headers = {name.lower(): value for name, value in entry["headers"].items()}
+    answer = answer_of(entry["status"], entry["body"].encode(), headers)
+    explanation = explain(settings_of(FALLBACK), request_of(), answer)
+    replayed = entry["kind"] in DEFAULT_FALLBACK_KINDS
+    assert explanation.verdict is not None
+    assert explanation.verdict.kind == entry["kind"]
+    assert explanation.reason is (Reason.FALLBACK if replayed else Reason.DISABLED)
+
+
+@pytest.mark.parametrize(
+    ("settings", "body", "step", "says"),
+    [
+        (ON, b'{"model": "claude-x"}', "models", '"claude-x" matches the entry Claude-X'),
+        (
+            ON,
+            b'{"model": "claude-x"}',
+            "mapping",
+            'none: LiteLLM gets "Claude-X", as the entry of `models` spells it',
+        ),
+        (ON, b'{"model": "openrouter/a(low)"}', "mapping", 'none: LiteLLM gets the client\'s "openrouter/a"'),
+        (ON, GPT5, "models", 'no entry matches "gpt-5"; nearest: gpt-5-mini'),
+        (
+            ON + "model-mappings: {gpt-*: azure/gpt}\n",
+            GPT5,
+            "models",
+            f'no entry matches "gpt-5"; nearest: gpt-5-mini; {MAPPED_ONLY}',
+        ),
+        (
+            ON + "model-mappings: {gpt-*: azure/gpt}\n",
+            GPT5,
+            "mapping",
+            'the entry gpt-* makes it "azure/gpt" for LiteLLM',
+        ),
+        (ON, b"{}", "body", "2 bytes; neither body nor path names a model"),
+        (
+            FALLBACK,
+            GPT5,
+            "fallback",
+            f"an upstream failure of these kinds is replayed to LiteLLM: {DEFAULT_KINDS}",
+        ),
+    ],
+)
+def test_what_a_step_says(settings: str, body: bytes, step: str, says: str) -> None:
+    explanation = explain(settings_of(settings), request_of(body=body))
+    assert dict(_steps(explanation))[step] == says
+
+
+def test_a_fix_ends_for_settings_that_no_file_can_give() -> None:
+    settings = Settings(enabled=True, fallback=Fallback(enabled=True))
+    assert explain_fix.for_route(settings, request_of()) == f"{BASE_URL}; {LIST_GPT5}"
+
+
+def test_near_misses_ignore_case_and_provider() -> None:
+    settings = Settings(models=Patterns(["OpenAI/GPT-5", "gpt-5-mini", "claude"]))
+    assert nearest(settings, "gpt-5x(high)") == ("OpenAI/GPT-5", "gpt-5-mini")
+
+
+@pytest.mark.parametrize(
+    ("header", "shown"),
+    [
+        ((b"Authorization", b"Bearer sk-1"), "Bearer ***"),
+        ((b"authorization", b"sk-1"), "***"),
+        ((b"X-Pass-Anything", b"sk-1"), "***"),
+        ((b"X-Session-Token", b"sk-1"), "***"),
+        ((b"X-Other", b"sk-ant-oat01-abc"), "***"),
+        ((b"X-Other", b"seen"), "seen"),
+    ],
+)
+def test_a_header_that_may_be_a_credential_is_masked(header: tuple[bytes, bytes], shown: str) -> None:
+    assert masked_headers([header]) == ((header[0].decode(), shown),)
+
+
+def test_a_query_keeps_all_but_its_credentials() -> None:
+    target = "/v1?key=sk-1&beta=true&auth_token=sk-1&access_token=sk-1&key="
+    assert masked_target(target) == "/v1?key=***&beta=true&auth_token=***&access_token=***&key="
+
+
+def test_what_upstream_gets_is_the_clients_own() -> None:
+    settings = settings_of(ON + "strip-provider-prefix: true\n")
+    request = request_of(
+        target="/api/provider/openai/v1/x?a=b", headers=((b"X-Request-ID", b"r1"), (b"A", b"b"))
+    )
+    sent = explain(settings, request).sent
+    assert sent is not None
+    assert (sent.server, sent.url, sent.target) == ("upstream", "http://127.0.0.1:8317", "/v1/x?a=b")
+    assert sent.headers == (("Host", "127.0.0.1:8317"), ("A", "b"), ("X-Request-ID", "r1"))
+
+
+@pytest.mark.parametrize(
+    ("model", "coding", "summary"),
+    [
+        ("claude-x", b"", '20 bytes, names "Claude-X" for "claude-x", all else as it was'),
+        ("Claude-X", b"", "21 bytes, as the client sends it"),
+        ("Claude-X", b"gzip", "21 bytes, decoded from gzip"),
+    ],
+)
+def test_the_body_that_litellm_gets(model: str, coding: bytes, summary: str) -> None:
+    body = json.dumps({"model": model}).encode()
+    headers = ((b"Content-Encoding", coding),) if coding else ()
+    request = request_of(body=gzip.compress(body) if coding else body, headers=headers)
+    sent = explain(settings_of(ON), request).sent
+    assert sent is not None
+    assert sent.body == summary
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.reason.value)
+def test_no_secret_is_in_any_output(case: Case) -> None:
+    credentials = (
+        (b"Authorization", f"Bearer {CLIENT_KEY}".encode()),
+        (b"Cookie", CLIENT_KEY.encode()),
+    )
+    sent = case.request.sent
+    request = Request(
+        case.request.method,
+        Incoming(sent.path, f"key={CLIENT_KEY}", (*sent.headers, *credentials), sent.body),
+        case.request.client_ip,
+        case.request.host,
+    )
+    explanation = explain(settings_of(case.settings), request, case.answer)
+    shown = f"{explain_text.lines(explanation)}{json.dumps(explain_text.as_json(explanation))}"
+    assert CLIENT_KEY not in shown
+    assert API_KEY not in shown
+
+
+# mitmproxy warns at its import, about a dependency of its own.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case.answer is None], ids=lambda case: case.reason.value
+)
+async def test_explain_says_what_the_addon_does(case: Case, tmp_path: Path) -> None:
+    """The same reason, target and names in the flow, and the same request on the wire."""
+    from mitmproxy.addons.proxyserver import Proxyserver
+    from mitmproxy.test import taddons
+
+    from litellm_hybrid import exchange
+    from litellm_hybrid.addon import HybridAddon
+
+    file = tmp_path / "config.yaml"
+    file.write_text(
+        "extensions:\n  litellm:\n" + "".join(f"    {line}\n" for line in case.settings.splitlines())
+    )
+    flow = _flow(case.request)
+    hybrid = HybridAddon()
+    with taddons.context(Proxyserver(), hybrid) as context:
+        context.configure(
+            hybrid, litellm_config=os.fspath(file), mode=["reverse:http://127.0.0.1:8317@127.0.0.1:8318"]
+        )
+        hybrid.request(flow)
+    decision = exchange.get(flow)
+    assert decision is not None
+    explanation = explain(settings_of(case.settings), case.request)
+    assert (explanation.target, explanation.reason) == (decision["target"], decision["reason"])
+    assert (explanation.model, explanation.sends) == (decision["model"], decision["sends"])
+    assert explanation.own_status == (flow.response.status_code if flow.response else None)
+    if explanation.sent is not None:
+        assert explanation.sent.target == flow.request.path
+        if explanation.sent.server == "litellm":
+            expected = [(n.lower(), v) for n, v in masked_headers(flow.request.headers.fields)]
+            shown = [(n.lower(), v) for n, v in explanation.sent.headers]
+            generated = {"x-request-id", "x-litellm-call-id"}
+            assert [pair for pair in shown if pair[0] not in generated] == [
+                pair for pair in expected if pair[0] not in generated
+            ]
+
+
+def _flow(request: Request) -> "HTTPFlow":
+    from mitmproxy.http import Headers
+    from mitmproxy.test import tflow
+
+    flow = tflow.tflow()
+    sent = request.sent
+    flow.request.method = request.method
+    flow.request.path = f"{sent.path}?{sent.query}" if sent.query else sent.path
+    flow.request.headers = Headers(sent.headers)
+    flow.request.raw_content = sent.body
+    flow.client_conn.peername = (request.client_ip, 50000)
+    flow.metadata["hybrid_host"] = "localhost"
+    flow.live = True
+    return flow
+
+
+def _steps(explanation: Explanation) -> list[tuple[str, str]]:
+    return [(step.name, step.says) for step in explanation.steps]

@@ -1,0 +1,139 @@
+import gzip
+import json
+import zlib
+
+import brotli
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from litellm_hybrid.model_name import Named, read
+
+JSON = "application/json"
+URLENCODED = "application/x-www-form-urlencoded"
+MULTIPART = "multipart/form-data; boundary=b"
+CHAT = "/v1/chat/completions"
+GEMINI = "/v1beta/models/gemini-2.5-pro:generateContent"
+FORM = (
+    b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n\xff\x00\r\n'
+    b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nwhisper-1\r\n--b--\r\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "content_type", "body", "model", "where"),
+    [
+        # the fork's own
+        (CHAT, JSON, b'{"model": "gpt-5"}', "gpt-5", "json"),
+        (CHAT, JSON, b'{"model": "claude-3-opus"}', "claude-3-opus", "json"),
+        (CHAT, JSON, b"{}", None, ""),
+        # whatever the content type says
+        ("/v1/messages", "", b'{"model":"a"}', "a", "json"),
+        ("/v1/responses", "text/plain", b'{"model":"a"}', "a", "json"),
+        ("/v1/images/edits", MULTIPART, b'{"model":"a"}', "a", "json"),
+        (CHAT, URLENCODED, b' {"model":"a"}', "a", "json"),
+        # forms
+        ("/v1/audio/transcriptions", MULTIPART, FORM, "whisper-1", "form"),
+        (CHAT, URLENCODED, b"model=gpt-5&x=1", "gpt-5", "form"),
+        (CHAT, URLENCODED, b"x=1", None, ""),
+        # path
+        (GEMINI, JSON, b'{"contents":[]}', "gemini-2.5-pro", "path"),
+        (GEMINI, "", b"", "gemini-2.5-pro", "path"),
+        (GEMINI, JSON, b" \r\n", "gemini-2.5-pro", "path"),
+        (GEMINI, URLENCODED, b"x=1", "gemini-2.5-pro", "path"),
+        ("/api/provider/google" + GEMINI, JSON, b"{}", "gemini-2.5-pro", "path"),
+        (GEMINI.replace("-", "%2d"), JSON, b"{}", "gemini-2.5-pro", "path"),
+        # body first, then path
+        (GEMINI, JSON, b'{"model":"a"}', "a", "json"),
+        (GEMINI, URLENCODED, b"model=a", "a", "form"),
+        (GEMINI, JSON, b'{"model":null}', "gemini-2.5-pro", "path"),
+        (GEMINI, JSON, b'{"model":" "}', "gemini-2.5-pro", "path"),
+        (GEMINI, JSON, b"[]", "gemini-2.5-pro", "path"),
+        (GEMINI, MULTIPART, FORM.replace(b"whisper-1", b""), "gemini-2.5-pro", "path"),
+        # none
+        (CHAT, JSON, b"", None, ""),
+        (CHAT, JSON, b'{"model":5}', None, ""),
+        (CHAT, JSON, b'{"Model":"a"}', None, ""),
+        # as the client spelt it
+        (CHAT, JSON, b'{"model":" GPT-5(high) "}', " GPT-5(high) ", "json"),
+        # half an emoji is no character
+        (CHAT, JSON, b'{"model":"\\ud83d"}', "\ufffd", "json"),
+    ],
+)
+def test_where_the_model_is(path: str, content_type: str, body: bytes, model: str | None, where: str) -> None:
+    assert read(path, content_type, "", body) == Named(model, where, body)
+
+
+@pytest.mark.parametrize(
+    ("encoded", "coding"),
+    [
+        (gzip.compress(b'{"model":"a"}'), "gzip"),
+        (zlib.compress(b'{"model":"a"}'), "deflate"),
+        (brotli.compress(b'{"model":"a"}'), "br"),
+        (zstandard.compress(b'{"model":"a"}'), "ZSTD"),
+    ],
+)
+def test_a_compressed_body_is_read(encoded: bytes, coding: str) -> None:
+    assert read(CHAT, JSON, coding, encoded) == Named("a", "json", b'{"model":"a"}')
+
+
+def test_a_compressed_form_is_read() -> None:
+    assert read(CHAT, MULTIPART, "gzip", gzip.compress(FORM)) == Named("whisper-1", "form", FORM)
+
+
+@pytest.mark.parametrize("path", [CHAT, GEMINI])
+@pytest.mark.parametrize(
+    ("content_type", "coding", "body", "problem"),
+    [
+        (JSON, "", b"invalid", "no JSON"),
+        (JSON, "", b'{"model":"a"', "index"),
+        (JSON, "", b'{"model":"a","x":' + b"[" * 100_000, "recursion"),
+        (JSON, "gzip", b'{"model":"a"}', "corrupt gzip"),
+        (JSON, "compress", b'{"model":"a"}', "unknown content coding 'compress'"),
+        (JSON, "zstd", zstandard.compress(bytes(65 * 1024 * 1024)), "longer than 67108864"),
+        (MULTIPART, "", b"invalid", "boundary"),
+        ("multipart/form-data", "", FORM, "boundary"),
+        (MULTIPART, "", FORM[:-8], "no end"),
+    ],
+)
+def test_an_unreadable_body_is_not_made_up_for_by_the_path(
+    path: str, content_type: str, coding: str, body: bytes, problem: str
+) -> None:
+    named = read(path, content_type, coding, body)
+    assert problem in named.problem
+    assert named == Named(content=None, problem=named.problem)
+
+
+@pytest.mark.parametrize(
+    ("body", "agent", "stateful"),
+    [
+        ({"model": "a"}, False, False),
+        ({"model": "a", "agent": "deep-research"}, True, False),
+        ({"model": "a", "agent": ""}, False, False),
+        ({"model": "a", "previous_response_id": "resp_1"}, False, True),
+        ({"model": "a", "previous_response_id": None}, False, False),
+        ({"model": "a", "input": [{"previous_response_id": "resp_1", "agent": "x"}]}, False, False),
+        ({"agent": "x", "previous_response_id": "y"}, True, True),
+    ],
+)
+def test_what_else_decides(body: dict[str, object], *, agent: bool, stateful: bool) -> None:
+    named = read(CHAT, JSON, "", json.dumps(body).encode())
+    assert (named.agent, named.stateful) == (agent, stateful)
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from([CHAT, GEMINI]) | st.text(),
+    st.sampled_from([JSON, URLENCODED, MULTIPART]) | st.text(max_size=20),
+    st.sampled_from(["", "gzip", "deflate", "br", "zstd"]) | st.text(max_size=9),
+    st.binary() | st.just(FORM) | st.just(b'{"model":"a\\ud83d"}'),
+)
+def test_no_request_raises(path: str, content_type: str, coding: str, body: bytes) -> None:
+    named = read(path, content_type, coding, body)
+    assert (named.content is None) == bool(named.problem)
+    assert (named.model is None) == (named.where == "")
+    if named.model is not None:
+        assert named.model.strip()
+        if named.where != "path":
+            named.model.encode()

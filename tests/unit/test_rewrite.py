@@ -1,0 +1,325 @@
+import gzip
+import json
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import zstandard
+
+from litellm_hybrid import model_name, rewrite
+from litellm_hybrid.rewrite import Incoming, Outgoing, for_litellm, target_for_upstream
+from litellm_hybrid.settings import Address, Secret, Settings
+
+JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln"
+BODY = b'{"x":1.0,"model":"GPT-5","y":[ 1 ]}'
+CHAT = "/v1/chat/completions"
+KEYED = Settings(base_url=Address("http", "127.0.0.1", 4000), api_key=Secret("sk-litellm"))
+NO_AUTH = replace(KEYED, api_key=None, no_auth=True)
+UNSET = replace(KEYED, api_key=None)
+
+CREDENTIALS = [
+    ("Authorization", "Bearer client"),
+    ("x-litellm-api-key", "client"),
+    ("api-key", "client"),
+    ("X-Api-Key", "client"),
+    ("x-goog-api-key", "client"),
+    ("Ocp-Apim-Subscription-Key", "client"),
+    ("Cookie", "session=client"),
+    ("Proxy-Authorization", "Basic client"),
+    ("X-Management-Key", "client"),
+    ("ChatGPT-Account-ID", "client"),
+    ("x-goog-user-project", "client"),
+    ("OpenAI-Organization", "client"),
+    ("x-pass-x-api-key", "client"),
+    ("X-PASS-anything", "client"),
+    ("x-forwarded-access-token", f"client {JWT}"),
+    ("x-own", "sk-ant-oat01-client"),
+    ("x-own", f"Bearer {JWT}"),
+]
+
+
+def send(
+    settings: Settings = KEYED,
+    headers: list[tuple[str, str]] | None = None,
+    *,
+    path: str = CHAT,
+    query: str = "",
+    body: bytes = BODY,
+    model: str = "gpt-5",
+) -> Outgoing:
+    fields = tuple((name.encode(), value.encode("utf-8", "surrogateescape")) for name, value in headers or [])
+    incoming = Incoming(path, query, fields, body)
+    content_type, coding = incoming.header(b"content-type"), incoming.header(b"content-encoding")
+    named = model_name.read(path, content_type, coding, body)
+    return for_litellm(settings, incoming, named, model, "req-1")
+
+
+def values(outgoing: Outgoing, name: str) -> list[str]:
+    return [value.decode() for key, value in outgoing.headers if key.decode().lower() == name.lower()]
+
+
+# -- URL ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "target"),
+    [
+        (CHAT, CHAT),
+        ("/api/provider/openai/v1/chat/completions", CHAT),
+        ("/api/provider/anthropic/v1/messages", "/v1/messages"),
+        ("/backend-api/codex/responses", "/v1/responses"),
+        ("/v1/models/gemini-2.5-pro:generateContent", "/v1beta/models/gpt-5:generateContent"),
+        ("/v1beta1/models/x:countTokens", "/v1beta/models/gpt-5:countTokens"),
+        ("/v1beta1/publishers/google/models/x:generateContent", "/v1beta/models/gpt-5:generateContent"),
+        ("/openai/deployments/x/chat/completions", "/openai/deployments/gpt-5/chat/completions"),
+    ],
+)
+@pytest.mark.parametrize("prefix", ["", "/litellm", "/a/b"])
+@pytest.mark.parametrize("query", ["", "beta=true&alt=sse"])
+def test_the_target(path: str, target: str, prefix: str, query: str) -> None:
+    settings = replace(KEYED, base_url=Address("http", "h", 1, prefix))
+    sent = send(settings, path=path, query=query)
+    assert sent.target == prefix + target + ("?" + query if query else "")
+    assert sent.address == settings.base_url
+
+
+@pytest.mark.parametrize(
+    ("address", "host"),
+    [
+        (Address("http", "127.0.0.1", 4000), "127.0.0.1:4000"),
+        (Address("http", "litellm.example", 80), "litellm.example"),
+        (Address("https", "litellm.example", 443, "/base"), "litellm.example"),
+        (Address("https", "litellm.example", 80), "litellm.example:80"),
+        (Address("http", "::1", 4000), "[::1]:4000"),
+    ],
+)
+def test_there_is_one_host_header_and_it_is_litellms(address: Address, host: str) -> None:
+    sent = send(replace(KEYED, base_url=address), [("Host", "127.0.0.1:8318"), ("HOST", "x")])
+    assert values(sent, "host") == [host]
+    assert sent.headers[0][0] == b"Host"
+
+
+@pytest.mark.parametrize(
+    ("query", "target"),
+    [
+        ("key=client", CHAT),
+        ("beta=true&auth_token=client", CHAT + "?beta=true"),
+        (f"access_token={JWT}&a=%2F", CHAT + "?a=%2F"),
+    ],
+)
+def test_the_query_loses_its_credentials_only(query: str, target: str) -> None:
+    assert send(query=query).target == target
+
+
+# -- credentials --------------------------------------------------------
+
+
+@pytest.mark.parametrize("settings", [KEYED, NO_AUTH, UNSET], ids=["key", "none", "unset"])
+@pytest.mark.parametrize("spell", [str.lower, str.upper, lambda name: name], ids=["lower", "upper", "as is"])
+def test_no_credential_of_the_client_arrives(settings: Settings, spell: Callable[[str], str]) -> None:
+    headers = [(spell(name), value) for name, value in CREDENTIALS[1:]]
+    sent = send(settings, [("Authorization", "Bearer sk-ant-oat01-client"), *headers], query="key=client")
+    arrived = {name.lower() for name, _ in sent.headers}
+    assert b"client" not in sent.target.encode()
+    if settings is UNSET:
+        # exactly one, the first that CLIProxyAPI would have read and that is no OAuth token
+        assert [value for _, value in sent.headers if b"client" in value] == [b"Bearer client"]
+        assert values(sent, "authorization") == ["Bearer client"]
+    else:
+        assert not [value for _, value in sent.headers if b"client" in value]
+    expected = {b"host", b"via", b"x-request-id", b"x-litellm-call-id", b"content-length"}
+    assert arrived - {b"authorization"} == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "authorization"),
+    [(KEYED, ["Bearer sk-litellm"]), (NO_AUTH, []), (UNSET, ["Bearer client"])],
+    ids=["key", "none", "unset"],
+)
+@pytest.mark.parametrize(
+    ("headers", "query"),
+    [
+        ([("Authorization", "Bearer client")], ""),
+        ([("authorization", "client")], ""),
+        ([("X-Goog-Api-Key", "client")], ""),
+        ([("x-api-key", "client")], ""),
+        ([], "key=client"),
+        ([], "auth_token=client"),
+        ([("x-api-key", "b"), ("AUTHORIZATION", "bearer client")], "key=c"),
+    ],
+)
+def test_the_credential_that_goes_along(
+    settings: Settings, authorization: list[str], headers: list[tuple[str, str]], query: str
+) -> None:
+    sent = send(settings, headers, query=query)
+    assert values(sent, "authorization") == authorization
+    for name in ("x-api-key", "x-goog-api-key", "api-key", "x-litellm-api-key"):
+        assert values(sent, name) == []
+
+
+@pytest.mark.parametrize("settings", [NO_AUTH, UNSET])
+@pytest.mark.parametrize(
+    ("headers", "query"),
+    [
+        ([], ""),
+        ([("Authorization", "Bearer sk-ant-oat01-x")], ""),
+        ([("Authorization", f"Bearer {JWT}")], ""),
+        ([("x-api-key", JWT)], ""),
+        ([], "key=sk-ant-oat01-x"),
+        ([], "key=a%0D%0AX-Evil:1"),
+        ([("api-key", "x"), ("x-litellm-api-key", "x"), ("x-pass-authorization", "x")], ""),
+    ],
+)
+def test_without_a_key_of_ours_an_oauth_token_is_no_substitute(
+    settings: Settings, headers: list[tuple[str, str]], query: str
+) -> None:
+    assert values(send(settings, headers, query=query), "authorization") == []
+
+
+@pytest.mark.parametrize(
+    ("sent", "arrives"),
+    [
+        (["oauth-2025-04-20"], []),
+        (["oauth-2025-04-20,claude-code-20250219"], ["claude-code-20250219"]),
+        (["a, oauth-2025-04-20 ,b"], ["a,b"]),
+        (["a", "oauth-2025-04-20", "b"], ["a,b"]),
+        (["oauth-2025-04-201"], ["oauth-2025-04-201"]),
+        ([], []),
+        ([" , "], []),
+    ],
+)
+def test_the_oauth_beta_is_taken_out(sent: list[str], arrives: list[str]) -> None:
+    headers = [("Anthropic-Beta", value) for value in sent]
+    assert values(send(headers=headers), "anthropic-beta") == arrives
+
+
+# -- other headers ------------------------------------------------------
+
+
+def test_other_headers_arrive_in_order_and_case() -> None:
+    headers = [
+        ("Accept", "text/event-stream"),
+        ("anthropic-version", "2023-06-01"),
+        ("X-Dup", "1"),
+        ("x-dup", "2"),
+        ("Session-Id", "s"),
+        ("X-Bytes", "\udcff"),
+    ]
+    sent = send(headers=[*headers[:3], ("Cookie", "x"), *headers[3:]])
+    encoded = [(name.encode(), value.encode("utf-8", "surrogateescape")) for name, value in headers]
+    assert list(sent.headers[1:7]) == encoded
+
+
+def test_the_request_id_goes_along_twice_and_once_each() -> None:
+    sent = send(headers=[("x-request-id", "bad one"), ("X-Litellm-Call-Id", "theirs")])
+    assert values(sent, "x-request-id") == ["req-1"]
+    assert values(sent, "x-litellm-call-id") == ["req-1"]
+
+
+@pytest.mark.parametrize(
+    ("via", "expected"),
+    [
+        ([], "1.1 litellm-hybrid"),
+        (["1.1 nginx"], "1.1 nginx, 1.1 litellm-hybrid"),
+        (["1.0 a", "1.1 b"], "1.0 a, 1.1 b, 1.1 litellm-hybrid"),
+    ],
+)
+def test_via(via: list[str], expected: str) -> None:
+    assert values(send(headers=[("via", value) for value in via]), "via") == [expected]
+    assert rewrite.VIA == b"1.1 litellm-hybrid"
+
+
+def test_what_belongs_to_the_clients_connection_stays_there() -> None:
+    sent = send(
+        headers=[("Upgrade", "h2c"), ("HTTP2-Settings", "AAMAAABk"), ("Transfer-Encoding", "chunked")]
+    )
+    for name in ("upgrade", "http2-settings", "transfer-encoding"):
+        assert values(sent, name) == []
+
+
+# -- body ---------------------------------------------------------------
+
+
+def test_only_the_model_changes() -> None:
+    assert send().body == BODY.replace(b"GPT-5", b"gpt-5")
+
+
+def test_a_body_that_already_says_it_is_the_same_byte_for_byte() -> None:
+    body = b' { "model" : "gpt-5" , "model2" : 1.0 } '
+    assert send(body=body).body == body
+
+
+@pytest.mark.parametrize(
+    ("coding", "encode"),
+    [("gzip", gzip.compress), ("ZSTD", zstandard.compress), ("identity", bytes)],
+)
+@pytest.mark.parametrize("model", ["gpt-5", "GPT-5"])
+def test_a_compressed_body_is_decoded(coding: str, encode: Callable[[bytes], bytes], model: str) -> None:
+    sent = send(headers=[("Content-Encoding", coding)], body=encode(BODY), model=model)
+    assert sent.body == BODY.replace(b"GPT-5", model.encode())
+    assert values(sent, "content-encoding") == []
+    assert values(sent, "content-length") == [str(len(sent.body))]
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "expected"),
+    [
+        ("application/x-www-form-urlencoded", b"x=+&model=GPT-5", b"x=+&model=gpt-5"),
+        (
+            "multipart/form-data; boundary=b",
+            b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nGPT-5\r\n--b--',
+            b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\ngpt-5\r\n--b--',
+        ),
+        ("multipart/form-data; boundary=b", b'{"model":"GPT-5"}', b'{"model":"gpt-5"}'),
+    ],
+)
+def test_forms(content_type: str, body: bytes, expected: bytes) -> None:
+    sent = send(headers=[("Content-Type", content_type)], body=body)
+    assert sent.body == expected
+    assert values(sent, "content-type") == [content_type]
+
+
+@pytest.mark.parametrize("body", [b"", b'{"contents":[{}]}', b'{"model":null}'])
+def test_where_the_path_names_the_model_the_body_stays(body: bytes) -> None:
+    sent = send(path="/v1beta/models/x:generateContent", body=body, model="org/gemini 2")
+    assert sent.body == body
+    assert sent.target == "/v1beta/models/org/gemini%202:generateContent"
+    assert values(sent, "content-length") == [str(len(body))]
+
+
+def test_where_both_name_a_model_both_change() -> None:
+    sent = send(path="/v1beta/models/x:generateContent")
+    assert sent.target == "/v1beta/models/gpt-5:generateContent"
+    assert json.loads(sent.body)["model"] == "gpt-5"
+
+
+def test_a_name_that_is_no_unicode_can_be_sent() -> None:
+    body = b'{"model":" \\ud83d ","x":"\\ud83d"}'
+    sent = send(body=body, model="\ufffd")
+    assert json.loads(sent.body) == {"model": "\ufffd", "x": "\ud83d"}
+
+
+@pytest.mark.parametrize(
+    "headers", [[], [("Content-Length", "999")], [("content-length", "1"), ("Content-Length", "2")]]
+)
+def test_there_is_one_content_length_and_it_is_right(headers: list[tuple[str, str]]) -> None:
+    sent = send(headers=headers, model="a-longer-name")
+    assert values(sent, "content-length") == [str(len(sent.body))]
+
+
+# -- towards upstream ---------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("target", "stripped"),
+    [
+        ("/api/provider/openai/v1/chat/completions?a=%2F&key=k", "/v1/chat/completions?a=%2F&key=k"),
+        ("/api/provider/openai", "/"),
+        ("/api/provider/openai/?", "/?"),
+        ("/v1/messages?beta=true", "/v1/messages?beta=true"),
+        ("/v1/x?u=/api/provider/openai/y", "/v1/x?u=/api/provider/openai/y"),
+    ],
+)
+def test_target_for_upstream(target: str, stripped: str) -> None:
+    assert target_for_upstream(KEYED, target) == target
+    assert target_for_upstream(replace(KEYED, strip_provider_prefix=True), target) == stripped
