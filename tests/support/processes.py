@@ -1,0 +1,260 @@
+"""Real processes for tests and the demo: mitmdump with the addon, and LiteLLM.
+
+Each is a context manager that waits until the process serves, keeps its output
+in a file, and ends it (TERM, then KILL) whatever happens inside the `with`.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "addon" / "hybrid.py"
+LITELLM = ROOT / ".venv-litellm" / "bin" / "litellm"
+MASTER_KEY = "sk-litellm-master-key-of-the-tests"
+"""The key that the addon knows and no client may ever see."""
+
+BACKEND_KEY = "sk-key-of-the-model-server"
+"""What LiteLLM sends its backend."""
+
+MODELS = {
+    "gpt-5": ("openai/gpt-5", "/v1"),
+    "claude-sonnet-4-5": ("anthropic/claude-sonnet-4-5", ""),
+    "gemini-2.5-pro": ("gemini/gemini-2.5-pro", ""),
+}
+"""LiteLLM's models: name → its name for the backend, and the backend's path."""
+
+
+class ProcessError(RuntimeError):
+    """A process ended, or did not serve in time; the message has the end of its output."""
+
+
+@dataclass(slots=True)
+class Process:
+    """A process that was started, and the file with its output."""
+
+    name: str
+    popen: subprocess.Popen[bytes]
+    log: Path
+    port: int
+    stopped: bool = field(default=False)
+
+    @property
+    def url(self) -> str:
+        """`http://127.0.0.1:port`, without a slash at the end."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def output(self) -> str:
+        """Everything it has written so far."""
+        return self.log.read_text(encoding="utf-8", errors="replace")
+
+    def tail(self, lines: int = 15) -> str:
+        """The end of its output, for messages."""
+        return "\n".join(self.output().splitlines()[-lines:])
+
+    def wait_for(self, text: str, *, within: float = 10) -> str:
+        """Wait until its output has `text`; returns the output, raises ProcessError after `within` s."""
+        deadline = time.monotonic() + within
+        while text not in (output := self.output()):
+            if time.monotonic() > deadline:
+                raise ProcessError(f"{self.name} has not written {text!r} in {within:g} s:\n{self.tail()}")
+            time.sleep(0.02)
+        return output
+
+    def stop(self, *, patience: float = 5) -> int:
+        """End it: TERM, and KILL after `patience` seconds. Returns its code; again does nothing."""
+        if self.popen.poll() is None:
+            self.popen.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self.popen.wait(patience)
+        # It leads a group of its own: nothing that it started may outlive it.
+        with suppress(ProcessLookupError):
+            os.killpg(self.popen.pid, signal.SIGKILL)
+        return self.popen.wait()
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that is free right now."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+@contextmanager
+def running(
+    command: Sequence[str | Path],
+    *,
+    name: str,
+    log: Path,
+    port: int,
+    ready: Callable[[int], bool],
+    within: float,
+    env: Mapping[str, str] | None = None,
+    waiting: Callable[[float], None] | None = None,
+) -> Iterator[Process]:
+    """Start a process and wait until `ready(port)`; end it afterwards.
+
+    Args:
+        waiting: called about four times a second with the seconds waited, to show progress.
+
+    Raises:
+        ProcessError: it ended before it was ready, or was not ready `within` seconds.
+    """
+    with log.open("wb") as output:
+        popen = subprocess.Popen(  # noqa: S603
+            [str(word) for word in command],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=env,
+            cwd=log.parent,
+            start_new_session=True,
+        )
+    process = Process(name, popen, log, port)
+    try:
+        _await(process, ready, within, waiting)
+        yield process
+    finally:
+        process.stop()
+
+
+def _await(
+    process: Process, ready: Callable[[int], bool], within: float, waiting: Callable[[float], None] | None
+) -> None:
+    start = time.monotonic()
+    while not ready(process.port):
+        waited = time.monotonic() - start
+        if (code := process.popen.poll()) is not None:
+            raise ProcessError(f"{process.name} ended with code {code}:\n{process.tail()}")
+        if waited > within:
+            raise ProcessError(f"{process.name} did not serve within {within:g} s:\n{process.tail()}")
+        if waiting:
+            waiting(waited)
+        time.sleep(0.25 if waiting else 0.05)
+
+
+def accepts(port: int) -> bool:
+    """Whether something listens on a port of 127.0.0.1."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def _litellm_ready(port: int) -> bool:
+    connection = HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/health/readiness")  # never /health: it calls the models
+        return connection.getresponse().status == 200
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def hybrid_config(litellm: str, **extra: Any) -> dict[str, Any]:
+    """The addon's configuration for a LiteLLM at this URL; `extra` are more keys of `extensions.litellm`."""
+    keys = {"enabled": True, "base-url": litellm, "api-key": MASTER_KEY, "models": list(MODELS)}
+    return {"extensions": {"litellm": keys | extra}}
+
+
+@contextmanager
+def mitmdump(
+    config: Mapping[str, Any] | Path,
+    upstream: str,
+    folder: Path,
+    *options: str,
+    port: int = 0,
+    script: str | Path = SCRIPT,
+    program: str | Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Iterator[Process]:
+    """Run `mitmdump -s addon/hybrid.py` in front of `upstream`, a URL.
+
+    Args:
+        config: the addon's configuration, or a file with it. A dict becomes `folder/config.yaml`.
+        folder: for its files: configuration, certificates, output (`mitmdump.log`).
+        options: more arguments for mitmdump.
+        port: where to listen; 0 takes a free one.
+        program: another mitmdump than the one beside this interpreter.
+        env: added to the environment.
+    """
+    if not isinstance(config, Path):
+        # JSON is YAML, and needs no library here.
+        file = folder / "config.yaml"
+        file.write_text(json.dumps(config, indent=2), encoding="utf-8")
+        config = file
+    port = port or free_port()
+    command: list[str | Path] = [
+        program or Path(sys.executable).with_name("mitmdump"),
+        *("-s", script),
+        *("--set", f"litellm_config={config}"),
+        *("--set", f"confdir={folder / 'mitmproxy'}"),
+        *("--mode", f"reverse:{upstream}@127.0.0.1:{port}"),
+        *options,
+    ]
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"} | dict(env or {})
+    log = folder / "mitmdump.log"
+    with running(
+        command, name="mitmdump", log=log, port=port, ready=accepts, within=30, env=environment
+    ) as process:
+        yield process
+
+
+@contextmanager
+def litellm(
+    backend: str, folder: Path, *, port: int = 0, waiting: Callable[[float], None] | None = None
+) -> Iterator[Process]:
+    """Run a real LiteLLM proxy whose models are all served by `backend`, a model server's URL.
+
+    It is ready after 7 to 40 s; its own environment is made by `scripts/setup litellm`.
+    """
+    if not LITELLM.exists():
+        raise ProcessError("LiteLLM is not installed: run scripts/setup litellm")
+    config = {
+        "model_list": [
+            {
+                "model_name": name,
+                "litellm_params": {"model": model, "api_key": BACKEND_KEY, "api_base": backend + path},
+            }
+            for name, (model, path) in MODELS.items()
+        ],
+        "litellm_settings": {"telemetry": False, "num_retries": 0},
+        "general_settings": {"master_key": MASTER_KEY},
+    }
+    file = folder / "litellm.yaml"
+    file.write_text(json.dumps(config, indent=2), encoding="utf-8")
+    port = port or free_port()
+    command: list[str | Path] = [LITELLM, "--config", file, "--host", "127.0.0.1", "--port", str(port)]
+    # Nothing inherited that it could read as a key, a proxy or a setting.
+    environment = {
+        "PATH": f"{LITELLM.parent}:{os.defpath}",
+        "HOME": str(folder),
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "LITELLM_LOG": "ERROR",
+        "NO_DOCS": "True",
+        "PYTHONUNBUFFERED": "1",
+    }
+    with running(
+        command,
+        name="LiteLLM",
+        log=folder / "litellm.log",
+        port=port,
+        ready=_litellm_ready,
+        within=90,
+        env=environment,
+        waiting=waiting,
+    ) as process:
+        yield process
