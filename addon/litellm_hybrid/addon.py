@@ -7,32 +7,19 @@ rewrites; the engine sends it; `responseheaders` puts the route on the answer;
 
 import asyncio
 import logging
-from pathlib import Path
 
 from mitmproxy import connection, ctx, exceptions, http
 from mitmproxy.addonmanager import Loader
 
-from litellm_hybrid import (
-    decision,
-    engine,
-    errors,
-    exchange,
-    log,
-    rewrite,
-)
+from litellm_hybrid import answers, decision, engine, exchange, lifecycle, log, rewrite
 from litellm_hybrid.config import ConfigError
 from litellm_hybrid.decision import Request, Routed
-from litellm_hybrid.errors import ErrorType, Failure
+from litellm_hybrid.errors import Failure
 from litellm_hybrid.exchange import Record
 from litellm_hybrid.fallback import Fallbacks
 from litellm_hybrid.lifecycle import Lifecycle
 from litellm_hybrid.routing import Reason, Target
 from litellm_hybrid.settings import Settings, Timeouts
-
-_WEBSOCKET_REFUSED = errors.body(
-    "websocket_not_supported", "This proxy routes by request: use HTTP instead of a websocket"
-)
-_OUR_FAULT = errors.body("litellm_hybrid_error", "The proxy failed on this request; its log says why")
 
 
 class HybridAddon:
@@ -106,7 +93,7 @@ class HybridAddon:
     def _start(self) -> None:
         engine.check()
         listeners = engine.listeners(ctx.options.mode, ctx.options.listen_host, ctx.options.listen_port)
-        self._lifecycle = Lifecycle(_config_path(ctx.options.litellm_config), listeners)
+        self._lifecycle = Lifecycle(lifecycle.config_path(ctx.options.litellm_config), listeners)
         self._changed(self._lifecycle.settings)
         if self._watching is not None:
             self._watching.cancel()
@@ -114,7 +101,7 @@ class HybridAddon:
 
     def _changed(self, settings: Settings) -> None:
         log.use_format(settings.log_format)
-        self._fallbacks.unknown.clear()
+        self._fallbacks.replays.unknown.clear()
         limits = settings.timeouts
         longest = int(max(limits.first_byte, limits.idle, limits.connect)) + 60
         if ctx.options.tcp_timeout < longest:
@@ -141,7 +128,7 @@ class HybridAddon:
         try:
             self._decide(flow, record)
         except Exception as e:  # noqa: BLE001 (fail closed, whatever it was)
-            _blame_ourselves(flow, record, e)
+            flow.response = answers.our_fault(record, e)
         exchange.put(flow, record)
 
     def _decide(self, flow: http.HTTPFlow, record: Record) -> None:
@@ -150,16 +137,16 @@ class HybridAddon:
         request = exchange.request(flow)
         routed = decision.route(settings, request)
         _record(record, routed)
+        if routed.reason is Reason.STATEFUL:
+            self._fallbacks.stateful(flow, record)
         if routed.refusal is not None:
-            message = f"litellm: access refused: {routed.refusal.message}"
-            log.emit(logging.WARNING, message, **exchange.fields(record))
-            flow.response = exchange.answer(routed.refusal.status, routed.refusal.body(), record)
+            flow.response = answers.refused(record, routed.refusal)
         elif routed.route.target is Target.LITELLM:
             self._send_to_litellm(flow, record, request, routed)
-        elif (instead := self._fallbacks.cooling_down(flow, record)) is not None:
+        elif (instead := self._fallbacks.straight.request(flow, record)) is not None:
             flow.request = instead
         elif routed.downgrade:
-            flow.response = exchange.answer(426, _WEBSOCKET_REFUSED, record)
+            flow.response = answers.upgrade_refused(record)
         elif settings.strip_provider_prefix:
             flow.request.path = rewrite.target_for_upstream(settings, flow.request.path)
 
@@ -167,6 +154,7 @@ class HybridAddon:
         name = routed.route.sends
         assert routed.named is not None
         assert name is not None
+        self._fallbacks.straight.to_litellm(flow)
         outgoing = rewrite.for_litellm(
             self._settings(), request.sent, routed.named, name, record["request_id"]
         )
@@ -194,7 +182,7 @@ class HybridAddon:
         record = exchange.get(flow)
         if record is None or flow.response is None or flow.is_replay:
             return
-        self._fallbacks.ended(flow, flow.response.status_code)
+        self._fallbacks.straight.ended(flow, flow.response.status_code)
         log.emit(
             logging.INFO,
             f"{record['target']} {flow.response.status_code} {record['method']} {record['path']}",
@@ -205,7 +193,7 @@ class HybridAddon:
 
     def error(self, flow: http.HTTPFlow) -> None:
         """End one that was not answered, or not to the end."""
-        self._fallbacks.ended(flow, None)
+        self._fallbacks.straight.ended(flow, None)
 
     # -- what the engine asks ---------------------------------------------
 
@@ -220,30 +208,7 @@ class HybridAddon:
     def failed(self, flow: http.HTTPFlow, failure: Failure, *, answered: bool) -> http.Response:
         """Log a failure and word the answer to it."""
         record = exchange.get(flow) or exchange.begin(flow)
-        who = "litellm" if record["target"] == Target.LITELLM.value else "upstream"
-        where = f"{record['method']} {record['path']}"
-        fields = exchange.fields(record) | {"error": failure.detail}
-        if failure.error_type is ErrorType.CLIENT_DISCONNECT:
-            message = f"{who}: client disconnected during {where}"
-            log.emit(logging.WARNING, message, error_type=failure.error_type.value, **fields)
-        else:
-            message = f"{who} proxy error for {where}: {failure.detail}"
-            log.emit(logging.ERROR, message, error_type=failure.error_type.value, **fields)
-        if not answered:
-            record["reason"] = Reason.ERROR.value
-        body = errors.LITELLM_UNREACHABLE if who == "litellm" else errors.UPSTREAM_UNREACHABLE
-        return exchange.answer(502, body, record)
-
-
-def _config_path(option: str) -> Path:
-    if option:
-        return Path(option).expanduser()
-    default = Path("config.yaml")
-    if not default.exists():
-        raise ConfigError(
-            ("no config.yaml in this folder: say where it is with --set litellm_config=/path/to/config.yaml",)
-        )
-    return default
+        return answers.failed(record, failure, answered=answered)
 
 
 def _identify(request: http.Request, record: Record) -> None:
@@ -264,15 +229,3 @@ def _record(record: Record, routed: Routed) -> None:
     record["model"] = routed.route.model
     record["sends"] = routed.route.sends
     record["may_fall_back"] = routed.route.may_fall_back
-
-
-def _blame_ourselves(flow: http.HTTPFlow, record: Record, error: Exception) -> None:
-    record["target"], record["reason"] = Target.NONE.value, Reason.ERROR.value
-    flow.response = exchange.answer(500, _OUR_FAULT, record)
-    log.emit(
-        logging.ERROR,
-        f"litellm proxy error for {record['method']} {record['path']}: {type(error).__name__}: {error}",
-        error_type=ErrorType.PROXY_ERROR.value,
-        **exchange.fields(record),
-    )
-    log.logger.debug("traceback", exc_info=error)

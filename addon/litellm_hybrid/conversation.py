@@ -93,6 +93,9 @@ class Conversations:
     def __init__(self) -> None:
         self._served: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
+    def __bool__(self) -> bool:
+        return bool(self._served)
+
     def served(self, conversation: str, sticky: float, now: float) -> None:
         """LiteLLM has served it just now; with `sticky` it stays there for so many seconds."""
         self._served[conversation] = now + FOR, now + sticky

@@ -81,14 +81,8 @@ class Rules(Protocol):
         """Whether the addon has decided where this request goes."""
         ...
 
-    def hold(self, flow: http.HTTPFlow, response: http.Response, *, replayed: bool) -> Held | None:
-        """What to hold an answer in, if it has to be held back.
-
-        Args:
-            flow: its request.
-            response: the head.
-            replayed: whether it is LiteLLM's answer to a replay.
-        """
+    def hold(self, flow: http.HTTPFlow, response: http.Response) -> Held | None:
+        """What to hold an answer in, by its head, if it has to be held back."""
         ...
 
     def released_at_limit(self, flow: http.HTTPFlow, held: Held) -> None:
@@ -96,7 +90,10 @@ class Rules(Protocol):
         ...
 
     def fall_back(self, flow: http.HTTPFlow, held: Held) -> http.Request | None:
-        """The request that replaces one whose held answer is a failure; None: the client gets the answer."""
+        """The request that replaces one whose held answer is a failure, for either server.
+
+        None: the client gets the first answer that failed.
+        """
         ...
 
     def rescue(self, flow: http.HTTPFlow, failure: Failure) -> http.Request | None:
@@ -226,11 +223,19 @@ class HybridStream(HttpStream):
         connected = yield from super().make_server_connection()
         if connected and self._client_left():
             self._report(Failure(Cause.CLIENT_LEFT, "client disconnected while connecting"))
+            yield from self._abandon("client disconnected while connecting")
             yield from self.check_killed(emit_error_hook=True)
             return False
         if connected:
+            self._frame_request()
             self.enter(Phase.FIRST_BYTE)
         return connected
+
+    def _frame_request(self) -> None:
+        """Give an HTTP/2 request, which needs no length, the one that HTTP/1 has to be told."""
+        request = self.flow.request
+        if request.is_http2 and request.raw_content and "content-length" not in request.headers:
+            request.headers["content-length"] = str(len(request.raw_content))
 
     # -- the answer: held, released or replaced ---------------------------
 
@@ -244,7 +249,7 @@ class HybridStream(HttpStream):
     @override
     def state_wait_for_response_headers(self, event: ResponseHeaders) -> layer.CommandGenerator[None]:
         self.enter(Phase.BODY)
-        held = self.parent.rules.hold(self.flow, event.response, replayed=self.original is not None)
+        held = self.parent.rules.hold(self.flow, event.response)
         if held is None:
             yield from super().state_wait_for_response_headers(event)
             return
@@ -288,10 +293,8 @@ class HybridStream(HttpStream):
             if step is Step.RELEASE_AT_LIMIT:
                 self.parent.rules.released_at_limit(self.flow, self.held)
             yield from self._release(self.held)
-        elif self.original is not None:
-            yield from self._give_back(str(self.head.response.status_code), self.held)
         else:
-            yield from self._fall_back(self.held)
+            yield from self._replace(self.held)
 
     def _release(self, held: Held) -> layer.CommandGenerator[None]:
         """The client gets what was held, and the rest as it comes."""
@@ -310,14 +313,24 @@ class HybridStream(HttpStream):
         if not (yield from self.check_killed(emit_error_hook=True)):
             yield from self.send_response()
 
-    def _fall_back(self, held: Held) -> layer.CommandGenerator[None]:
-        """Send the request to LiteLLM, if the addon says so; else the client gets the answer."""
+    def _replace(self, held: Held) -> layer.CommandGenerator[None]:
+        """Send another request in place of one that failed, or give the client the first answer that did."""
+        if (yield from self.check_killed(emit_error_hook=True)):
+            # In mitmweb, while it was held.
+            self.held, self.phase = None, Phase.NOTHING
+            yield from self._abandon("killed")
+            return
         self.head.response.data.content = bytes(held.body)
         request = self.parent.rules.fall_back(self.flow, held)
+        if request is None and self.original is not None:
+            yield from self._give_back(str(self.head.response.status_code), held)
+            return
         if request is None:
             yield from self._release(held)
             return
-        self.original = _Original(self.flow.request, self.head.response, self.flow.server_conn, held.complete)
+        self.original = self.original or _Original(
+            self.flow.request, self.head.response, self.flow.server_conn, held.complete
+        )
         if not held.complete:
             yield from self._abandon("replaced by a replay")
         yield from self._send_again(request)
@@ -343,7 +356,8 @@ class HybridStream(HttpStream):
         original, self.original, self.held = self.original, None, None
         assert original is not None
         self.phase = Phase.NOTHING
-        if held is None or not held.complete:
+        connected = self.context.server is not original.server
+        if connected and (held is None or not held.complete):
             yield from self._abandon("the replay failed")
         self.flow.request, self.flow.server_conn = original.request, original.server
         self.flow.response = original.response
@@ -432,7 +446,7 @@ class HybridStream(HttpStream):
         elif self.original is not None:
             yield from self._give_back(failure.error_type.value)
         elif held is not None and held.verdict is not None:
-            yield from self._fall_back(held)
+            yield from self._replace(held)
         elif held is not None and self.head.response.status_code < 400:
             yield from self._release(held)
             yield from self.handle_protocol_error(event)
@@ -450,8 +464,7 @@ class HybridStream(HttpStream):
             yield from self._send_again(request)
             return
         self.response_body_buf = ReceiveBuffer()
-        self.flow.response = answer
-        yield from self.send_response()
+        yield from self._send_whole(answer, answer.raw_content or b"")
 
     def _report(self, failure: Failure) -> http.Response | None:
         """Tell the addon, once; None if it has been told already."""
@@ -539,6 +552,9 @@ class HybridLayer(HttpLayer):
     def get_connection(self, event: GetHttpConnection, *, reuse: bool = True) -> layer.CommandGenerator[None]:
         self._forget_closed()
         yield from super().get_connection(event, reuse=reuse)
+        for connection, child in self.connections.items():
+            if isinstance(connection, Server):
+                self._deaf.setdefault(child, set())
         for connection in self.waiting_for_establishment:
             if connection not in self._connecting:
                 self._connecting[connection] = monotonic() + self.rules.limits().connect
@@ -558,15 +574,15 @@ class HybridLayer(HttpLayer):
         for connection in [c for c in self.connections if isinstance(c, Server)]:
             dead = connection.error or connection.state is ConnectionState.CLOSED
             if dead and connection not in self.waiting_for_establishment:
-                del self.connections[connection]
+                self._deaf.pop(self.connections.pop(connection), None)
                 self.closed_by_peer.discard(connection)
 
     def ignore(self, connection: Server, stream_id: int) -> None:
         """Let nothing more come from an abandoned server connection to the stream that abandoned it."""
-        if connection.alpn == b"h2":
-            self._deaf.setdefault(self.connections[connection], set()).add(stream_id)
-        else:
-            del self.connections[connection]
+        # What it has sent may still be on its way to us, in HTTP/1 too: one read can hold many chunks.
+        self._deaf[self.connections[connection]].add(stream_id)
+        if connection.alpn != b"h2":
+            del self._deaf[self.connections.pop(connection)]
 
     @override
     def event_to_child(self, child: layer.Layer, event: events.Event) -> layer.CommandGenerator[None]:
@@ -716,13 +732,30 @@ def choose_layer(builtin: _NextLayerAddon, next_layer: layer.NextLayer, rules: R
         chosen = getattr(chosen, "child_layer", None)
 
 
+class HybridConnectionHandler(mode_servers.ProxyConnectionHandler):
+    """The sockets of one client connection; every one is closed when it is done with."""
+
+    @override
+    async def handle_connection(self, connection: Connection) -> None:
+        try:
+            await super().handle_connection(connection)
+        finally:
+            # Cancelled while it waits to hand on what it has read, as it can be when an answer
+            # is abandoned halfway, mitmproxy forgets to close the socket.
+            forgotten = self.transports.pop(connection, None)
+            if forgotten is not None and forgotten.writer is not None:
+                forgotten.writer.close()
+
+
 class _ProxyserverAddon(Protocol):
     connections: dict[tuple[object, ...] | str, mode_servers.ProxyConnectionHandler]
 
 
 def lift_connection_limit(proxyserver: _ProxyserverAddon, client: Client) -> None:
-    """Let an HTTP/2 client run more than five requests at once on one server."""
+    """Let an HTTP/2 client run more than five requests at once on one server, and close its sockets."""
     handler = proxyserver.connections.get(client.id)
+    if type(handler) is mode_servers.ProxyConnectionHandler:
+        handler.__class__ = HybridConnectionHandler
     if isinstance(handler, server.ConnectionHandler):
         handler.max_conns = collections.defaultdict(lambda: asyncio.Semaphore(_SOCKETS_PER_SERVER))
 
@@ -744,6 +777,7 @@ _OVERRIDDEN: tuple[tuple[type, str, tuple[str, ...]], ...] = (
     (HttpLayer, "event_to_child", ("self", "child", "event")),
     (HttpLayer, "get_connection", ("self", "event", "reuse")),
     (HttpLayer, "register_connection", ("self", "command")),
+    (mode_servers.ProxyConnectionHandler, "handle_connection", ("self", "connection")),
     (Http1Server, "send", ("self", "event")),
     (Http1Server, "read_headers", ("self", "event")),
 )

@@ -9,6 +9,7 @@ from typing import TypedDict
 from mitmproxy import http
 
 from litellm_hybrid import request_id
+from litellm_hybrid.content_coding import UndecodableError, decode
 from litellm_hybrid.decision import Request
 from litellm_hybrid.rewrite import Incoming, Outgoing
 from litellm_hybrid.routing import Reason, Target
@@ -22,7 +23,8 @@ _REVEALING = (b"x-litellm-", b"llm_provider-")
 class Record(TypedDict):
     """What is known about a request once it has been decided on.
 
-    `path` is the client's, without its query; `note` goes behind the reason in the route header.
+    `path` is the client's, without its query; `note` goes behind the reason in the route header; `reduced`:
+    the parts of the history that are another account's were left out.
     """
 
     request_id: str
@@ -35,6 +37,7 @@ class Record(TypedDict):
     sends: str | None
     may_fall_back: bool
     note: str
+    reduced: bool
 
 
 def begin(flow: http.HTTPFlow) -> Record:
@@ -50,6 +53,7 @@ def begin(flow: http.HTTPFlow) -> Record:
         sends=None,
         may_fall_back=False,
         note="",
+        reduced=False,
     )
 
 
@@ -89,6 +93,14 @@ def incoming(request: http.Request) -> Incoming:
     return Incoming(path, query, request.headers.fields, request.raw_content or b"")
 
 
+def content(request: http.Request) -> bytes:
+    """A request's body without its content coding; b"" if it cannot be read."""
+    try:
+        return decode(request.raw_content or b"", request.headers.get("content-encoding", ""))
+    except UndecodableError:
+        return b""
+
+
 def request(flow: http.HTTPFlow) -> Request:
     """The request, for the rooms that decide. The engine has kept the client's own Host."""
     ip = flow.client_conn.peername[0] if flow.client_conn.peername else ""
@@ -117,7 +129,10 @@ def mark(response: http.Response, decision: Record) -> None:
         headers.fields = tuple(
             field for field in headers.fields if not field[0].lower().startswith(_REVEALING)
         )
-    headers["x-hybrid-route"] = f"{decision['target']}; reason={decision['reason']}{decision['note']}"
+    history = "; history=reduced" if decision["reduced"] else ""
+    headers["x-hybrid-route"] = (
+        f"{decision['target']}; reason={decision['reason']}{decision['note']}{history}"
+    )
     if "x-request-id" not in headers:
         headers["x-request-id"] = decision["request_id"]
 

@@ -24,6 +24,13 @@ COLLECT_LIMIT = 0.3
 """Longest time, in seconds, that the rest of a failed answer is waited for, to be given back whole."""
 
 
+HISTORY = "history"
+"""The kind of a verdict that is a refusal of the request's history; `Verdict.reason` says which."""
+
+type Refuses = Callable[[int, bytes], str | None]
+"""Which refusal of a foreign history an answer (status and body) is, or None."""
+
+
 class Step(Enum):
     """What to do with a held answer."""
 
@@ -86,10 +93,27 @@ class Held:
         complete: whether its end has come.
     """
 
-    __slots__ = ("_answer", "_events", "_fails", "_limit", "_since", "body", "complete", "verdict")
+    __slots__ = (
+        "_answer",
+        "_by_head",
+        "_events",
+        "_fails",
+        "_limit",
+        "_refuses",
+        "_since",
+        "body",
+        "complete",
+        "verdict",
+    )
 
     def __init__(
-        self, answer: Answer, *, since: float, hold_max: float, fails: Callable[[Verdict], bool]
+        self,
+        answer: Answer,
+        *,
+        since: float,
+        hold_max: float,
+        fails: Callable[[Verdict], bool],
+        refuses: Refuses | None = None,
     ) -> None:
         """Begin to hold.
 
@@ -98,16 +122,20 @@ class Held:
             since: when it came, on a monotonic clock.
             hold_max: longest time, in seconds, that anything but a stream's opening is held.
             fails: which verdicts are failures; the others release.
+            refuses: tells a refusal of the request's history, where one would be acted on; it makes the
+                verdict's kind `history`.
         """
         opening = answer.is_stream and answer.is_plain and answer.status < 400
         self._answer = answer
         self._events = sse.EventReader() if opening else None
         self._fails = fails
+        self._refuses = refuses
         self._limit = HANDSHAKE_LIMIT if opening else hold_max
         self._since = since
         self.body = bytearray()
         self.verdict: Verdict | None = None
         self.complete = False
+        self._by_head = False
 
     @property
     def due(self) -> float:
@@ -128,7 +156,8 @@ class Held:
                 verdict = quota.classify_event(event, now=now, headers=self._answer.headers)
                 if verdict is None:
                     continue
-                if not self._fails(verdict):
+                verdict = self._refusal(event.data.encode()) or verdict
+                if verdict.kind != HISTORY and not self._fails(verdict):
                     return Step.RELEASE
                 self.verdict = verdict
                 self._since, self._limit = clock, COLLECT_LIMIT
@@ -138,7 +167,7 @@ class Held:
     def end(self, *, now: float) -> Step:
         """Its end has come."""
         self.complete = True
-        if self.verdict is None:
+        if self.verdict is None or self._by_head:
             self._judge(now)
         return Step.RELEASE if self.verdict is None else Step.FAILED
 
@@ -150,12 +179,18 @@ class Held:
         """Make it a failure by its head alone; its words are waited for a moment."""
         self.verdict = verdict
         self._limit = COLLECT_LIMIT
+        self._by_head = True
 
     def _judge(self, now: float) -> None:
         try:
             body = decode(bytes(self.body), self._answer.headers.get("content-encoding", ""), limit=16 * MOST)
         except UndecodableError:
             return
-        verdict = quota.classify(self._answer.status, self._answer.headers, body, now=now)
-        if self._fails(verdict):
+        refusal = self._refusal(body)
+        verdict = refusal or quota.classify(self._answer.status, self._answer.headers, body, now=now)
+        if refusal is not None or (self.verdict is None and self._fails(verdict)):
             self.verdict = verdict
+
+    def _refusal(self, body: bytes) -> Verdict | None:
+        reason = self._refuses(self._answer.status, body) if self._refuses is not None else None
+        return Verdict(HISTORY, reason) if reason is not None else None

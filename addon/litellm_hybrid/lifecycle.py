@@ -100,3 +100,22 @@ class Lifecycle:
                 )
         if problems:
             raise ConfigError(tuple(problems))
+
+
+def config_path(option: str) -> Path:
+    """Where the configuration file is.
+
+    Args:
+        option: mitmproxy's option `litellm_config`, "" if it is not set.
+
+    Raises:
+        ConfigError: it is not set, and there is no config.yaml in the current folder.
+    """
+    if option:
+        return Path(option).expanduser()
+    default = Path("config.yaml")
+    if not default.exists():
+        raise ConfigError(
+            ("no config.yaml in this folder: say where it is with --set litellm_config=/path/to/config.yaml",)
+        )
+    return default

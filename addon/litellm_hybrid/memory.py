@@ -23,6 +23,7 @@ class Budget:
 
     def __init__(self) -> None:
         self._spent: deque[float] = deque()
+        self._told: float | None = None
 
     def spend(self, most: int, now: float) -> bool:
         """Take one fallback from the budget; False if there are none left. `most` 0 means no limit."""
@@ -35,6 +36,13 @@ class Budget:
         self._spent.append(now)
         return True
 
+    def is_news(self, now: float) -> bool:
+        """Whether it is worth an ERROR that none are left: once an hour, not once a request."""
+        if self._told is not None and now < self._told + HOUR:
+            return False
+        self._told = now
+        return True
+
 
 class UnknownModels:
     """Names that LiteLLM has said it does not know."""
@@ -42,9 +50,9 @@ class UnknownModels:
     def __init__(self) -> None:
         self._until: OrderedDict[str, float] = OrderedDict()
 
-    def add(self, name: str, now: float) -> None:
+    def add(self, name: str, now: float, seconds: float = UNKNOWN_FOR) -> None:
         """LiteLLM does not know this name."""
-        self._until[name] = now + UNKNOWN_FOR
+        self._until[name] = now + seconds
         _bound(self._until)
 
     def has(self, name: str, now: float) -> bool:

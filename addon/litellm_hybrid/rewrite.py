@@ -36,6 +36,9 @@ _REPLACED = frozenset(
 )
 
 
+_OF_THE_BODY = frozenset({b"content-length", b"transfer-encoding", b"content-encoding"})
+
+
 @dataclass(frozen=True, slots=True)
 class Incoming:
     """A request as the client sent it.
@@ -100,6 +103,12 @@ def for_litellm(
         _headers(settings, incoming, len(body), request_id),
         body,
     )
+
+
+def with_body(headers: Headers, body: bytes) -> Headers:
+    """Headers that fit a new body, which has no content coding."""
+    kept = [(name, value) for name, value in headers if name.lower() not in _OF_THE_BODY]
+    return (*kept, (b"Content-Length", str(len(body)).encode()))
 
 
 def target_for_upstream(settings: Settings, target: str) -> str:

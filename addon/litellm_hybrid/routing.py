@@ -30,6 +30,7 @@ class Reason(StrEnum):
     FALLBACK = "fallback"
     UNREACHABLE = "unreachable"
     COOLDOWN = "cooldown"
+    STICKY = "sticky"
     # to upstream
     DISABLED = "disabled"
     NO_BASE_URL = "no-base-url"

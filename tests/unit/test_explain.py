@@ -237,6 +237,7 @@ def test_the_cases_have_every_reason_but_those_of_a_running_proxy() -> None:
     assert {case.reason for case in CASES} == set(Reason) - {
         Reason.UNREACHABLE,
         Reason.COOLDOWN,
+        Reason.STICKY,
         Reason.ERROR,
     }
 

@@ -1,0 +1,64 @@
+"""What this proxy answers for itself, always in JSON, and the log line that goes with it."""
+
+import logging
+
+from mitmproxy import http
+
+from litellm_hybrid import errors, exchange, log
+from litellm_hybrid.access import Refusal
+from litellm_hybrid.errors import ErrorType, Failure
+from litellm_hybrid.exchange import Record
+from litellm_hybrid.routing import Reason, Target
+
+_WEBSOCKET = errors.body(
+    "websocket_not_supported", "This proxy routes by request: use HTTP instead of a websocket"
+)
+_OUR_FAULT = errors.body("litellm_hybrid_error", "The proxy failed on this request; its log says why")
+
+
+def refused(record: Record, refusal: Refusal) -> http.Response:
+    """To a client that may not spend the LiteLLM key."""
+    log.emit(logging.WARNING, f"litellm: access refused: {refusal.message}", **exchange.fields(record))
+    return exchange.answer(refusal.status, refusal.body(), record)
+
+
+def upgrade_refused(record: Record) -> http.Response:
+    """To Codex's websocket; it comes again by HTTP, which can be routed."""
+    return exchange.answer(426, _WEBSOCKET, record)
+
+
+def our_fault(record: Record, error: Exception) -> http.Response:
+    """To a request that our own code has failed on: it goes nowhere."""
+    exchange.settle(record, Target.NONE, Reason.ERROR)
+    where = f"{record['method']} {record['path']}"
+    log.emit(
+        logging.ERROR,
+        f"litellm proxy error for {where}: {type(error).__name__}: {error}",
+        error_type=ErrorType.PROXY_ERROR.value,
+        **exchange.fields(record),
+    )
+    log.logger.debug("traceback", exc_info=error)
+    return exchange.answer(500, _OUR_FAULT, record)
+
+
+def failed(record: Record, failure: Failure, *, answered: bool) -> http.Response:
+    """To a request whose server gave no answer, or that broke off.
+
+    Args:
+        record: what was decided about it.
+        failure: what happened.
+        answered: a byte of an answer has already gone to the client: this one is not used.
+    """
+    by_litellm = record["target"] == Target.LITELLM.value
+    who = "litellm" if by_litellm else "upstream"
+    where = f"{record['method']} {record['path']}"
+    if failure.error_type is ErrorType.CLIENT_DISCONNECT:
+        level, message = logging.WARNING, f"{who}: client disconnected during {where}"
+    else:
+        level, message = logging.ERROR, f"{who} proxy error for {where}: {failure.detail}"
+    fields = exchange.fields(record) | {"error": failure.detail}
+    log.emit(level, message, error_type=failure.error_type.value, **fields)
+    if not answered:
+        record["reason"] = Reason.ERROR.value
+    body = errors.LITELLM_UNREACHABLE if by_litellm else errors.UPSTREAM_UNREACHABLE
+    return exchange.answer(502, body, record)

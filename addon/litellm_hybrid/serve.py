@@ -1,0 +1,155 @@
+"""`litellm-hybrid serve`: the same addon on a lean mitmproxy, in one process or several.
+
+mitmdump runs about 45 built-in addons and asks every one of them about every
+event; here are the six that a reverse proxy needs, and whom an event concerns
+is worked out once. Like engine.py this room knows mitmproxy from within.
+"""
+
+import asyncio
+import inspect
+import logging
+import signal
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, override
+
+from mitmproxy import addonmanager, exceptions, hooks, master, options
+from mitmproxy.addons import core, disable_h2c, errorcheck, next_layer, proxyserver, termlog, tlsconfig
+from mitmproxy.flow import Flow
+from mitmproxy.proxy import mode_servers
+
+from litellm_hybrid.addon import HybridAddon
+from litellm_hybrid.settings import Address
+
+type _Handler = Callable[..., Awaitable[None] | None]
+
+
+class LeanAddonManager(addonmanager.AddonManager):
+    """Remembers which handlers an event has, instead of asking every addon every time.
+
+    On one core and tiny bodies the asking is a third of the whole cost of a request.
+    """
+
+    def __init__(self, lean: master.Master) -> None:
+        super().__init__(lean)  # type: ignore[no-untyped-call]
+        self._handlers: dict[str, list[_Handler]] = {}
+
+    @override
+    def register(self, addon: object) -> object:
+        self._handlers = {}
+        return super().register(addon)  # type: ignore[no-untyped-call]
+
+    @override
+    def remove(self, addon: object) -> None:
+        self._handlers = {}
+        super().remove(addon)  # type: ignore[no-untyped-call]
+
+    @override
+    async def handle_lifecycle(self, event: hooks.Hook) -> None:
+        await self.trigger_event(event)
+        if self._find("update") and isinstance(event.args()[0], Flow):
+            await self.trigger_event(hooks.UpdateHook([event.args()[0]]))
+
+    @override
+    async def trigger_event(self, event: hooks.Hook) -> None:
+        for handler in self._find(event.name):
+            try:
+                with addonmanager.safecall():
+                    result = handler(*event.args())
+                    if result is not None and inspect.isawaitable(result):
+                        await result
+            except exceptions.AddonHalt:
+                return
+
+    def _find(self, name: str) -> list[_Handler]:
+        found = self._handlers.get(name)
+        if found is None:
+            addons = addonmanager.traverse(self.chain)
+            found = [handler for addon in addons if callable(handler := getattr(addon, name, None))]
+            self._handlers[name] = found
+        return found
+
+
+class LeanMaster(master.Master):
+    """mitmproxy with our addon and the six others that a reverse proxy needs."""
+
+    def __init__(self, opts: options.Options) -> None:
+        super().__init__(opts, with_termlog=False)
+        self.addons = LeanAddonManager(self)
+        self._termlog = termlog.TermLog()
+        self.addons.add(  # type: ignore[no-untyped-call]
+            self._termlog,
+            core.Core(),
+            disable_h2c.DisableH2C(),
+            proxyserver.Proxyserver(),
+            # Before mitmproxy's own choice of a layer, or ours comes too late.
+            HybridAddon(),
+            next_layer.NextLayer(),
+            tlsconfig.TlsConfig(),
+            errorcheck.ErrorCheck(),
+        )
+
+    @override
+    async def done(self) -> None:
+        await super().done()
+        self._termlog.uninstall()
+
+
+def share_port() -> None:
+    """Let several processes listen on one port, each with its own queue of new connections.
+
+    Raises:
+        OSError: the system has no SO_REUSEPORT.
+    """
+    if not hasattr(socket, "SO_REUSEPORT"):
+        raise OSError("this system cannot share a port among processes (no SO_REUSEPORT): use workers: 1")
+
+    async def listen(
+        instance: mode_servers.AsyncioServerInstance[Any], host: str, port: int
+    ) -> list[asyncio.Server]:
+        return [await asyncio.start_server(instance.handle_stream, host, port, reuse_port=True)]
+
+    mode_servers.AsyncioServerInstance.listen = listen  # type: ignore[assignment,method-assign]
+
+
+async def serve(config: Path, upstream: Address, listen: tuple[str, int]) -> None:
+    """Run one process until it is told to end.
+
+    Args:
+        config: the configuration file.
+        upstream: where CLIProxyAPI is.
+        listen: host and port.
+    """
+    logging.getLogger().setLevel(logging.INFO)
+    for noisy in ("asyncio", "hpack", "mitmproxy.proxy.server"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    opts = options.Options()
+    lean = LeanMaster(opts)
+    host, port = listen
+    bracketed = f"[{host}]" if ":" in host else host
+    opts.update(
+        litellm_config=str(config), mode=[f"reverse:{upstream}@{bracketed}:{port}"], termlog_verbosity="warn"
+    )
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, lean.shutdown)
+    await lean.run()
+
+
+def run(config: Path, upstream: Address, listen: tuple[str, int], *, shared: bool) -> int:
+    """One process; its exit code.
+
+    Args:
+        config: the configuration file.
+        upstream: where CLIProxyAPI is.
+        listen: host and port.
+        shared: whether other processes listen on the same port.
+    """
+    if shared:
+        share_port()
+    try:
+        asyncio.run(serve(config, upstream, listen))
+    except SystemExit as e:  # mitmproxy's way to end where an error was logged at start
+        return e.code if isinstance(e.code, int) else 1
+    return 0

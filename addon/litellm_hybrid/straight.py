@@ -1,0 +1,116 @@
+"""Requests that go straight to LiteLLM after a fallback: same conversation, or a model cooling down.
+
+Both are opt-in, and both end early: upstream serves again, or LiteLLM does not.
+"""
+
+from collections.abc import Callable
+from time import monotonic
+
+from mitmproxy import http
+
+from litellm_hybrid import exchange, memory
+from litellm_hybrid.conversation import Conversations
+from litellm_hybrid.conversation import key as conversation_key
+from litellm_hybrid.exchange import Record
+from litellm_hybrid.memory import Advice
+from litellm_hybrid.quota import Verdict
+from litellm_hybrid.replay import Replays
+from litellm_hybrid.routing import Reason, Target
+from litellm_hybrid.settings import Settings
+
+
+class Straight:
+    """Knows which models are cooling down, and which conversations LiteLLM has served."""
+
+    def __init__(self, settings: Callable[[], Settings], replays: Replays) -> None:
+        self._settings = settings
+        self._replays = replays
+        self.cooldowns = memory.Cooldowns()
+        self.conversations = Conversations()
+        self._waiting: dict[str, tuple[memory.Key, Advice]] = {}
+        self._talks: dict[str, str] = {}
+
+    def request(self, flow: http.HTTPFlow, record: Record) -> http.Request | None:
+        """The request for LiteLLM where upstream is not to be asked, or None."""
+        if not record["may_fall_back"]:
+            return None
+        if self._stays(flow):
+            return self._instead(flow, record, Reason.STICKY)
+        if self._settings().fallback.cooldown_max <= 0:
+            return None
+        key = _cooldown_key(flow, record)
+        advice = self.cooldowns.ask(key, monotonic())
+        if advice is Advice.ASK_UPSTREAM:
+            return None
+        request = None if advice is Advice.PROBE else self._instead(flow, record, Reason.COOLDOWN)
+        if advice is Advice.PROBE or request is not None:
+            self._waiting[flow.id] = key, advice
+        return request
+
+    def to_litellm(self, flow: http.HTTPFlow) -> None:
+        """A request is about to be sent to LiteLLM, for whatever reason; the flow still has the client's."""
+        if self._settings().fallback.enabled and (talk := _talk(flow)) is not None:
+            self._talks[flow.id] = talk
+
+    def has_been_away(self, flow: http.HTTPFlow) -> bool:
+        """Whether the history may hold what LiteLLM's provider made."""
+        if not self.conversations:
+            return False
+        talk = _talk(flow)
+        return talk is not None and self.conversations.has_been_served(talk, monotonic())
+
+    def cool_down(self, flow: http.HTTPFlow, record: Record, verdict: Verdict) -> None:
+        """Upstream has said what it cannot serve; remember it if the answer says for how long."""
+        longest = self._settings().fallback.cooldown_max
+        if verdict.kind != "quota" or verdict.per_request or not verdict.retry_after or longest <= 0:
+            return
+        self._waiting.pop(flow.id, None)
+        self.cooldowns.start(_cooldown_key(flow, record), min(verdict.retry_after, longest), monotonic())
+
+    def ended(self, flow: http.HTTPFlow, status: int | None) -> None:
+        """An exchange is over.
+
+        Args:
+            flow: it.
+            status: what the client was answered; None if it was not, or not to the end.
+        """
+        record = exchange.get(flow)
+        served = status is not None and status < 400
+        by_litellm = record is not None and record["target"] == Target.LITELLM.value
+        if (talk := self._talks.pop(flow.id, None)) is not None and by_litellm:
+            sticky = (
+                self._settings().fallback.sticky if served and record and record["may_fall_back"] else 0.0
+            )
+            self.conversations.served(talk, sticky, monotonic())
+        key, advice = self._waiting.pop(flow.id, (None, None))
+        if key is None:
+            return
+        probed = advice is Advice.PROBE
+        # A cooldown must not outlive the reason for it: upstream serves, or LiteLLM does not.
+        if (probed and served and not by_litellm) or (not probed and not served):
+            self.cooldowns.clear(key)
+        elif probed:
+            self.cooldowns.release(key)
+
+    def _stays(self, flow: http.HTTPFlow) -> bool:
+        if self._settings().fallback.sticky <= 0 or not self.conversations:
+            return False
+        talk = _talk(flow)
+        return talk is not None and self.conversations.stays(talk, monotonic())
+
+    def _instead(self, flow: http.HTTPFlow, record: Record, reason: Reason) -> http.Request | None:
+        request = self._replays.to_litellm(flow, record)
+        if request is not None:
+            self.to_litellm(flow)
+            exchange.settle(record, Target.LITELLM, reason)
+        return request
+
+
+def _talk(flow: http.HTTPFlow) -> str | None:
+    request = exchange.request(flow)
+    return conversation_key(request.sent.headers, request.client.keys, exchange.content(flow.request))
+
+
+def _cooldown_key(flow: http.HTTPFlow, record: Record) -> memory.Key:
+    keys = exchange.request(flow).client.keys
+    return memory.cooldown_key(record["model"] or "", keys)

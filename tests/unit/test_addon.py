@@ -1,0 +1,173 @@
+"""The hooks, on flows that did not come over a socket; those that did are in tests/e2e."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from mitmproxy import exceptions, flow, http
+from mitmproxy.test import taddons, tflow, tutils
+
+from litellm_hybrid import decision, exchange
+from litellm_hybrid.addon import HybridAddon
+from litellm_hybrid.errors import LITELLM_UNREACHABLE, UPSTREAM_UNREACHABLE, Cause, ErrorType, Failure
+from litellm_hybrid.settings import Timeouts
+
+KEYS = {"enabled": True, "base-url": "http://127.0.0.1:4000", "api-key": "sk-litellm", "models": ["gpt-5"]}
+MODE = ["reverse:http://127.0.0.1:8317@127.0.0.1:8318"]
+
+
+@pytest.fixture
+async def addon(tmp_path: Path) -> AsyncIterator[HybridAddon]:
+    file = tmp_path / "config.yaml"
+    file.write_text(json.dumps({"extensions": {"litellm": KEYS}}))
+    addon = HybridAddon()
+    with taddons.context(loadcore=False) as tctx:
+        tctx.options.add_option("connection_strategy", str, "eager", "")
+        tctx.options.add_option("tcp_timeout", int, 600, "")
+        tctx.options.update(mode=MODE)
+        tctx.master.addons.add(addon)
+        tctx.configure(addon, litellm_config=str(file))
+        yield addon
+        addon.done()
+
+
+def _flow(model: str = "gpt-5") -> http.HTTPFlow:
+    body = json.dumps({"model": model}).encode()
+    request = tutils.treq(
+        method=b"POST", path=b"/v1/messages", content=body, headers=http.Headers(host="upstream")
+    )
+    flow = tflow.tflow(req=request)
+    flow.metadata["hybrid_host"] = "127.0.0.1:8318"
+    return flow
+
+
+def test_loading_makes_connections_lazy(addon: HybridAddon) -> None:
+    from mitmproxy import ctx
+
+    assert ctx.options.connection_strategy == "lazy"
+    assert ctx.options.tcp_timeout == 660
+    assert addon.limits() == Timeouts()
+
+
+def test_eager_is_refused(addon: HybridAddon) -> None:
+    from mitmproxy import ctx
+
+    with pytest.raises(exceptions.OptionsError, match="connection_strategy=lazy"):
+        ctx.options.update(connection_strategy="eager")
+    assert addon
+
+
+@pytest.mark.parametrize(("model", "port"), [("gpt-5", 4000), ("o3", 22)])
+def test_a_request_is_decided_on(model: str, port: int, addon: HybridAddon) -> None:
+    flow = _flow(model)
+    assert not addon.is_decided(flow)
+
+    addon.request(flow)
+
+    assert addon.is_decided(flow)
+    assert flow.request.port == port
+
+
+def _answered(flow: http.HTTPFlow) -> None:
+    flow.response = http.Response.make(200)
+
+
+def _failed(flow_: http.HTTPFlow) -> None:
+    flow_.error = flow.Error("x")
+
+
+def _dead(flow: http.HTTPFlow) -> None:
+    flow.live = False
+
+
+def _replayed(flow: http.HTTPFlow) -> None:
+    flow.is_replay = "request"
+
+
+@pytest.mark.parametrize("state", [_answered, _failed, _dead, _replayed])
+def test_a_flow_that_is_not_the_clients_is_left_alone(state: object, addon: HybridAddon) -> None:
+    """Replay in mitmweb runs the hook again, on a request that has been rewritten."""
+    flow = _flow()
+    assert callable(state)
+    state(flow)
+    before = flow.request.copy()
+
+    addon.request(flow)
+
+    assert flow.request.data == before.data
+    assert not addon.is_decided(flow)
+
+
+def test_an_exception_is_our_own_fault(addon: HybridAddon, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RecursionError("on purpose")
+
+    monkeypatch.setattr(decision, "route", broken)
+    flow = _flow()
+
+    addon.request(flow)
+
+    assert flow.response
+    assert (flow.response.status_code, flow.response.headers["content-type"]) == (500, "application/json")
+    assert flow.response.headers["x-hybrid-route"] == "none; reason=error"
+    assert flow.response.headers["x-request-id"].startswith("req-")
+    assert flow.request.port == 22
+
+
+def test_without_a_valid_configuration_nothing_is_sent() -> None:
+    """mitmproxy goes on listening for a moment after a start that failed."""
+    addon = HybridAddon()
+    flow = _flow()
+
+    addon.request(flow)
+
+    assert flow.response
+    assert flow.response.status_code == 500
+    assert addon.limits() == Timeouts()
+
+
+@pytest.mark.parametrize(
+    ("model", "body", "who"),
+    [("gpt-5", LITELLM_UNREACHABLE, "litellm"), ("o3", UPSTREAM_UNREACHABLE, "upstream")],
+)
+def test_a_failure_is_worded_and_logged(
+    model: str, body: bytes, who: str, addon: HybridAddon, caplog: pytest.LogCaptureFixture
+) -> None:
+    flow = _flow(model)
+    addon.request(flow)
+
+    answer = addon.failed(flow, Failure(Cause.CONNECT_FAILED, "refused"), answered=False)
+
+    assert (answer.status_code, answer.raw_content) == (502, body)
+    assert answer.headers["x-hybrid-route"] == f"{who}; reason=error"
+    record = caplog.records[-1]
+    assert record.levelname == "ERROR"
+    assert record.getMessage() == f"{who} proxy error for POST /v1/messages: refused"
+    fields: dict[str, object] = record.__dict__["fields"]
+    assert fields["error_type"] == ErrorType.NETWORK_ERROR
+    assert set(fields) == {
+        *("error_type", "method", "path", "client_ip", "request_id", "target", "model", "error")
+    }
+
+
+def test_a_client_that_left_is_a_warning(addon: HybridAddon, caplog: pytest.LogCaptureFixture) -> None:
+    flow = _flow()
+    addon.request(flow)
+
+    addon.failed(flow, Failure(Cause.CLIENT_LEFT, "gone"), answered=True)
+
+    assert caplog.records[-1].levelname == "WARNING"
+    assert caplog.messages[-1] == "litellm: client disconnected during POST /v1/messages"
+
+
+def test_answers_of_flows_that_are_not_ours_stay(addon: HybridAddon) -> None:
+    flow = tflow.tflow(resp=True)
+    assert flow.response
+    before = flow.response.copy()
+
+    addon.responseheaders(flow)
+    addon.response(flow)
+
+    assert flow.response.data == before.data
+    assert exchange.get(flow) is None

@@ -1,0 +1,111 @@
+from ipaddress import ip_network
+
+import pytest
+
+from litellm_hybrid.client_address import ClientAddress, find, is_loopback
+
+HAPROXY = "127.0.0.1/32"
+NET = "10.0.0.0/8"
+
+
+@pytest.mark.parametrize(
+    ("peer", "headers", "trusted", "expected"),
+    [
+        ("127.0.0.1", {}, [], ClientAddress("127.0.0.1", is_loopback=True)),
+        ("::1", {}, [], ClientAddress("::1", is_loopback=True)),
+        ("::ffff:127.0.0.1", {}, [], ClientAddress("::ffff:127.0.0.1", is_loopback=True)),
+        ("10.1.2.3", {}, [], ClientAddress("10.1.2.3", is_loopback=False)),
+        ("", {}, [], ClientAddress("", is_loopback=False)),
+        # something stands in between, and nobody vouches for it
+        ("127.0.0.1", {"X-Forwarded-For": "127.0.0.1"}, [], ClientAddress("127.0.0.1", is_loopback=False)),
+        ("127.0.0.1", {"Forwarded": "for=127.0.0.1"}, [], ClientAddress("127.0.0.1", is_loopback=False)),
+        ("127.0.0.1", {"x-real-ip": "127.0.0.1"}, [], ClientAddress("127.0.0.1", is_loopback=False)),
+        ("127.0.0.1", {"Via": "1.1 vegur"}, [], ClientAddress("127.0.0.1", is_loopback=False)),
+        ("127.0.0.1", {"X-Forwarded-For": ""}, [], ClientAddress("127.0.0.1", is_loopback=False)),
+        ("127.0.0.1", {"X-Forwarded-For": "127.0.0.1"}, [NET], ClientAddress("127.0.0.1", is_loopback=False)),
+        # a trusted proxy says who its client is
+        (
+            "127.0.0.1",
+            {"X-Forwarded-For": "10.9.9.9"},
+            [HAPROXY],
+            ClientAddress("10.9.9.9", is_loopback=False),
+        ),
+        (
+            "127.0.0.1",
+            {"X-Forwarded-For": "127.0.0.2"},
+            [HAPROXY],
+            ClientAddress("127.0.0.2", is_loopback=True),
+        ),
+        ("127.0.0.1", {"X-Forwarded-For": "::1"}, [HAPROXY], ClientAddress("::1", is_loopback=True)),
+        (
+            "127.0.0.1",
+            {"X-Forwarded-For": "8.8.8.8:99"},
+            [HAPROXY],
+            ClientAddress("8.8.8.8", is_loopback=False),
+        ),
+        (
+            "127.0.0.1",
+            {"X-Forwarded-For": "[2001:db8::1]:9"},
+            [HAPROXY],
+            ClientAddress("2001:db8::1", is_loopback=False),
+        ),
+        # the last untrusted hop: a client cannot make up an address in front of it
+        (
+            "127.0.0.1",
+            {"X-Forwarded-For": "127.0.0.2, 8.8.8.8, 10.0.0.7"},
+            [HAPROXY, NET],
+            ClientAddress("8.8.8.8", is_loopback=False),
+        ),
+        (
+            "10.0.0.1",
+            {"X-Forwarded-For": "10.0.0.2, 10.0.0.3"},
+            [NET],
+            ClientAddress("10.0.0.2", is_loopback=False),
+        ),
+        (
+            "127.0.0.1",
+            {"X-Forwarded-For": "unknown"},
+            [HAPROXY],
+            ClientAddress("127.0.0.1", is_loopback=False),
+        ),
+        (
+            "127.0.0.1",
+            {"X-Forwarded-For": "127.0.0.2,\t"},
+            [HAPROXY],
+            ClientAddress("127.0.0.1", is_loopback=False),
+        ),
+        ("127.0.0.1", {"Via": "1.1 haproxy"}, [HAPROXY], ClientAddress("127.0.0.1", is_loopback=False)),
+        ("127.0.0.1", {}, [HAPROXY], ClientAddress("127.0.0.1", is_loopback=True)),
+    ],
+)
+def test_who_the_client_is(
+    peer: str, headers: dict[str, str], trusted: list[str], expected: ClientAddress
+) -> None:
+    fields = tuple((name.encode(), value.encode()) for name, value in headers.items())
+
+    assert find(peer, fields, [ip_network(network) for network in trusted]) == expected
+
+
+def test_several_headers_are_one_list() -> None:
+    fields = ((b"X-Forwarded-For", b"127.0.0.2"), (b"X-Forwarded-For", b"8.8.8.8"))
+
+    assert find("127.0.0.1", fields, [ip_network(HAPROXY)]) == ClientAddress("8.8.8.8", is_loopback=False)
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("localhost", True),
+        ("LOCALHOST.", True),
+        ("127.8.8.8", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("fe80::1%eth0", False),
+        ("localhost.evil.com", False),
+        ("0.0.0.1", False),
+        ("", False),
+        ("127.1", False),
+    ],
+)
+def test_loopback(host: str, expected: bool) -> None:
+    assert is_loopback(host) is expected
