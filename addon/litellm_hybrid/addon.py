@@ -205,6 +205,10 @@ class HybridAddon:
         """Whether `request` has run for this flow."""
         return exchange.get(flow) is not None
 
+    def malformed(self, client: str, why: str) -> None:
+        """Log a refused request that is not HTTP."""
+        answers.malformed(client, why)
+
     def failed(self, flow: http.HTTPFlow, failure: Failure, *, answered: bool) -> http.Response:
         """Log a failure and word the answer to it."""
         record = exchange.get(flow) or exchange.begin(flow)

@@ -1,19 +1,19 @@
 """What this proxy answers for itself, always in JSON, and the log line that goes with it."""
 
+import json
 import logging
 
 from mitmproxy import http
 
 from litellm_hybrid import errors, exchange, log
 from litellm_hybrid.access import Refusal
-from litellm_hybrid.errors import ErrorType, Failure
+from litellm_hybrid.errors import Cause, ErrorType, Failure
 from litellm_hybrid.exchange import Record
 from litellm_hybrid.routing import Reason, Target
 
 _WEBSOCKET = errors.body(
     "websocket_not_supported", "This proxy routes by request: use HTTP instead of a websocket"
 )
-_OUR_FAULT = errors.body("litellm_hybrid_error", "The proxy failed on this request; its log says why")
 
 
 def refused(record: Record, refusal: Refusal) -> http.Response:
@@ -38,7 +38,12 @@ def our_fault(record: Record, error: Exception) -> http.Response:
         **exchange.fields(record),
     )
     log.logger.debug("traceback", exc_info=error)
-    return exchange.answer(500, _OUR_FAULT, record)
+    return _our_fault(record)
+
+
+def malformed(client: str, why: str) -> None:
+    """A request that is not valid HTTP has been answered with 400 before it became a flow."""
+    log.emit(logging.WARNING, f"litellm: refused a malformed request: {why}", client_ip=client)
 
 
 def failed(record: Record, failure: Failure, *, answered: bool) -> http.Response:
@@ -60,5 +65,14 @@ def failed(record: Record, failure: Failure, *, answered: bool) -> http.Response
     log.emit(level, message, error_type=failure.error_type.value, **fields)
     if not answered:
         record["reason"] = Reason.ERROR.value
+    if failure.cause is Cause.OUR_FAULT:
+        exchange.settle(record, Target.NONE, Reason.ERROR)
+        return _our_fault(record)
     body = errors.LITELLM_UNREACHABLE if by_litellm else errors.UPSTREAM_UNREACHABLE
     return exchange.answer(502, body, record)
+
+
+def _our_fault(record: Record) -> http.Response:
+    message = "The proxy failed on this request; its log says why"
+    body = {"error": "litellm_hybrid_error", "message": message, "request_id": record["request_id"]}
+    return exchange.answer(500, json.dumps(body).encode(), record)

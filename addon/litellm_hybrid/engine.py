@@ -20,17 +20,20 @@ import collections
 import inspect
 import json
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from time import monotonic, time
-from typing import Protocol, Self, cast, override
+from typing import Any, Protocol, Self, cast, override
 
+import h11
 from mitmproxy import http, version
 from mitmproxy.connection import Client, Connection, ConnectionState, Server
 from mitmproxy.net.http import status_codes
 from mitmproxy.net.http.validate import validate_headers
 from mitmproxy.proxy import commands, events, layer, mode_servers, mode_specs, server
+from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import (
     GetHttpConnection,
     HttpLayer,
@@ -52,7 +55,7 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseTrailers,
 )
 from mitmproxy.proxy.layers.http._hooks import HttpResponseHeadersHook
-from mitmproxy.proxy.layers.http._http1 import Http1Server
+from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server
 from mitmproxy.proxy.utils import ReceiveBuffer
 
 from litellm_hybrid.errors import Cause, Failure
@@ -98,6 +101,15 @@ class Rules(Protocol):
 
     def rescue(self, flow: http.HTTPFlow, failure: Failure) -> http.Request | None:
         """The request that replaces one whose server gave no answer; None: the client gets ours."""
+        ...
+
+    def malformed(self, client: str, why: str) -> None:
+        """Log a request that is not valid HTTP and has been refused; there is no flow for it.
+
+        Args:
+            client: the address that it came from.
+            why: the parser's words.
+        """
         ...
 
     def fall_back_failed(self, flow: http.HTTPFlow, why: str, held: Held | None) -> None:
@@ -174,6 +186,7 @@ class HybridStream(HttpStream):
     head: ResponseHeaders
     held: Held | None = None
     original: _Original | None = None
+    needs_own_connection: bool = False
 
     def enter(self, phase: Phase) -> None:
         """Wait for something else from now on."""
@@ -222,7 +235,6 @@ class HybridStream(HttpStream):
             return False
         connected = yield from super().make_server_connection()
         if connected and self._client_left():
-            self._report(Failure(Cause.CLIENT_LEFT, "client disconnected while connecting"))
             yield from self._abandon("client disconnected while connecting")
             yield from self.check_killed(emit_error_hook=True)
             return False
@@ -270,6 +282,12 @@ class HybridStream(HttpStream):
             self.head.response.trailers = event.trailers
         else:
             yield from self._take(self.held.end(now=time()))
+
+    @override
+    def check_killed(self, emit_error_hook: bool) -> layer.CommandGenerator[bool]:
+        if self._client_left():
+            self._report(Failure(Cause.CLIENT_LEFT, "client disconnected"))
+        return (yield from super().check_killed(emit_error_hook))
 
     @override
     def check_invalid(self, request: bool) -> layer.CommandGenerator[bool]:
@@ -339,6 +357,9 @@ class HybridStream(HttpStream):
         self.held = None
         self.phase = Phase.NOTHING
         self.reported = False
+        # To the same server again: mitmproxy's HTTP/1 has not finished with the answer that is being
+        # replaced, and its HTTP/2 would send the request on the stream of the first.
+        self.needs_own_connection = (request.host, request.port) == self.context.server.address
         self.flow.request = request
         self.flow.response = self.flow.error = None
         self.server_state = self.state_wait_for_response_headers
@@ -533,7 +554,8 @@ class HybridLayer(HttpLayer):
             return
         else:
             if isinstance(event, events.Start) and self.context.client.alpn not in (b"h2", b"h3"):
-                self.connections.setdefault(self.context.client, JsonHttp1Server(self.context.fork()))
+                client_side = HybridHttp1Server(self.context.fork(), self.rules)
+                self.connections.setdefault(self.context.client, client_side)
             if isinstance(event, events.ConnectionClosed):
                 self.closed_by_peer.add(event.connection)
             yield from super()._handle_event(event)
@@ -551,6 +573,8 @@ class HybridLayer(HttpLayer):
     @override
     def get_connection(self, event: GetHttpConnection, *, reuse: bool = True) -> layer.CommandGenerator[None]:
         self._forget_closed()
+        stream = self.command_sources.get(event)
+        reuse = reuse and not (isinstance(stream, HybridStream) and stream.needs_own_connection)
         yield from super().get_connection(event, reuse=reuse)
         for connection, child in self.connections.items():
             if isinstance(connection, Server):
@@ -566,6 +590,8 @@ class HybridLayer(HttpLayer):
         gave_up = self._gave_up.pop(command.connection, None)
         if command.err and gave_up is not None:
             command.err = gave_up
+        if not command.err:
+            HybridHttp1Client.take_over(self.connections[command.connection])
         yield from super().register_connection(command)
 
     def _forget_closed(self) -> None:
@@ -648,8 +674,34 @@ class _Deaf(layer.Layer):
         raise NotImplementedError
 
 
-class JsonHttp1Server(Http1Server):
+class _WithoutTrailers:
+    """A body reader that drops trailers: mitmproxy crashes on them in HTTP/1, and cannot pass them on."""
+
+    def __init__(self, reader: Any) -> None:  # noqa: ANN401 (one of h11's three readers)
+        self._reader = reader
+
+    def __call__(self, buffer: object) -> object:
+        event = self._reader(buffer)
+        return h11.EndOfMessage() if isinstance(event, h11.EndOfMessage) else event
+
+    def read_eof(self) -> object:
+        """The peer has closed the connection."""
+        return self._reader.read_eof()
+
+
+def _drop_trailers(connection: Http1Server | Http1Client) -> None:
+    reader: Any = connection.body_reader
+    if not isinstance(reader, _WithoutTrailers):
+        reader = _WithoutTrailers(reader)
+        connection.body_reader = reader
+
+
+class HybridHttp1Server(Http1Server):
     """The client's side of HTTP/1, with JSON where mitmproxy answers for itself in HTML."""
+
+    def __init__(self, context: Context, rules: Rules) -> None:
+        super().__init__(context)
+        self._rules = rules
 
     @override
     def send(self, event: HttpEvent) -> layer.CommandGenerator[None]:
@@ -666,10 +718,61 @@ class JsonHttp1Server(Http1Server):
         for command in super().read_headers(event):
             # The one thing it sends while reading a head is its refusal of a malformed one.
             if isinstance(command, commands.SendData):
-                message = "The request is not valid HTTP/1.1."
-                yield commands.SendData(command.connection, _error_response(400, message))
+                yield from self._refuse("The request's head is not valid HTTP/1.1.")
             else:
                 yield command
+
+    @override
+    def read_body(self, event: events.Event) -> layer.CommandGenerator[None]:
+        _drop_trailers(self)
+        for command in super().read_body(event):
+            broken = isinstance(command, commands.CloseConnection) and not self.request_done
+            if broken and isinstance(event, events.DataReceived) and not self.response:
+                yield from self._refuse("The request's body is not valid HTTP/1.1.")
+            yield command
+
+    def _refuse(self, why: str) -> layer.CommandGenerator[None]:
+        peer = self.conn.peername
+        self._rules.malformed(peer[0] if peer else "", why)
+        yield commands.SendData(self.conn, _error_response(400, why))
+
+
+_MOST_INTERIM = 100
+"""More interim answers (1xx) than this before the final one, and the server is broken."""
+
+_INTERIM = re.compile(rb"HTTP/1\.\d 1(?!01)\d\d[ \r\n]")
+
+
+class HybridHttp1Client(Http1Client):
+    """A server's side of HTTP/1; mitmproxy takes an interim answer, such as 103, for the final one."""
+
+    interim: int
+
+    @classmethod
+    def take_over(cls, stack: layer.Layer) -> None:
+        """Put ours in the place of the plain one that has just been connected, if it is HTTP/1."""
+        inner: layer.Layer | None = stack
+        while inner is not None:
+            if type(inner) is Http1Client:
+                inner.__class__ = cls
+                ours = cast("HybridHttp1Client", inner)
+                ours.interim = 0
+                ours.state = ours.read_headers
+            inner = getattr(inner, "child_layer", None)
+
+    @override
+    def read_headers(self, event: events.ConnectionEvent) -> layer.CommandGenerator[None]:
+        while self.request and self.interim < _MOST_INTERIM and _INTERIM.match(bytes(self.buf)):
+            if self.buf.maybe_extract_lines() is None:
+                break
+            self.interim += 1
+        yield from super().read_headers(event)
+
+    @override
+    def read_body(self, event: events.Event) -> layer.CommandGenerator[None]:
+        self.interim = 0
+        _drop_trailers(self)
+        yield from super().read_body(event)
 
 
 def _error_response(status: int, message: str) -> bytes:
@@ -780,6 +883,9 @@ _OVERRIDDEN: tuple[tuple[type, str, tuple[str, ...]], ...] = (
     (mode_servers.ProxyConnectionHandler, "handle_connection", ("self", "connection")),
     (Http1Server, "send", ("self", "event")),
     (Http1Server, "read_headers", ("self", "event")),
+    (Http1Server, "read_body", ("self", "event")),
+    (Http1Client, "read_headers", ("self", "event")),
+    (Http1Client, "read_body", ("self", "event")),
 )
 
 

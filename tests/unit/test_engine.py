@@ -12,7 +12,7 @@ from mitmproxy.test import tflow
 
 from litellm_hybrid import engine
 from litellm_hybrid.addon import HybridAddon
-from litellm_hybrid.engine import EngineError, HybridLayer, JsonHttp1Server
+from litellm_hybrid.engine import EngineError, HybridLayer, HybridHttp1Server
 from litellm_hybrid.settings import Address
 
 # -- check ------------------------------------------------------------------
@@ -43,7 +43,7 @@ def test_what_is_missing_and_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None
     assert 'pip install "mitmproxy>=12.2,<13"' in str(e.value)
 
 
-@pytest.mark.parametrize("ours", [engine.HybridStream, HybridLayer, JsonHttp1Server])
+@pytest.mark.parametrize("ours", [engine.HybridStream, HybridLayer, HybridHttp1Server])
 def test_all_that_is_overridden_is_checked(ours: type) -> None:
     """A method that replaces one of mitmproxy's must be in the list."""
     base = ours.__mro__[1]
@@ -148,7 +148,7 @@ def test_mitmproxys_own_addon_fits() -> None:
 
 def test_what_cannot_be_parsed_is_refused_in_json() -> None:
     context = _context()
-    server = JsonHttp1Server(context)
+    server = HybridHttp1Server(context, HybridAddon())
     list(server.handle_event(events.Start()))
 
     sent = list(server.handle_event(events.DataReceived(context.client, b"GET / HTTP/9\r\n\r\n")))

@@ -1,0 +1,192 @@
+"""The real thing: `mitmdump -s`, from the checkout and from an installed wheel."""
+
+import importlib.metadata
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from e2e.harness import LITELLM_502, Stub
+from litellm_hybrid import addon
+from support.processes import MASTER_KEY, ROOT, SCRIPT, free_port, hybrid_config, mitmdump
+from support.servers import in_thread
+
+CLIENT_KEY = "client-secret-4711"
+
+
+@pytest.fixture
+def servers() -> Iterator[tuple[Stub, Stub]]:
+    """Upstream and LiteLLM, in threads."""
+    upstream, litellm = Stub(), Stub()
+    with in_thread(upstream), in_thread(litellm):
+        yield upstream, litellm
+
+
+def _ask(url: str, model: str) -> httpx.Response:
+    headers = {"Authorization": f"Bearer {CLIENT_KEY}", "x-api-key": CLIENT_KEY}
+    with httpx.Client(trust_env=False, timeout=30) as client:
+        target = f"{url}/v1/chat/completions?key={CLIENT_KEY}"
+        return client.post(target, json={"model": model}, headers=headers)
+
+
+@pytest.mark.parametrize(
+    "options", [(), ("-q",), ("-v", "--set", "flow_detail=4")], ids=["", "quiet", "verbose"]
+)
+def test_it_routes_and_logs_without_secrets(
+    options: tuple[str, ...], servers: tuple[Stub, Stub], tmp_path: Path
+) -> None:
+    """Our lines stay with `-q`; no key is in the output, however much of it there is."""
+    upstream, litellm = servers
+    with mitmdump(hybrid_config(litellm.url), upstream.url, tmp_path, *options) as process:
+        assert _ask(process.url, "gpt-5").headers["x-hybrid-route"] == "litellm; reason=model"
+        assert _ask(process.url, "o3").headers["x-hybrid-route"] == "upstream; reason=not-listed"
+        output = process.wait_for("upstream 200 POST /v1/chat/completions")
+
+    assert f"LiteLLM routing enabled for: {litellm.url}" in output
+    assert "litellm routing: gpt-5 → LiteLLM" in output
+    assert litellm.last.values("authorization") == [f"Bearer {MASTER_KEY}"]
+    assert upstream.last.values("authorization") == [f"Bearer {CLIENT_KEY}"]
+    assert MASTER_KEY not in output
+    if "flow_detail=4" not in options:  # which someone has asked for
+        assert CLIENT_KEY not in output
+
+
+def _start(config: object, folder: Path, **env: str) -> tuple[int, str]:
+    """Start a mitmdump that is expected to refuse; its code and output."""
+    file = folder / "config.yaml"
+    file.write_text(json.dumps(config))
+    command: list[str | Path] = [Path(sys.executable).with_name("mitmdump"), "-s", SCRIPT]
+    options = [f"litellm_config={file}", f"confdir={folder}"]
+    mode = ["--mode", f"reverse:http://127.0.0.1:1@127.0.0.1:{free_port()}"]
+    done = subprocess.run(  # noqa: S603
+        [*command, *mode, *(word for option in options for word in ("--set", option))],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=60,
+        env=os.environ | env,
+    )
+    return done.returncode, done.stdout
+
+
+def test_a_wrong_file_ends_it(tmp_path: Path) -> None:
+    code, output = _start(hybrid_config("http://127.0.0.1:4000", modles=["x"]), tmp_path)
+
+    assert code == 1
+    assert re.search(
+        r"config\.yaml:\d+: extensions\.litellm\.modles: unknown key; did you mean `models`", output
+    )
+    assert "Traceback" not in output
+
+
+def test_what_is_missing_is_said_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        textwrap.dedent("""
+            import sys
+
+            class Missing:
+                def find_spec(self, name, path=None, target=None):
+                    if name == "yaml":
+                        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+            sys.meta_path.insert(0, Missing())
+        """)
+    )
+
+    code, output = _start({}, tmp_path, PYTHONPATH=str(tmp_path))
+
+    assert code == 1
+    (line,) = [line for line in output.splitlines() if "missing" in line]
+    assert f"the module yaml is missing in {sys.executable}" in line
+    assert "pipx inject mitmproxy PyYAML" in line
+    assert "Traceback" not in output
+
+
+def _uv() -> str:
+    local = ROOT / ".tools" / "bin" / "uv"
+    for uv in (shutil.which("uv"), str(local)):
+        if uv and shutil.which(uv) and _run([uv, "--version"], check=False).returncode == 0:
+            return uv
+    pytest.skip("there is no uv on PATH; scripts/setup puts one into .tools where that is so")
+
+
+def _run(command: list[str | Path], *, check: bool = True) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(  # noqa: S603
+        command, cwd=ROOT.parent, capture_output=True, text=True, check=False, timeout=110
+    )
+    assert not check or done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with the wheel in it, and none of the checkout."""
+    uv, folder = _uv(), tmp_path_factory.mktemp("wheel")
+    _run([uv, "build", "--quiet", "--wheel", "--python", sys.executable, "--out-dir", folder, ROOT])
+    (wheel,) = folder.glob("*.whl")
+    # The versions of this environment: nothing is looked up anew.
+    pins = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions()}
+    constraints = folder / "constraints.txt"
+    constraints.write_text("".join(f"{name}=={v}\n" for name, v in pins.items() if name != "litellm-hybrid"))
+    venv = folder / "venv"
+    _run([uv, "venv", "--quiet", "--no-project", "--python", sys.executable, venv])
+    python = venv / "bin" / "python"
+    _run([uv, "pip", "install", "--quiet", "--python", python, "--constraint", constraints, wheel])
+    return venv
+
+
+def test_from_an_installed_wheel(installed: Path, servers: tuple[Stub, Stub], tmp_path: Path) -> None:
+    """`mitmdump -s "$(litellm-hybrid script)"`, outside the checkout."""
+    upstream, litellm = servers
+    script = Path(_run([installed / "bin" / "litellm-hybrid", "script"]).stdout.strip())
+    assert script.name == "hybrid.py"
+    assert installed in script.parents
+    environment = {name: value for name, value in os.environ.items() if name == "PATH"} | {"PYTHONPATH": ""}
+
+    with mitmdump(
+        hybrid_config(litellm.url),
+        upstream.url,
+        tmp_path,
+        script=script,
+        program=installed / "bin" / "mitmdump",
+        env=environment,
+    ) as process:
+        assert _ask(process.url, "gpt-5").headers["x-hybrid-route"] == "litellm; reason=model"
+        assert _ask(process.url, "o3").headers["x-hybrid-route"] == "upstream; reason=not-listed"
+
+
+def test_the_wheel_holds_the_package_and_the_script_alone(installed: Path) -> None:
+    code = "import litellm_hybrid; print(litellm_hybrid.__path__[0])"
+    package = Path(_run([installed / "bin" / "python", "-c", code]).stdout.strip())
+    here = Path(addon.__file__).parent
+
+    assert {file.name for file in here.glob("*.py")} == {file.name for file in package.glob("*.py")}
+    assert (package / "script" / "hybrid.py").read_text() == (here.parent / "hybrid.py").read_text()
+    assert (package / "py.typed").exists()
+
+
+def test_litellm_comes_and_goes(tmp_path: Path) -> None:
+    """A keep-alive client of a real process, with LiteLLM stopped and started again."""
+    upstream, litellm = Stub(), Stub()
+    with in_thread(upstream), httpx.Client(trust_env=False, timeout=30) as client:
+        with in_thread(litellm):
+            config = hybrid_config(litellm.url)
+        with mitmdump(config, upstream.url, tmp_path) as process:
+            url = f"{process.url}/v1/chat/completions"
+            stopped = client.post(url, json={"model": "gpt-5"})
+            with in_thread(Stub(port=litellm.port)):
+                started = client.post(url, json={"model": "gpt-5"})
+            output = process.wait_for("error_type=network_error")
+
+    assert (stopped.status_code, stopped.content) == (502, LITELLM_502)
+    assert started.status_code == 200
+    assert "litellm proxy error for POST /v1/chat/completions: " in output

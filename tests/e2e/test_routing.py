@@ -1,0 +1,303 @@
+"""Which server a request reaches, what the answer says about it, and how the model is spelt there."""
+
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from e2e.conftest import Start
+from e2e.harness import Stub
+from support.processes import MASTER_KEY
+
+CHAT = "/v1/chat/completions"
+MODELS = ["gpt-5", "claude-*", "Gemini-2.5-Pro", "vendor/model"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A request and where it has to go."""
+
+    name: str
+    route: str
+    body: bytes | object = b""
+    method: str = "POST"
+    target: str = CHAT
+    headers: tuple[tuple[str, str], ...] = ()
+    arrives: object = None
+    at: str = ""
+    keys: dict[str, Any] = field(default_factory=dict)
+
+
+FORM = (
+    b'--x\r\nContent-Disposition: form-data; name="model"\r\n\r\nGPT-5\r\n'
+    b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n\x00\xff\r\n--x--\r\n'
+)
+FORM_TYPE = (("Content-Type", "multipart/form-data; boundary=x"),)
+JSON_TYPE = (("Content-Type", "application/json"),)
+OFF = {"enabled": False}
+NEVER = "upstream; reason=never-reroute"
+TO_LITELLM = "litellm; reason=model"
+ALL = {"passthrough_mode": True}
+
+CASES = [
+    # the fork's own list
+    Case("the fork's list: listed", TO_LITELLM, b'{"model": "gpt-5"}', headers=JSON_TYPE),
+    Case("the fork's list: unlisted", "upstream; reason=not-listed", b'{"model": "o3-mini"}'),
+    Case("the fork's list: {}", "upstream; reason=no-model", b"{}"),
+    Case("the fork's list: invalid", "upstream; reason=unreadable-body", b"invalid"),
+    # the model's name
+    Case("LiteLLM's spelling", TO_LITELLM, {"model": " GPT-5 ", "n": 1}, arrives={"model": "gpt-5", "n": 1}),
+    Case("a thinking suffix", TO_LITELLM, {"model": "gpt-5(high)"}, arrives={"model": "gpt-5"}),
+    Case("a glob", TO_LITELLM, {"model": "Claude-3-Opus"}, arrives={"model": "Claude-3-Opus"}),
+    Case(
+        "a mapping",
+        TO_LITELLM,
+        {"model": "claude-3-opus"},
+        arrives={"model": "anthropic/opus"},
+        keys={"model_mappings": {"claude-3*": "anthropic/opus"}},
+    ),
+    Case(
+        "a mapping alone",
+        "upstream; reason=not-listed",
+        {"model": "o3"},
+        arrives={"model": "o3"},
+        keys={"model_mappings": {"o3": "gpt-5"}},
+    ),
+    Case("not a string", "upstream; reason=no-model", {"model": 5}),
+    Case("blank", "upstream; reason=no-model", {"model": "  "}),
+    Case("no body", "upstream; reason=no-model"),
+    Case("the last of two", TO_LITELLM, b'{"model":"o3","model":"gpt-5"}'),
+    Case(
+        "the content type does not matter", TO_LITELLM, {"model": "gpt-5"}, headers=(("Content-Type", "x/y"),)
+    ),
+    Case(
+        "a form field",
+        TO_LITELLM,
+        FORM,
+        target="/v1/audio/transcriptions",
+        headers=FORM_TYPE,
+        arrives=FORM.replace(b"GPT-5", b"gpt-5"),
+    ),
+    # paths
+    Case(
+        "Gemini",
+        TO_LITELLM,
+        {"contents": []},
+        target="/v1beta/models/gemini-2.5-pro:streamGenerateContent?alt=sse&key=abc",
+        at="/v1beta/models/Gemini-2.5-Pro:streamGenerateContent?alt=sse",
+    ),
+    Case(
+        "google-genai 3",
+        TO_LITELLM,
+        {"contents": []},
+        target="/v1/models/gemini-2.5-pro%3AgenerateContent",
+        at="/v1beta/models/Gemini-2.5-Pro:generateContent",
+    ),
+    Case(
+        "Vertex",
+        TO_LITELLM,
+        {"contents": []},
+        target="/v1beta1/publishers/google/models/gemini-2.5-pro:generateContent",
+        at="/v1beta/models/Gemini-2.5-Pro:generateContent",
+    ),
+    Case(
+        "percent-encoded",
+        TO_LITELLM,
+        {"contents": []},
+        target=f"/v1beta/models/{quote('VENDOR/model', safe='')}:generateContent",
+        at="/v1beta/models/vendor/model:generateContent",
+    ),
+    Case(
+        "Gemini, unlisted",
+        "upstream; reason=not-listed",
+        {"contents": []},
+        target="/v1beta/models/gemini-1.0:generateContent?key=abc",
+        at="/v1beta/models/gemini-1.0:generateContent?key=abc",
+    ),
+    Case(
+        "Codex with a ChatGPT login",
+        TO_LITELLM,
+        {"model": "gpt-5"},
+        target="/backend-api/codex/responses",
+        at="/v1/responses",
+    ),
+    Case(
+        "Amp",
+        TO_LITELLM,
+        {"model": "gpt-5"},
+        target="/api/provider/openai/v1/chat/completions",
+        at=CHAT,
+    ),
+    Case(
+        "Amp, unlisted",
+        "upstream; reason=not-listed",
+        {"model": "o3"},
+        target="/api/provider/openai/v1/chat/completions?a=b",
+        at="/api/provider/openai/v1/chat/completions?a=b",
+    ),
+    Case(
+        "Amp, unlisted, prefix stripped",
+        "upstream; reason=not-listed",
+        {"model": "o3"},
+        target="/api/provider/openai/v1/chat/completions?a=b",
+        at=f"{CHAT}?a=b",
+        keys={"strip_provider_prefix": True},
+    ),
+    # what stays upstream
+    Case("GET", "upstream; reason=not-post", method="GET", target="/v1/models"),
+    Case("PUT with a model", "upstream; reason=not-post", {"model": "gpt-5"}, method="PUT"),
+    Case("management", NEVER, {"model": "gpt-5"}, target="/v0/management/config"),
+    Case("Code Assist", NEVER, {"model": "gpt-5"}, target="/v1internal:generateContent"),
+    Case("videos", NEVER, {"model": "gpt-5"}, target="/v1/videos"),
+    Case("an agent", NEVER, {"model": "gpt-5", "agent": "a"}, target="/v1beta/interactions"),
+    Case("a loop", NEVER, {"model": "gpt-5"}, headers=(("Via", "1.1 litellm-hybrid"),)),
+    Case("a corrupt body", "upstream; reason=unreadable-body", b"x", headers=(("Content-Encoding", "gzip"),)),
+    Case(
+        "an unknown coding", "upstream; reason=unreadable-body", b"{}", headers=(("Content-Encoding", "x"),)
+    ),
+    # settings
+    Case("disabled", "upstream; reason=disabled", {"model": "gpt-5"}, keys=OFF),
+    Case("disabled, GET", "upstream; reason=disabled", method="GET", keys=OFF),
+    Case("disabled with passthrough", "upstream; reason=disabled", {"model": "gpt-5"}, keys=OFF | ALL),
+    Case(
+        "passthrough", "litellm; reason=passthrough", {"model": "o3(low)"}, arrives={"model": "o3"}, keys=ALL
+    ),
+    Case("passthrough, listed", TO_LITELLM, {"model": "gpt-5"}, keys=ALL),
+    Case("passthrough, no model", "upstream; reason=no-model", b"{}", keys=ALL),
+    Case("passthrough, GET", "upstream; reason=not-post", method="GET", keys=ALL),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+async def test_where_a_request_goes(case: Case, start: Start, upstream: Stub, litellm: Stub) -> None:
+    proxy = await start(**({"models": MODELS} | case.keys))
+
+    answer = await proxy.ask(case.method, case.target, case.body, case.headers)
+
+    here, there = (litellm, upstream) if case.route.startswith("litellm") else (upstream, litellm)
+    assert (answer.status, answer.route) == (200, case.route)
+    assert len(here.requests) == 1
+    assert there.requests == []
+    assert here.last.target == (case.at or case.target)
+    if isinstance(case.arrives, bytes):
+        assert here.last.body == case.arrives
+    elif case.arrives is not None:
+        assert here.last.json() == case.arrives
+
+
+async def test_without_a_base_url_all_goes_upstream(start: Start, upstream: Stub) -> None:
+    proxy = await start(base_url=None)
+
+    answer = await proxy.post("gpt-5")
+
+    assert answer.route == "upstream; reason=no-base-url"
+    assert len(upstream.requests) == 1
+    assert proxy.log("has no effect without base-url")
+
+
+@pytest.mark.parametrize("prefix", ["/litellm", "/a/b"])
+async def test_the_base_urls_path_comes_first(prefix: str, start: Start, litellm: Stub) -> None:
+    proxy = await start(litellm_url=litellm.url + prefix)
+
+    await proxy.ask("POST", "/api/provider/openai/v1/chat/completions?x=1", {"model": "gpt-5"})
+
+    assert litellm.last.target == f"{prefix}{CHAT}?x=1"
+    assert litellm.last.header("host") == f"127.0.0.1:{litellm.port}"
+
+
+async def test_a_request_for_litellm_carries_our_via(start: Start, litellm: Stub) -> None:
+    proxy = await start()
+
+    await proxy.post("gpt-5", [("Via", "1.0 other")])
+
+    assert litellm.last.values("via") == ["1.0 other, 1.1 litellm-hybrid"]
+
+
+# -- access -----------------------------------------------------------------
+
+WEB_PAGE = [("Origin", "https://example.com")]
+
+
+@pytest.mark.parametrize(
+    ("headers", "host", "status"),
+    [
+        (WEB_PAGE, "", 401),
+        ([*WEB_PAGE, ("Authorization", "Bearer wrong")], "", 403),
+        ([], "rebound.example.com", 401),
+        ([*WEB_PAGE, ("Authorization", "Bearer client-key")], "", 200),
+        ([*WEB_PAGE, ("x-api-key", "client-key")], "rebound.example.com", 200),
+        ([], "localhost:1234", 200),
+    ],
+)
+async def test_who_may_spend_the_key(
+    headers: list[tuple[str, str]], host: str, status: int, start: Start, upstream: Stub, litellm: Stub
+) -> None:
+    proxy = await start(client_api_keys=["client-key"])
+
+    answer = await proxy.ask("POST", CHAT, {"model": "gpt-5"}, headers, host=host)
+
+    assert answer.status == status
+    assert upstream.requests == []
+    assert len(litellm.requests) == (status == 200)
+    if status != 200:
+        assert answer.route == "litellm; reason=refused"
+        assert answer.json()["error"] == "litellm_access_refused"
+        assert answer.header("content-type") == "application/json"
+        assert MASTER_KEY.encode() not in answer.body
+        (line,) = proxy.log("access refused")
+        assert line.level == "WARNING"
+
+
+# -- websockets -------------------------------------------------------------
+
+UPGRADE = [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")]
+
+
+@pytest.mark.parametrize("target", ["/v1/responses", "/backend-api/codex/responses"])
+async def test_codex_is_sent_from_its_websocket_to_http(target: str, start: Start, upstream: Stub) -> None:
+    proxy = await start()
+    client = await proxy.client()
+
+    answer = await client.ask("GET", target, headers=UPGRADE)
+
+    assert (answer.status, answer.route) == (426, "upstream; reason=websocket")
+    assert answer.header("content-type") == "application/json"
+    assert upstream.requests == []
+    assert (await client.ask("POST", target, {"model": "gpt-5"})).route == TO_LITELLM
+
+
+@pytest.mark.parametrize(
+    ("keys", "target", "reason"),
+    [
+        ({"websocket": "pass"}, "/v1/responses", "websocket"),
+        ({}, "/v1/realtime", "websocket"),
+        ({"enabled": False}, "/v1/responses", "disabled"),
+    ],
+)
+async def test_every_other_upgrade_is_left_alone(
+    keys: dict[str, Any], target: str, reason: str, start: Start, upstream: Stub
+) -> None:
+    proxy = await start(**keys)
+
+    async def switch(request: Any, reply: Any) -> None:
+        accept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+        await reply.raw(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: " + accept.encode() + b"\r\n\r\n"
+        )
+        frame = await request.connection.exactly(8)
+        # A client's frame is masked; unmasked, the same comes back.
+        mask, data = frame[2:6], frame[6:]
+        await reply.raw(b"\x81\x02" + bytes(b ^ m for b, m in zip(data, mask, strict=False)))
+        await reply.stall()
+
+    upstream.does = switch
+    client = await proxy.client()
+    await client.request("GET", target, headers=[*UPGRADE, ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")])
+    status, headers = await client.head()
+    await client.send(b"\x81\x82\x00\x00\x00\x00hi")
+
+    assert status == 101
+    assert (b"x-hybrid-route", f"upstream; reason={reason}".encode()) in headers
+    assert await client.wire.exactly(4) == b"\x81\x02hi"
