@@ -8,7 +8,7 @@ try:
 
     addons = [HybridAddon()]
 except ModuleNotFoundError as e:
-    # One line, no traceback: mitmproxy ends with rc 1 on an error logged at start.
+    # One line and the end at once: without the addon mitmproxy would let every request through.
     package = {"litellm_hybrid": "litellm-hybrid", "yaml": "PyYAML"}.get(e.name or "", e.name)
     logging.getLogger(__name__).error(  # noqa: TRY400
         "litellm-hybrid: the module %s is missing in %s; install it there: pipx inject mitmproxy %s",
@@ -16,4 +16,4 @@ except ModuleNotFoundError as e:
         sys.executable,
         package,
     )
-    addons = []
+    raise SystemExit(1) from None

@@ -9,9 +9,11 @@ import hmac
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address
 
+from litellm_hybrid.client_address import is_loopback
 from litellm_hybrid.settings import Settings
+
+__all__ = ["Client", "Refusal", "check", "check_management", "host_name", "is_loopback"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +42,14 @@ class Client:
         host: the Host header as the client sent it, "" if it sent none.
         origin: whether there was an Origin header.
         keys: the client keys it presented.
+        forwarded: it came through another proxy that is not trusted to say for whom.
     """
 
     ip: str
     host: str
     origin: bool
     keys: tuple[str, ...]
+    forwarded: bool = False
 
 
 def check(settings: Settings, client: Client) -> Refusal | None:
@@ -57,7 +61,9 @@ def check(settings: Settings, client: Client) -> Refusal | None:
         return None
     if _knows(settings, client.keys):
         return None
-    if not is_loopback(client.ip):
+    if client.forwarded:
+        where = "through another proxy, which is not among trusted-proxies"
+    elif not is_loopback(client.ip):
         where = "this address is not the proxy's own machine"
     elif client.origin:
         where = "it has an Origin header, as requests of web pages have"
@@ -76,6 +82,13 @@ def check(settings: Settings, client: Client) -> Refusal | None:
     )
 
 
+def check_management(client: Client) -> Refusal | None:
+    """None if this client may use CLIProxyAPI's management; to upstream every client looks local."""
+    if is_loopback(client.ip) and not client.forwarded:
+        return None
+    return Refusal(403, "CLIProxyAPI's management is only reachable from the proxy's own machine.")
+
+
 def _knows(settings: Settings, presented: Iterable[str]) -> bool:
     known = False
     for key in presented:
@@ -92,16 +105,3 @@ def host_name(host: str) -> str:
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host.partition(":")[0] if host.count(":") == 1 else host
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address or name is this machine's own: `localhost`, 127.0.0.0/8 or ::1."""
-    if host.rstrip(".").lower() == "localhost":
-        return True
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return False
-    if isinstance(address, IPv6Address) and address.ipv4_mapped:
-        return address.ipv4_mapped.is_loopback
-    return address.is_loopback

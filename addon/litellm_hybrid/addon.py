@@ -125,16 +125,17 @@ class HybridAddon:
         if flow.response or flow.error or not flow.live or flow.is_replay:
             return
         record = exchange.begin(flow)
+        exchange.put(flow, record)
         try:
             self._decide(flow, record)
         except Exception as e:  # noqa: BLE001 (fail closed, whatever it was)
             flow.response = answers.our_fault(record, e)
-        exchange.put(flow, record)
 
     def _decide(self, flow: http.HTTPFlow, record: Record) -> None:
         _identify(flow.request, record)
         settings = self._settings()
-        request = exchange.request(flow)
+        exchange.locate(flow, record, settings.trusted_proxies)
+        request = exchange.request(flow, record)
         routed = decision.route(settings, request)
         _record(record, routed)
         if routed.reason is Reason.STATEFUL:
@@ -203,7 +204,8 @@ class HybridAddon:
 
     def is_decided(self, flow: http.HTTPFlow) -> bool:
         """Whether `request` has run for this flow."""
-        return exchange.get(flow) is not None
+        record = exchange.get(flow)
+        return record is not None and record["target"] != Target.NONE.value
 
     def malformed(self, client: str, why: str) -> None:
         """Log a refused request that is not HTTP."""

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from ipaddress import ip_address
 
-from litellm_hybrid import credentials, hold
+from litellm_hybrid import client_address, credentials, hold
 from litellm_hybrid.credentials import Headers
 from litellm_hybrid.decision import Request
 from litellm_hybrid.explain_answer import Answer
@@ -52,7 +52,8 @@ def request(
         raise ValueError(f"--client-ip: {client_ip!r} is no IP address") from e
     target, _, query = path.partition("?")
     sent = Incoming(target, query, fields, body or b"")
-    return Request(method, sent, client_ip, sent.header(b"host"))
+    address = client_address.find(client_ip, fields, settings.trusted_proxies)
+    return Request(method, sent, address, sent.header(b"host"))
 
 
 def answer(status: int, headers: Sequence[str], body: bytes) -> Answer:

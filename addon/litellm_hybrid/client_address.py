@@ -16,10 +16,8 @@ type Networks = Iterable[IPv4Network | IPv6Network]
 
 _FORWARDED_FOR = b"x-forwarded-for"
 
-FORWARDING = frozenset({_FORWARDED_FOR, b"forwarded", b"x-real-ip"})
-"""Headers in which proxies name their client (lower case); upstream must get only ours of them."""
-
-_SIGNS = FORWARDING | {b"via"}
+_NAMING = frozenset({_FORWARDED_FOR, b"forwarded", b"x-real-ip"})
+_SIGNS = _NAMING | {b"via"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +61,12 @@ def find(peer: str, headers: Headers, trusted: Networks) -> ClientAddress:
             # The nearest hop that nobody vouches for; what stands before it may be made up.
             return ClientAddress(ip if _parse(ip) else peer, is_loopback=is_loopback(ip))
     return ClientAddress(_without_port(hops[0]), is_loopback=is_loopback(_without_port(hops[0])))
+
+
+def put(headers: Headers, ip: str) -> Headers:
+    """Headers that name this client and no other; upstream believes them."""
+    kept = tuple(field for field in headers if field[0].lower() not in _NAMING)
+    return (*kept, (b"X-Forwarded-For", ip.encode())) if ip else kept
 
 
 def is_loopback(host: str) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from litellm_hybrid import access, credentials, model_name, paths, rewrite, routing
 from litellm_hybrid.access import Client, Refusal
+from litellm_hybrid.client_address import ClientAddress, is_loopback
 from litellm_hybrid.model_name import Named
 from litellm_hybrid.rewrite import Incoming
 from litellm_hybrid.routing import Reason, Route, Target
@@ -20,23 +21,29 @@ class Request:
     Attributes:
         method: as the client sent it.
         sent: the rest of it.
-        client_ip: where it came from.
+        address: where it came from, as far as the proxies in front of this one may say.
         host: the client's own Host header, which mitmproxy overwrites in `sent`; "" if there was none.
     """
 
     method: str
     sent: Incoming
-    client_ip: str
+    address: ClientAddress
     host: str
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The client keys that it presents."""
+        return credentials.presented(self.sent.headers, self.sent.query)
 
     @property
     def client(self) -> Client:
         """Who sent it."""
         return Client(
-            ip=self.client_ip,
+            ip=self.address.ip,
             host=self.host,
             origin=any(name.lower() == b"origin" for name, _ in self.sent.headers),
-            keys=credentials.presented(self.sent.headers, self.sent.query),
+            keys=self.keys,
+            forwarded=not self.address.is_loopback and is_loopback(self.address.ip),
         )
 
     @property
@@ -70,6 +77,9 @@ class Routed:
 def route(settings: Settings, request: Request) -> Routed:
     """Decide where a request goes."""
     sent = request.sent
+    if paths.is_management(sent.path):
+        never = Route(Target.UPSTREAM, Reason.NEVER_REROUTE)
+        return Routed(None, never, refusal=access.check_management(request.client))
     by_head = routing.by_head(
         settings,
         request.method,

@@ -48,6 +48,7 @@ from mitmproxy.proxy.layers.http._events import (
     RequestEndOfMessage,
     RequestHeaders,
     RequestProtocolError,
+    RequestTrailers,
     ResponseData,
     ResponseEndOfMessage,
     ResponseHeaders,
@@ -117,7 +118,7 @@ class Rules(Protocol):
 
         Args:
             flow: with the original request and answer back in place.
-            why: an HTTP status or an error type, for the route header.
+            why: an HTTP status, an error type or `error-event`, for the route header.
             held: LiteLLM's answer, if there was one.
         """
         ...
@@ -341,7 +342,8 @@ class HybridStream(HttpStream):
         self.head.response.data.content = bytes(held.body)
         request = self.parent.rules.fall_back(self.flow, held)
         if request is None and self.original is not None:
-            yield from self._give_back(str(self.head.response.status_code), held)
+            status = self.head.response.status_code
+            yield from self._give_back(str(status) if status >= 400 else "error-event", held)
             return
         if request is None:
             yield from self._release(held)
@@ -705,6 +707,8 @@ class HybridHttp1Server(Http1Server):
 
     @override
     def send(self, event: HttpEvent) -> layer.CommandGenerator[None]:
+        if isinstance(event, ResponseTrailers):
+            return  # of an HTTP/2 server; mitmproxy cannot write them in HTTP/1
         if isinstance(event, ResponseProtocolError) and not self.response:
             status = event.code.http_status_code()
             if status is not None and self.conn.state & ConnectionState.CAN_WRITE:
@@ -759,6 +763,11 @@ class HybridHttp1Client(Http1Client):
                 ours.interim = 0
                 ours.state = ours.read_headers
             inner = getattr(inner, "child_layer", None)
+
+    @override
+    def send(self, event: HttpEvent) -> layer.CommandGenerator[None]:
+        if not isinstance(event, RequestTrailers):  # of an HTTP/2 client
+            yield from super().send(event)
 
     @override
     def read_headers(self, event: events.ConnectionEvent) -> layer.CommandGenerator[None]:
@@ -884,6 +893,7 @@ _OVERRIDDEN: tuple[tuple[type, str, tuple[str, ...]], ...] = (
     (Http1Server, "send", ("self", "event")),
     (Http1Server, "read_headers", ("self", "event")),
     (Http1Server, "read_body", ("self", "event")),
+    (Http1Client, "send", ("self", "event")),
     (Http1Client, "read_headers", ("self", "event")),
     (Http1Client, "read_body", ("self", "event")),
 )

@@ -8,7 +8,8 @@ from typing import TypedDict
 
 from mitmproxy import http
 
-from litellm_hybrid import request_id
+from litellm_hybrid import client_address, credentials, request_id
+from litellm_hybrid.client_address import ClientAddress
 from litellm_hybrid.content_coding import UndecodableError, decode
 from litellm_hybrid.decision import Request
 from litellm_hybrid.rewrite import Incoming, Outgoing
@@ -23,14 +24,16 @@ _REVEALING = (b"x-litellm-", b"llm_provider-")
 class Record(TypedDict):
     """What is known about a request once it has been decided on.
 
-    `path` is the client's, without its query; `note` goes behind the reason in the route header; `reduced`:
-    the parts of the history that are another account's were left out.
+    `path` is the client's, without its query; `local`: a program on this machine sent it; `note` goes
+    behind the reason in the route header; `reduced`: what another account sealed in the history was
+    left out.
     """
 
     request_id: str
     method: str
     path: str
     client_ip: str
+    local: bool
     target: str
     reason: str
     model: str | None
@@ -42,11 +45,13 @@ class Record(TypedDict):
 
 def begin(flow: http.HTTPFlow) -> Record:
     """The record of a request that has not been decided on; it is not in the flow yet."""
+    peer = _peer(flow)
     return Record(
         request_id=request_id.choose(flow.request.headers.get("x-request-id")),
         method=flow.request.method,
         path=flow.request.path.partition("?")[0],
-        client_ip=flow.client_conn.peername[0] if flow.client_conn.peername else "",
+        client_ip=peer,
+        local=client_address.is_loopback(peer),
         target=Target.NONE.value,
         reason=Reason.ERROR.value,
         model=None,
@@ -93,6 +98,15 @@ def incoming(request: http.Request) -> Incoming:
     return Incoming(path, query, request.headers.fields, request.raw_content or b"")
 
 
+def _peer(flow: http.HTTPFlow) -> str:
+    return flow.client_conn.peername[0] if flow.client_conn.peername else ""
+
+
+def keys(request: http.Request) -> tuple[str, ...]:
+    """The client keys that a request presents."""
+    return credentials.presented(request.headers.fields, request.path.partition("?")[2])
+
+
 def content(request: http.Request) -> bytes:
     """A request's body without its content coding; b"" if it cannot be read."""
     try:
@@ -101,10 +115,19 @@ def content(request: http.Request) -> bytes:
         return b""
 
 
-def request(flow: http.HTTPFlow) -> Request:
+def locate(flow: http.HTTPFlow, record: Record, trusted: client_address.Networks) -> None:
+    """Find out where a request comes from, and let the servers see that and nothing else."""
+    peer = _peer(flow)
+    headers = flow.request.headers
+    address = client_address.find(peer, headers.fields, trusted)
+    record["client_ip"], record["local"] = address.ip, address.is_loopback
+    headers.fields = client_address.put(headers.fields, address.ip)
+
+
+def request(flow: http.HTTPFlow, record: Record) -> Request:
     """The request, for the rooms that decide. The engine has kept the client's own Host."""
-    ip = flow.client_conn.peername[0] if flow.client_conn.peername else ""
-    return Request(flow.request.method, incoming(flow.request), ip, flow.metadata.get("hybrid_host", ""))
+    address = ClientAddress(record["client_ip"], record["local"])
+    return Request(flow.request.method, incoming(flow.request), address, flow.metadata.get("hybrid_host", ""))
 
 
 def send_to(request: http.Request, outgoing: Outgoing) -> None:

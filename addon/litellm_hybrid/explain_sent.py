@@ -1,9 +1,9 @@
 """What a server would get, fit to be shown: every credential in it is `***`."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from litellm_hybrid import credentials, request_id, rewrite
+from litellm_hybrid import client_address, credentials, request_id, rewrite
 from litellm_hybrid.decision import Request
 from litellm_hybrid.model_name import Named
 from litellm_hybrid.settings import Address, Settings
@@ -46,7 +46,8 @@ def to_litellm(settings: Settings, request: Request, named: Named, model: str) -
         named: what its body and path say; the body could be read.
         model: LiteLLM's name for the model.
     """
-    outgoing = rewrite.for_litellm(settings, request.sent, named, model, _request_id(request))
+    sent = replace(request.sent, headers=client_address.put(request.sent.headers, request.client.ip))
+    outgoing = rewrite.for_litellm(settings, sent, named, model, _request_id(request))
     note = [] if outgoing.body != request.sent.body else ["as the client sends it"]
     if coding := request.sent.header(b"content-encoding"):
         note.append(f"decoded from {coding}")
@@ -69,7 +70,7 @@ def to_upstream(settings: Settings, request: Request) -> Sent:
     host = str(settings.upstream).partition("://")[2].encode()
     headers = [
         (name, host if name.lower() == b"host" else value)
-        for name, value in sent.headers
+        for name, value in client_address.put(sent.headers, request.client.ip)
         if name.lower() != b"x-request-id"
     ]
     headers.append((b"X-Request-ID", _request_id(request).encode()))

@@ -47,7 +47,7 @@ def access_step(request: Request, refusal: Refusal | None) -> Step:
     """What access.py said."""
     keys = len(credentials.presented(request.sent.headers, request.sent.query))
     origin = "with" if request.client.origin else "no"
-    who = f"from {request.client_ip}, Host {request.client.host}, {origin} Origin, client keys: {keys}"
+    who = f"from {request.client.ip}, Host {request.client.host}, {origin} Origin, client keys: {keys}"
     if refusal is None:
         return Step("access", f"allowed: {who}")
     return Step("access", f"refused: {who}. {refusal.message}")

@@ -15,13 +15,16 @@ from mitmproxy import http
 from litellm_hybrid import exchange, fallback_log, history, inspect, memory, quota
 from litellm_hybrid.errors import Cause, Failure
 from litellm_hybrid.exchange import Record
-from litellm_hybrid.hold import HISTORY, Answer, Held, is_suspect
+from litellm_hybrid.hold import HISTORY, REPLAY_LIMIT, Answer, Held, is_suspect
 from litellm_hybrid.inspect import View
 from litellm_hybrid.quota import Verdict
 from litellm_hybrid.replay import Replays
 from litellm_hybrid.routing import Reason, Target
 from litellm_hybrid.settings import Settings
 from litellm_hybrid.straight import Straight
+
+# Where the original answer is upstream's; other requests were only tried again at their own server.
+_REPLAYED = frozenset({Reason.FALLBACK.value, Reason.UNREACHABLE.value})
 
 _UNREACHABLE = frozenset({Cause.CONNECT_FAILED, Cause.CONNECT_LIMIT, Cause.FIRST_BYTE_LIMIT})
 
@@ -52,7 +55,7 @@ class Fallbacks:
 
     def stateful(self, flow: http.HTTPFlow, record: Record) -> None:
         """A request cannot fall back, because it continues a stored response; said once for each client."""
-        client = memory.cooldown_key("", exchange.request(flow).client.keys)[1]
+        client = memory.cooldown_key("", exchange.keys(flow.request))[1]
         if not self._told_stateful.has(client, monotonic()):
             self._told_stateful.add(client, monotonic(), seconds=float("inf"))
             fallback_log.stateful(record)
@@ -136,10 +139,15 @@ class Fallbacks:
         return request
 
     def fall_back_failed(self, flow: http.HTTPFlow, why: str, held: Held | None) -> None:
-        """Say that the replay failed and the client gets the original answer."""
+        """Say that the replay, or the retry with less history, failed: the client gets the first answer."""
         record = exchange.get(flow)
         assert record is not None
         assert flow.response is not None
+        if record["reason"] not in _REPLAYED:
+            record["reduced"] = False
+            self.counts["history-retry-failed"] += 1
+            fallback_log.retry_failed(record, why, flow.response.status_code)
+            return
         self.counts["fallback-failed"] += 1
         fallback_log.failed(record, why, flow.response.status_code, held)
         name = record["sends"] or ""
@@ -165,6 +173,7 @@ def _hold_litellm(answer: Answer) -> Held | None:
         answer,
         since=monotonic(),
         hold_max=0.0,
+        opening_max=REPLAY_LIMIT,
         fails=lambda verdict: verdict is not quota.ANSWER,
         refuses=history.refuses_history,
     )

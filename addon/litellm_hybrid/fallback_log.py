@@ -43,6 +43,16 @@ def failed(record: Record, why: str, status: int, held: Held | None) -> None:
     )
 
 
+def retry_failed(record: Record, why: str, status: int) -> None:
+    """A server that had refused a history did not take it reduced either."""
+    message = f"litellm: a reduced history did not help for {record['model']} ({why}): "
+    log.emit(
+        logging.WARNING,
+        f"{message}the client gets {record['target']}'s first answer (status {status})",
+        **exchange.fields(record),
+    )
+
+
 def login_gone(record: Record) -> None:
     """The provider has refused upstream's sign-in: somebody has to act."""
     message = f"litellm: upstream's login for {record['model']} is gone; sign in again at CLIProxyAPI"

@@ -20,6 +20,9 @@ MOST = 64 * 1024
 HANDSHAKE_LIMIT = 5.0
 """Longest time, in seconds, that a stream's opening events are held."""
 
+REPLAY_LIMIT = 0.5
+"""The same for the answer to a replay: its client has waited already."""
+
 COLLECT_LIMIT = 0.3
 """Longest time, in seconds, that the rest of a failed answer is waited for, to be given back whole."""
 
@@ -113,6 +116,7 @@ class Held:
         since: float,
         hold_max: float,
         fails: Callable[[Verdict], bool],
+        opening_max: float = HANDSHAKE_LIMIT,
         refuses: Refuses | None = None,
     ) -> None:
         """Begin to hold.
@@ -121,6 +125,7 @@ class Held:
             answer: the head.
             since: when it came, on a monotonic clock.
             hold_max: longest time, in seconds, that anything but a stream's opening is held.
+            opening_max: the same for a stream's opening.
             fails: which verdicts are failures; the others release.
             refuses: tells a refusal of the request's history, where one would be acted on; it makes the
                 verdict's kind `history`.
@@ -130,7 +135,7 @@ class Held:
         self._events = sse.EventReader() if opening else None
         self._fails = fails
         self._refuses = refuses
-        self._limit = HANDSHAKE_LIMIT if opening else hold_max
+        self._limit = opening_max if opening else hold_max
         self._since = since
         self.body = bytearray()
         self.verdict: Verdict | None = None

@@ -47,6 +47,9 @@ _UPSTREAM_ONLY = re.compile(
 )
 
 
+_MANAGEMENT = re.compile(r"/v0/management(?:/|$)|/management\.html$")
+
+
 @dataclass(frozen=True, slots=True)
 class ModelPath:
     """A path that names a model.
@@ -86,10 +89,12 @@ def model_path(path: str) -> ModelPath | None:
 
 def upstream_only(path: str) -> bool:
     """Whether only upstream can serve this path, whatever model the request names."""
-    decoded = unquote(strip_provider(path)).lower()
-    # Encoded dots and doubled slashes must not hide a path from this list.
-    normal = normpath("/" + decoded.lstrip("/"))
-    return _UPSTREAM_ONLY.fullmatch(strip_provider(normal)) is not None
+    return _UPSTREAM_ONLY.fullmatch(_normal(path)) is not None
+
+
+def is_management(path: str) -> bool:
+    """Whether this is CLIProxyAPI's own management, however it is written."""
+    return _MANAGEMENT.match(_normal(path)) is not None
 
 
 def is_interactions(path: str) -> bool:
@@ -113,3 +118,9 @@ def for_litellm(path: str, model: str | None) -> str:
     if named is not None and model is not None:
         return named.with_model(model)
     return _CODEX.sub("/v1", strip_provider(path))
+
+
+def _normal(path: str) -> str:
+    """A path as upstream may read it: encoded dots and doubled slashes must not hide it from a list."""
+    decoded = unquote(strip_provider(path)).lower()
+    return strip_provider(normpath("/" + decoded.lstrip("/")))

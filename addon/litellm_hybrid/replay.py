@@ -32,7 +32,7 @@ class Replays:
         settings = self._settings()
         name = record["sends"]
         assert name is not None
-        request = exchange.request(flow)
+        request = exchange.request(flow, record)
         refusal = access.check(settings, request.client)
         if refusal is not None:
             message = f"litellm: no fallback, access refused: {refusal.message}"

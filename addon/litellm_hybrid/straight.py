@@ -107,10 +107,9 @@ class Straight:
 
 
 def _talk(flow: http.HTTPFlow) -> str | None:
-    request = exchange.request(flow)
-    return conversation_key(request.sent.headers, request.client.keys, exchange.content(flow.request))
+    headers = flow.request.headers.fields
+    return conversation_key(headers, exchange.keys(flow.request), exchange.content(flow.request))
 
 
 def _cooldown_key(flow: http.HTTPFlow, record: Record) -> memory.Key:
-    keys = exchange.request(flow).client.keys
-    return memory.cooldown_key(record["model"] or "", keys)
+    return memory.cooldown_key(record["model"] or "", exchange.keys(flow.request))

@@ -207,9 +207,9 @@ async def test_the_base_urls_path_comes_first(prefix: str, start: Start, litellm
 
 
 async def test_a_request_for_litellm_carries_our_via(start: Start, litellm: Stub) -> None:
-    proxy = await start()
+    proxy = await start(client_api_keys=["client-key"])
 
-    await proxy.post("gpt-5", [("Via", "1.0 other")])
+    await proxy.post("gpt-5", [("Via", "1.0 other"), ("X-Api-Key", "client-key")])
 
     assert litellm.last.values("via") == ["1.0 other, 1.1 litellm-hybrid"]
 
@@ -228,6 +228,12 @@ WEB_PAGE = [("Origin", "https://example.com")]
         ([*WEB_PAGE, ("Authorization", "Bearer client-key")], "", 200),
         ([*WEB_PAGE, ("x-api-key", "client-key")], "rebound.example.com", 200),
         ([], "localhost:1234", 200),
+        # through another proxy, that nobody has named
+        ([("X-Forwarded-For", "127.0.0.1")], "", 401),
+        ([("Forwarded", "for=127.0.0.1")], "", 401),
+        ([("X-Real-IP", "127.0.0.1")], "", 401),
+        ([("Via", "1.1 cloudflared")], "", 401),
+        ([("Via", "1.1 cloudflared"), ("x-goog-api-key", "client-key")], "", 200),
     ],
 )
 async def test_who_may_spend_the_key(
@@ -301,3 +307,57 @@ async def test_every_other_upgrade_is_left_alone(
     assert status == 101
     assert (b"x-hybrid-route", f"upstream; reason={reason}".encode()) in headers
     assert await client.wire.exactly(4) == b"\x81\x02hi"
+
+
+@pytest.mark.parametrize(
+    ("forwarded_for", "status"), [("127.0.0.9", 200), ("10.0.0.9", 401), ("127.0.0.9, 10.0.0.9", 401)]
+)
+async def test_a_trusted_proxy_says_who_its_client_is(forwarded_for: str, status: int, start: Start) -> None:
+    proxy = await start(trusted_proxies=["127.0.0.1"], client_api_keys=["client-key"])
+
+    answer = await proxy.post("gpt-5", [("X-Forwarded-For", forwarded_for), ("Via", "1.1 haproxy")])
+
+    assert answer.status == status
+
+
+@pytest.mark.parametrize("model", ["gpt-5", "o3"])
+async def test_the_servers_see_one_client_and_the_true_one(
+    model: str, start: Start, upstream: Stub, litellm: Stub
+) -> None:
+    proxy = await start(trusted_proxies=["127.0.0.1"], client_api_keys=["client-key"])
+    made_up = [
+        ("X-Api-Key", "client-key"),
+        ("X-Forwarded-For", "127.0.0.7, 10.9.9.9, 127.0.0.1"),
+        ("X-Real-IP", "10.9.9.9"),
+        ("Forwarded", "for=10.9.9.9"),
+    ]
+
+    await proxy.post(model, made_up)
+
+    arrived = litellm.last if model == "gpt-5" else upstream.last
+    assert arrived.values("x-forwarded-for") == ["10.9.9.9"]
+    assert arrived.values("x-real-ip") == arrived.values("forwarded") == []
+
+
+MANAGEMENT = [
+    "/v0/management/config",
+    "/v0/management",
+    "/management.html",
+    "/V0//management/x",
+    "/%760/management",
+]
+
+
+@pytest.mark.parametrize("path", MANAGEMENT)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_management_is_for_this_machine(method: str, path: str, start: Start, upstream: Stub) -> None:
+    """Also while nothing is routed, and whatever key comes along: to upstream every client looks local."""
+    proxy = await start(enabled=False, client_api_keys=["client-key"])
+    client = await proxy.client()
+
+    refused = await client.ask(method, path, b"", [("Via", "1.1 x"), ("X-Api-Key", "client-key")])
+    assert (refused.status, refused.route) == (403, "upstream; reason=refused")
+    assert upstream.requests == []
+
+    assert (await client.ask(method, path, b"")).status == 200
+    assert len(upstream.requests) == 1

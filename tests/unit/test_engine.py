@@ -12,7 +12,7 @@ from mitmproxy.test import tflow
 
 from litellm_hybrid import engine
 from litellm_hybrid.addon import HybridAddon
-from litellm_hybrid.engine import EngineError, HybridLayer, HybridHttp1Server
+from litellm_hybrid.engine import EngineError, HybridHttp1Server, HybridLayer
 from litellm_hybrid.settings import Address
 
 # -- check ------------------------------------------------------------------

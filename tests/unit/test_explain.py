@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from litellm_hybrid import explain_fix, explain_text, hold
+from litellm_hybrid.client_address import ClientAddress, is_loopback
 from litellm_hybrid.config import parse
 from litellm_hybrid.decision import Request, route
 from litellm_hybrid.explain import Explanation, explain
@@ -52,7 +53,7 @@ def request_of(
 ) -> Request:
     path, _, query = target.partition("?")
     sent = Incoming(path, query, ((b"Host", b"localhost"), *headers), body)
-    return Request(method, sent, ip, sent.header(b"host"))
+    return Request(method, sent, ClientAddress(ip, is_loopback(ip)), sent.header(b"host"))
 
 
 def answer_of(status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> Answer:
@@ -355,7 +356,12 @@ def test_what_upstream_gets_is_the_clients_own() -> None:
     sent = explain(settings, request).sent
     assert sent is not None
     assert (sent.server, sent.url, sent.target) == ("upstream", "http://127.0.0.1:8317", "/v1/x?a=b")
-    assert sent.headers == (("Host", "127.0.0.1:8317"), ("A", "b"), ("X-Request-ID", "r1"))
+    assert sent.headers == (
+        ("Host", "127.0.0.1:8317"),
+        ("A", "b"),
+        ("X-Forwarded-For", "127.0.0.1"),
+        ("X-Request-ID", "r1"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -385,7 +391,7 @@ def test_no_secret_is_in_any_output(case: Case) -> None:
     request = Request(
         case.request.method,
         Incoming(sent.path, f"key={CLIENT_KEY}", (*sent.headers, *credentials), sent.body),
-        case.request.client_ip,
+        case.request.address,
         case.request.host,
     )
     explanation = explain(settings_of(case.settings), request, case.answer)
@@ -445,7 +451,7 @@ def _flow(request: Request) -> "HTTPFlow":
     flow.request.path = f"{sent.path}?{sent.query}" if sent.query else sent.path
     flow.request.headers = Headers(sent.headers)
     flow.request.raw_content = sent.body
-    flow.client_conn.peername = (request.client_ip, 50000)
+    flow.client_conn.peername = (request.client.ip, 50000)
     flow.metadata["hybrid_host"] = "localhost"
     flow.live = True
     return flow

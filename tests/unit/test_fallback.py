@@ -9,7 +9,7 @@ from mitmproxy.test import tflow, tutils
 from litellm_hybrid import exchange, fallback, replay, straight
 from litellm_hybrid.errors import Cause, Failure
 from litellm_hybrid.fallback import Fallbacks
-from litellm_hybrid.hold import COLLECT_LIMIT, HANDSHAKE_LIMIT, Held
+from litellm_hybrid.hold import COLLECT_LIMIT, REPLAY_LIMIT, Held
 from litellm_hybrid.patterns import Patterns
 from litellm_hybrid.quota import Verdict
 from litellm_hybrid.routing import Reason, Target
@@ -139,7 +139,7 @@ def test_what_may_not_fall_back_is_not_held(world: World) -> None:
     [
         (400, JSON, COLLECT_LIMIT),
         (503, SSE, COLLECT_LIMIT),
-        (200, SSE, HANDSHAKE_LIMIT),
+        (200, SSE, REPLAY_LIMIT),
         (200, JSON, None),
         (200, SSE | {"content-encoding": "gzip"}, None),
         (399, JSON, None),
@@ -360,3 +360,16 @@ def test_nothing_is_kept_of_a_request_that_has_ended(world: World) -> None:
         world.fallbacks.straight.ended(flow, 200)
         world.fallbacks.straight.ended(flow, 200)
     assert world.fallbacks.straight._waiting == {}
+
+
+def test_a_probe_that_meets_the_quota_again_does_not_end_what_it_begins(world: World) -> None:
+    """Even where LiteLLM cannot help and the client gets upstream's error, which may be a 200."""
+    world.fallback(cooldown_max=3600.0)
+    world.fails(world.flow())
+    world.now += 90
+    probe = world.flow()
+    assert not cooling_down(world, probe)
+    world.fails(probe, status=200)
+    settle(probe, Target.UPSTREAM, Reason.FALLBACK_FAILED)
+    world.fallbacks.straight.ended(probe, 200)
+    assert world.fallbacks.straight.cooldowns.running(world.now) == (("o3", 90.0),)

@@ -1,0 +1,157 @@
+"""The requests that replays.py makes; the order of refusals is in test_fallback.py."""
+
+import gzip
+import json
+import logging
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from litellm_hybrid.patterns import Patterns
+from litellm_hybrid.replay import Replays
+from litellm_hybrid.settings import Address, Fallback, HistoryPolicy, Secret, Settings
+from support.flows import upstream_flow
+
+BASE = Settings(
+    base_url=Address("http", "127.0.0.1", 4000, "/prefix"),
+    api_key=Secret("sk-litellm"),
+    models=Patterns(["gpt-5"]),
+    fallback=Fallback(enabled=True),
+)
+USER = {"role": "user", "content": "Hello"}
+SEALED = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "x"}
+FOREIGN = json.dumps({"model": "o3", "input": [USER, SEALED]}).encode()
+KEPT = {"model": "o3", "input": [USER]}
+SIGNED = {
+    "model": "claude",
+    "messages": [
+        USER,
+        {
+            "role": "assistant",
+            "content": [
+                {"type": "thinking", "thinking": "t", "signature": "s"},
+                {"type": "text", "text": "Hi"},
+            ],
+        },
+        USER,
+    ],
+}
+
+
+def replays(policy: HistoryPolicy = "auto", **changes: Any) -> Replays:
+    settings = replace(BASE, fallback=replace(BASE.fallback, history=policy, **changes))
+    return Replays(lambda: settings)
+
+
+def parsed(content: bytes | None) -> Any:
+    assert content is not None
+    return json.loads(content)
+
+
+# -- for LiteLLM --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("policy", "reduced"), [("auto", True), ("reduce", True), ("keep", False)], ids=["auto", "reduce", "keep"]
+)
+def test_a_foreign_history_goes_as_configured(policy: HistoryPolicy, *, reduced: bool) -> None:
+    flow, record = upstream_flow(FOREIGN, headers=((b"authorization", b"Bearer sk-client"),))
+
+    request = replays(policy).to_litellm(flow, record)
+
+    assert request is not None
+    assert (request.host, request.port, request.path) == ("127.0.0.1", 4000, "/prefix/v1/responses")
+    assert request.headers["authorization"] == "Bearer sk-litellm"
+    assert parsed(request.content) == (KEPT if reduced else json.loads(FOREIGN))
+    assert request.headers.get_all("content-length") == [str(len(request.content or b""))]
+    assert record["reduced"] is reduced
+    assert flow.request.content == FOREIGN
+
+
+@pytest.mark.parametrize(("sends", "reduced"), [("claude-4", False), ("openai/gpt-5", True)])
+def test_auto_asks_whose_model_litellm_is_sent(sends: str, *, reduced: bool) -> None:
+    body = json.dumps(SIGNED).encode()
+    flow, record = upstream_flow(body, path="/v1/messages", model="claude", sends=sends)
+    request = replays().to_litellm(flow, record)
+    assert request is not None
+    assert parsed(request.content)["model"] == sends
+    assert record["reduced"] is reduced
+    assert (b"thinking" in (request.content or b"")) is not reduced
+
+
+@pytest.mark.parametrize("path", ["/v1/responses", "/v1/embeddings"])
+def test_a_history_of_its_own_keeps_its_bytes(path: str) -> None:
+    body = b'{ "model":"o3","input" : [ {"role":"user","content":"\\u00e9"}]}'
+    flow, record = upstream_flow(body, path=path)
+    request = replays("reduce").to_litellm(flow, record)
+    assert request is not None
+    assert request.content == body
+    assert record["reduced"] is False
+
+
+def test_what_was_dropped_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "litellm_hybrid")
+    flow, record = upstream_flow(FOREIGN)
+    replays().to_litellm(flow, record)
+    assert "litellm: history reduced for o3: reasoning (1)" in caplog.messages
+
+
+# -- for the same server ------------------------------------------------------------------
+
+
+def test_a_retry_changes_the_body_alone() -> None:
+    flow, record = upstream_flow(
+        FOREIGN, headers=((b"X-Odd", b"1"), (b"content-length", b"%d" % len(FOREIGN)))
+    )
+
+    request = replays().reduced(flow, record, "encrypted-content")
+
+    assert request is not None
+    assert parsed(request.content) == KEPT
+    assert (request.host, request.path) == (flow.request.host, flow.request.path)
+    assert request.headers["x-odd"] == "1"
+    assert request.headers.get_all("content-length") == [str(len(request.content or b""))]
+    assert record["reduced"] is True
+    assert flow.request.content == FOREIGN
+
+
+def test_a_compressed_history_is_read_and_sent_plain() -> None:
+    flow, record = upstream_flow(gzip.compress(FOREIGN), headers=((b"content-encoding", b"gzip"),))
+    request = replays().reduced(flow, record, "encrypted-content")
+    assert request is not None
+    assert parsed(request.raw_content) == KEPT
+    assert "content-encoding" not in request.headers
+
+
+def test_one_retry_for_each_request() -> None:
+    flow, record = upstream_flow(FOREIGN)
+    assert replays().reduced(flow, record, "encrypted-content") is not None
+    assert replays().reduced(flow, record, "encrypted-content") is None
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        (json.dumps(KEPT).encode(), "/v1/responses"),
+        (FOREIGN, "/v1/embeddings"),
+        (b"not json", "/v1/responses"),
+        (b"", "/v1/responses"),
+    ],
+)
+def test_where_nothing_can_be_reduced_there_is_none(body: bytes, path: str) -> None:
+    flow, record = upstream_flow(body, path=path)
+    assert replays().reduced(flow, record, "encrypted-content") is None
+    assert record["reduced"] is False
+
+
+@pytest.mark.parametrize(
+    ("refusal", "thinks"), [("thinking-missing", False), ("thinking-signature", True), ("unheard of", True)]
+)
+def test_the_refusal_decides_what_is_switched_off(refusal: str, *, thinks: bool) -> None:
+    """The tool loop has ended, so that `thinking` stays unless it is said to be missed."""
+    body = SIGNED | {"thinking": {"type": "enabled", "budget_tokens": 1024}}
+    flow, record = upstream_flow(json.dumps(body).encode(), path="/v1/messages")
+    request = replays().reduced(flow, record, refusal)
+    assert request is not None
+    assert ("thinking" in parsed(request.content)) is thinks
