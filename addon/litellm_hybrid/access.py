@@ -18,19 +18,22 @@ __all__ = ["Client", "Refusal", "check", "check_management", "host_name", "is_lo
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a client may not spend the key.
+    """Why a request is not served.
 
     Attributes:
-        status: 401 where a client key would help, 403 where the client sent one that is not known.
+        status: 401 where a client key would help, 403 where the client sent one that is not known, 413 for
+            a body that is too long.
         message: what happened and what to do, for the client's user.
+        error: the error's name in the JSON.
     """
 
     status: int
     message: str
+    error: str = "litellm_access_refused"
 
     def body(self) -> bytes:
         """The refusal as the JSON that the client gets."""
-        return json.dumps({"error": "litellm_access_refused", "message": self.message}).encode()
+        return json.dumps({"error": self.error, "message": self.message}).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +58,15 @@ class Client:
 def check(settings: Settings, client: Client) -> Refusal | None:
     """None if this client may spend the LiteLLM key.
 
-    Without a key of ours the client's own goes along and LiteLLM checks it: nothing of ours is spent.
+    `listen-without-keys` opens it for other machines, not for web pages. Without a key of ours the
+    client's own goes along and LiteLLM checks it: nothing of ours is spent.
     """
     if settings.api_key is None and not settings.no_auth:
         return None
     if _knows(settings, client.keys):
+        return None
+    elsewhere = client.forwarded or not is_loopback(client.ip)
+    if settings.listen_without_keys and elsewhere and not client.origin:
         return None
     if client.forwarded:
         where = "through another proxy, which is not among trusted-proxies"

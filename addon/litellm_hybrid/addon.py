@@ -102,11 +102,6 @@ class HybridAddon:
     def _changed(self, settings: Settings) -> None:
         log.use_format(settings.log_format)
         self._fallbacks.replays.unknown.clear()
-        limits = settings.timeouts
-        longest = int(max(limits.first_byte, limits.idle, limits.connect)) + 60
-        if ctx.options.tcp_timeout < longest:
-            # mitmproxy's own limit would end a request before ours do, as if the client had left.
-            ctx.options.update(tcp_timeout=longest)
 
     # -- a connection -----------------------------------------------------
 
@@ -115,8 +110,8 @@ class HybridAddon:
         engine.choose_layer(ctx.master.addons.get("nextlayer"), next_layer, self)
 
     def client_connected(self, client: connection.Client) -> None:
-        """Lift mitmproxy's limit on parallel requests."""
-        engine.lift_connection_limit(ctx.master.addons.get("proxyserver"), client)
+        """Put our limits in the place of mitmproxy's."""
+        engine.prepare_connection(ctx.master.addons.get("proxyserver"), client, self.limits())
 
     # -- a request --------------------------------------------------------
 

@@ -17,8 +17,9 @@ _WEBSOCKET = errors.body(
 
 
 def refused(record: Record, refusal: Refusal) -> http.Response:
-    """To a client that may not spend the LiteLLM key."""
-    log.emit(logging.WARNING, f"litellm: access refused: {refusal.message}", **exchange.fields(record))
+    """To a client that may not spend the LiteLLM key, or whose request is too much."""
+    what = "request" if refusal.status == 413 else "access"
+    log.emit(logging.WARNING, f"litellm: {what} refused: {refusal.message}", **exchange.fields(record))
     return exchange.answer(refusal.status, refusal.body(), record)
 
 

@@ -25,6 +25,10 @@ class UndecodableError(ValueError):
     """The body is corrupt, its coding is unknown, or it is longer than the cap."""
 
 
+class TooLongError(UndecodableError):
+    """The body, decoded, is longer than the cap."""
+
+
 def decode(body: bytes, content_encoding: str, *, limit: int = MAX_DECODED) -> bytes:
     """The body as it was before its content codings were applied.
 
@@ -49,7 +53,7 @@ def decode(body: bytes, content_encoding: str, *, limit: int = MAX_DECODED) -> b
         except (zlib.error, brotli.error, zstandard.ZstdError, EOFError) as e:
             raise UndecodableError(f"corrupt {coding} body: {e}") from e
     if len(body) > limit:
-        raise UndecodableError(f"the body is longer than {limit} bytes")
+        raise TooLongError(f"the body is longer than {limit} bytes")
     return body
 
 
@@ -58,7 +62,7 @@ def _collect(pieces: Iterator[bytes], limit: int) -> bytes:
     for piece in pieces:
         decoded += piece
         if len(decoded) > limit:
-            raise UndecodableError(f"the decoded body is longer than {limit} bytes")
+            raise TooLongError(f"the decoded body is longer than {limit} bytes")
     return bytes(decoded)
 
 

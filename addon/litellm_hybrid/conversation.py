@@ -88,25 +88,37 @@ def _opening(body: bytes) -> bytes | None:
 
 
 class Conversations:
-    """Which conversations LiteLLM has served, and until when they stay there."""
+    """Which conversations LiteLLM has served, and which of them stay there, and until when."""
 
     def __init__(self) -> None:
-        self._served: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._served: OrderedDict[str, float] = OrderedDict()
+        self._staying: OrderedDict[tuple[str, str], float] = OrderedDict()
 
     def __bool__(self) -> bool:
         return bool(self._served)
 
-    def served(self, conversation: str, sticky: float, now: float) -> None:
-        """LiteLLM has served it just now; with `sticky` it stays there for so many seconds."""
-        self._served[conversation] = now + FOR, now + sticky
-        self._served.move_to_end(conversation)
-        while len(self._served) > MOST_CONVERSATIONS:
-            self._served.popitem(last=False)
+    def served(self, conversation: str, now: float) -> None:
+        """LiteLLM has served it just now."""
+        _remember(self._served, conversation, now + FOR)
 
     def has_been_served(self, conversation: str, now: float) -> bool:
         """Whether LiteLLM may have left something in its history."""
-        return self._served.get(conversation, (0.0, 0.0))[0] > now
+        return self._served.get(conversation, 0.0) > now
 
-    def stays(self, conversation: str, now: float) -> bool:
-        """Whether its requests go straight to LiteLLM."""
-        return self._served.get(conversation, (0.0, 0.0))[1] > now
+    def stay(self, conversation: str, model: str, seconds: float, now: float) -> None:
+        """Its requests for a model go straight to LiteLLM for so long.
+
+        An agent asks small models on the side, which upstream may still serve and LiteLLM may not know.
+        """
+        _remember(self._staying, (conversation, model), now + seconds)
+
+    def stays(self, conversation: str, model: str, now: float) -> bool:
+        """Whether its requests for a model go straight to LiteLLM."""
+        return self._staying.get((conversation, model), 0.0) > now
+
+
+def _remember[K](entries: OrderedDict[K, float], key: K, until: float) -> None:
+    entries[key] = until
+    entries.move_to_end(key)
+    while len(entries) > MOST_CONVERSATIONS:
+        entries.popitem(last=False)

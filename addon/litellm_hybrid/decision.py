@@ -97,6 +97,9 @@ def route(settings: Settings, request: Request) -> Routed:
     content_type, coding = sent.header(b"content-type"), sent.header(b"content-encoding")
     named = model_name.read(sent.path, content_type, coding, sent.body)
     routed = Routed(named, routing.decide(settings, sent.path, named))
+    if named.too_long:
+        message = f"The request's body is refused: {named.problem}."
+        return replace(routed, refusal=Refusal(413, message, "request_too_large"))
     if routed.route.target is not Target.LITELLM:
         return routed
     return replace(routed, refusal=access.check(settings, request.client))

@@ -28,13 +28,14 @@ from time import monotonic, time
 from typing import Any, Protocol, Self, cast, override
 
 import h11
-from mitmproxy import http, version
+from mitmproxy import flow, http, version
 from mitmproxy.connection import Client, Connection, ConnectionState, Server
 from mitmproxy.net.http import status_codes
 from mitmproxy.net.http.validate import validate_headers
 from mitmproxy.proxy import commands, events, layer, mode_servers, mode_specs, server
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import (
+    DropStream,
     GetHttpConnection,
     HttpLayer,
     HttpStream,
@@ -55,7 +56,7 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseProtocolError,
     ResponseTrailers,
 )
-from mitmproxy.proxy.layers.http._hooks import HttpResponseHeadersHook
+from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpResponseHeadersHook
 from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server
 from mitmproxy.proxy.utils import ReceiveBuffer
 
@@ -65,6 +66,12 @@ from litellm_hybrid.settings import Address, Timeouts
 
 _LOOK_EVERY = 5.0
 """Longest time, in seconds, between two looks at the limits while a request is running."""
+
+MOST_BODY = 64 * 1024 * 1024
+"""The longest request body that is taken, in bytes."""
+
+MOST_HEAD = 64 * 1024
+"""The longest request head, URL and headers together, in bytes."""
 
 _SOCKETS_PER_SERVER = 100
 """How many requests of one HTTP/2 client run at once on one server; mitmproxy's own limit is 5."""
@@ -144,8 +151,13 @@ class Phase(Enum):
     """What a running request waits for."""
 
     NOTHING = "nothing"
+    UPLOAD = "upload"
     FIRST_BYTE = "first byte"
     BODY = "body"
+
+
+def _is_too_long(content_length: str) -> bool:
+    return content_length.isdecimal() and (len(content_length) > 18 or int(content_length) > MOST_BODY)
 
 
 class _LimitReached(str):
@@ -202,6 +214,8 @@ class HybridStream(HttpStream):
             return monotonic() + _LOOK_EVERY
         if self.phase is Phase.FIRST_BYTE:
             return self.since + self.limits.first_byte
+        if self.phase is Phase.UPLOAD:
+            return self.since + self.limits.idle
         if self.phase is Phase.BODY:
             idle = self.since + self.limits.idle
             return idle if self.held is None else min(idle, self.held.due)
@@ -217,6 +231,8 @@ class HybridStream(HttpStream):
         """What to say about a wait that has lasted too long."""
         if self.phase is Phase.FIRST_BYTE:
             return _LimitReached(Cause.FIRST_BYTE_LIMIT, self.limits.first_byte)
+        if self.phase is Phase.UPLOAD:
+            return _LimitReached(Cause.UPLOAD_LIMIT, self.limits.idle)
         return _LimitReached(Cause.IDLE_LIMIT, self.limits.idle)
 
     # -- the request ------------------------------------------------------
@@ -226,8 +242,41 @@ class HybridStream(HttpStream):
         # In reverse mode mitmproxy overwrites the client's Host before any hook runs.
         self.client_host = event.request.authority or event.request.host_header or ""
         self.limits = self.parent.rules.limits()
+        self.enter(Phase.UPLOAD)
         yield from super().state_wait_for_request_headers(event)
         self.flow.metadata["hybrid_host"] = self.client_host
+        stated = event.request.headers.get("content-length", "")
+        if self.client_state == self.state_consume_request_body and _is_too_long(stated):
+            yield from self._refuse_too_long()
+
+    @override
+    def state_consume_request_body(self, event: events.Event) -> layer.CommandGenerator[None]:
+        self.since = monotonic()
+        if isinstance(event, RequestData) and len(self.request_body_buf) + len(event.data) > MOST_BODY:
+            yield from self._refuse_too_long()
+            return
+        if isinstance(event, RequestEndOfMessage):
+            self.phase = Phase.NOTHING
+        yield from super().state_consume_request_body(event)
+
+    def _refuse_too_long(self) -> layer.CommandGenerator[None]:
+        why = f"The body is longer than {MOST_BODY} bytes."
+        yield from self._refuse_upload(why, ErrorCode.REQUEST_TOO_LARGE)
+
+    def _refuse_upload(self, why: str, code: ErrorCode) -> layer.CommandGenerator[None]:
+        """Answer a request that has not come to its end; its connection is of no more use."""
+        self.phase = Phase.NOTHING
+        self.parent.rules.malformed(self._peer(), why)
+        self.reported = True
+        self.flow.error = flow.Error(why)
+        yield HttpErrorHook(self.flow)
+        yield SendHttp(ResponseProtocolError(self.stream_id, why, code), self.context.client)
+        self.flow.live = False
+        self.client_state = self.server_state = self.state_errored
+        yield DropStream(self.stream_id)
+
+    def _peer(self) -> str:
+        return self.context.client.peername[0] if self.context.client.peername else ""
 
     @override
     def make_server_connection(self) -> layer.CommandGenerator[bool]:
@@ -459,6 +508,9 @@ class HybridStream(HttpStream):
             yield from self._server_failed(event)
 
     def _server_failed(self, event: ResponseProtocolError) -> layer.CommandGenerator[None]:
+        if isinstance(event.message, _LimitReached) and event.message.cause is Cause.UPLOAD_LIMIT:
+            yield from self._refuse_upload(event.message, ErrorCode.GENERIC_CLIENT_ERROR)
+            return
         if isinstance(event.message, _LimitReached):
             yield from self._abandon(event.message)
         failure = self._server_failure(event)
@@ -698,6 +750,9 @@ def _drop_trailers(connection: Http1Server | Http1Client) -> None:
         connection.body_reader = reader
 
 
+_HEAD_END = re.compile(rb"\n\r?\n")
+
+
 class HybridHttp1Server(Http1Server):
     """The client's side of HTTP/1, with JSON where mitmproxy answers for itself in HTML."""
 
@@ -711,6 +766,8 @@ class HybridHttp1Server(Http1Server):
             return  # of an HTTP/2 server; mitmproxy cannot write them in HTTP/1
         if isinstance(event, ResponseProtocolError) and not self.response:
             status = event.code.http_status_code()
+            if isinstance(event.message, _LimitReached):
+                status = 408
             if status is not None and self.conn.state & ConnectionState.CAN_WRITE:
                 yield commands.SendData(self.conn, _error_response(status, event.message))
                 yield commands.CloseConnection(self.conn)
@@ -719,6 +776,11 @@ class HybridHttp1Server(Http1Server):
 
     @override
     def read_headers(self, event: events.ConnectionEvent) -> layer.CommandGenerator[None]:
+        if len(self.buf) > MOST_HEAD and not _HEAD_END.search(bytes(self.buf)[:MOST_HEAD]):
+            yield from self._refuse(f"The request's head is longer than {MOST_HEAD} bytes.", 431)
+            yield commands.CloseConnection(self.conn)
+            self.state = self.done
+            return
         for command in super().read_headers(event):
             # The one thing it sends while reading a head is its refusal of a malformed one.
             if isinstance(command, commands.SendData):
@@ -735,10 +797,10 @@ class HybridHttp1Server(Http1Server):
                 yield from self._refuse("The request's body is not valid HTTP/1.1.")
             yield command
 
-    def _refuse(self, why: str) -> layer.CommandGenerator[None]:
+    def _refuse(self, why: str, status: int = 400) -> layer.CommandGenerator[None]:
         peer = self.conn.peername
         self._rules.malformed(peer[0] if peer else "", why)
-        yield commands.SendData(self.conn, _error_response(400, why))
+        yield commands.SendData(self.conn, _error_response(status, why))
 
 
 _MOST_INTERIM = 100
@@ -784,8 +846,11 @@ class HybridHttp1Client(Http1Client):
         yield from super().read_body(event)
 
 
+_ERRORS = {408: "request_timeout", 413: "request_too_large", 431: "request_head_too_large"}
+
+
 def _error_response(status: int, message: str) -> bytes:
-    error = "bad_gateway" if status >= 500 else "bad_request"
+    error = _ERRORS.get(status, "bad_gateway" if status >= 500 else "bad_request")
     content = json.dumps({"error": error, "message": message}).encode()
     reason = status_codes.RESPONSES.get(status, "Error")
     return (
@@ -863,17 +928,24 @@ class _ProxyserverAddon(Protocol):
     connections: dict[tuple[object, ...] | str, mode_servers.ProxyConnectionHandler]
 
 
-def lift_connection_limit(proxyserver: _ProxyserverAddon, client: Client) -> None:
-    """Let an HTTP/2 client run more than five requests at once on one server, and close its sockets."""
+def prepare_connection(proxyserver: _ProxyserverAddon, client: Client, limits: Timeouts) -> None:
+    """Make mitmproxy's own limits for a client connection fit ours, and have all its sockets closed.
+
+    An HTTP/2 client may run more than five requests at once on one server, and mitmproxy's limit for
+    silence does not end a request before ours do, as if the client had left.
+    """
     handler = proxyserver.connections.get(client.id)
     if type(handler) is mode_servers.ProxyConnectionHandler:
         handler.__class__ = HybridConnectionHandler
     if isinstance(handler, server.ConnectionHandler):
         handler.max_conns = collections.defaultdict(lambda: asyncio.Semaphore(_SOCKETS_PER_SERVER))
+        longest = int(max(limits.first_byte, limits.idle, limits.connect)) + 60
+        handler.timeout_watchdog.timeout = max(handler.timeout_watchdog.timeout, longest)
 
 
 _OVERRIDDEN: tuple[tuple[type, str, tuple[str, ...]], ...] = (
     (HttpStream, "state_wait_for_request_headers", ("self", "event")),
+    (HttpStream, "state_consume_request_body", ("self", "event")),
     (HttpStream, "make_server_connection", ("self",)),
     (HttpStream, "state_wait_for_response_headers", ("self", "event")),
     (HttpStream, "start_response_stream", ("self",)),

@@ -37,6 +37,7 @@ class Cause(StrEnum):
     CONNECT_FAILED = "connect failed"
     FIRST_BYTE_LIMIT = "first-byte limit"
     IDLE_LIMIT = "idle limit"
+    UPLOAD_LIMIT = "upload limit"
     SERVER_CLOSED = "server closed the connection"
     SERVER_PROTOCOL = "server broke the protocol"
     ANSWER_REFUSED = "answer refused"
@@ -51,6 +52,7 @@ _TYPES = {
     Cause.CONNECT_FAILED: ErrorType.NETWORK_ERROR,
     Cause.FIRST_BYTE_LIMIT: ErrorType.TIMEOUT,
     Cause.IDLE_LIMIT: ErrorType.TIMEOUT,
+    Cause.UPLOAD_LIMIT: ErrorType.TIMEOUT,
     Cause.SERVER_CLOSED: ErrorType.NETWORK_ERROR,
     Cause.SERVER_PROTOCOL: ErrorType.PROXY_ERROR,
     Cause.ANSWER_REFUSED: ErrorType.PROXY_ERROR,

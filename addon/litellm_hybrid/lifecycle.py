@@ -74,6 +74,12 @@ class Lifecycle:
         for warning in parsed.warnings:
             log.emit(logging.WARNING, f"litellm config: {warning}")
         settings = parsed.settings
+        if settings.listen_without_keys:
+            log.emit(
+                logging.WARNING,
+                "litellm config: listen-without-keys is on: "
+                "WHOEVER REACHES THIS PROXY MAY SPEND THE LITELLM KEY",
+            )
         if settings.active:
             log.emit(logging.INFO, f"LiteLLM routing enabled for: {settings.base_url}")
 
@@ -92,11 +98,12 @@ class Lifecycle:
                         f"{self._path}: base-url {settings.base_url} is {what}; give the address of LiteLLM, "
                         "for example http://127.0.0.1:4000"
                     )
-            if not is_loopback(host) and not settings.client_keys:
+            if not is_loopback(host) and not settings.client_keys and not settings.listen_without_keys:
                 problems.append(
                     f"{self._path}: refusing to listen on {host or 'all addresses'} (port {port}) without "
                     "client keys: anyone on the network could spend the LiteLLM key. Listen on 127.0.0.1 "
-                    f"(--mode reverse:{upstream}@127.0.0.1:{port}), or set client-api-keys"
+                    f"(--mode reverse:{upstream}@127.0.0.1:{port}), set client-api-keys, or, if you "
+                    "mean it, listen-without-keys: true"
                 )
         if problems:
             raise ConfigError(tuple(problems))

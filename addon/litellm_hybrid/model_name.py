@@ -10,7 +10,7 @@ one does not.
 from dataclasses import dataclass
 
 from litellm_hybrid import forms, json_body, paths
-from litellm_hybrid.content_coding import UndecodableError, decode
+from litellm_hybrid.content_coding import TooLongError, UndecodableError, decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,7 @@ class Named:
         where: "json", "form", "path" or "".
         content: the body without its content coding; None: it could not be read.
         problem: why the body could not be read, for people; "" if it could.
+        too_long: the body was not read because it is too long.
         agent: an `agent` stands in the JSON body.
         stateful: the request continues a response that one server has stored (`previous_response_id`).
     """
@@ -30,6 +31,7 @@ class Named:
     where: str = ""
     content: bytes | None = b""
     problem: str = ""
+    too_long: bool = False
     agent: bool = False
     stateful: bool = False
 
@@ -40,7 +42,7 @@ def read(path: str, content_type: str, content_encoding: str, body: bytes) -> Na
         content = decode(body, content_encoding)
         members, where = _from_body(content, content_type)
     except (UndecodableError, json_body.NotJSONError, ValueError) as e:
-        return Named(content=None, problem=str(e))
+        return Named(content=None, problem=str(e), too_long=isinstance(e, TooLongError))
     model = members.get("model")
     if model is None and (in_path := paths.model_path(path)) is not None:
         model, where = in_path.model, "path"

@@ -102,6 +102,9 @@ class Settings:
         client_keys: who may spend the LiteLLM key.
         upstream: CLIProxyAPI's address; `serve` uses it, in `mitmdump` the mode says it.
         listen: (host, port) for `serve`.
+        listen_without_keys: whoever reaches this proxy from elsewhere may spend the key.
+        max_in_flight: how many requests may run at once; 0 is no limit.
+        grace_period: how long, in seconds, running requests may take to finish after SIGTERM.
     """
 
     enabled: bool = False
@@ -121,6 +124,9 @@ class Settings:
     upstream: Address = field(default_factory=lambda: Address("http", "127.0.0.1", 8317))
     listen: tuple[str, int] = ("127.0.0.1", 8318)
     workers: int = 1
+    listen_without_keys: bool = False
+    max_in_flight: int = 0
+    grace_period: float = 30.0
     log_format: LogFormat = "text"
 
     @property

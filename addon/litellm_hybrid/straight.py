@@ -34,7 +34,7 @@ class Straight:
         """The request for LiteLLM where upstream is not to be asked, or None."""
         if not record["may_fall_back"]:
             return None
-        if self._stays(flow):
+        if self._stays(flow, record):
             return self._instead(flow, record, Reason.STICKY)
         if self._settings().fallback.cooldown_max <= 0:
             return None
@@ -78,10 +78,10 @@ class Straight:
         served = status is not None and status < 400
         by_litellm = record is not None and record["target"] == Target.LITELLM.value
         if (talk := self._talks.pop(flow.id, None)) is not None and by_litellm:
-            sticky = (
-                self._settings().fallback.sticky if served and record and record["may_fall_back"] else 0.0
-            )
-            self.conversations.served(talk, sticky, monotonic())
+            self.conversations.served(talk, monotonic())
+            if record is not None and record["may_fall_back"]:
+                sticky = self._settings().fallback.sticky if served else 0.0
+                self.conversations.stay(talk, record["model"] or "", sticky, monotonic())
         key, advice = self._waiting.pop(flow.id, (None, None))
         if key is None:
             return
@@ -92,11 +92,11 @@ class Straight:
         elif probed:
             self.cooldowns.release(key)
 
-    def _stays(self, flow: http.HTTPFlow) -> bool:
+    def _stays(self, flow: http.HTTPFlow, record: Record) -> bool:
         if self._settings().fallback.sticky <= 0 or not self.conversations:
             return False
         talk = _talk(flow)
-        return talk is not None and self.conversations.stays(talk, monotonic())
+        return talk is not None and self.conversations.stays(talk, record["model"] or "", monotonic())
 
     def _instead(self, flow: http.HTTPFlow, record: Record, reason: Reason) -> http.Request | None:
         request = self._replays.to_litellm(flow, record)

@@ -1,6 +1,7 @@
 """What the client gets and what is logged when a server, the network, the client or we ourselves fail."""
 
 import asyncio
+import gzip
 import socket
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from e2e.conftest import Start
 from e2e.harness import LITELLM_502, UPSTREAM_502, Answer, Clock, Line, Stub, black_hole, gone, head
 from e2e.tls import server_context
-from litellm_hybrid import model_name
+from litellm_hybrid import engine, model_name
 from litellm_hybrid.addon import HybridAddon
 from support.servers import Reply
 from support.wire import Request
@@ -488,6 +489,81 @@ async def test_a_refused_request_is_logged(start: Start) -> None:
 
     (line,) = [line for line in proxy.lines if "malformed" in line.message]
     assert (line.level, line.fields["client_ip"]) == ("WARNING", "127.0.0.1")
+
+
+# -- requests that are too much ----------------------------------------------
+
+HEAD_OF_LONG = b"POST /v1/messages HTTP/1.1\r\nHost: localhost\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sends", "status", "error"),
+    [
+        (b"GET /" + b"a" * engine.MOST_HEAD + b" HTTP/1.1\r\n", 431, "request_head_too_large"),
+        (HEAD_OF_LONG + b"X: " + b"a" * engine.MOST_HEAD, 431, "request_head_too_large"),
+        (HEAD_OF_LONG + b"Content-Length: %d\r\n\r\n" % (engine.MOST_BODY + 1), 413, "request_too_large"),
+        (HEAD_OF_LONG + b"Content-Length: 99999999999999999999\r\n\r\n", 413, "request_too_large"),
+    ],
+    ids=["url", "headers", "length", "huge length"],
+)
+async def test_a_request_that_is_too_long(
+    sends: bytes, status: int, error: str, start: Start, upstream: Stub, litellm: Stub
+) -> None:
+    proxy = await start()
+    client = await proxy.client()
+
+    await client.send(sends)
+    answer = await client.answer()
+    await client.rest()
+
+    assert (answer.status, answer.json()["error"], answer.route) == (status, error, "none; reason=error")
+    assert upstream.requests == litellm.requests == []
+    assert (await proxy.post("gpt-5")).status == 200
+
+
+async def test_an_upload_without_a_length_that_is_too_long(
+    start: Start, upstream: Stub, litellm: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "MOST_BODY", 100_000)
+    proxy = await start()
+    client = await proxy.client()
+
+    await client.send(HEAD_OF_LONG + b"Transfer-Encoding: chunked\r\n\r\n")
+    await client.send(b"186a0\r\n" + b" " * 100_000 + b"\r\n1\r\n \r\n")
+    answer = await client.answer()
+
+    assert (answer.status, answer.json()["error"]) == (413, "request_too_large")
+    assert upstream.requests == litellm.requests == []
+
+
+async def test_a_body_that_is_too_long_once_decoded(start: Start, upstream: Stub, litellm: Stub) -> None:
+    """A bomb is neither read nor passed on."""
+    proxy = await start()
+    bomb = gzip.compress(bytes(engine.MOST_BODY + 1))
+
+    answer = await proxy.ask("POST", "/v1/messages", bomb, [("Content-Encoding", "gzip")])
+
+    assert (answer.status, answer.json()["error"], answer.route) == (
+        413,
+        "request_too_large",
+        "upstream; reason=refused",
+    )
+    assert upstream.requests == litellm.requests == []
+
+
+async def test_an_upload_that_stalls(start: Start, litellm: Stub, clock: Clock) -> None:
+    proxy = await start()
+    client = await proxy.client()
+
+    await client.send(HEAD_OF_LONG + b"Content-Length: 100\r\n\r\n{")
+    await proxy.watchman.request_begun.wait()
+    await clock.advance(1)
+    clock.jump(301)
+    answer = await client.answer()
+    await client.rest()
+
+    assert (answer.status, answer.json()["error"]) == (408, "request_timeout")
+    assert litellm.requests == []
 
 
 # -- what mitmproxy alone stumbles over --------------------------------------

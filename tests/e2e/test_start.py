@@ -187,8 +187,11 @@ async def test_another_file_named_while_running_is_in_force_and_watched(
 
 async def test_mitmproxys_own_timeout_is_above_ours(start: Start) -> None:
     proxy = await start(timeouts={"first-byte": "2h"})
+    client = await proxy.client()
+    await client.post("gpt-5")
 
-    assert proxy.master.options.tcp_timeout > 7200
+    (handler,) = proxy.master.addons.get("proxyserver").connections.values()
+    assert handler.timeout_watchdog.timeout > 7200
 
 
 async def test_a_mitmproxy_that_lacks_something_is_refused(

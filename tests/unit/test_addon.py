@@ -24,7 +24,6 @@ async def addon(tmp_path: Path) -> AsyncIterator[HybridAddon]:
     addon = HybridAddon()
     with taddons.context(loadcore=False) as tctx:
         tctx.options.add_option("connection_strategy", str, "eager", "")
-        tctx.options.add_option("tcp_timeout", int, 600, "")
         tctx.options.update(mode=MODE)
         tctx.master.addons.add(addon)
         tctx.configure(addon, litellm_config=str(file))
@@ -46,7 +45,6 @@ def test_loading_makes_connections_lazy(addon: HybridAddon) -> None:
     from mitmproxy import ctx
 
     assert ctx.options.connection_strategy == "lazy"
-    assert ctx.options.tcp_timeout == 660
     assert addon.limits() == Timeouts()
 
 
