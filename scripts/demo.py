@@ -33,10 +33,13 @@ from support.clients import (
 )
 from support.models import ModelServer
 from support.processes import MODELS, Process, ProcessError, hybrid_config, litellm, mitmdump
-from support.servers import in_thread
+from support.sealed import USAGE_LIMIT
+from support.servers import Reply, in_thread
+from support.wire import Request
 
 LITELLM, UPSTREAM = "LiteLLM", "upstream"
 BY_MODEL, NOT_LISTED = "litellm; reason=model", "upstream; reason=not-listed"
+FELL_BACK = "litellm; reason=fallback; upstream-status=429"
 OWN_ANSWER = "litellm; reason=error"
 LITELLM_DOWN = '{"error":"litellm_proxy_error","message":"Failed to reach LiteLLM proxy"}'
 ANSWERED_BY = {"model server": LITELLM, "upstream": UPSTREAM}
@@ -92,11 +95,25 @@ NOT_IN_THE_LIST = [
     Case("/v1/messages", ask_messages, "claude-3-opus", UPSTREAM, NOT_LISTED, stream=True),
     Case("/v1beta/models/M:generateContent", ask_gemini, "gemini-2.0-flash", UPSTREAM, NOT_LISTED),
 ]
+# Not listed either, but LiteLLM knows them under other names.
+MAPPINGS = {"gpt-4.1": "gpt-5", "claude-3-opus": "claude-sonnet-4-5"}
+SESSION: tuple[tuple[str, Ask, str], ...] = (
+    ("/v1/responses", ask_responses, "gpt-4.1"),
+    ("/v1/messages", ask_messages, "claude-3-opus"),
+    ("/v1/chat/completions", ask_chat, "gpt-4.1"),
+)
+SERVED = [Case(api, ask, model, UPSTREAM, NOT_LISTED, stream=True) for api, ask, model in SESSION[:2]]
+USED_UP = [
+    Case(api, ask, model, LITELLM, FELL_BACK, stream=stream)
+    for api, ask, model in SESSION
+    for stream in (True, False)
+]
 WITHOUT_LITELLM = [
     Case("/v1/chat/completions", ask_chat, "gpt-5", "", OWN_ANSWER, status=502, body=LITELLM_DOWN),
     Case("/v1/chat/completions", ask_chat, "gpt-4.1", UPSTREAM, NOT_LISTED),
 ]
-WIDTHS = (max(len(str(case)) for case in LISTED + OTHER_PATHS + NOT_IN_THE_LIST), 8, 6, len(NOT_LISTED))
+ALL = LISTED + OTHER_PATHS + NOT_IN_THE_LIST + USED_UP
+WIDTHS = (max(len(str(case)) for case in ALL), 8, 6, max(len(case.route) for case in ALL))
 
 
 @dataclass(slots=True)
@@ -131,6 +148,34 @@ def listed_and_unlisted(demo: Demo) -> None:
     demo.show("Models that are not listed", NOT_IN_THE_LIST)
 
 
+class Subscription:
+    """The account behind upstream: it serves some turns, and is used up then."""
+
+    def __init__(self, server: ModelServer, turns: int) -> None:
+        self.turns = turns
+        self._server = server
+
+    async def __call__(self, request: Request, reply: Reply) -> None:
+        """Answer a request as CLIProxyAPI does."""
+        if self.turns == 0:
+            await reply.json(429, USAGE_LIMIT)
+            return
+        self.turns -= 1
+        await self._server.answer(request, reply)
+
+
+def runs_out(demo: Demo) -> None:
+    """A subscription that runs out in the middle of a session: LiteLLM serves until the quota is back."""
+    subscription = Subscription(demo.upstream, len(SERVED))
+    demo.upstream.handler = subscription
+    demo.show(f"A subscription with {len(SERVED)} turns left", SERVED)
+    words = f"429 {USAGE_LIMIT['error']['type']}"
+    demo.show(f"It runs out mid-session: upstream answers {words}, the client does not notice", USED_UP)
+    subscription.turns = len(SERVED)
+    demo.show("Its quota is back", SERVED)
+    demo.upstream.handler = demo.upstream.answer
+
+
 def litellm_stopped(demo: Demo) -> None:
     """Without LiteLLM a listed model gets a JSON 502 at once, and upstream's models are served as before."""
     demo.litellm.stop()
@@ -138,7 +183,7 @@ def litellm_stopped(demo: Demo) -> None:
 
 
 # A further part of the demo goes here, before the one that stops LiteLLM.
-PARTS: tuple[Callable[[Demo], None], ...] = (listed_and_unlisted, litellm_stopped)
+PARTS: tuple[Callable[[Demo], None], ...] = (listed_and_unlisted, runs_out, litellm_stopped)
 
 
 def went_to(answer: Answer) -> str:
@@ -198,7 +243,8 @@ def start(stack: ExitStack, folder: Path) -> Demo:
     with progress("Starting LiteLLM (10 to 60 s)") as waiting:
         litellm_process = stack.enter_context(litellm(backend.url, folder, waiting=waiting))
     with progress("Starting mitmdump -s addon/hybrid.py"):
-        config = hybrid_config(litellm_process.url, fallback={"enabled": True})
+        keys = {"fallback": {"enabled": True}, "model-mappings": MAPPINGS}
+        config = hybrid_config(litellm_process.url, **keys)
         proxy = stack.enter_context(mitmdump(config, upstream.url, folder))
     return Demo(folder, upstream, backend, litellm_process, proxy)
 

@@ -99,7 +99,6 @@ def test_a_cache_mark_that_moves_on_changes_nothing() -> None:
         {"messages": [1]},
         {"messages": [{"role": None}]},
         b"[" * 100_000,
-        b'{"messages":[{"role":"user","content":"\xff"}]}',
     ],
 )
 def test_what_shows_no_conversation(body: Any) -> None:
@@ -125,24 +124,25 @@ def test_a_key_holds_nothing_of_what_it_is_made_of() -> None:
 def test_a_conversation_is_remembered_for_a_day() -> None:
     known = Conversations()
     assert not known
-    known.served("a", 0, 1000.0)
+    known.served("a", 1000.0)
     assert known
     assert known.has_been_served("a", 1000.0 + FOR - 1)
     assert not known.has_been_served("a", 1000.0 + FOR)
     assert not known.has_been_served("b", 1000.0)
+    assert not known.stays("a", "o3", 1000.0)
 
 
 def test_how_long_it_stays() -> None:
     known = Conversations()
-    known.served("a", 60.0, 1000.0)
-    assert known.stays("a", 1059.0)
-    assert not known.stays("a", 1060.0)
-    assert not known.stays("b", 1000.0)
-    known.served("a", 60.0, 1059.0)
-    assert known.stays("a", 1118.0)
-    known.served("a", 0.0, 1059.0)
-    assert not known.stays("a", 1059.0)
-    assert known.has_been_served("a", 1059.0)
+    known.stay("a", "o3", 60.0, 1000.0)
+    assert known.stays("a", "o3", 1059.0)
+    assert not known.stays("a", "o3", 1060.0)
+    assert not known.stays("a", "haiku", 1000.0)
+    assert not known.stays("b", "o3", 1000.0)
+    known.stay("a", "o3", 60.0, 1059.0)
+    assert known.stays("a", "o3", 1118.0)
+    known.stay("a", "o3", 0.0, 1059.0)
+    assert not known.stays("a", "o3", 1059.0)
 
 
 def test_of_too_many_the_oldest_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,5 +150,7 @@ def test_of_too_many_the_oldest_are_forgotten(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(conversation, "MOST_CONVERSATIONS", 2)
     known = Conversations()
     for name in ("a", "b", "a", "c"):
-        known.served(name, 0, 1000.0)
+        known.served(name, 1000.0)
+        known.stay(name, "o3", 60.0, 1000.0)
     assert [known.has_been_served(name, 1000.0) for name in "abc"] == [True, False, True]
+    assert [known.stays(name, "o3", 1000.0) for name in "abc"] == [True, False, True]

@@ -37,11 +37,15 @@ class World:
         self.settings = replace(BASE, fallback=replace(BASE.fallback, **changes))  # type: ignore[arg-type]
 
     def ask(
-        self, headers: Fields = SESSION, *, may_fall_back: bool = True
+        self, headers: Fields = SESSION, *, model: str = "o3", may_fall_back: bool = True
     ) -> tuple[http.HTTPFlow, Record, http.Request | None]:
         """A request of the conversation arrives; the last is what goes to LiteLLM instead."""
         flow, record = upstream_flow(
-            BODY, path="/v1/chat/completions", headers=headers, may_fall_back=may_fall_back
+            BODY,
+            path="/v1/chat/completions",
+            headers=headers,
+            model=model,
+            may_fall_back=may_fall_back,
         )
         return flow, record, self.straight.request(flow, record)
 
@@ -115,6 +119,12 @@ def test_other_conversations_do_not_stay(world: World, headers: Fields) -> None:
     assert not world.straight.has_been_away(flow)
 
 
+def test_another_model_asks_upstream(world: World) -> None:
+    world.falls_back()
+    assert world.ask(model="o3-mini")[2] is None
+    assert world.ask()[2] is not None
+
+
 def test_what_may_not_fall_back_does_not_stay(world: World) -> None:
     world.falls_back()
     assert world.ask(may_fall_back=False)[2] is None
@@ -144,6 +154,15 @@ def test_a_routed_request_was_away_but_does_not_stay(world: World) -> None:
     world.straight.ended(flow, 200)
     assert world.straight.has_been_away(flow)
     assert world.ask()[2] is None
+
+
+def test_a_routed_request_in_between_changes_nothing(world: World) -> None:
+    world.falls_back()
+    flow, record = upstream_flow(BODY, headers=SESSION, may_fall_back=False)
+    exchange.settle(record, Target.LITELLM, Reason.MODEL)
+    world.straight.to_litellm(flow)
+    world.straight.ended(flow, 200)
+    assert world.ask()[2] is not None
 
 
 def test_with_fallback_off_nothing_is_remembered(world: World) -> None:
