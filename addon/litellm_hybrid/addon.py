@@ -17,6 +17,7 @@ from litellm_hybrid.decision import Request, Routed
 from litellm_hybrid.errors import Failure
 from litellm_hybrid.exchange import Record
 from litellm_hybrid.fallback import Fallbacks
+from litellm_hybrid.leaving import Leaving
 from litellm_hybrid.lifecycle import Lifecycle
 from litellm_hybrid.routing import Reason, Target
 from litellm_hybrid.settings import Settings, Timeouts
@@ -31,6 +32,7 @@ class HybridAddon:
         self._lifecycle: Lifecycle | None = None
         self._watching: asyncio.Task[None] | None = None
         self._running = False
+        self._leaving: Leaving | None = None
         self._fallbacks = Fallbacks(self._settings, lambda: ctx.master.addons.get("view"))
         # The engine asks about fallbacks there.
         self.hold = self._fallbacks.hold
@@ -79,8 +81,17 @@ class HybridAddon:
                 log.emit(logging.ERROR, f"litellm config: {line}")
 
     def running(self) -> None:
-        """Begin to watch the file."""
+        """Begin to watch the file, and to wait for signals."""
         self._running = True
+        self._leaving = Leaving(
+            engine.Door(ctx.master.addons.get("proxyserver")),
+            ctx.master.shutdown,
+            lambda: self._settings().grace_period,
+        )
+        self._leaving.watch()
+        self._watch()
+
+    def _watch(self) -> None:
         if self._lifecycle is not None:
             self._watching = asyncio.get_running_loop().create_task(self._lifecycle.watch(self._changed))
 
@@ -97,7 +108,7 @@ class HybridAddon:
         self._changed(self._lifecycle.settings)
         if self._watching is not None:
             self._watching.cancel()
-            self.running()
+            self._watch()
 
     def _changed(self, settings: Settings) -> None:
         log.use_format(settings.log_format)
@@ -172,6 +183,8 @@ class HybridAddon:
             return
         exchange.mark(flow.response, record)
         flow.response.stream = exchange.may_stream(flow.response)
+        if self._leaving is not None and self._leaving.begun and not flow.request.is_http2:
+            flow.response.headers["connection"] = "close"
 
     def response(self, flow: http.HTTPFlow) -> None:
         """Log one line for a request that was answered."""

@@ -21,6 +21,7 @@ import inspect
 import json
 import math
 import re
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -571,6 +572,10 @@ class HybridStream(HttpStream):
         return Failure(Cause.SERVER_PROTOCOL, event.message)
 
 
+_layers: weakref.WeakSet["HybridLayer"] = weakref.WeakSet()
+"""Every client connection's layer, as long as it lives."""
+
+
 class HybridLayer(HttpLayer):
     """One client connection: its requests, and the server connections made for them."""
 
@@ -592,6 +597,7 @@ class HybridLayer(HttpLayer):
     def begin(self, rules: Rules) -> None:
         """What a constructor would do."""
         self.rules = rules
+        _layers.add(self)
         self.closed_by_peer = set()
         self._connecting = {}
         self._gave_up = {}
@@ -705,6 +711,11 @@ class HybridLayer(HttpLayer):
         connects = [due for conn, due in self._connecting.items() if conn not in self._gave_up]
         self._look_at = min(waits + connects, default=math.inf)
         self._wakeup_at = math.inf
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request of this client is running; an upgraded connection does not count."""
+        return any(stream.child_layer is None for stream in self.streams.values())
 
     def _hybrid_streams(self) -> Iterator[HybridStream]:
         return (stream for stream in self.streams.values() if isinstance(stream, HybridStream))
@@ -926,6 +937,32 @@ class HybridConnectionHandler(mode_servers.ProxyConnectionHandler):
 
 class _ProxyserverAddon(Protocol):
     connections: dict[tuple[object, ...] | str, mode_servers.ProxyConnectionHandler]
+    servers: Any
+
+
+class Door:
+    """The listening sockets, and the client connections that came in through them."""
+
+    def __init__(self, proxyserver: _ProxyserverAddon) -> None:
+        self._proxyserver = proxyserver
+
+    async def close(self) -> None:
+        """Accept no more connections."""
+        await self._proxyserver.servers.update([])
+
+    def dismiss_idle(self) -> int:
+        """Close the client connections that have nothing running; how many have."""
+        busy = {layer.context.client.id for layer in _layers if layer.is_busy}
+        running = 0
+        for handler in list(self._proxyserver.connections.values()):
+            transport = handler.transports.get(handler.client)
+            writer = transport.writer if transport is not None else None
+            unsent = isinstance(writer, asyncio.StreamWriter) and writer.transport.get_write_buffer_size() > 0
+            if handler.client.id in busy or unsent:
+                running += 1
+            elif transport is not None and transport.handler is not None:
+                handler.close_connection(handler.client)
+        return running
 
 
 def prepare_connection(proxyserver: _ProxyserverAddon, client: Client, limits: Timeouts) -> None:
