@@ -21,6 +21,7 @@ from litellm_hybrid.leaving import Leaving
 from litellm_hybrid.lifecycle import Lifecycle
 from litellm_hybrid.routing import Reason, Target
 from litellm_hybrid.settings import Settings, Timeouts
+from litellm_hybrid.showing import Showing
 
 
 class HybridAddon:
@@ -32,6 +33,8 @@ class HybridAddon:
         self._lifecycle: Lifecycle | None = None
         self._watching: asyncio.Task[None] | None = None
         self._running = False
+        self._showing = Showing()
+        self.sent = self._showing.sent
         self._leaving: Leaving | None = None
         self._fallbacks = Fallbacks(self._settings, lambda: ctx.master.addons.get("view"))
         # The engine asks about fallbacks there.
@@ -68,6 +71,7 @@ class HybridAddon:
         """Read the configuration anew where an option that concerns it has changed."""
         if "connection_strategy" in updated and ctx.options.connection_strategy != "lazy":
             raise exceptions.OptionsError("litellm-hybrid needs connection_strategy=lazy")
+        self._showing.enabled = _is_seen()
         if not updated & {"litellm_config", "mode", "listen_host", "listen_port"}:
             return
         try:
@@ -128,7 +132,10 @@ class HybridAddon:
 
     def request(self, flow: http.HTTPFlow) -> None:
         """Decide where a complete request goes, and make it fit for there."""
-        if flow.response or flow.error or not flow.live or flow.is_replay:
+        if flow.is_replay:
+            self._showing.unmask(flow)
+            return
+        if flow.response or flow.error or not flow.live:
             return
         record = exchange.begin(flow)
         exchange.put(flow, record)
@@ -188,6 +195,7 @@ class HybridAddon:
 
     def response(self, flow: http.HTTPFlow) -> None:
         """Log one line for a request that was answered."""
+        self._showing.mask(flow)
         record = exchange.get(flow)
         if record is None or flow.response is None or flow.is_replay:
             return
@@ -202,6 +210,7 @@ class HybridAddon:
 
     def error(self, flow: http.HTTPFlow) -> None:
         """End one that was not answered, or not to the end."""
+        self._showing.mask(flow)
         self._fallbacks.straight.ended(flow, None)
 
     # -- what the engine asks ---------------------------------------------
@@ -223,6 +232,12 @@ class HybridAddon:
         """Log a failure and word the answer to it."""
         record = exchange.get(flow) or exchange.begin(flow)
         return answers.failed(record, failure, answered=answered)
+
+
+def _is_seen() -> bool:
+    """Whether anybody sees flows: mitmweb, or a file that they are saved to."""
+    saved = any(getattr(ctx.options, name, None) for name in ("save_stream_file", "hardump"))
+    return saved or ctx.master.addons.get("view") is not None
 
 
 def _identify(request: http.Request, record: Record) -> None:

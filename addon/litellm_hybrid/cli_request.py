@@ -9,7 +9,7 @@ from litellm_hybrid import client_address, credentials, hold
 from litellm_hybrid.credentials import Headers
 from litellm_hybrid.decision import Request
 from litellm_hybrid.explain_answer import Answer
-from litellm_hybrid.explain_sent import masked_target
+from litellm_hybrid.masking import masked_target
 from litellm_hybrid.rewrite import Incoming
 from litellm_hybrid.settings import Settings
 

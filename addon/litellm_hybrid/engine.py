@@ -112,6 +112,10 @@ class Rules(Protocol):
         """The request that replaces one whose server gave no answer; None: the client gets ours."""
         ...
 
+    def sent(self, flow: http.HTTPFlow) -> http.Request:
+        """What is to be shown of a request that has gone out."""
+        ...
+
     def malformed(self, client: str, why: str) -> None:
         """Log a request that is not valid HTTP and has been refused; there is no flow for it.
 
@@ -200,6 +204,7 @@ class HybridStream(HttpStream):
     head: ResponseHeaders
     held: Held | None = None
     original: _Original | None = None
+    private: http.Request | None = None
     needs_own_connection: bool = False
 
     def enter(self, phase: Phase) -> None:
@@ -259,6 +264,18 @@ class HybridStream(HttpStream):
         if isinstance(event, RequestEndOfMessage):
             self.phase = Phase.NOTHING
         yield from super().state_consume_request_body(event)
+        if self.phase is Phase.FIRST_BYTE and self.private is None:
+            self._hide()
+
+    def _hide(self) -> None:
+        """From now on the flow shows no credentials; the engine keeps the request that has them."""
+        self.private = self.flow.request
+        self.flow.request = self.parent.rules.sent(self.flow)
+
+    def _show(self) -> None:
+        """Let the addon see the request as it was sent."""
+        if self.private is not None:
+            self.flow.request, self.private = self.private, None
 
     def _refuse_too_long(self) -> layer.CommandGenerator[None]:
         why = f"The body is longer than {MOST_BODY} bytes."
@@ -312,7 +329,9 @@ class HybridStream(HttpStream):
     @override
     def state_wait_for_response_headers(self, event: ResponseHeaders) -> layer.CommandGenerator[None]:
         self.enter(Phase.BODY)
+        self._show()
         held = self.parent.rules.hold(self.flow, event.response)
+        self._hide()
         if held is None:
             yield from super().state_wait_for_response_headers(event)
             return
@@ -347,12 +366,20 @@ class HybridStream(HttpStream):
         assert self.flow.response
         try:
             validate_headers(self.flow.response)
+            self._validate_status(self.flow.response.status_code)
         except ValueError as e:
             yield from self._abandon("its answer was refused")
             code = ErrorCode.RESPONSE_VALIDATION_FAILED
             yield from self._server_failed(ResponseProtocolError(self.stream_id, str(e), code))
             return True
         return False
+
+    def _validate_status(self, status: int) -> None:
+        # mitmproxy makes any 101 a tunnel: what follows on the connection would be decided by nobody.
+        if status == 101 and "upgrade" in self.flow.request.headers:
+            return
+        if not 200 <= status <= 999:
+            raise ValueError(f"the status {status}, which is not one of a final answer")
 
     def _take(self, step: Step) -> layer.CommandGenerator[None]:
         assert self.held is not None
@@ -390,12 +417,14 @@ class HybridStream(HttpStream):
             yield from self._abandon("killed")
             return
         self.head.response.data.content = bytes(held.body)
+        self._show()
         request = self.parent.rules.fall_back(self.flow, held)
         if request is None and self.original is not None:
             status = self.head.response.status_code
             yield from self._give_back(str(status) if status >= 400 else "error-event", held)
             return
         if request is None:
+            self._hide()
             yield from self._release(held)
             return
         self.original = self.original or _Original(
@@ -423,6 +452,7 @@ class HybridStream(HttpStream):
         if content:
             yield SendHttp(RequestData(self.stream_id, content), server)
         yield SendHttp(RequestEndOfMessage(self.stream_id), server)
+        self._hide()
 
     def _give_back(self, why: str, held: Held | None = None) -> layer.CommandGenerator[None]:
         """The replay failed: the client gets the original answer."""
@@ -432,7 +462,9 @@ class HybridStream(HttpStream):
         connected = self.context.server is not original.server
         if connected and (held is None or not held.complete):
             yield from self._abandon("the replay failed")
+        self.private = None
         self.flow.request, self.flow.server_conn = original.request, original.server
+        self._hide()
         self.flow.response = original.response
         self.parent.rules.fall_back_failed(self.flow, why, held)
         body = original.response.raw_content or b""
@@ -534,6 +566,7 @@ class HybridStream(HttpStream):
         """LiteLLM's answer to a failure, or ours."""
         answer = self._report(failure)
         assert answer is not None
+        self._show()
         request = self.parent.rules.rescue(self.flow, failure)
         if request is not None:
             self.original = _Original(self.flow.request, answer, self.flow.server_conn, complete=True)
@@ -762,6 +795,13 @@ def _drop_trailers(connection: Http1Server | Http1Client) -> None:
 
 
 _HEAD_END = re.compile(rb"\n\r?\n")
+_CONTROL = re.compile(rb"\x00|\r(?!\n)")
+
+
+def _has_control_characters(received: bytes) -> bool:
+    """Whether a complete head has a zero byte, or a line end that only some take for one (RFC 9110, 5.5)."""
+    end = _HEAD_END.search(received)
+    return end is not None and _CONTROL.search(received, 0, end.end()) is not None
 
 
 class HybridHttp1Server(Http1Server):
@@ -789,6 +829,11 @@ class HybridHttp1Server(Http1Server):
     def read_headers(self, event: events.ConnectionEvent) -> layer.CommandGenerator[None]:
         if len(self.buf) > MOST_HEAD and not _HEAD_END.search(bytes(self.buf)[:MOST_HEAD]):
             yield from self._refuse(f"The request's head is longer than {MOST_HEAD} bytes.", 431)
+            yield commands.CloseConnection(self.conn)
+            self.state = self.done
+            return
+        if _has_control_characters(bytes(self.buf)):
+            yield from self._refuse("The request's head has a control character.")
             yield commands.CloseConnection(self.conn)
             self.state = self.done
             return
@@ -844,11 +889,25 @@ class HybridHttp1Client(Http1Client):
 
     @override
     def read_headers(self, event: events.ConnectionEvent) -> layer.CommandGenerator[None]:
-        while self.request and self.interim < _MOST_INTERIM and _INTERIM.match(bytes(self.buf)):
+        while self.request and self.interim <= _MOST_INTERIM and _INTERIM.match(bytes(self.buf)):
             if self.buf.maybe_extract_lines() is None:
                 break
             self.interim += 1
-        yield from super().read_headers(event)
+        head = bytes(self.buf)
+        if self.interim > _MOST_INTERIM:
+            yield from self._break_off(f"more than {_MOST_INTERIM} interim answers")
+        elif len(head) > MOST_HEAD and not _HEAD_END.search(head, 0, MOST_HEAD):
+            yield from self._break_off(f"a head longer than {MOST_HEAD} bytes")
+        elif _has_control_characters(head):
+            yield from self._break_off("a control character in its head")
+        else:
+            yield from super().read_headers(event)
+
+    def _break_off(self, what: str) -> layer.CommandGenerator[None]:
+        yield commands.CloseConnection(self.conn)
+        if self.stream_id is not None:
+            code = ErrorCode.GENERIC_SERVER_ERROR
+            yield ReceiveHttp(ResponseProtocolError(self.stream_id, f"the answer has {what}", code))
 
     @override
     def read_body(self, event: events.Event) -> layer.CommandGenerator[None]:

@@ -8,7 +8,7 @@ from typing import TypedDict
 
 from mitmproxy import http
 
-from litellm_hybrid import client_address, credentials, request_id
+from litellm_hybrid import client_address, credentials, masking, request_id
 from litellm_hybrid.client_address import ClientAddress
 from litellm_hybrid.content_coding import UndecodableError, decode
 from litellm_hybrid.decision import Request
@@ -143,6 +143,25 @@ def send_to(request: http.Request, outgoing: Outgoing) -> None:
     # HTTP/2 names the server in a pseudo-header, HTTP/1 in Host.
     host = request.headers["host"]
     data.authority = host.encode() if request.is_http2 else b""
+
+
+def masked(request: http.Request) -> http.Request:
+    """A copy of a request without credentials; the body is shared."""
+    data = request.data
+    return http.Request(
+        host=data.host,
+        port=data.port,
+        method=data.method,
+        scheme=data.scheme,
+        authority=data.authority,
+        path=masking.masked_target(request.path).encode("utf-8", "surrogateescape"),
+        http_version=data.http_version,
+        headers=http.Headers(masking.mask_fields(data.headers.fields)),
+        content=data.content,
+        trailers=data.trailers,
+        timestamp_start=data.timestamp_start,
+        timestamp_end=data.timestamp_end,
+    )
 
 
 def mark(response: http.Response, decision: Record) -> None:

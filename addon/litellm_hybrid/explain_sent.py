@@ -1,20 +1,15 @@
 """What a server would get, fit to be shown: every credential in it is `***`."""
 
-import re
 from dataclasses import dataclass, replace
 
-from litellm_hybrid import client_address, credentials, request_id, rewrite
+from litellm_hybrid import client_address, request_id, rewrite
 from litellm_hybrid.decision import Request
+from litellm_hybrid.masking import masked_headers, masked_target
 from litellm_hybrid.model_name import Named
 from litellm_hybrid.settings import Address, Settings
 
-MASK = "***"
 GENERATED_ID = "req-..."
 """Stands for the request id that a real request would be given."""
-
-# Not among the known credentials, but named like one.
-_SECRET_NAME = re.compile(r"auth|token|secret|passw|cookie|credential|api-?key", re.IGNORECASE)
-_SCHEME = re.compile(r"[A-Za-z]+ +(?=\S)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,32 +80,6 @@ def to_upstream(settings: Settings, request: Request) -> Sent:
     )
 
 
-def masked_target(target: str) -> str:
-    """A path and query without the credentials that the query may carry."""
-    path, question, query = target.partition("?")
-    return path + question + "&".join(_masked_pair(pair) for pair in query.split("&"))
-
-
-def masked_headers(headers: credentials.Headers | list[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
-    """Headers as text, without the credentials in them."""
-    texts = [(_text(name), _text(value)) for name, value in headers]
-    return tuple((name, _masked(name, value)) for name, value in texts)
-
-
-def _masked(name: str, value: str) -> str:
-    known = credentials.is_credential(name.encode("utf-8", "surrogateescape")) or credentials.is_oauth(value)
-    if not known and not _SECRET_NAME.search(name):
-        return value
-    scheme = _SCHEME.match(value)
-    return (scheme[0] if scheme else "") + MASK
-
-
-def _masked_pair(pair: str) -> str:
-    name, equals, value = pair.partition("=")
-    known = credentials.without_credentials(pair) != pair
-    return name + equals + MASK if value and (known or _SECRET_NAME.search(name)) else pair
-
-
 def _request_id(request: Request) -> str:
     given = request.sent.header(b"x-request-id")
     return given if request_id.is_valid(given) else GENERATED_ID
@@ -120,7 +89,3 @@ def _summary(length: int, note: str) -> str:
     if not length:
         return "no body"
     return f"{length} bytes, {note}" if note else f"{length} bytes"
-
-
-def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", "surrogateescape")

@@ -3,7 +3,7 @@
 import difflib
 from dataclasses import dataclass
 
-from litellm_hybrid import credentials, explain_sent, routing
+from litellm_hybrid import credentials, masking, routing
 from litellm_hybrid.access import Refusal
 from litellm_hybrid.decision import Request, Routed
 from litellm_hybrid.model_name import Named
@@ -66,7 +66,7 @@ def nearest(settings: Settings, model: str) -> tuple[str, ...]:
 
 def _request_words(request: Request) -> str:
     sent = request.sent
-    target = explain_sent.masked_target(f"{sent.path}?{sent.query}" if sent.query else sent.path)
+    target = masking.masked_target(f"{sent.path}?{sent.query}" if sent.query else sent.path)
     return f"{request.method} {target}"
 
 

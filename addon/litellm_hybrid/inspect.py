@@ -35,6 +35,7 @@ def keep_failed_answer(flow: http.HTTPFlow, view: View | None) -> None:
         return
     row = flow.copy()
     row.live = False
+    row.request = exchange.masked(row.request)
     row.marked = _FAILED
     row.comment = f"upstream's answer, replaced by a fallback; request id {decision['request_id']}"
     view.add([row])

@@ -15,8 +15,8 @@ from litellm_hybrid.config import parse
 from litellm_hybrid.decision import Request, route
 from litellm_hybrid.explain import Explanation, explain
 from litellm_hybrid.explain_answer import Answer
-from litellm_hybrid.explain_sent import masked_headers, masked_target
 from litellm_hybrid.explain_steps import nearest
+from litellm_hybrid.masking import masked_headers, masked_target
 from litellm_hybrid.patterns import Patterns
 from litellm_hybrid.rewrite import Incoming
 from litellm_hybrid.routing import Reason

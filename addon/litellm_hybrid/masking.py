@@ -1,0 +1,73 @@
+"""Requests fit to be shown and saved: every credential in them is `***`."""
+
+import re
+from collections import OrderedDict
+from collections.abc import Iterable
+
+from litellm_hybrid import credentials
+from litellm_hybrid.credentials import Headers
+
+MASK = "***"
+
+MOST_KEPT = 1000
+"""Of how many requests the unmasked heads are kept."""
+
+# Not among the known credentials, but named like one.
+_SECRET_NAME = re.compile(r"auth|token|secret|passw|cookie|credential|api-?key", re.IGNORECASE)
+_SCHEME = re.compile(r"[A-Za-z]+ +(?=\S)")
+
+
+def masked_target(target: str) -> str:
+    """A path and query without the credentials that the query may carry."""
+    path, question, query = target.partition("?")
+    return path + question + "&".join(_masked_pair(pair) for pair in query.split("&"))
+
+
+def masked_headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
+    """Headers as text, without the credentials in them."""
+    texts = [(_text(name), _text(value)) for name, value in headers]
+    return tuple((name, _masked(name, value)) for name, value in texts)
+
+
+def _masked(name: str, value: str) -> str:
+    known = credentials.is_credential(name.encode("utf-8", "surrogateescape")) or credentials.is_oauth(value)
+    if not known and not _SECRET_NAME.search(name):
+        return value
+    scheme = _SCHEME.match(value)
+    return (scheme[0] if scheme else "") + MASK
+
+
+def _masked_pair(pair: str) -> str:
+    name, equals, value = pair.partition("=")
+    known = credentials.without_credentials(pair) != pair
+    return name + equals + MASK if value and (known or _SECRET_NAME.search(name)) else pair
+
+
+def mask_fields(headers: Headers) -> Headers:
+    """Headers as they are on the wire, without the credentials in them."""
+    return tuple(
+        (name, masked.encode("utf-8", "surrogateescape")) if masked != _text(value) else (name, value)
+        for (name, value), (_, masked) in zip(headers, masked_headers(headers), strict=True)
+    )
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")
+
+
+class Vault:
+    """The heads of requests as they were sent, for a replay from mitmweb; in memory only, never saved."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, tuple[Headers, str]] = OrderedDict()
+
+    def put(self, key: str, headers: Headers, target: str) -> None:
+        """Keep one; beyond `MOST_KEPT` the oldest is forgotten."""
+        self._kept[key] = headers, target
+        self._kept.move_to_end(key)
+        if len(self._kept) > MOST_KEPT:
+            self._kept.popitem(last=False)
+
+    def get(self, key: str) -> tuple[Headers, str] | None:
+        """Headers and target, or None."""
+        return self._kept.get(key)
