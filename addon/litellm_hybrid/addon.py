@@ -33,6 +33,7 @@ class HybridAddon:
         self._lifecycle: Lifecycle | None = None
         self._watching: asyncio.Task[None] | None = None
         self._running = False
+        self._in_flight: set[str] = set()
         self._showing = Showing()
         self.sent = self._showing.sent
         self._leaving: Leaving | None = None
@@ -116,6 +117,7 @@ class HybridAddon:
 
     def _changed(self, settings: Settings) -> None:
         log.use_format(settings.log_format)
+        log.hide(filter(None, (settings.api_key, *settings.client_keys)))
         self._fallbacks.replays.unknown.clear()
 
     # -- a connection -----------------------------------------------------
@@ -139,6 +141,7 @@ class HybridAddon:
             return
         record = exchange.begin(flow)
         exchange.put(flow, record)
+        self._in_flight.add(flow.id)
         try:
             self._decide(flow, record)
         except Exception as e:  # noqa: BLE001 (fail closed, whatever it was)
@@ -153,6 +156,9 @@ class HybridAddon:
         _record(record, routed)
         if routed.reason is Reason.STATEFUL:
             self._fallbacks.stateful(flow, record)
+        if 0 < settings.max_in_flight < len(self._in_flight):
+            flow.response = answers.too_busy(record, settings.max_in_flight)
+            return
         if routed.refusal is not None:
             flow.response = answers.refused(record, routed.refusal)
         elif routed.route.target is Target.LITELLM:
@@ -196,6 +202,7 @@ class HybridAddon:
     def response(self, flow: http.HTTPFlow) -> None:
         """Log one line for a request that was answered."""
         self._showing.mask(flow)
+        self._in_flight.discard(flow.id)
         record = exchange.get(flow)
         if record is None or flow.response is None or flow.is_replay:
             return
@@ -211,6 +218,7 @@ class HybridAddon:
     def error(self, flow: http.HTTPFlow) -> None:
         """End one that was not answered, or not to the end."""
         self._showing.mask(flow)
+        self._in_flight.discard(flow.id)
         self._fallbacks.straight.ended(flow, None)
 
     # -- what the engine asks ---------------------------------------------

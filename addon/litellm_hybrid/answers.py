@@ -15,12 +15,27 @@ _WEBSOCKET = errors.body(
     "websocket_not_supported", "This proxy routes by request: use HTTP instead of a websocket"
 )
 
+_TOO_BUSY = errors.body(
+    "too_many_requests_in_flight", "The proxy is serving as many requests as it may: try again"
+)
+_RETRY_AFTER = 1
+"""In seconds; clients are silent for as long as this says."""
+
 
 def refused(record: Record, refusal: Refusal) -> http.Response:
     """To a client that may not spend the LiteLLM key, or whose request is too much."""
     what = "request" if refusal.status == 413 else "access"
     log.emit(logging.WARNING, f"litellm: {what} refused: {refusal.message}", **exchange.fields(record))
     return exchange.answer(refusal.status, refusal.body(), record)
+
+
+def too_busy(record: Record, most: int) -> http.Response:
+    """To a request that is one too many."""
+    exchange.settle(record, Target.NONE, Reason.REFUSED)
+    log.emit(logging.WARNING, f"litellm: refused, {most} requests are running", **exchange.fields(record))
+    response = exchange.answer(503, _TOO_BUSY, record)
+    response.headers["Retry-After"] = str(_RETRY_AFTER)
+    return response
 
 
 def upgrade_refused(record: Record) -> http.Response:

@@ -795,13 +795,18 @@ def _drop_trailers(connection: Http1Server | Http1Client) -> None:
 
 
 _HEAD_END = re.compile(rb"\n\r?\n")
-_CONTROL = re.compile(rb"\x00|\r(?!\n)")
+
+# RFC 9112, 2.2 and 5.2, and RFC 9110, 5.5: what some readers take for a line end, or for nothing, and
+# others do not.
+_BAD_IN_ANSWER = re.compile(rb"\x00|\r(?!\n)|\n[ \t]")
+_BAD_IN_REQUEST = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|\n[ \t]")
+_REQUEST_LINE = re.compile(rb"(\r?\n)*[^\n]* HTTP/1\.[01]\r?\n")
 
 
-def _has_control_characters(received: bytes) -> bool:
-    """Whether a complete head has a zero byte, or a line end that only some take for one (RFC 9110, 5.5)."""
+def _is_bad(received: bytes, bad: re.Pattern[bytes]) -> bool:
+    """Whether a complete head has a control character that it must not have, or a folded line."""
     end = _HEAD_END.search(received)
-    return end is not None and _CONTROL.search(received, 0, end.end()) is not None
+    return end is not None and bad.search(received, 0, end.end()) is not None
 
 
 class HybridHttp1Server(Http1Server):
@@ -832,15 +837,19 @@ class HybridHttp1Server(Http1Server):
             yield commands.CloseConnection(self.conn)
             self.state = self.done
             return
-        if _has_control_characters(bytes(self.buf)):
-            yield from self._refuse("The request's head has a control character.")
+        head = bytes(self.buf)
+        if _is_bad(head, _BAD_IN_REQUEST) or (b"\n" in head and not _REQUEST_LINE.match(head)):
+            yield from self._refuse("The request's head is not valid HTTP/1.1.")
             yield commands.CloseConnection(self.conn)
             self.state = self.done
             return
         for command in super().read_headers(event):
-            # The one thing it sends while reading a head is its refusal of a malformed one.
+            # The one thing it sends while reading a head is its refusal of a malformed one; what it logs
+            # then quotes the head, credentials and all.
             if isinstance(command, commands.SendData):
                 yield from self._refuse("The request's head is not valid HTTP/1.1.")
+            elif isinstance(command, commands.Log):
+                continue
             else:
                 yield command
 
@@ -898,10 +907,13 @@ class HybridHttp1Client(Http1Client):
             yield from self._break_off(f"more than {_MOST_INTERIM} interim answers")
         elif len(head) > MOST_HEAD and not _HEAD_END.search(head, 0, MOST_HEAD):
             yield from self._break_off(f"a head longer than {MOST_HEAD} bytes")
-        elif _has_control_characters(head):
-            yield from self._break_off("a control character in its head")
+        elif _is_bad(head, _BAD_IN_ANSWER):
+            yield from self._break_off("a control character or a folded line in its head")
         else:
-            yield from super().read_headers(event)
+            for command in super().read_headers(event):
+                # It quotes what a server sends unasked.
+                if not isinstance(command, commands.Log):
+                    yield command
 
     def _break_off(self, what: str) -> layer.CommandGenerator[None]:
         yield commands.CloseConnection(self.conn)

@@ -9,13 +9,14 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from time import monotonic
+from weakref import WeakSet
 
 from mitmproxy import http
 
 from litellm_hybrid import exchange, fallback_log, history, inspect, memory, quota
 from litellm_hybrid.errors import Cause, Failure
 from litellm_hybrid.exchange import Record
-from litellm_hybrid.hold import HISTORY, REPLAY_LIMIT, Answer, Held, is_suspect
+from litellm_hybrid.hold import HISTORY, MOST_AT_ONCE, REPLAY_LIMIT, Answer, Held, is_suspect
 from litellm_hybrid.inspect import View
 from litellm_hybrid.quota import Verdict
 from litellm_hybrid.replay import Replays
@@ -51,6 +52,7 @@ class Fallbacks:
         self.replays = Replays(settings)
         self.straight = Straight(settings, self.replays)
         self.counts: Counter[str] = Counter()
+        self._held: WeakSet[Held] = WeakSet()
         self._told_stateful = memory.UnknownModels()
 
     def stateful(self, flow: http.HTTPFlow, record: Record) -> None:
@@ -75,13 +77,19 @@ class Fallbacks:
         kinds = fallback.on - {"unreachable"}
         if not (fallback.enabled and kinds and is_suspect(answer)):
             return None
-        return Held(
+        if len(self._held) >= MOST_AT_ONCE:
+            self.counts["not-held"] += 1
+            fallback_log.not_held(record, MOST_AT_ONCE)
+            return None
+        held = Held(
             answer,
             since=monotonic(),
             hold_max=fallback.hold_max,
             fails=lambda verdict: verdict.kind in kinds,
             refuses=history.refuses_history if self.straight.has_been_away(flow) else None,
         )
+        self._held.add(held)
+        return held
 
     def released_at_limit(self, flow: http.HTTPFlow, held: Held) -> None:
         """Say that an answer was held as long as may be, and went to the client undecided."""

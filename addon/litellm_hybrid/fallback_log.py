@@ -81,6 +81,12 @@ def released_at_limit(record: Record, length: int) -> None:
     )
 
 
+def not_held(record: Record, most: int) -> None:
+    """So many answers are held already that this one goes to the client as it comes."""
+    message = f"litellm: an answer was not held, {most} are being held already"
+    log.emit(logging.WARNING, message, **exchange.fields(record))
+
+
 def stateful(record: Record) -> None:
     """A client continues stored responses, which only the server that stored them has."""
     message = (

@@ -14,6 +14,9 @@ from litellm_hybrid import quota, sse
 from litellm_hybrid.content_coding import UndecodableError, decode
 from litellm_hybrid.quota import Verdict
 
+MOST_AT_ONCE = 1024
+"""How many answers are held at the same time: 64 MiB of them at the most. Others are not held."""
+
 MOST = 64 * 1024
 """The most bytes of an answer that are held."""
 
@@ -97,6 +100,7 @@ class Held:
     """
 
     __slots__ = (
+        "__weakref__",
         "_answer",
         "_by_head",
         "_events",

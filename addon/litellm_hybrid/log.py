@@ -10,11 +10,15 @@ import logging
 import re
 import sys
 import time
+from collections.abc import Iterable
 from typing import Any, Protocol
 
-from litellm_hybrid.settings import LogFormat
+from litellm_hybrid.settings import LogFormat, Secret
 
 logger = logging.getLogger("litellm_hybrid")
+
+_SHORTEST_SECRET = 8
+"""Shorter ones would blot out ordinary words."""
 
 # A client's path or model name must not forge a second log line, or drive a terminal.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -35,7 +39,29 @@ def emit(level: int, message: str, **fields: object) -> None:
         message: for people; users of the fork grep for some of them.
         fields: shown behind the message as `name=value`, or as members in JSON; None is left out.
     """
-    logger.log(level, message, extra={"fields": {k: v for k, v in fields.items() if v is not None}})
+    shown = {name: _hidden(value) for name, value in fields.items() if value is not None}
+    logger.log(level, _hidden(message), extra={"fields": shown})
+
+
+_secrets: tuple[str, ...] = ()
+
+
+def hide(secrets: Iterable[Secret]) -> None:
+    """Write `***` for these credentials from now on, wherever they turn up in a line.
+
+    Our own code writes none; a server's answer that a line quotes may.
+    """
+    global _secrets  # noqa: PLW0603 (one log for the process)
+    _secrets = tuple(secret.value for secret in secrets if len(secret.value) >= _SHORTEST_SECRET)
+
+
+def _hidden[T](value: T) -> T | str:
+    if not isinstance(value, str):
+        return value
+    text: str = value
+    for secret in _secrets:
+        text = text.replace(secret, "***")
+    return text
 
 
 class Handler(logging.Handler):

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -34,8 +34,25 @@ async def streaming() -> AsyncIterator[tuple[Stub, asyncio.Event]]:
         yield stub, go_on
 
 
-async def _begin(process: Process, count: int) -> list[Client]:
-    clients = [await Client.connect(process.port) for _ in range(count)]
+type Connect = Callable[[Process], Awaitable[Client]]
+
+
+@pytest.fixture
+async def connect() -> AsyncIterator[Connect]:
+    """Makes clients that are closed when the test is over."""
+    clients: list[Client] = []
+
+    async def connect(process: Process) -> Client:
+        clients.append(await Client.connect(process.port))
+        return clients[-1]
+
+    yield connect
+    for client in clients:
+        await client.close()
+
+
+async def _begin(connect: Connect, process: Process, count: int) -> list[Client]:
+    clients = [await connect(process) for _ in range(count)]
     for client in clients:
         await client.request("POST", "/v1/messages", {"model": "gpt-5", "stream": True})
         await client.head()
@@ -49,6 +66,7 @@ async def _refuses(port: int) -> bool:
     except OSError:
         return True
     writer.close()
+    await writer.wait_closed()
     return False
 
 
@@ -58,13 +76,13 @@ async def _ended(process: Process) -> int:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 async def test_a_hundred_streams_run_to_their_end(
-    number: signal.Signals, streaming: tuple[Stub, asyncio.Event], tmp_path: Path
+    number: signal.Signals, streaming: tuple[Stub, asyncio.Event], connect: Connect, tmp_path: Path
 ) -> None:
     stub, go_on = streaming
     config = settings(stub.url)
     with mitmdump(config, UPSTREAM, tmp_path) as process:
-        clients = await _begin(process, 100)
-        idle = await Client.connect(process.port)
+        clients = await _begin(connect, process, 100)
+        idle = await connect(process)
 
         os.kill(process.popen.pid, number)
         async with asyncio.timeout(60):
@@ -80,7 +98,7 @@ async def test_a_hundred_streams_run_to_their_end(
         assert "Traceback" not in process.output()
 
 
-async def test_a_keep_alive_client_is_told_to_go(tmp_path: Path) -> None:
+async def test_a_keep_alive_client_is_told_to_go(connect: Connect, tmp_path: Path) -> None:
     """Its request that runs is answered, with `Connection: close`."""
     go_on, arrived = asyncio.Event(), asyncio.Event()
 
@@ -92,7 +110,7 @@ async def test_a_keep_alive_client_is_told_to_go(tmp_path: Path) -> None:
     async with Stub() as stub:
         stub.does = answer
         with mitmdump(settings(stub.url), UPSTREAM, tmp_path) as process:
-            client = await Client.connect(process.port)
+            client = await connect(process)
             await client.request("POST", "/v1/messages", {"model": "gpt-5"})
             await arrived.wait()
             os.kill(process.popen.pid, signal.SIGTERM)
@@ -104,11 +122,13 @@ async def test_a_keep_alive_client_is_told_to_go(tmp_path: Path) -> None:
             assert await _ended(process) == 0
 
 
-async def test_the_grace_period_ends(streaming: tuple[Stub, asyncio.Event], tmp_path: Path) -> None:
+async def test_the_grace_period_ends(
+    streaming: tuple[Stub, asyncio.Event], connect: Connect, tmp_path: Path
+) -> None:
     stub, _ = streaming
     config = settings(stub.url, grace_period="200ms")
     with mitmdump(config, UPSTREAM, tmp_path) as process:
-        (client,) = await _begin(process, 1)
+        (client,) = await _begin(connect, process, 1)
 
         os.kill(process.popen.pid, signal.SIGTERM)
 
@@ -117,10 +137,12 @@ async def test_the_grace_period_ends(streaming: tuple[Stub, asyncio.Event], tmp_
         assert "1 requests were cut off" in process.output()
 
 
-async def test_a_second_signal_ends_at_once(streaming: tuple[Stub, asyncio.Event], tmp_path: Path) -> None:
+async def test_a_second_signal_ends_at_once(
+    streaming: tuple[Stub, asyncio.Event], connect: Connect, tmp_path: Path
+) -> None:
     stub, _ = streaming
     with mitmdump(settings(stub.url), UPSTREAM, tmp_path) as process:
-        await _begin(process, 1)
+        await _begin(connect, process, 1)
 
         os.kill(process.popen.pid, signal.SIGTERM)
         await until(lambda: "a second signal ends at once" in process.output())

@@ -1,5 +1,6 @@
 """Which server a request reaches, what the answer says about it, and how the model is spelt there."""
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -9,6 +10,8 @@ import pytest
 from e2e.conftest import Start
 from e2e.harness import Stub
 from support.processes import MASTER_KEY
+from support.servers import Reply
+from support.wire import Request
 
 CHAT = "/v1/chat/completions"
 MODELS = ["gpt-5", "claude-*", "Gemini-2.5-Pro", "vendor/model"]
@@ -361,3 +364,28 @@ async def test_management_is_for_this_machine(method: str, path: str, start: Sta
 
     assert (await client.ask(method, path, b"")).status == 200
     assert len(upstream.requests) == 1
+
+
+async def test_no_more_requests_at_once_than_allowed(start: Start, litellm: Stub) -> None:
+    go_on, arrived = asyncio.Event(), asyncio.Semaphore(0)
+
+    async def answer(_: Request, reply: Reply) -> None:
+        arrived.release()
+        await go_on.wait()
+        await reply.json(200, {})
+
+    litellm.does = answer
+    proxy = await start(max_in_flight=2)
+    running = [asyncio.create_task(proxy.post("gpt-5")) for _ in range(2)]
+    for _ in running:
+        await arrived.acquire()
+
+    for model in ("gpt-5", "o3"):
+        refused = await proxy.post(model)
+        assert (refused.status, refused.header("retry-after")) == (503, "1")
+        assert refused.route == "none; reason=refused"
+        assert refused.json()["error"] == "too_many_requests_in_flight"
+    go_on.set()
+
+    assert [(await task).status for task in running] == [200, 200]
+    assert (await proxy.post("gpt-5")).status == 200

@@ -163,3 +163,17 @@ def test_mitmproxys_terminal_log_leaves_our_lines_to_us(name: str, *, passes: bo
     log.install(termlog)
     assert len(termlog.logger.filters) == 1
     assert bool(termlog.logger.filter(logging.LogRecord(name, logging.INFO, "", 1, "m", (), None))) is passes
+
+
+def test_known_secrets_are_hidden_in_messages_and_fields(caplog: pytest.LogCaptureFixture) -> None:
+    secret = "sk-litellm-0123456789"
+    log.hide([Secret(secret), Secret("short")])
+    try:
+        with caplog.at_level(logging.INFO, logger="litellm_hybrid"):
+            log.emit(logging.INFO, f"LiteLLM says: {secret} is wrong", words=f"short {secret}", count=3)
+    finally:
+        log.hide([])
+
+    (record,) = caplog.records
+    assert record.getMessage() == "LiteLLM says: *** is wrong"
+    assert record.__dict__["fields"] == {"words": "short ***", "count": 3}
