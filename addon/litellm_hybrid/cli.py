@@ -11,10 +11,12 @@ from typing import NoReturn
 import click
 
 from litellm_hybrid import check as check_room
-from litellm_hybrid import cli_request, explain_text
+from litellm_hybrid import cli_request, explain_text, log
+from litellm_hybrid.addresses import parse_listen, parse_url
 from litellm_hybrid.cli_text import Line, Tone, hide, label_width, printable
 from litellm_hybrid.config import ConfigError, Parsed
 from litellm_hybrid.explain import explain as explain_request
+from litellm_hybrid.supervisor import Supervisor, worker_command
 from litellm_hybrid.watch import Watcher
 
 _COLORS = {Tone.GOOD: "green", Tone.BAD: "red", Tone.NOTICE: "yellow"}
@@ -142,6 +144,46 @@ def explain(
         _print_json(explain_text.as_json(explanation), secrets)
     else:
         _print(explain_text.lines(explanation), secrets)
+
+
+@main.command()
+@click.option("-c", "--config", "file", default=_CONFIG, type=_FILE, show_default=True)
+@click.option("--upstream", metavar="URL", help="Where CLIProxyAPI is. Default: upstream-url of the file.")
+@click.option("--listen", metavar="HOST:PORT", help="Where to listen. Default: listen of the file.")
+@click.option("--workers", type=click.IntRange(1), help="How many processes. Default: workers of the file.")
+@click.option("--shared", is_flag=True, hidden=True, help="Be one of several workers.")
+@click.pass_context
+def serve(
+    context: click.Context,
+    *,
+    file: Path,
+    upstream: str | None,
+    listen: str | None,
+    workers: int | None,
+    shared: bool,
+) -> None:
+    """Serve, leaner than mitmdump: the same addon without mitmproxy's tools around it."""
+    from litellm_hybrid import serve as server  # noqa: PLC0415 (mitmproxy takes half a second)
+
+    try:
+        settings = _load(file).settings
+        behind = parse_url(upstream) if upstream else settings.upstream
+        here = parse_listen(listen) if listen else settings.listen
+    except ConfigError as e:
+        _end(e)
+    except ValueError as e:
+        raise click.UsageError(printable(str(e))) from e
+    count = workers or settings.workers
+    if shared or count == 1:
+        context.exit(server.run(file, behind, here, shared=shared))
+    host = f"[{here[0]}]" if ":" in here[0] else here[0]
+    where = ["-c", str(file), "--upstream", str(behind), "--listen", f"{host}:{here[1]}"]
+    log.install(None)
+    try:
+        server.check_sharing()
+        context.exit(Supervisor(worker_command(["serve", *where, "--shared"]), count).run())
+    except OSError as e:
+        raise click.ClickException(str(e)) from e
 
 
 def _load(file: Path) -> Parsed:

@@ -800,7 +800,8 @@ _HEAD_END = re.compile(rb"\n\r?\n")
 # others do not.
 _BAD_IN_ANSWER = re.compile(rb"\x00|\r(?!\n)|\n[ \t]")
 _BAD_IN_REQUEST = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|\n[ \t]")
-_REQUEST_LINE = re.compile(rb"(\r?\n)*[^\n]* HTTP/1\.[01]\r?\n")
+_REQUEST_LINE = re.compile(rb"[^\n]* HTTP/1\.[01]\r?\n")
+_BLANK_LINES = re.compile(rb"(?:\r?\n)*")
 
 
 def _is_bad(received: bytes, bad: re.Pattern[bytes]) -> bool:
@@ -832,6 +833,10 @@ class HybridHttp1Server(Http1Server):
 
     @override
     def read_headers(self, event: events.ConnectionEvent) -> layer.CommandGenerator[None]:
+        blank = _BLANK_LINES.match(bytes(self.buf))
+        if blank and blank.end():
+            # RFC 9112, 2.2; mitmproxy would wait for more behind them, although the request is there.
+            self.buf.maybe_extract_at_most(blank.end())
         if len(self.buf) > MOST_HEAD and not _HEAD_END.search(bytes(self.buf)[:MOST_HEAD]):
             yield from self._refuse(f"The request's head is longer than {MOST_HEAD} bytes.", 431)
             yield commands.CloseConnection(self.conn)

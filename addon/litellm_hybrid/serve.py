@@ -19,6 +19,7 @@ from mitmproxy.addons import core, disable_h2c, errorcheck, next_layer, proxyser
 from mitmproxy.flow import Flow
 from mitmproxy.proxy import mode_servers
 
+from litellm_hybrid import log
 from litellm_hybrid.addon import HybridAddon
 from litellm_hybrid.settings import Address
 
@@ -91,9 +92,25 @@ class LeanMaster(master.Master):
         )
 
     @override
+    async def running(self) -> None:
+        await super().running()
+        for host, port, *_ in self.addons.get("proxyserver").listen_addrs():
+            log.emit(logging.INFO, f"litellm: serving on {host}:{port} ({self.options.mode[0]})")
+
+    @override
     async def done(self) -> None:
         await super().done()
         self._termlog.uninstall()
+
+
+def check_sharing() -> None:
+    """Make sure that several processes can listen on one port.
+
+    Raises:
+        OSError: the system has no SO_REUSEPORT.
+    """
+    if not hasattr(socket, "SO_REUSEPORT"):
+        raise OSError("this system cannot share a port among processes (no SO_REUSEPORT): use workers: 1")
 
 
 def share_port() -> None:
@@ -102,8 +119,7 @@ def share_port() -> None:
     Raises:
         OSError: the system has no SO_REUSEPORT.
     """
-    if not hasattr(socket, "SO_REUSEPORT"):
-        raise OSError("this system cannot share a port among processes (no SO_REUSEPORT): use workers: 1")
+    check_sharing()
 
     async def listen(
         instance: mode_servers.AsyncioServerInstance[Any], host: str, port: int
@@ -133,6 +149,7 @@ async def serve(config: Path, upstream: Address, listen: tuple[str, int]) -> Non
     )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
+        # Until the addon runs, which lets running requests finish first.
         loop.add_signal_handler(number, lean.shutdown)
     await lean.run()
 

@@ -1,0 +1,160 @@
+"""`litellm-hybrid serve`: the same addon on a lean mitmproxy, in one process and in several."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from e2e.harness import LITELLM_502, Client, Stub, settings, until
+from support.processes import MASTER_KEY, Process, accepts, free_port, running
+from support.servers import Reply
+from support.wire import Request
+
+PROGRAM = Path(sys.executable).with_name("litellm-hybrid")
+QUOTA = {"error": {"type": "usage_limit_reached", "message": "The usage limit has been reached"}}
+
+
+@pytest.fixture
+async def servers() -> AsyncIterator[tuple[Stub, Stub]]:
+    """Upstream and LiteLLM; each says who it is, and upstream's account for `exhausted` is."""
+
+    async def upstream(request: Request, reply: Reply) -> None:
+        if b"exhausted" in request.body:
+            await reply.json(429, QUOTA)
+        else:
+            await reply.json(200, {"who": "upstream"})
+
+    async def litellm(_: Request, reply: Reply) -> None:
+        await reply.json(200, {"who": "litellm"})
+
+    async with Stub() as first, Stub() as second:
+        first.does, second.does = upstream, litellm
+        yield first, second
+
+
+@contextmanager
+def serve(folder: Path, upstream: str, litellm: str, *options: str) -> Iterator[Process]:
+    """Run the command until it accepts connections."""
+    config = folder / "config.yaml"
+    config.write_text(json.dumps(settings(litellm, fallback={"enabled": True})))
+    port = free_port()
+    where: list[str | Path] = ["-c", config, "--upstream", upstream, "--listen", f"127.0.0.1:{port}"]
+    command: list[str | Path] = [PROGRAM, "serve", *where, *options]
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    log = folder / "serve.log"
+    with running(command, name="serve", log=log, port=port, ready=accepts, within=60, env=environment) as it:
+        yield it
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_it_does_what_mitmdump_does(workers: str, servers: tuple[Stub, Stub], tmp_path: Path) -> None:
+    upstream, litellm = servers
+    expected = {
+        "gpt-5": ("litellm", "litellm; reason=model"),
+        "o3": ("upstream", "upstream; reason=not-listed"),
+        "exhausted": ("litellm", "litellm; reason=fallback; upstream-status=429"),
+    }
+    with serve(tmp_path, upstream.url, litellm.url, "--workers", workers) as process:
+        async with httpx.AsyncClient(base_url=process.url, trust_env=False, timeout=30) as client:
+            for _ in range(4):
+                for model, (who, route) in expected.items():
+                    answer = await client.post("/v1/chat/completions", json={"model": model})
+                    assert (answer.json()["who"], answer.headers["x-hybrid-route"]) == (who, route)
+            await litellm.stop()
+            answer = await client.post("/v1/chat/completions", json={"model": "gpt-5"})
+            assert (answer.status_code, answer.content) == (502, LITELLM_502)
+    output = process.output()
+    assert "litellm routing: gpt-5 → LiteLLM" in output
+    assert "LiteLLM routing enabled for:" in output
+    assert f"serving on 127.0.0.1:{process.port}" in output
+    assert MASTER_KEY not in output
+    assert "Traceback" not in output
+    assert process.popen.returncode == 0
+
+
+def _workers(process: Process) -> list[int]:
+    found = subprocess.run(
+        ["pgrep", "-P", str(process.popen.pid)], capture_output=True, text=True, check=False
+    )
+    return [int(pid) for pid in found.stdout.split()]
+
+
+async def test_a_dead_worker_is_replaced(servers: tuple[Stub, Stub], tmp_path: Path) -> None:
+    upstream, litellm = servers
+    with serve(tmp_path, upstream.url, litellm.url, "--workers", "2") as process:
+        await until(lambda: process.output().count("serving on") == 2)
+        before = _workers(process)
+
+        os.kill(before[0], signal.SIGKILL)
+
+        await until(lambda: process.output().count("serving on") == 3)
+        after = _workers(process)
+        assert (len(before), len(after), before[1] in after) == (2, 2, True)
+        async with httpx.AsyncClient(base_url=process.url, trust_env=False, timeout=30) as client:
+            assert (await client.post("/v1/messages", json={"model": "gpt-5"})).status_code == 200
+        assert process.stop() == 0
+
+
+async def test_workers_let_running_requests_finish(servers: tuple[Stub, Stub], tmp_path: Path) -> None:
+    import asyncio
+
+    upstream, litellm = servers
+    go_on, arrived = asyncio.Event(), asyncio.Event()
+
+    async def answer(_: Request, reply: Reply) -> None:
+        arrived.set()
+        await go_on.wait()
+        await reply.json(200, {"who": "litellm"})
+
+    litellm.does = answer
+    with serve(tmp_path, upstream.url, litellm.url, "--workers", "2") as process:
+        await until(lambda: process.output().count("serving on") == 2)
+        client = await Client.connect(process.port)
+        await client.request("POST", "/v1/messages", {"model": "gpt-5"})
+        await arrived.wait()
+
+        process.popen.terminate()
+        await until(lambda: "leaving" in process.output())
+        go_on.set()
+
+        assert (await client.answer()).status == 200
+        await client.close()
+        assert await asyncio.to_thread(process.popen.wait, 60) == 0
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_wrong_configuration_ends_it(workers: str, tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("extensions: {litellm: {modles: []}}")
+
+    done = subprocess.run(
+        [PROGRAM, "serve", "-c", config, "--workers", workers], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 1
+    assert "config.yaml:1: extensions.litellm.modles: unknown key; did you mean `models`?" in done.stderr
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_it_does_not_listen_for_everybody(workers: str, tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("extensions: {litellm: {base-url: 'http://127.0.0.1:9', api-key: sk-x}}")
+    here = f"0.0.0.0:{free_port()}"
+
+    done = subprocess.run(
+        [PROGRAM, "serve", "-c", config, "--workers", workers, "--listen", here],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert "refusing to listen on 0.0.0.0" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
