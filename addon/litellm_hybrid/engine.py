@@ -1000,6 +1000,23 @@ class HybridConnectionHandler(mode_servers.ProxyConnectionHandler):
     """The sockets of one client connection; every one is closed when it is done with."""
 
     @override
+    async def open_connection(self, command: commands.OpenConnection) -> None:
+        connection = command.connection
+        try:
+            await super().open_connection(command)
+        except AssertionError:
+            if connection.peername is not None:
+                raise
+            # Reset before it could be asked for its address. mitmproxy's task dies of that, and the
+            # request would wait for ever.
+            opened = self.transports.pop(connection, None)
+            if opened is not None and opened.writer is not None:
+                opened.writer.close()
+            connection.state = ConnectionState.CLOSED
+            connection.error = "Connection reset by peer"
+            await self.server_event(events.OpenConnectionCompleted(command, connection.error))
+
+    @override
     async def handle_connection(self, connection: Connection) -> None:
         try:
             await super().handle_connection(connection)
@@ -1074,6 +1091,7 @@ _OVERRIDDEN: tuple[tuple[type, str, tuple[str, ...]], ...] = (
     (HttpLayer, "event_to_child", ("self", "child", "event")),
     (HttpLayer, "get_connection", ("self", "event", "reuse")),
     (HttpLayer, "register_connection", ("self", "command")),
+    (mode_servers.ProxyConnectionHandler, "open_connection", ("self", "command")),
     (mode_servers.ProxyConnectionHandler, "handle_connection", ("self", "connection")),
     (Http1Server, "send", ("self", "event")),
     (Http1Server, "read_headers", ("self", "event")),

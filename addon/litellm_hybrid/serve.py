@@ -22,6 +22,7 @@ from mitmproxy.proxy import mode_servers
 from litellm_hybrid import log
 from litellm_hybrid.addon import HybridAddon
 from litellm_hybrid.settings import Address
+from litellm_hybrid.supervisor import CANNOT_START
 
 type _Handler = Callable[..., Awaitable[None] | None]
 
@@ -167,6 +168,6 @@ def run(config: Path, upstream: Address, listen: tuple[str, int], *, shared: boo
         share_port()
     try:
         asyncio.run(serve(config, upstream, listen))
-    except SystemExit as e:  # mitmproxy's way to end where an error was logged at start
-        return e.code if isinstance(e.code, int) else 1
+    except SystemExit:  # mitmproxy's way to end where an error was logged at start
+        return CANNOT_START if shared else 1
     return 0

@@ -14,8 +14,11 @@ from types import FrameType
 
 from litellm_hybrid import log
 
-_STEADY = 5.0
-"""A worker that has run for so long, in seconds, had a good start."""
+CANNOT_START = 78
+"""The exit code of a worker whose configuration or address is wrong (EX_CONFIG): so would another be."""
+
+_PAUSE = 1.0
+"""Seconds before a worker that died is replaced."""
 
 _LOOK_EVERY = 0.1
 
@@ -32,13 +35,14 @@ class Supervisor:
         """
         self._command = list(command)
         self._wanted = workers
-        self._workers: list[tuple[subprocess.Popen[bytes], float]] = []
+        self._workers: list[subprocess.Popen[bytes]] = []
+        self._missing: list[float] = []
         self._leaving = False
 
     def run(self) -> int:
         """Run until the last worker has ended; the exit code.
 
-        A worker that ends by itself soon after its start, over a wrong configuration for instance, ends all.
+        A worker that cannot start, because of a wrong configuration for instance, ends all.
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._pass_on)
@@ -46,43 +50,49 @@ class Supervisor:
         try:
             for _ in range(self._wanted):
                 self._start()
-            while self._workers:
+            while self._workers or self._missing:
                 time.sleep(_LOOK_EVERY)
                 code = max(code, self._look())
+                self._replace()
         finally:
             self._end_all()
         return code
 
     def _start(self) -> None:
-        self._workers.append((subprocess.Popen(self._command), time.monotonic()))  # noqa: S603 (our own)
+        self._workers.append(subprocess.Popen(self._command))  # noqa: S603 (our own)
 
     def _look(self) -> int:
         worst = 0
-        for worker, since in list(self._workers):
-            code = worker.poll()
-            if code is None:
-                continue
-            self._workers.remove((worker, since))
+        for worker in [worker for worker in self._workers if worker.poll() is not None]:
+            self._workers.remove(worker)
+            code = worker.returncode
             if self._leaving:
-                worst = max(worst, abs(code))
-            elif time.monotonic() - since < _STEADY and code > 0:
-                log.emit(logging.ERROR, f"litellm: a worker ended with {code} at its start: giving up")
+                # One that had not come to handle signals yet was ended by ours.
+                worst = max(worst, int(code > 0))
+            elif code == CANNOT_START:
                 self._pass_on(signal.SIGTERM, None)
-                worst = code
+                worst = 1
             else:
                 log.emit(logging.ERROR, f"litellm: worker {worker.pid} ended with {code}: starting another")
-                self._start()
+                self._missing.append(time.monotonic() + _PAUSE)
         return worst
+
+    def _replace(self) -> None:
+        if self._leaving:
+            self._missing.clear()
+        while self._missing and self._missing[0] <= time.monotonic():
+            self._missing.pop(0)
+            self._start()
 
     def _pass_on(self, number: int, _frame: FrameType | None) -> None:
         self._leaving = True
-        for worker, _ in self._workers:
+        for worker in self._workers:
             worker.send_signal(number)
 
     def _end_all(self) -> None:
-        for worker, _ in self._workers:
+        for worker in self._workers:
             worker.kill()
-        for worker, _ in self._workers:
+        for worker in self._workers:
             worker.wait()
 
 
