@@ -66,7 +66,7 @@ def _start(config: object, folder: Path, **env: str) -> tuple[int, str]:
     command: list[str | Path] = [Path(sys.executable).with_name("mitmdump"), "-s", SCRIPT]
     options = [f"litellm_config={file}", f"confdir={folder}"]
     mode = ["--mode", f"reverse:http://127.0.0.1:1@127.0.0.1:{free_port()}"]
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [*command, *mode, *(word for option in options for word in ("--set", option))],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -120,9 +120,7 @@ def _uv() -> str:
 
 
 def _run(command: list[str | Path], *, check: bool = True) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(  # noqa: S603
-        command, cwd=ROOT.parent, capture_output=True, text=True, check=False, timeout=110
-    )
+    done = subprocess.run(command, cwd=ROOT.parent, capture_output=True, text=True, check=False, timeout=110)
     assert not check or done.returncode == 0, done.stdout + done.stderr
     return done
 

@@ -112,7 +112,7 @@ def running(
         ProcessError: it ended before it was ready, or was not ready `within` seconds.
     """
     with log.open("wb") as output:
-        popen = subprocess.Popen(  # noqa: S603
+        popen = subprocess.Popen(
             [str(word) for word in command],
             stdin=subprocess.DEVNULL,
             stdout=output,

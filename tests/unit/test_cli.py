@@ -295,7 +295,7 @@ def test_the_installed_program(
 ) -> None:
     """As a process, whatever encoding the terminal claims."""
     env = {"PATH": os.environ["PATH"], "PYTHONIOENCODING": "latin-1"}
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [PROGRAM, *args], cwd=folder, env=env, capture_output=True, encoding="utf-8", timeout=60, check=False
     )
     assert done.returncode == code, done.stderr
