@@ -45,8 +45,9 @@ class _Turn(msgspec.Struct):
 _beginning = msgspec.json.Decoder(_Beginning)
 _turn = msgspec.json.Decoder(_Turn)
 
-# Anthropic's clients move these marks along as the history grows.
-_CACHE_MARK = re.compile(rb',?\s*"cache_control"\s*:\s*\{[^{}]*\}')
+# Anthropic's clients move these marks along as the history grows. Only the first of some blanks can
+# begin a match, and nothing is given back: a text of blanks would take quadratic time.
+_CACHE_MARK = re.compile(rb'(?<!\s)\s*+,?+\s*+"cache_control"\s*+:\s*+\{[^{}]*+\}')
 
 
 def key(headers: Headers, client_keys: Iterable[str], body: bytes) -> str | None:

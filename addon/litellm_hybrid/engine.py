@@ -472,7 +472,6 @@ class HybridStream(HttpStream):
             yield from self._send_whole(original.response, body)
             return
         # Its end is not known: the client must not take it for whole.
-        original.response.stream = True
         yield HttpResponseHeadersHook(self.flow)
         original.response.stream = True
         if (yield from self.check_killed(emit_error_hook=True)):
@@ -618,6 +617,7 @@ class HybridLayer(HttpLayer):
     _gave_up: dict[Connection, _LimitReached]
     _deaf: dict[layer.Layer, set[int]]
     _wakeups: set[commands.RequestWakeup]
+    _latest: commands.RequestWakeup | None
     _look_at: float
     _wakeup_at: float
 
@@ -636,12 +636,15 @@ class HybridLayer(HttpLayer):
         self._gave_up = {}
         self._deaf = {}
         self._wakeups = set()
+        self._latest = None
         self._look_at = self._wakeup_at = math.inf
 
     @override
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
         if isinstance(event, events.Wakeup) and event.command in self._wakeups:
             self._wakeups.discard(event.command)
+            if event.command is self._latest:
+                self._wakeup_at = math.inf
             yield from self._enforce_limits()
         elif isinstance(event, events.ConnectionEvent) and self._is_forgotten(event.connection):
             return
@@ -728,6 +731,8 @@ class HybridLayer(HttpLayer):
         self._wakeup_at = min(self._look_at, now + _LOOK_EVERY)
         wakeup = commands.RequestWakeup(max(0.0, self._wakeup_at - now))
         self._wakeups.add(wakeup)
+        # An earlier one that this supersedes still comes, but arms no other.
+        self._latest = wakeup
         yield wakeup
 
     def _enforce_limits(self) -> layer.CommandGenerator[None]:
@@ -743,7 +748,6 @@ class HybridLayer(HttpLayer):
         waits = [stream.due() for stream in self._hybrid_streams()]
         connects = [due for conn, due in self._connecting.items() if conn not in self._gave_up]
         self._look_at = min(waits + connects, default=math.inf)
-        self._wakeup_at = math.inf
 
     @property
     def is_busy(self) -> bool:
@@ -1021,11 +1025,15 @@ class HybridConnectionHandler(mode_servers.ProxyConnectionHandler):
         try:
             await super().handle_connection(connection)
         finally:
-            # Cancelled while it waits to hand on what it has read, as it can be when an answer
-            # is abandoned halfway, mitmproxy forgets to close the socket.
+            # Cancelled while it waits to hand on what it has read, as it can be when an answer is
+            # abandoned halfway or a client leaves with one unread, mitmproxy forgets to close the
+            # socket and to say so: the server would be blamed for a client that left.
             forgotten = self.transports.pop(connection, None)
-            if forgotten is not None and forgotten.writer is not None:
-                forgotten.writer.close()
+            if forgotten is not None:
+                if forgotten.writer is not None:
+                    forgotten.writer.close()
+                connection.state = ConnectionState.CLOSED
+                await self.server_event(events.ConnectionClosed(connection))
 
 
 class _ProxyserverAddon(Protocol):

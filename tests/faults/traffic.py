@@ -1,0 +1,244 @@
+"""The soak's traffic: kinds of requests, what the servers do with each, and what its client must get.
+
+The client names the kind in a header, and both servers act on it; every piece
+of every answer carries the id of the request that it answers.
+"""
+
+import asyncio
+import json
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Literal
+
+from e2e.fallback_support import QUOTA
+from e2e.harness import Answer, Client
+from faults.house import PATH, ids, new_id
+from support.servers import Reply
+from support.wire import ClientGoneError, Request
+
+KIND = "x-soak"
+_SSE = {"content-type": "text/event-stream"}
+_JSON = {"content-type": "application/json"}
+_BIG = 1_500_000
+
+type Act = Callable[[bytes, Reply], Awaitable[None]]
+
+
+async def plain(request: bytes, reply: Reply) -> None:
+    """A short JSON."""
+    await reply.json(200, {"served": request.decode()})
+
+
+async def stream(request: bytes, reply: Reply) -> None:
+    """Events, some hundredths of a second apart."""
+    await reply.head(200, _SSE)
+    for _ in range(10):
+        await reply.chunk(b'data: {"choices":[{"delta":{"content":"%b"}}]}\n\n' % request)
+        await reply.pause(0.02)
+    await reply.end()
+
+
+async def big(request: bytes, reply: Reply) -> None:
+    """More than is ever held."""
+    await reply.send(200, request * (_BIG // len(request)), {"content-type": "application/octet-stream"})
+
+
+async def quota(_: bytes, reply: Reply) -> None:
+    """The account is exhausted."""
+    await reply.send(429, QUOTA, _JSON)
+
+
+async def quota_in_stream(_: bytes, reply: Reply) -> None:
+    """The same, in a 200."""
+    await reply.head(200, _SSE)
+    await reply.chunk(b'event: message_start\ndata: {"type":"message_start"}\n\n')
+    await reply.chunk(b"event: error\ndata: " + QUOTA + b"\n\n")
+    await reply.end()
+
+
+async def close(_: bytes, reply: Reply) -> None:
+    """Nothing, and the end."""
+    await reply.close()
+
+
+async def reset(_: bytes, reply: Reply) -> None:
+    """Nothing, and a broken connection."""
+    await reply.reset()
+
+
+async def garbage(_: bytes, reply: Reply) -> None:
+    """What is no HTTP."""
+    await reply.raw(b"\x00garbage\r\n\r\n")
+    await reply.close()
+
+
+async def break_off(request: bytes, reply: Reply) -> None:
+    """The beginning of a stream."""
+    await reply.head(200, _SSE)
+    await reply.chunk(b'data: {"choices":[{"delta":{"content":"%b"}}]}\n\n' % request)
+    await reply.pause(0.02)
+    await reply.reset()
+
+
+async def stall(_: bytes, reply: Reply) -> None:
+    """Nothing at all."""
+    await reply.stall()
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of request.
+
+    Attributes:
+        weight: how often it comes, relative to the others.
+        model: `gpt-5` goes to LiteLLM, `o3` to upstream.
+        upstream: what upstream does with it.
+        litellm: what LiteLLM does.
+        gets: the status, or how else it ends: in a broken answer, or the client leaves before or in one.
+        reaches: the servers that see it, each once.
+        size: of the request's body, in bytes.
+    """
+
+    weight: int
+    model: str
+    gets: int | Literal["broken", "leaves", "leaves in it"]
+    reaches: tuple[str, ...]
+    upstream: Act = plain
+    litellm: Act = plain
+    size: int = 100
+
+
+UPSTREAM, LITELLM, BOTH = ("upstream",), ("litellm",), ("upstream", "litellm")
+
+KINDS: dict[str, Kind] = {
+    "plain, upstream": Kind(20, "o3", 200, UPSTREAM),
+    "plain, routed": Kind(20, "gpt-5", 200, LITELLM),
+    "streamed, upstream": Kind(10, "o3", 200, UPSTREAM, upstream=stream),
+    "streamed, routed": Kind(10, "gpt-5", 200, LITELLM, litellm=stream),
+    "large request": Kind(4, "o3", 200, UPSTREAM, size=200_000),
+    "large request, routed": Kind(4, "gpt-5", 200, LITELLM, size=200_000),
+    "large answer": Kind(2, "o3", 200, UPSTREAM, upstream=big),
+    "fallback": Kind(8, "o3", 200, BOTH, upstream=quota),
+    "fallback, streamed": Kind(6, "o3", 200, BOTH, upstream=quota_in_stream, litellm=stream),
+    "fallback that fails": Kind(2, "o3", 429, BOTH, upstream=quota, litellm=close),
+    "fault: closed": Kind(2, "o3", 502, UPSTREAM, upstream=close),
+    "fault: reset": Kind(2, "gpt-5", 502, LITELLM, litellm=reset),
+    "fault: garbage": Kind(2, "gpt-5", 502, LITELLM, litellm=garbage),
+    "fault: stream broken": Kind(2, "o3", "broken", UPSTREAM, upstream=break_off),
+    "fault: replay broken": Kind(2, "o3", "broken", BOTH, upstream=quota, litellm=break_off),
+    "client leaves": Kind(2, "o3", "leaves", UPSTREAM, upstream=stall),
+    "client leaves a replay": Kind(2, "o3", "leaves", BOTH, upstream=quota, litellm=stall),
+    "client leaves a stream": Kind(2, "gpt-5", "leaves in it", LITELLM, litellm=stream),
+}
+
+
+@dataclass(slots=True)
+class Tally:
+    """What has become of the requests.
+
+    Attributes:
+        asked: by kind.
+        lost: what was not answered, or not as it must be.
+        doubled: what was answered, or has reached a server, more than once.
+        mixed: answers with another request's bytes.
+        latencies: when, and the seconds to the whole of a plain answer.
+        pending: the servers that are still to see a request, by its id.
+    """
+
+    asked: Counter[str] = field(default_factory=Counter)
+    lost: list[str] = field(default_factory=list)
+    doubled: list[str] = field(default_factory=list)
+    mixed: list[str] = field(default_factory=list)
+    latencies: list[tuple[float, float]] = field(default_factory=list)
+    pending: dict[str, list[str]] = field(default_factory=dict)
+
+    def server(self, name: str) -> Callable[[Request, Reply], Awaitable[None]]:
+        """A server's handler."""
+
+        async def handler(request: Request, reply: Reply) -> None:
+            number, kind = request.header("x-request-id") or "", KINDS[request.header(KIND) or ""]
+            try:
+                self.pending[number].remove(name)
+            except (KeyError, ValueError):
+                self.doubled.append(f"{name} has seen {number} again")
+            act = kind.upstream if name == "upstream" else kind.litellm
+            await act(number.encode(), reply)
+
+        return handler
+
+
+async def work(port: int, tally: Tally, until: float, pause: float, seed: int) -> None:
+    """One client after another, each with some requests, until the clock says so.
+
+    Args:
+        until: on the monotonic clock.
+        pause: mean seconds between two requests.
+        seed: of what comes when.
+    """
+    chance = random.Random(seed)  # noqa: S311
+    names, weights = list(KINDS), [kind.weight for kind in KINDS.values()]
+    while monotonic() < until:
+        client = await Client.connect(port)
+        try:
+            for _ in range(chance.randint(1, 30)):
+                await asyncio.sleep(chance.uniform(0, 2 * pause))
+                (name,) = chance.choices(names, weights)
+                if monotonic() >= until or not await _exchange(client, name, tally):
+                    break
+        finally:
+            await client.close()
+
+
+async def _exchange(client: Client, name: str, tally: Tally) -> bool:
+    """One request and its answer; whether the connection may be used again."""
+    kind, request = KINDS[name], new_id()
+    tally.asked[name] += 1
+    tally.pending[request.decode()] = list(kind.reaches)
+    begun = monotonic()
+    body = {"model": kind.model, "stream": True, "padding": "x" * kind.size}
+    fields = [("X-Request-ID", request.decode()), (KIND, name)]
+    try:
+        await client.request("POST", PATH, body, fields)
+        if isinstance(kind.gets, str) and kind.gets.startswith("leaves"):
+            await _leave(client, kind, request, tally)
+            return False
+        answer = await client.answer()
+        _judge(client, name, request, answer, tally)
+    except (OSError, TimeoutError) as e:
+        tally.lost.append(f"{name}: {type(e).__name__}: {request.decode()}")
+        return False
+    if name.startswith("plain"):
+        tally.latencies.append((begun, monotonic() - begun))
+    if not tally.pending[request.decode()]:
+        del tally.pending[request.decode()]
+    return answer.whole
+
+
+async def _leave(client: Client, kind: Kind, request: bytes, tally: Tally) -> None:
+    """Once every server has it, or once the answer has begun."""
+    while tally.pending[request.decode()]:  # noqa: ASYNC110  (the server's handler knows of no event)
+        await asyncio.sleep(0.01)
+    if kind.gets == "leaves in it":
+        with suppress(ClientGoneError):
+            await client.head()
+            await client.chunk()
+    del tally.pending[request.decode()]
+
+
+def _judge(client: Client, name: str, request: bytes, answer: Answer, tally: Tally) -> None:
+    kind, where = KINDS[name], f"{name}: {request.decode()}"
+    if answer.values("x-request-id") != [request.decode()] or not ids(answer.body) <= {request}:
+        tally.mixed.append(where)
+    got = answer.status if answer.whole else "broken"
+    if got != kind.gets:
+        tally.lost.append(f"{where}: {got} instead of {kind.gets}: {answer.body[:200]!r}")
+    elif got == 200 and ids(answer.body) != {request}:
+        tally.lost.append(f"{where}: not its own answer: {answer.body[:200]!r}")
+    if left := client.wire.take():
+        tally.doubled.append(f"{where}: {left[:100]!r} behind its answer")
+    if answer.status == 502 and set(json.loads(answer.body)) != {"error", "message"}:
+        tally.lost.append(f"{where}: {answer.body[:200]!r}")
