@@ -1,15 +1,18 @@
 """SIGTERM and Ctrl-C: nothing new, everything that runs to its end, then exit code 0."""
 
 import asyncio
+import json
 import os
+import shutil
 import signal
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from e2e.harness import Client, Stub, settings, until
-from support.processes import Process, mitmdump
+from support.processes import SCRIPT, Process, mitmdump
 from support.servers import Reply
 from support.wire import Request
 
@@ -149,3 +152,27 @@ async def test_a_second_signal_ends_at_once(
         os.kill(process.popen.pid, signal.SIGTERM)
 
         assert await _ended(process) == 0
+
+
+async def test_a_hundred_streams_survive_both_kinds_of_reload(
+    streaming: tuple[Stub, asyncio.Event], connect: Connect, tmp_path: Path
+) -> None:
+    """The configuration's, and mitmproxy's of the script."""
+    stub, go_on = streaming
+    script = tmp_path / "hybrid.py"
+    shutil.copyfile(SCRIPT, script)
+    with mitmdump(settings(stub.url), UPSTREAM, tmp_path, script=script) as process:
+        clients = await _begin(connect, process, 100)
+
+        (tmp_path / "config.yaml").write_text(json.dumps(settings(stub.url, models=["gpt-5", "o3"])))
+        await until(lambda: "models: [gpt-5] → [gpt-5, o3]" in process.output())
+        os.utime(script, (time.time() + 5, time.time() + 5))
+        await until(lambda: process.output().count("Loading script") == 2)
+        await until(lambda: process.output().count("LiteLLM routing enabled for") == 2)
+        go_on.set()
+
+        for client in clients:
+            assert [await client.chunk(), await client.chunk()] == [b"data: 2\n\n", b""]
+        for client, model in zip(clients[:2], ("o3", "gpt-5"), strict=True):
+            assert (await client.post(model)).route == "litellm; reason=model"
+        assert "Traceback" not in process.output()
