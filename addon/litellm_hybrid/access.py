@@ -13,7 +13,15 @@ from dataclasses import dataclass
 from litellm_hybrid.client_address import is_loopback
 from litellm_hybrid.settings import Settings
 
-__all__ = ["Client", "Refusal", "check", "check_management", "host_name", "is_loopback"]
+__all__ = [
+    "Client",
+    "Refusal",
+    "check",
+    "check_management",
+    "check_own_page",
+    "host_name",
+    "is_loopback",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +102,18 @@ def check_management(client: Client) -> Refusal | None:
     if is_loopback(client.ip) and not client.forwarded:
         return None
     return Refusal(403, "CLIProxyAPI's management is only reachable from the proxy's own machine.")
+
+
+def check_own_page(settings: Settings, client: Client) -> Refusal | None:
+    """None if this client may see the proxy's own pages: a program on this machine, or with a client key."""
+    local = is_loopback(client.ip) and not client.forwarded
+    if _knows(settings, client.keys) or (local and not client.origin and is_loopback(host_name(client.host))):
+        return None
+    return Refusal(
+        403,
+        "The proxy's own pages are for programs on its own machine (with a Host like localhost) "
+        "and for clients that send one of client-api-keys.",
+    )
 
 
 def _knows(settings: Settings, presented: Iterable[str]) -> bool:

@@ -7,16 +7,18 @@ rewrites; the engine sends it; `responseheaders` puts the route on the answer;
 
 import asyncio
 import logging
+from time import monotonic
 
 from mitmproxy import connection, ctx, exceptions, http
 from mitmproxy.addonmanager import Loader
 
-from litellm_hybrid import answers, decision, engine, exchange, lifecycle, log, rewrite
+from litellm_hybrid import answers, decision, engine, exchange, lifecycle, log, rewrite, status
 from litellm_hybrid.config import ConfigError
 from litellm_hybrid.decision import Request, Routed
 from litellm_hybrid.errors import Failure
 from litellm_hybrid.exchange import Record
 from litellm_hybrid.fallback import Fallbacks
+from litellm_hybrid.hold import Held
 from litellm_hybrid.leaving import Leaving
 from litellm_hybrid.lifecycle import Lifecycle
 from litellm_hybrid.routing import Reason, Target
@@ -37,13 +39,12 @@ class HybridAddon:
         self._showing = Showing()
         self.sent = self._showing.sent
         self._leaving: Leaving | None = None
+        self._last_seen = status.LastSeen()
         self._fallbacks = Fallbacks(self._settings, lambda: ctx.master.addons.get("view"))
         # The engine asks about fallbacks there.
-        self.hold = self._fallbacks.hold
         self.released_at_limit = self._fallbacks.released_at_limit
         self.fall_back = self._fallbacks.fall_back
         self.rescue = self._fallbacks.rescue
-        self.fall_back_failed = self._fallbacks.fall_back_failed
 
     def _settings(self) -> Settings:
         """Those in force. No property: mitmproxy reads every attribute of an addon before there are any."""
@@ -119,6 +120,7 @@ class HybridAddon:
         log.use_format(settings.log_format)
         log.hide(filter(None, (settings.api_key, *settings.client_keys)))
         self._fallbacks.replays.unknown.clear()
+        self._last_seen.forget()
 
     # -- a connection -----------------------------------------------------
 
@@ -143,9 +145,27 @@ class HybridAddon:
         exchange.put(flow, record)
         self._in_flight.add(flow.id)
         try:
-            self._decide(flow, record)
+            if status.is_own(record["path"]):
+                self._own_page(flow, record)
+            else:
+                self._decide(flow, record)
         except Exception as e:  # noqa: BLE001 (fail closed, whatever it was)
             flow.response = answers.our_fault(record, e)
+
+    def _own_page(self, flow: http.HTTPFlow, record: Record) -> None:
+        current = self._lifecycle
+        settings = current.settings if current else None
+        exchange.locate(flow, record, settings.trusted_proxies if settings else ())
+        now = monotonic()
+        state = status.State(
+            settings,
+            broken=current is not None and current.broken,
+            leaving=self._leaving is not None and self._leaving.begun,
+            down=frozenset(target for target in Target if self._last_seen.is_down(target, now)),
+        )
+        request = exchange.request(flow, record)
+        page = status.answer(record["method"], record["path"], request.client, state)
+        flow.response = answers.own_page(record, page)
 
     def _decide(self, flow: http.HTTPFlow, record: Record) -> None:
         _identify(flow.request, record)
@@ -174,7 +194,7 @@ class HybridAddon:
         name = routed.route.sends
         assert routed.named is not None
         assert name is not None
-        self._fallbacks.straight.to_litellm(flow)
+        self._fallbacks.straight.to_litellm(flow, routed=True)
         outgoing = rewrite.for_litellm(
             self._settings(), request.sent, routed.named, name, record["request_id"]
         )
@@ -206,6 +226,8 @@ class HybridAddon:
         record = exchange.get(flow)
         if record is None or flow.response is None or flow.is_replay:
             return
+        if record["reason"] == Reason.OWN_PAGE:
+            return  # a line for each health check would bury the others
         self._fallbacks.straight.ended(flow, flow.response.status_code)
         log.emit(
             logging.INFO,
@@ -227,6 +249,18 @@ class HybridAddon:
         """The limits for a request that starts now."""
         return self._lifecycle.settings.timeouts if self._lifecycle else Timeouts()
 
+    def hold(self, flow: http.HTTPFlow, response: http.Response) -> Held | None:
+        """What to hold an answer in that has just begun."""
+        if (record := exchange.get(flow)) is not None:
+            self._last_seen.answered(record["target"])
+        return self._fallbacks.hold(flow, response)
+
+    def fall_back_failed(self, flow: http.HTTPFlow, why: str, held: Held | None) -> None:
+        """A replay failed: the client gets the first answer."""
+        if (record := exchange.get(flow)) is not None:
+            self._last_seen.replay_failed(record["target"], why, monotonic())
+        self._fallbacks.fall_back_failed(flow, why, held)
+
     def is_decided(self, flow: http.HTTPFlow) -> bool:
         """Whether `request` has run for this flow."""
         record = exchange.get(flow)
@@ -239,6 +273,7 @@ class HybridAddon:
     def failed(self, flow: http.HTTPFlow, failure: Failure, *, answered: bool) -> http.Response:
         """Log a failure and word the answer to it."""
         record = exchange.get(flow) or exchange.begin(flow)
+        self._last_seen.failed(record["target"], failure.cause, monotonic())
         return answers.failed(record, failure, answered=answered)
 
 

@@ -10,6 +10,7 @@ from litellm_hybrid.access import Refusal
 from litellm_hybrid.errors import Cause, ErrorType, Failure
 from litellm_hybrid.exchange import Record
 from litellm_hybrid.routing import Reason, Target
+from litellm_hybrid.status import Page
 
 _WEBSOCKET = errors.body(
     "websocket_not_supported", "This proxy routes by request: use HTTP instead of a websocket"
@@ -41,6 +42,21 @@ def too_busy(record: Record, most: int) -> http.Response:
 def upgrade_refused(record: Record) -> http.Response:
     """To Codex's websocket; it comes again by HTTP, which can be routed."""
     return exchange.answer(426, _WEBSOCKET, record)
+
+
+def own_page(record: Record, page: Page | Refusal) -> http.Response:
+    """To a request for one of the proxy's own pages; there is a log line only where it is refused."""
+    if isinstance(page, Refusal):
+        exchange.settle(record, Target.NONE, Reason.REFUSED)
+        return refused(record, page)
+    exchange.settle(record, Target.NONE, Reason.OWN_PAGE)
+    response = exchange.answer(page.status, page.body, record)
+    response.headers["Cache-Control"] = "no-store"
+    if page.allow:
+        response.headers["Allow"] = page.allow
+    if record["method"] == "HEAD":
+        response.data.content = b""  # Content-Length stays
+    return response
 
 
 def our_fault(record: Record, error: Exception) -> http.Response:

@@ -8,6 +8,7 @@ that the configuration names: then what it says about its client is believed.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from litellm_hybrid.credentials import Headers
@@ -78,10 +79,13 @@ def is_loopback(host: str) -> bool:
 
 
 def _is_in(ip: str, networks: tuple[IPv4Network | IPv6Network, ...]) -> bool:
+    if not networks:
+        return False
     address = _parse(ip)
     return address is not None and any(address in network for network in networks)
 
 
+@lru_cache(maxsize=1024)
 def _parse(ip: str) -> IPv4Address | IPv6Address | None:
     try:
         address = ip_address(ip.partition("%")[0])

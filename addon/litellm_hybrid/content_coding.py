@@ -42,6 +42,8 @@ def decode(body: bytes, content_encoding: str, *, limit: int = MAX_DECODED) -> b
     """
     if not body:
         return body
+    if not content_encoding and len(body) <= limit:
+        return body
     for coding in reversed([c.strip().lower() for c in content_encoding.split(",")]):
         if coding in ("", "identity"):
             continue

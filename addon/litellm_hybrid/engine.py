@@ -22,14 +22,15 @@ import json
 import math
 import re
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from time import monotonic, time
 from typing import Any, Protocol, Self, cast, override
 
 import h11
-from mitmproxy import flow, http, version
+from mitmproxy import addonmanager, ctx, exceptions, flow, http, version
 from mitmproxy.connection import Client, Connection, ConnectionState, Server
 from mitmproxy.net.http import status_codes
 from mitmproxy.net.http.validate import validate_headers
@@ -57,7 +58,13 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseProtocolError,
     ResponseTrailers,
 )
-from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpResponseHeadersHook
+from mitmproxy.proxy.layers.http._hooks import (
+    HttpErrorHook,
+    HttpRequestHeadersHook,
+    HttpRequestHook,
+    HttpResponseHeadersHook,
+    HttpResponseHook,
+)
 from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server
 from mitmproxy.proxy.utils import ReceiveBuffer
 
@@ -175,6 +182,57 @@ class _LimitReached(str):
         text = super().__new__(cls, f"{cause}: nothing within {seconds:g} s")
         text.cause = cause
         return text
+
+
+_HOOKS = (HttpRequestHeadersHook, HttpRequestHook, HttpResponseHeadersHook, HttpResponseHook)
+
+
+@dataclass
+class HybridWaitHook(commands.StartHook):
+    """Nobody handles it: mitmproxy waits with it until an intercepted flow is resumed."""
+
+    flow: http.HTTPFlow
+
+
+class _Handlers:
+    """Which handlers mitmproxy's addons have for a hook, worked out once for each set of addons."""
+
+    def __init__(self) -> None:
+        self._addons: tuple[object, ...] = ()
+        self._found: dict[str, list[Callable[[http.HTTPFlow], None]] | None] = {}
+
+    def find(self, name: str) -> list[Callable[[http.HTTPFlow], None]] | None:
+        """The handlers in order; None if one of them has to be awaited."""
+        manager = ctx.master.addons
+        addons = tuple(manager.lookup.values())
+        if addons != self._addons:
+            self._addons, self._found = addons, {}
+        if name not in self._found:
+            every = (getattr(addon, name, None) for addon in addonmanager.traverse(manager.chain))
+            handlers = [handler for handler in every if callable(handler)]
+            awaited = any(inspect.iscoroutinefunction(handler) for handler in handlers)
+            self._found[name] = None if awaited else handlers
+        return self._found[name]
+
+
+_handlers = _Handlers()
+
+
+def call_handlers(
+    hook: HttpRequestHeadersHook | HttpRequestHook | HttpResponseHeadersHook | HttpResponseHook,
+) -> bool:
+    """Call a hook's handlers; False if mitmproxy has to do it, because somebody wants to be awaited.
+
+    mitmweb wants to be told about every update: there it is mitmproxy that does it.
+    """
+    handlers = _handlers.find(hook.name)
+    if handlers is None or _handlers.find("update") != []:
+        return False
+    with suppress(exceptions.AddonHalt):
+        for handler in handlers:
+            with addonmanager.safecall():
+                handler(hook.flow)
+    return True
 
 
 @dataclass
@@ -321,6 +379,20 @@ class HybridStream(HttpStream):
 
     @override
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        # mitmproxy starts a task for every hook, and comes back through all layers when it is done.
+        # Handlers that are plain functions can as well be called here: that halves the cost of a request.
+        work, reply = self._work(event), None
+        while True:
+            try:
+                command = work.send(reply)
+            except StopIteration:
+                return
+            if isinstance(command, _HOOKS) and call_handlers(command):
+                reply = (yield HybridWaitHook(command.flow)) if command.flow.intercepted else None
+            else:
+                reply = yield command
+
+    def _work(self, event: events.Event) -> layer.CommandGenerator[None]:
         if not isinstance(event, _HoldExpired):
             yield from super()._handle_event(event)
         elif self.held is not None:
@@ -615,7 +687,7 @@ class HybridLayer(HttpLayer):
     closed_by_peer: set[Connection]
     _connecting: dict[Connection, float]
     _gave_up: dict[Connection, _LimitReached]
-    _deaf: dict[layer.Layer, set[int]]
+    _deaf: dict[layer.Layer, "_Deaf"]
     _wakeups: set[commands.RequestWakeup]
     _latest: commands.RequestWakeup | None
     _look_at: float
@@ -673,8 +745,8 @@ class HybridLayer(HttpLayer):
         reuse = reuse and not (isinstance(stream, HybridStream) and stream.needs_own_connection)
         yield from super().get_connection(event, reuse=reuse)
         for connection, child in self.connections.items():
-            if isinstance(connection, Server):
-                self._deaf.setdefault(child, set())
+            if isinstance(connection, Server) and child not in self._deaf:
+                self._deaf[child] = _Deaf(child)
         for connection in self.waiting_for_establishment:
             if connection not in self._connecting:
                 self._connecting[connection] = monotonic() + self.rules.limits().connect
@@ -702,15 +774,13 @@ class HybridLayer(HttpLayer):
     def ignore(self, connection: Server, stream_id: int) -> None:
         """Let nothing more come from an abandoned server connection to the stream that abandoned it."""
         # What it has sent may still be on its way to us, in HTTP/1 too: one read can hold many chunks.
-        self._deaf[self.connections[connection]].add(stream_id)
+        self._deaf[self.connections[connection]].lost.add(stream_id)
         if connection.alpn != b"h2":
             del self._deaf[self.connections.pop(connection)]
 
     @override
     def event_to_child(self, child: layer.Layer, event: events.Event) -> layer.CommandGenerator[None]:
-        if child in self._deaf:
-            child = _Deaf(child, self._deaf[child])
-        yield from super().event_to_child(child, event)
+        yield from super().event_to_child(self._deaf.get(child, child), event)
 
     def _is_forgotten(self, connection: Connection) -> bool:
         return connection not in self.connections and connection is not self.context.server
@@ -761,14 +831,14 @@ class HybridLayer(HttpLayer):
 class _Deaf(layer.Layer):
     """A server connection without what it says to streams that no longer listen."""
 
-    def __init__(self, inner: layer.Layer, lost: set[int]) -> None:
+    def __init__(self, inner: layer.Layer) -> None:
         self._inner = inner
-        self._lost = lost
+        self.lost: set[int] = set()
 
     @override
     def handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
         for command in self._inner.handle_event(event):
-            if not (isinstance(command, ReceiveHttp) and command.event.stream_id in self._lost):
+            if not (isinstance(command, ReceiveHttp) and command.event.stream_id in self.lost):
                 yield command
 
     @override
@@ -1000,6 +1070,17 @@ def choose_layer(builtin: _NextLayerAddon, next_layer: layer.NextLayer, rules: R
         chosen = getattr(chosen, "child_layer", None)
 
 
+class _WideReader(asyncio.StreamReader):
+    """Gives all that has come at once: every piece that mitmproxy reads goes through all of its layers."""
+
+    @override
+    async def read(self, n: int = -1) -> bytes:
+        return await super().read(max(n, _WIDE) if n > 0 else n)
+
+
+_WIDE = 1024 * 1024
+
+
 class HybridConnectionHandler(mode_servers.ProxyConnectionHandler):
     """The sockets of one client connection; every one is closed when it is done with."""
 
@@ -1022,6 +1103,9 @@ class HybridConnectionHandler(mode_servers.ProxyConnectionHandler):
 
     @override
     async def handle_connection(self, connection: Connection) -> None:
+        reader = self.transports[connection].reader
+        if type(reader) is asyncio.StreamReader:
+            reader.__class__ = _WideReader
         try:
             await super().handle_connection(connection)
         finally:

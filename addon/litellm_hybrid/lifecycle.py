@@ -24,6 +24,7 @@ class Lifecycle:
 
     Attributes:
         settings: those in force.
+        broken: the file has an error now, and `settings` are the last good ones.
     """
 
     def __init__(self, path: Path, listeners: Sequence[Listener]) -> None:
@@ -38,6 +39,7 @@ class Lifecycle:
         parsed = self._watcher.load()
         self._check(parsed.settings)
         self.settings = parsed.settings
+        self.broken = False
         self._announce(parsed)
 
     async def watch(self, changed: Callable[[Settings], None]) -> None:
@@ -58,6 +60,7 @@ class Lifecycle:
             return
         changes = config.changes(self.settings, parsed.settings)
         self.settings = parsed.settings
+        self.broken = False
         for warning in parsed.warnings:
             log.emit(logging.WARNING, f"litellm config: {warning}")
         for change in changes:
@@ -67,6 +70,7 @@ class Lifecycle:
         changed(parsed.settings)
 
     def _keep(self, error: ConfigError) -> None:
+        self.broken = True
         for problem in error.problems:
             log.emit(logging.ERROR, f"litellm config: {problem}")
 

@@ -43,6 +43,7 @@ class Reason(StrEnum):
     STATEFUL = "stateful"
     FALLBACK_FAILED = "fallback-failed"
     # answered here
+    OWN_PAGE = "own-page"
     REFUSED = "refused"
     ERROR = "error"
 

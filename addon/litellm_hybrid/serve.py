@@ -24,6 +24,9 @@ from litellm_hybrid.addon import HybridAddon
 from litellm_hybrid.settings import Address
 from litellm_hybrid.supervisor import CANNOT_START
 
+_BACKLOG = 2048
+"""How many connections may wait to be accepted; with asyncio's 100 a burst of clients waits a second."""
+
 type _Handler = Callable[..., Awaitable[None] | None]
 
 
@@ -122,10 +125,17 @@ def share_port() -> None:
     """
     check_sharing()
 
+    _listen_with(reuse_port=True)
+
+
+def _listen_with(*, reuse_port: bool) -> None:
     async def listen(
         instance: mode_servers.AsyncioServerInstance[Any], host: str, port: int
     ) -> list[asyncio.Server]:
-        return [await asyncio.start_server(instance.handle_stream, host, port, reuse_port=True)]
+        server = await asyncio.start_server(
+            instance.handle_stream, host, port, reuse_port=reuse_port, backlog=_BACKLOG
+        )
+        return [server]
 
     mode_servers.AsyncioServerInstance.listen = listen  # type: ignore[assignment,method-assign]
 
@@ -166,6 +176,8 @@ def run(config: Path, upstream: Address, listen: tuple[str, int], *, shared: boo
     """
     if shared:
         share_port()
+    else:
+        _listen_with(reuse_port=False)
     try:
         asyncio.run(serve(config, upstream, listen))
     except SystemExit:  # mitmproxy's way to end where an error was logged at start

@@ -18,6 +18,9 @@ from litellm_hybrid.replay import Replays
 from litellm_hybrid.routing import Reason, Target
 from litellm_hybrid.settings import Settings
 
+_SEARCHED = 256 * 1024
+"""The longest body, in bytes, of a routed request that is searched for its conversation."""
+
 
 class Straight:
     """Knows which models are cooling down, and which conversations LiteLLM has served."""
@@ -47,9 +50,18 @@ class Straight:
             self._waiting[flow.id] = key, advice
         return request
 
-    def to_litellm(self, flow: http.HTTPFlow) -> None:
-        """A request is about to be sent to LiteLLM, for whatever reason; the flow still has the client's."""
-        if self._settings().fallback.enabled and (talk := _talk(flow)) is not None:
+    def to_litellm(self, flow: http.HTTPFlow, *, routed: bool = False) -> None:
+        """A request is about to be sent to LiteLLM; the flow still has the client's.
+
+        Args:
+            flow: it.
+            routed: it goes there by route. Then a long body is not searched for its conversation, which
+                would cost more than all the rest; a session header still tells it.
+        """
+        if not self._settings().fallback.enabled:
+            return
+        long = len(flow.request.raw_content or b"") > _SEARCHED
+        if (talk := _talk(flow, b"" if routed and long else None)) is not None:
             self._talks[flow.id] = talk
 
     def has_been_away(self, flow: http.HTTPFlow) -> bool:
@@ -106,9 +118,10 @@ class Straight:
         return request
 
 
-def _talk(flow: http.HTTPFlow) -> str | None:
+def _talk(flow: http.HTTPFlow, body: bytes | None = None) -> str | None:
     headers = flow.request.headers.fields
-    return conversation_key(headers, exchange.keys(flow.request), exchange.content(flow.request))
+    read = exchange.content(flow.request) if body is None else body
+    return conversation_key(headers, exchange.keys(flow.request), read)
 
 
 def _cooldown_key(flow: http.HTTPFlow, record: Record) -> memory.Key:

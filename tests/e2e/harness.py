@@ -372,10 +372,10 @@ class Clock:
         self._added += seconds
 
     async def advance(self, seconds: float) -> None:
-        """Move it, and wait until a whole look at the limits has seen that, with a request still running."""
+        """Move it, and wait until a whole look at the limits has seen that, or no request is left to be seen."""
         self.jump(seconds)
         enough = self._looks + 2
-        await until(lambda: self._looks >= enough)
+        await until(lambda: self._looks >= enough or not any(layer.is_busy for layer in engine._layers))
 
 
 @contextmanager
