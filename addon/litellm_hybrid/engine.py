@@ -1106,6 +1106,8 @@ class HybridConnectionHandler(mode_servers.ProxyConnectionHandler):
         reader = self.transports[connection].reader
         if type(reader) is asyncio.StreamReader:
             reader.__class__ = _WideReader
+            # asyncio pauses a socket at twice this, with two system calls for each pause.
+            vars(reader)["_limit"] = _WIDE
         try:
             await super().handle_connection(connection)
         finally:
