@@ -98,6 +98,8 @@ class LeanMaster(master.Master):
     @override
     async def running(self) -> None:
         await super().running()
+        # Not before: until here an ERROR has to reach mitmproxy's check of the start.
+        log.batch(asyncio.get_running_loop())
         for host, port, *_ in self.addons.get("proxyserver").listen_addrs():
             log.emit(logging.INFO, f"litellm: serving on {host}:{port} ({self.options.mode[0]})")
 
