@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """The demo: real requests, split between upstream and a real LiteLLM proxy.
 
 Everything runs on free ports of 127.0.0.1: a stand-in for CLIProxyAPI, a model

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """The soak: does anything get lost, doubled, mixed up or piled up, in a long run?
 
 A real `mitmdump -s addon/hybrid.py` stands between two servers and some clients.

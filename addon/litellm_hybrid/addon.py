@@ -5,40 +5,32 @@ rewrites; the engine sends it; `responseheaders` puts the route on the answer;
 `failed` logs and words what went wrong.
 """
 
-import asyncio
 import logging
 from time import monotonic
+from typing import override
 
-from mitmproxy import connection, ctx, exceptions, http
-from mitmproxy.addonmanager import Loader
+from mitmproxy import connection, ctx, http
 
-from litellm_hybrid import answers, decision, engine, exchange, lifecycle, log, rewrite, status
-from litellm_hybrid.config import ConfigError
+from litellm_hybrid import answers, decision, engine, exchange, log, rewrite, status
 from litellm_hybrid.decision import Request, Routed
 from litellm_hybrid.errors import Failure
 from litellm_hybrid.exchange import Record
 from litellm_hybrid.fallback import Fallbacks
 from litellm_hybrid.hold import Held
-from litellm_hybrid.leaving import Leaving
-from litellm_hybrid.lifecycle import Lifecycle
 from litellm_hybrid.routing import Reason, Target
 from litellm_hybrid.settings import Settings, Timeouts
-from litellm_hybrid.showing import Showing
+from litellm_hybrid.startup import Startup
 
 
-class HybridAddon:
+class HybridAddon(Startup):
     """What mitmproxy calls. One for each process."""
 
     name = "litellm_hybrid"
 
     def __init__(self) -> None:
-        self._lifecycle: Lifecycle | None = None
-        self._watching: asyncio.Task[None] | None = None
-        self._running = False
+        super().__init__()
         self._in_flight: set[str] = set()
-        self._showing = Showing()
         self.sent = self._showing.sent
-        self._leaving: Leaving | None = None
         self._last_seen = status.LastSeen()
         self._fallbacks = Fallbacks(self._settings, lambda: ctx.master.addons.get("view"))
         # The engine asks about fallbacks there.
@@ -46,79 +38,9 @@ class HybridAddon:
         self.fall_back = self._fallbacks.fall_back
         self.rescue = self._fallbacks.rescue
 
-    def _settings(self) -> Settings:
-        """Those in force. No property: mitmproxy reads every attribute of an addon before there are any."""
-        if self._lifecycle is None:
-            raise RuntimeError("there is no valid configuration")
-        return self._lifecycle.settings
-
-    # -- start, reload, end -----------------------------------------------
-
-    def load(self, loader: Loader) -> None:
-        """Declare our option, and set those of mitmproxy that everything here depends on."""
-        loader.add_option(
-            "litellm_config",
-            str,
-            "",
-            "litellm-hybrid's configuration, a YAML file. Unset: config.yaml in the current folder.",
-        )
-        log.install(ctx.master.addons.get("termlog"))
-        # Lazy: with eager connections, upstream being down would break requests to LiteLLM too.
-        ctx.options.update(connection_strategy="lazy")
-        if "flow_detail" in ctx.options:
-            # mitmdump's own lines show the query, and credentials in it.
-            ctx.options.update(flow_detail=0)
-
-    def configure(self, updated: set[str]) -> None:
-        """Read the configuration anew where an option that concerns it has changed."""
-        if "connection_strategy" in updated and ctx.options.connection_strategy != "lazy":
-            raise exceptions.OptionsError("litellm-hybrid needs connection_strategy=lazy")
-        self._showing.enabled = _is_seen()
-        if not updated & {"litellm_config", "mode", "listen_host", "listen_port"}:
-            return
-        try:
-            self._start()
-        except (ConfigError, ValueError, engine.EngineError) as e:
-            if self._running:
-                raise exceptions.OptionsError(str(e)) from e
-            # At start mitmproxy would add a traceback; an ERROR is enough for it to end with rc 1.
-            self._lifecycle = None
-            for line in str(e).splitlines():
-                log.emit(logging.ERROR, f"litellm config: {line}")
-
-    def running(self) -> None:
-        """Begin to watch the file, and to wait for signals."""
-        self._running = True
-        self._leaving = Leaving(
-            engine.Door(ctx.master.addons.get("proxyserver")),
-            ctx.master.shutdown,
-            lambda: self._settings().grace_period,
-        )
-        self._leaving.watch()
-        self._watch()
-
-    def _watch(self) -> None:
-        if self._lifecycle is not None:
-            self._watching = asyncio.get_running_loop().create_task(self._lifecycle.watch(self._changed))
-
-    def done(self) -> None:
-        """Stop watching it."""
-        if self._watching is not None:
-            self._watching.cancel()
-        log.uninstall()
-
-    def _start(self) -> None:
-        engine.check()
-        listeners = engine.listeners(ctx.options.mode, ctx.options.listen_host, ctx.options.listen_port)
-        self._lifecycle = Lifecycle(lifecycle.config_path(ctx.options.litellm_config), listeners)
-        self._changed(self._lifecycle.settings)
-        if self._watching is not None:
-            self._watching.cancel()
-            self._watch()
-
-    def _changed(self, settings: Settings) -> None:
-        log.use_format(settings.log_format)
-        log.hide(filter(None, (settings.api_key, *settings.client_keys)))
+    @override
+    def settings_changed(self, settings: Settings) -> None:
+        super().settings_changed(settings)
         self._fallbacks.replays.unknown.clear()
         self._last_seen.forget()
 
@@ -275,12 +197,6 @@ class HybridAddon:
         record = exchange.get(flow) or exchange.begin(flow)
         self._last_seen.failed(record["target"], failure.cause, monotonic())
         return answers.failed(record, failure, answered=answered)
-
-
-def _is_seen() -> bool:
-    """Whether anybody sees flows: mitmweb, or a file that they are saved to."""
-    saved = any(getattr(ctx.options, name, None) for name in ("save_stream_file", "hardump"))
-    return saved or ctx.master.addons.get("view") is not None
 
 
 def _identify(request: http.Request, record: Record) -> None:

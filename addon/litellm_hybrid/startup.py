@@ -1,0 +1,106 @@
+"""How the addon starts, takes new settings, and ends: the hooks of mitmproxy that are about the process."""
+
+import asyncio
+import logging
+
+from mitmproxy import ctx, exceptions
+from mitmproxy.addonmanager import Loader
+
+from litellm_hybrid import engine, lifecycle, log
+from litellm_hybrid.config import ConfigError
+from litellm_hybrid.leaving import Leaving
+from litellm_hybrid.lifecycle import Lifecycle
+from litellm_hybrid.settings import Settings
+from litellm_hybrid.showing import Showing
+
+
+class Startup:
+    """The part of the addon that outlives a request."""
+
+    def __init__(self) -> None:
+        self._lifecycle: Lifecycle | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._running = False
+        self._leaving: Leaving | None = None
+        self._showing = Showing()
+
+    def _settings(self) -> Settings:
+        """Those in force. No property: mitmproxy reads every attribute of an addon before there are any."""
+        if self._lifecycle is None:
+            raise RuntimeError("there is no valid configuration")
+        return self._lifecycle.settings
+
+    def settings_changed(self, settings: Settings) -> None:
+        """New settings are in force."""
+        log.use_format(settings.log_format)
+        log.hide(filter(None, (settings.api_key, *settings.client_keys)))
+
+    def load(self, loader: Loader) -> None:
+        """Declare our option, and set those of mitmproxy that everything here depends on."""
+        loader.add_option(
+            "litellm_config",
+            str,
+            "",
+            "litellm-hybrid's configuration, a YAML file. Unset: config.yaml in the current folder.",
+        )
+        log.install(ctx.master.addons.get("termlog"))
+        # Lazy: with eager connections, upstream being down would break requests to LiteLLM too.
+        ctx.options.update(connection_strategy="lazy")
+        if "flow_detail" in ctx.options:
+            # mitmdump's own lines show the query, and credentials in it.
+            ctx.options.update(flow_detail=0)
+
+    def configure(self, updated: set[str]) -> None:
+        """Read the configuration anew where an option that concerns it has changed."""
+        if "connection_strategy" in updated and ctx.options.connection_strategy != "lazy":
+            raise exceptions.OptionsError("litellm-hybrid needs connection_strategy=lazy")
+        self._showing.enabled = _is_seen()
+        if not updated & {"litellm_config", "mode", "listen_host", "listen_port"}:
+            return
+        try:
+            self._start()
+        except (ConfigError, ValueError, engine.EngineError) as e:
+            if self._running:
+                raise exceptions.OptionsError(str(e)) from e
+            # At start mitmproxy would add a traceback; an ERROR is enough for it to end with rc 1.
+            self._lifecycle = None
+            for line in str(e).splitlines():
+                log.emit(logging.ERROR, f"litellm config: {line}")
+
+    def running(self) -> None:
+        """Begin to watch the file, and to wait for signals."""
+        self._running = True
+        self._leaving = Leaving(
+            engine.Door(ctx.master.addons.get("proxyserver")),
+            ctx.master.shutdown,
+            lambda: self._settings().grace_period,
+        )
+        self._leaving.watch()
+        self._watch()
+
+    def _watch(self) -> None:
+        if self._lifecycle is not None:
+            self._watching = asyncio.get_running_loop().create_task(
+                self._lifecycle.watch(self.settings_changed)
+            )
+
+    def done(self) -> None:
+        """Stop watching it."""
+        if self._watching is not None:
+            self._watching.cancel()
+        log.uninstall()
+
+    def _start(self) -> None:
+        engine.check()
+        listeners = engine.listeners(ctx.options.mode, ctx.options.listen_host, ctx.options.listen_port)
+        self._lifecycle = Lifecycle(lifecycle.config_path(ctx.options.litellm_config), listeners)
+        self.settings_changed(self._lifecycle.settings)
+        if self._watching is not None:
+            self._watching.cancel()
+            self._watch()
+
+
+def _is_seen() -> bool:
+    """Whether anybody sees flows: mitmweb, or a file that they are saved to."""
+    saved = any(getattr(ctx.options, name, None) for name in ("save_stream_file", "hardump"))
+    return saved or ctx.master.addons.get("view") is not None
