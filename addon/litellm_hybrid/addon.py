@@ -35,8 +35,9 @@ class HybridAddon(Startup):
         self._fallbacks = Fallbacks(self._settings, lambda: ctx.master.addons.get("view"))
         # The engine asks about fallbacks there.
         self.released_at_limit = self._fallbacks.released_at_limit
-        self.fall_back = self._fallbacks.fall_back
-        self.rescue = self._fallbacks.rescue
+        self.fall_back = answers.or_none(self._fallbacks.fall_back)
+        self.rescue = answers.or_none(self._fallbacks.rescue)
+        self._hold = answers.or_none(self._fallbacks.hold)
 
     @override
     def settings_changed(self, settings: Settings) -> None:
@@ -175,7 +176,7 @@ class HybridAddon(Startup):
         """What to hold an answer in that has just begun."""
         if (record := exchange.get(flow)) is not None:
             self._last_seen.answered(record["target"])
-        return self._fallbacks.hold(flow, response)
+        return self._hold(flow, response)
 
     def fall_back_failed(self, flow: http.HTTPFlow, why: str, held: Held | None) -> None:
         """A replay failed: the client gets the first answer."""

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Callable
 
 from mitmproxy import http
 
@@ -71,6 +72,20 @@ def our_fault(record: Record, error: Exception) -> http.Response:
     )
     log.logger.debug("traceback", exc_info=error)
     return _our_fault(record)
+
+
+def or_none[**P, T](rule: Callable[P, T | None]) -> Callable[P, T | None]:
+    """A rule that fails closed: where our own code is at fault, the client gets the answer of the server."""
+
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> T | None:
+        try:
+            return rule(*args, **kwargs)
+        except Exception as e:  # noqa: BLE001 (in the engine it would leave the client without any answer)
+            message = f"litellm: fallback failed by our own fault: {type(e).__name__}: {e}"
+            log.emit(logging.ERROR, message, error_type=ErrorType.PROXY_ERROR.value)
+            return None
+
+    return guarded
 
 
 def malformed(client: str, why: str) -> None:

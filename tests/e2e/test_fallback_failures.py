@@ -35,6 +35,7 @@ from e2e.fallback_support import (
 )
 from e2e.harness import UPSTREAM_502, Answer, Client, Clock, Proxy, Stub, black_hole, hello, settings, until
 from litellm_hybrid import engine, fallback, quota, replay, straight
+from litellm_hybrid.fallback import Fallbacks
 from support.processes import MASTER_KEY
 from support.servers import Handler, Reply
 from support.wire import Request
@@ -669,3 +670,24 @@ async def test_two_clients_at_once(start: Start, upstream: Stub) -> None:
 
 async def _by_model(request: Request, reply: Reply) -> None:
     await (OUT_OF_QUOTA if request.json()["model"] == "o3" else hello)(request, reply)
+
+
+@pytest.mark.parametrize("rule", ["hold", "fall_back"])
+async def test_a_fault_of_our_own_leaves_the_client_upstreams_answer(
+    rule: str, start: Start, upstream: Stub, litellm: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def exhausted(_: Request, reply: Reply) -> None:
+        await reply.json(
+            429, {"error": {"type": "usage_limit_reached", "message": "The usage limit has been reached"}}
+        )
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("on purpose")
+
+    upstream.does = exhausted
+    monkeypatch.setattr(Fallbacks, rule, fail)
+    proxy = await start(fallback={"enabled": True})
+
+    assert (await proxy.post("o3")).status == 429
+    assert litellm.requests == []
+    assert proxy.log("by our own fault: ZeroDivisionError")
