@@ -25,6 +25,7 @@ from litellm_hybrid.history_json import (
     remove,
     replace,
     text,
+    thinned,
 )
 from litellm_hybrid.history_refusal import Refusal
 
@@ -57,15 +58,7 @@ def reduce_gemini(request: Object, changes: Changes, refusal: Refusal | None) ->
 
 
 def _content(raw: Raw, *, changes: Changes) -> Raw | None:
-    content = opened(raw)
-    if content is None or not replace(
-        content, "parts", lambda parts: filtered(parts, partial(_part, changes=changes))
-    ):
-        return raw
-    if is_empty(content["parts"]):
-        changes.dropped["content"] += 1
-        return None
-    return encoded(content)
+    return thinned(raw, "parts", partial(_part, changes=changes), changes, "content")
 
 
 def _part(raw: Raw, *, changes: Changes) -> Raw | None:

@@ -137,3 +137,16 @@ def unmasked(body: bytes, mark: bytes) -> bytes:
 
 def _starts(raw: Raw, first: bytes) -> bool:
     return bytes(memoryview(raw)[:1]) == first
+
+
+def thinned(
+    raw: Raw, member: str, reduce: Callable[[Raw], Raw | None], changes: Changes, name: str
+) -> Raw | None:
+    """An object whose list `member` has been filtered; None, counted as `name`, if nothing is left in it."""
+    whole = opened(raw)
+    if whole is None or not replace(whole, member, lambda elements: filtered(elements, reduce)):
+        return raw
+    if is_empty(whole[member]):
+        changes.dropped[name] += 1
+        return None
+    return encoded(whole)

@@ -27,6 +27,7 @@ from litellm_hybrid.history_json import (
     remove,
     replace,
     text,
+    thinned,
 )
 from litellm_hybrid.history_refusal import Refusal
 
@@ -48,15 +49,7 @@ def reduce_messages(request: Object, changes: Changes, refusal: Refusal | None) 
 
 
 def _message(raw: Raw, *, changes: Changes) -> Raw | None:
-    message = opened(raw)
-    if message is None or not replace(
-        message, "content", lambda content: filtered(content, partial(_block, changes=changes))
-    ):
-        return raw
-    if is_empty(message["content"]):
-        changes.dropped["message"] += 1
-        return None
-    return encoded(message)
+    return thinned(raw, "content", partial(_block, changes=changes), changes, "message")
 
 
 def _block(raw: Raw, *, changes: Changes) -> Raw | None:
