@@ -7,77 +7,114 @@ was cut off. For such bodies the standard library's slower parser steps in.
 
 import json
 import re
+from collections.abc import Mapping
+from typing import Protocol, override
 
 import msgspec
-
-
-class _Members(msgspec.Struct):
-    """The members of a request body that decide where it goes; the others are skipped."""
-
-    model: object = None
-    agent: object = None
-    previous_response_id: object = None
 
 
 class NotJSONError(ValueError):
     """The body is not JSON, or is nested too deeply to be read."""
 
 
+class Members(Protocol):
+    """The top-level members of a body that has been read once."""
+
+    def decode(self, name: str) -> object:
+        """One member's value; None if there is none. Of duplicate keys the last wins."""
+        ...
+
+    def replace(self, name: str, value: str) -> bytes:
+        """The body with this member set to `value`, the values of all others as they were, byte for byte.
+
+        Raises:
+            NotJSONError: the body is no JSON object that has this member.
+        """
+        ...
+
+
+_DECIDING = ("model", "agent", "previous_response_id")
+"""The members that decide where a request goes."""
+
 _BLANK = re.compile(r"[ \t\r\n]*")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
-_deciding = msgspec.json.Decoder(_Members)
 _raw = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_any = msgspec.json.Decoder()
 _lenient = json.JSONDecoder(strict=False)
 
 
-def read_strings(body: bytes) -> dict[str, str]:
-    """`model`, `agent` and `previous_response_id`, as far as they are there as non-blank strings.
+class _Found(Members):
+    """As msgspec found them; the values are views of the body."""
 
-    Of duplicate keys the last wins; JSON that is no object has none of them. What is no
-    character in them (half an emoji, a byte that is no UTF-8) becomes U+FFFD, as in Go.
+    def __init__(self, members: dict[str, msgspec.Raw]) -> None:
+        self._members = members
+
+    @override
+    def decode(self, name: str) -> object:
+        if name not in self._members:
+            return None
+        try:
+            return _any.decode(self._members[name])
+        except ValueError:  # half an emoji, or bytes that are no UTF-8
+            return _lenient.decode(bytes(self._members[name]).decode("utf-8", "surrogateescape"))
+
+    @override
+    def replace(self, name: str, value: str) -> bytes:
+        if name not in self._members:
+            raise NotJSONError(f"the body has no member {name!r}")
+        changed = self._members | {name: msgspec.Raw(msgspec.json.encode(value))}
+        # Joined, not encoded: that would grow its buffer as it goes, up to twice the body.
+        parts: list[bytes | msgspec.Raw] = []
+        for key, raw in changed.items():
+            parts += (b"," if parts else b"{", msgspec.json.encode(key), b":", raw)
+        return b"".join((*parts, b"}"))
+
+
+class _Scanned(Members):
+    """As the standard library's parser found them."""
+
+    def __init__(self, text: str, spans: Mapping[str, tuple[int, int]]) -> None:
+        self._text = text
+        self._spans = spans
+
+    @override
+    def decode(self, name: str) -> object:
+        return _lenient.decode(self._text[slice(*self._spans[name])]) if name in self._spans else None
+
+    @override
+    def replace(self, name: str, value: str) -> bytes:
+        if name not in self._spans:
+            raise NotJSONError(f"the body has no member {name!r}")
+        start, end = self._spans[name]
+        return _bytes(self._text[:start]) + msgspec.json.encode(value) + _bytes(self._text[end:])
+
+
+def read(body: bytes) -> Members:
+    """Find a body's top-level members; JSON that is no object has none.
 
     Raises:
         NotJSONError: see the class.
     """
     try:
-        decoded = _deciding.decode(body)
-        found = {name: getattr(decoded, name) for name in _Members.__struct_fields__}
+        return _Found(_raw.decode(body))
     except msgspec.ValidationError:
-        return {}
+        return _Found({})
     except (ValueError, RecursionError):  # DecodeError, or UnicodeDecodeError for bytes that are no UTF-8
-        text, spans = _scan(body)
-        found = {
-            name: _lenient.decode(text[slice(*spans[name])])
-            for name in _Members.__struct_fields__
-            if name in spans
-        }
+        return _Scanned(*_scan(body))
+
+
+def strings(members: Members) -> dict[str, str]:
+    """`model`, `agent` and `previous_response_id`, as far as they are there as non-blank strings.
+
+    What is no character in them (half an emoji, a byte that is no UTF-8) becomes U+FFFD, as in Go.
+    """
+    found = {name: members.decode(name) for name in _DECIDING}
     return {
         name: _SURROGATE.sub("\ufffd", value)
         for name, value in found.items()
         if isinstance(value, str) and value.strip()
     }
-
-
-def replace(body: bytes, member: str, value: str) -> bytes:
-    """`body` with one of its top-level members set to `value`, all others as they were, byte for byte.
-
-    Raises:
-        NotJSONError: the body is no JSON object that has this member.
-    """
-    encoded = msgspec.json.encode(value)
-    try:
-        members = _raw.decode(body)
-    except (ValueError, RecursionError):
-        text, spans = _scan(body)
-        if member not in spans:
-            raise NotJSONError(f"the body has no member {member!r}") from None
-        start, end = spans[member]
-        return _bytes(text[:start]) + encoded + _bytes(text[end:])
-    if member not in members:
-        raise NotJSONError(f"the body has no member {member!r}")
-    members[member] = msgspec.Raw(encoded)
-    return msgspec.json.encode(members)
 
 
 def _bytes(text: str) -> bytes:

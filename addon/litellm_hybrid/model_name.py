@@ -7,10 +7,11 @@ as absent. Go's decoder also took other spellings of the key (`Model`); this
 one does not.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from litellm_hybrid import forms, json_body, paths
 from litellm_hybrid.content_coding import TooLongError, UndecodableError, decode
+from litellm_hybrid.json_body import Members
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class Named:
         model: the name as the client spelt it; None: it names none.
         where: "json", "form", "path" or "".
         content: the body without its content coding; None: it could not be read.
+        members: of a body in JSON: it is read only once.
         problem: why the body could not be read, for people; "" if it could.
         too_long: the body was not read because it is too long.
         agent: an `agent` stands in the JSON body.
@@ -30,6 +32,7 @@ class Named:
     model: str | None = None
     where: str = ""
     content: bytes | None = b""
+    members: Members | None = field(default=None, repr=False, compare=False)
     problem: str = ""
     too_long: bool = False
     agent: bool = False
@@ -40,28 +43,37 @@ def read(path: str, content_type: str, content_encoding: str, body: bytes) -> Na
     """What a request with this path (no query) and this raw body says about its model."""
     try:
         content = decode(body, content_encoding)
-        members, where = _from_body(content, content_type)
+        members = _members(content, content_type)
+        found, where = (json_body.strings(members), "json") if members else _in_form(content, content_type)
     except (UndecodableError, json_body.NotJSONError, ValueError) as e:
         return Named(content=None, problem=str(e), too_long=isinstance(e, TooLongError))
-    model = members.get("model")
+    model = found.get("model")
     if model is None and (in_path := paths.model_path(path)) is not None:
         model, where = in_path.model, "path"
     return Named(
         model=model,
         where=where if model else "",
         content=content,
-        agent="agent" in members,
-        stateful="previous_response_id" in members,
+        members=members,
+        agent="agent" in found,
+        stateful="previous_response_id" in found,
     )
 
 
-def _from_body(content: bytes, content_type: str) -> tuple[dict[str, str], str]:
-    if not content.strip():
-        return {}, ""
-    if not forms.is_form(content_type):
-        return json_body.read_strings(content), "json"
-    try:  # "whatever the content type says": a JSON body under a form's type is still JSON
-        return json_body.read_strings(content), "json"
+def _members(content: bytes, content_type: str) -> Members | None:
+    """Those of a body in JSON, "whatever the content type says"; None: it is blank, or a form."""
+    if not content or content.isspace():
+        return None
+    try:
+        return json_body.read(content)
     except json_body.NotJSONError:
-        field = forms.find_field(content, content_type, "model")
-        return ({"model": field.value} if field else {}), "form"
+        if forms.is_form(content_type):
+            return None
+        raise
+
+
+def _in_form(content: bytes, content_type: str) -> tuple[dict[str, str], str]:
+    if not forms.is_form(content_type) or not content or content.isspace():
+        return {}, ""
+    found = forms.find_field(content, content_type, "model")
+    return ({"model": found.value} if found else {}), "form"

@@ -8,7 +8,7 @@ their case.
 
 from dataclasses import dataclass
 
-from litellm_hybrid import credentials, forms, json_body, paths
+from litellm_hybrid import credentials, forms, paths
 from litellm_hybrid.credentials import Headers
 from litellm_hybrid.model_name import Named
 from litellm_hybrid.settings import Address, Settings
@@ -94,7 +94,7 @@ def for_litellm(
     if incoming.header(b"content-encoding"):
         body = named.content
     if named.model != model:
-        body = _respell(body, incoming.header(b"content-type"), named.where, model)
+        body = _respell(body, incoming.header(b"content-type"), named, model)
     path = settings.base_url.path + paths.for_litellm(incoming.path, model)
     query = credentials.without_credentials(incoming.query)
     return Outgoing(
@@ -119,10 +119,10 @@ def target_for_upstream(settings: Settings, target: str) -> str:
     return paths.strip_provider(path) + question + query
 
 
-def _respell(body: bytes, content_type: str, where: str, model: str) -> bytes:
-    if where == "json":
-        return json_body.replace(body, "model", model)
-    if where == "form" and (field := forms.find_field(body, content_type, "model")):
+def _respell(body: bytes, content_type: str, named: Named, model: str) -> bytes:
+    if named.where == "json" and named.members is not None:
+        return named.members.replace("model", model)
+    if named.where == "form" and (field := forms.find_field(body, content_type, "model")):
         return field.replace(body, model)
     return body
 

@@ -5,11 +5,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from litellm_hybrid.json_body import NotJSONError, read_strings, replace
+from litellm_hybrid.json_body import NotJSONError, read, strings
 
 DEEP = b"[" * 100_000 + b"]" * 100_000
 # More digits than Python turns into an int, more exponent than a float has.
 LONG_NUMBER = b"1" * 5000
+
+
+def read_strings(body: bytes) -> dict[str, str]:
+    return strings(read(body))
+
+
+def replace(body: bytes, member: str, value: str) -> bytes:
+    return read(body).replace(member, value)
 
 
 @pytest.mark.parametrize(
