@@ -7,6 +7,7 @@ is past the cap.
 
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import brotli
 import zstandard
@@ -57,6 +58,20 @@ def decode(body: bytes, content_encoding: str, *, limit: int = MAX_DECODED) -> b
     if len(body) > limit:
         raise TooLongError(f"the body is longer than {limit} bytes")
     return body
+
+
+def decode_beginning(body: bytes, content_encoding: str, *, limit: int = MAX_DECODED) -> bytes:
+    """What can be read of a body that was cut short; `body` itself where its coding is unknown."""
+    decoder = _DECODERS.get(content_encoding.strip().lower())
+    if decoder is None:
+        return body
+    decoded = bytearray()
+    with suppress(zlib.error, brotli.error, zstandard.ZstdError, EOFError):
+        for piece in decoder(body):
+            decoded += piece
+            if len(decoded) > limit:
+                break
+    return bytes(decoded[:limit])
 
 
 def _collect(pieces: Iterator[bytes], limit: int) -> bytes:

@@ -1,0 +1,133 @@
+"""What the content views show of a request or an answer, in whichever API it came.
+
+Every API's room reads its own shape into these; `view_layout.py` writes them as text.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class Kind(Enum):
+    """What a part of a message is."""
+
+    TEXT = "text"
+    THINKING = "thinking"
+    CALL = "call"
+    RESULT = "result"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of a message.
+
+    Attributes:
+        content: the text; of a call its arguments, any JSON value.
+        name: of the tool that is called.
+        id: by which a call and its result find each other.
+        note: what else is to be known about it, in a few words.
+    """
+
+    kind: Kind
+    content: object = ""
+    name: str = ""
+    id: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A message.
+
+    Attributes:
+        role: who speaks, in the API's own word.
+    """
+
+    role: str
+    parts: list[Part]
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A tool that the model may call: no more of it than this is shown."""
+
+    name: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A request.
+
+    Attributes:
+        streams: whether it asks for a stream; None where only the path can say so.
+        options: all its other members, by their names.
+    """
+
+    model: str
+    streams: bool | None
+    options: dict[str, object]
+    tools: list[Tool]
+    turns: list[Turn]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer, plain or put together from its stream.
+
+    Attributes:
+        finish: why it ended, in the API's own word; several for several choices.
+        usage: what was counted, by the API's own names, nested.
+        errors: the words of errors that it states.
+    """
+
+    model: str
+    id: str
+    finish: str
+    usage: object
+    turns: list[Turn]
+    errors: list[str] = field(default_factory=list)
+
+
+def said(text: str) -> list[Part]:
+    """A text, unless it is empty."""
+    return [Part(Kind.TEXT, text)] if text else []
+
+
+def thought(text: str, sealed: str = "") -> list[Part]:
+    """Reasoning: its text, and how much of it is sealed; nothing if there is neither."""
+    if not text and not sealed:
+        return []
+    note = f"sealed, {size(len(sealed))}" if sealed else ""
+    return [Part(Kind.THINKING, text, note=note)]
+
+
+def noted(words: str) -> list[Part]:
+    """Something that is only mentioned."""
+    return [Part(Kind.NOTE, words)]
+
+
+def base64(kind: str, data: str) -> list[Part]:
+    """A note in the place of base64: its kind, and its size once decoded."""
+    return noted(f"{kind or 'base64'}, {size(len(data) * 3 // 4)}")
+
+
+def url(kind: str, where: str) -> list[Part]:
+    """A note in the place of an image or a file at a URL, which may hold it as base64 itself."""
+    if where.startswith("data:"):
+        head, _, data = where.partition(",")
+        return base64(head.removeprefix("data:").partition(";")[0] or kind, data)
+    return noted(f"{kind} {where}")
+
+
+def counted(number: int, thing: str) -> str:
+    """`1 event`, `2 events`."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
+def size(length: int) -> str:
+    """A number of bytes for people."""
+    for unit, bytes_ in (("MB", 1_000_000), ("kB", 1_000)):
+        if length >= bytes_:
+            return f"{length / bytes_:.1f} {unit}"
+    return f"{length} B"
