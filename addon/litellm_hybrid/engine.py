@@ -17,6 +17,7 @@ that is overridden here. Sources: mitmproxy 12.2, `proxy/layers/http/`.
 
 import asyncio
 import collections
+import gc
 import inspect
 import json
 import math
@@ -30,6 +31,7 @@ from time import monotonic, time
 from typing import Any, Protocol, Self, cast, override
 
 import h11
+from h11._readers import ContentLengthReader
 from mitmproxy import addonmanager, ctx, exceptions, flow, http, version
 from mitmproxy.connection import Client, Connection, ConnectionState, Server
 from mitmproxy.net.http import status_codes
@@ -80,6 +82,9 @@ MOST_BODY = 64 * 1024 * 1024
 
 MOST_HEAD = 64 * 1024
 """The longest request head, URL and headers together, in bytes."""
+
+_LARGE = 1024 * 1024
+"""A request body of this length, in bytes, is not left for the garbage collection to find."""
 
 _SOCKETS_PER_SERVER = 100
 """How many requests of one HTTP/2 client run at once on one server; mitmproxy's own limit is 5."""
@@ -250,6 +255,11 @@ class _Original:
     complete: bool
 
 
+def _over(_: events.Event) -> layer.CommandGenerator[None]:
+    """The state of a stream that is over."""
+    yield from ()
+
+
 class HybridStream(HttpStream):
     """One request and its answer."""
 
@@ -386,11 +396,25 @@ class HybridStream(HttpStream):
             try:
                 command = work.send(reply)
             except StopIteration:
+                if self.stream_id not in self.parent.streams:
+                    self._let_go()
                 return
             if isinstance(command, _HOOKS) and call_handlers(command):
                 reply = (yield HybridWaitHook(command.flow)) if command.flow.intercepted else None
             else:
                 reply = yield command
+
+    def _let_go(self) -> None:
+        """End the circles of references through a stream that is over, so that its bodies go with it.
+
+        Python looks for circles by the number of objects, and a handful can hold hundreds of megabytes.
+        """
+        self.client_state = self.server_state = _over
+        self.context.layers.clear()
+        self._paused_event_queue.clear()
+        if len(self.flow.request.raw_content or b"") >= _LARGE:
+            # What is left are mitmproxy's own: see `skip_self_checks`.
+            asyncio.get_running_loop().call_soon(gc.collect, 0)
 
     def _work(self, event: events.Event) -> layer.CommandGenerator[None]:
         if not isinstance(event, _HoldExpired):
@@ -599,6 +623,7 @@ class HybridStream(HttpStream):
         self, event: RequestProtocolError | ResponseProtocolError
     ) -> layer.CommandGenerator[None]:
         self.phase = Phase.NOTHING
+        self._keep_beginning()
         running = self.client_state != self.state_errored and self.server_state not in (
             self.state_done,
             self.state_errored,
@@ -610,6 +635,16 @@ class HybridStream(HttpStream):
             yield from super().handle_protocol_error(event)
         else:
             yield from self._server_failed(event)
+
+    def _keep_beginning(self) -> None:
+        """Let the flow have what has come of an answer that is cut short; mitmproxy keeps only whole ones."""
+        if not self.context.options.store_streamed_bodies or self.flow.response is None:
+            return
+        if self.held is None and self.server_state != self.state_stream_response_body:
+            return
+        beginning = bytes(self.response_body_buf if self.held is None else self.held.body)
+        if beginning:
+            self.flow.response.data.content = beginning
 
     def _server_failed(self, event: ResponseProtocolError) -> layer.CommandGenerator[None]:
         if isinstance(event.message, _LimitReached) and event.message.cause is Cause.UPLOAD_LIMIT:
@@ -674,6 +709,15 @@ class HybridStream(HttpStream):
         if self.context.server in self.parent.closed_by_peer:
             return Failure(Cause.SERVER_CLOSED, event.message)
         return Failure(Cause.SERVER_PROTOCOL, event.message)
+
+
+def skip_self_checks() -> None:
+    """Do without mitmproxy's check of the types in every message that it makes itself.
+
+    It costs a fifth of a small request, and each of its inner exceptions ties a request, its body and the
+    whole stack into a circle that only a garbage collection ends. Only for a process that is ours.
+    """
+    http.MessageData.__post_init__ = lambda _: None  # type: ignore[method-assign]
 
 
 _layers: weakref.WeakSet["HybridLayer"] = weakref.WeakSet()
@@ -863,7 +907,7 @@ class _WithoutTrailers:
 
 def _drop_trailers(connection: Http1Server | Http1Client) -> None:
     reader: Any = connection.body_reader
-    if not isinstance(reader, _WithoutTrailers):
+    if not isinstance(reader, (_WithoutTrailers, ContentLengthReader)):
         reader = _WithoutTrailers(reader)
         connection.body_reader = reader
 
@@ -931,6 +975,18 @@ class HybridHttp1Server(Http1Server):
                 continue
             else:
                 yield command
+
+    @override
+    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        # In mitmproxy's way every byte of a body is copied into a buffer, out of it, and once more.
+        if isinstance(event, events.DataReceived) and not self.buf and self.state == self.read_body:
+            reader: Any = self.body_reader
+            if isinstance(reader, ContentLengthReader) and 0 < len(event.data) <= reader._remaining:  # noqa: SLF001
+                assert self.stream_id is not None
+                reader._remaining -= len(event.data)  # noqa: SLF001
+                yield ReceiveHttp(RequestData(self.stream_id, event.data))
+                event = events.DataReceived(event.connection, b"")
+        yield from super()._handle_event(event)
 
     @override
     def read_body(self, event: events.Event) -> layer.CommandGenerator[None]:
@@ -1187,6 +1243,7 @@ _OVERRIDDEN: tuple[tuple[type, str, tuple[str, ...]], ...] = (
     (HttpLayer, "register_connection", ("self", "command")),
     (mode_servers.ProxyConnectionHandler, "open_connection", ("self", "command")),
     (mode_servers.ProxyConnectionHandler, "handle_connection", ("self", "connection")),
+    (Http1Server, "_handle_event", ("self", "event")),
     (Http1Server, "send", ("self", "event")),
     (Http1Server, "read_headers", ("self", "event")),
     (Http1Server, "read_body", ("self", "event")),
@@ -1203,6 +1260,8 @@ def check() -> None:
         EngineError: with the names that it lacks, and what to do.
     """
     lacking = [f"{cls.__name__}.{name}" for cls, name, args in _OVERRIDDEN if _arguments(cls, name) != args]
+    if not hasattr(ContentLengthReader(0), "_remaining"):
+        lacking.append("h11's ContentLengthReader._remaining")
     if lacking:
         raise EngineError(
             f"mitmproxy {version.VERSION} does not have {', '.join(lacking)} as litellm-hybrid needs it; "
