@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
-from litellm_hybrid import access, explain_answer, explain_fix, explain_sent
+from litellm_hybrid import access, explain_answer, explain_fix, explain_sent, pages
 from litellm_hybrid.decision import Request, Routed, route
 from litellm_hybrid.explain_answer import Answer, Obstacle
 from litellm_hybrid.explain_sent import Sent
-from litellm_hybrid.explain_steps import Step, access_step, request_steps
+from litellm_hybrid.explain_steps import Step, access_step, request_steps, request_words
+from litellm_hybrid.pages import Asked, Page
 from litellm_hybrid.quota import Verdict
 from litellm_hybrid.routing import Reason, Target
 from litellm_hybrid.settings import FALLBACK_KINDS, Settings
@@ -50,14 +51,18 @@ def explain(
         answer: upstream's, complete.
         now: epoch seconds; waits in the answer are relative to it.
     """
+    if pages.is_own(request.sent.path):
+        return _own_page(settings, request)
     routed = route(settings, request)
     steps = request_steps(settings, request, routed)
     target, reason = routed.route.target, routed.reason
     sent, own_status = _sent(settings, request, routed)
     fixes = [explain_fix.for_route(settings, request)]
+    if reason is Reason.STATEFUL:
+        fixes.append(explain_fix.WHOLE_CONVERSATION)
     verdict = None
-    if answer is None and routed.route.may_fall_back:
-        steps.append(Step("fallback", _fallback_words(settings)))
+    if answer is None and routed.named is not None and target is Target.UPSTREAM:
+        steps += _fallback_steps(settings, routed)
     if answer is not None:
         verdict = explain_answer.verdict(answer, now=now)
         found = explain_answer.obstacles(settings, request, answer, now=now)
@@ -81,6 +86,30 @@ def explain(
         own_status=own_status,
         verdict=verdict,
         fixes=tuple(fix for fix in fixes if fix),
+    )
+
+
+def _own_page(settings: Settings, request: Request) -> Explanation:
+    sent = request.sent
+    asked = Asked(request.method, sent.path, sent.query, sent.header(b"accept"), request.client)
+    page = pages.answer(asked, settings, dict.fromkeys(pages.PAGES, lambda _: Page(200, b"")))
+    refusal = None if isinstance(page, Page) else page
+    whose = f"this path is the proxy's own and never goes to a server; its pages are {', '.join(pages.PAGES)}"
+    steps = (
+        Step("request", request_words(request)),
+        Step("own page", whose),
+        access_step(request, refusal),
+    )
+    return Explanation(
+        steps=steps,
+        target=Target.NONE,
+        reason=Reason.REFUSED if refusal else Reason.OWN_PAGE,
+        model=None,
+        sends=None,
+        sent=None,
+        own_status=page.status,
+        verdict=None,
+        fixes=(),
     )
 
 
@@ -109,9 +138,15 @@ def _verdict_words(answer: Answer, verdict: Verdict) -> str:
     return f'{words}; it says "{verdict.message}"' if verdict.message else words
 
 
-def _fallback_words(settings: Settings) -> str:
+def _fallback_steps(settings: Settings, routed: Routed) -> list[Step]:
+    model = routed.route.model
+    if model is None or routed.route.sends is None:
+        return []
+    if not routed.route.may_fall_back:
+        reasons = "; ".join(obstacle.why for obstacle in explain_answer.outside(settings, model))
+        return [Step("fallback", f"none, an upstream failure reaches the client: {reasons}")]
     kinds = ", ".join(kind for kind in FALLBACK_KINDS if kind in settings.fallback.on)
-    return f"an upstream failure of these kinds is replayed to LiteLLM: {kinds}"
+    return [Step("fallback", f"an upstream failure of these kinds is replayed to LiteLLM: {kinds}")]
 
 
 def _replay_words(found: tuple[Obstacle, ...]) -> str:

@@ -64,7 +64,16 @@ def obstacles(settings: Settings, request: Request, answer: Answer, *, now: floa
         return (Obstacle("the request goes to LiteLLM at once, upstream never answers it"),)
     if decided.model is None or decided.sends is None:
         return (Obstacle(f"such a request never falls back: {decided.reason}"),)
-    return (*found, *_not_covered(settings, decided.model, kind))
+    found += _not_covered(settings, decided.model)
+    if kind not in settings.fallback.on:
+        why = f"`fallback.on` does not include the kind {kind}"
+        found.append(Obstacle(why, f"add {kind} to `fallback.on`"))
+    return tuple(found)
+
+
+def outside(settings: Settings, model: str) -> tuple[Obstacle, ...]:
+    """What keeps every answer about this model from being replayed; empty if nothing does."""
+    return (*_off(settings), *_not_covered(settings, model))
 
 
 def fix(settings: Settings, request: Request, found: tuple[Obstacle, ...]) -> str:
@@ -111,7 +120,7 @@ def _switched_on(settings: Settings) -> Settings:
     )
 
 
-def _not_covered(settings: Settings, model: str, kind: str) -> list[Obstacle]:
+def _not_covered(settings: Settings, model: str) -> list[Obstacle]:
     fallback, found = settings.fallback, []
     if (entry := fallback.excluded.match(model)) is not None:
         why = f"`fallback.except` excludes the model ({entry})"
@@ -119,7 +128,4 @@ def _not_covered(settings: Settings, model: str, kind: str) -> list[Obstacle]:
     if fallback.models.match(model) is None:
         why = "`fallback.models` does not include the model"
         found.append(Obstacle(why, f'add "{bare(model)}" to `fallback.models`'))
-    if kind not in fallback.on:
-        why = f"`fallback.on` does not include the kind {kind}"
-        found.append(Obstacle(why, f"add {kind} to `fallback.on`"))
     return found

@@ -18,6 +18,11 @@ EXAMPLE_BASE_URL = Address("http", "127.0.0.1", 4000)
 SET_BASE_URL = f"set `base-url` to LiteLLM's address, for example {EXAMPLE_BASE_URL}"
 
 
+WHOLE_CONVERSATION = "have the client send the whole conversation (`store: false`): then it may fall back"
+
+_ASK_NO_MODEL = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
 class _Change(NamedTuple):
     """A change, and what it leaves; neither settings nor request: nothing further can be said."""
 
@@ -73,6 +78,8 @@ def _not_listed(settings: Settings, request: Request, routed: Routed) -> _Change
 
 
 def _not_post(_settings: Settings, request: Request, _routed: Routed) -> _Change:
+    if request.method in _ASK_NO_MODEL:
+        return _Change(f"nothing to do: a {request.method} asks no model, and a list of models is upstream's")
     return _Change(
         f"send it as POST: LiteLLM gets nothing else, and this is {request.method}",
         request=replace(request, method="POST"),

@@ -25,7 +25,7 @@ class Step:
 
 def request_steps(settings: Settings, request: Request, routed: Routed) -> list[Step]:
     """The steps of `decision.route`, as far as they were taken."""
-    steps = [Step("request", _request_words(request)), Step("head", _head_words(settings, request, routed))]
+    steps = [Step("request", request_words(request)), Step("head", _head_words(settings, request, routed))]
     if routed.named is None:
         return steps
     steps.append(Step("body", _body_words(request, routed.named)))
@@ -64,7 +64,8 @@ def nearest(settings: Settings, model: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(entries[spelling] for spelling in close))[:NEAREST]
 
 
-def _request_words(request: Request) -> str:
+def request_words(request: Request) -> str:
+    """Method and target, without credentials."""
     sent = request.sent
     target = masking.masked_target(f"{sent.path}?{sent.query}" if sent.query else sent.path)
     return f"{request.method} {target}"

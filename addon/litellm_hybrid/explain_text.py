@@ -16,7 +16,7 @@ def lines(explanation: Explanation) -> list[Line]:
         *(Line(step.name, step.says) for step in explanation.steps),
         Line("", ""),
         _outcome(explanation),
-        *(Line("fix", fix, Tone.NOTICE) for fix in explanation.fixes),
+        *(Line("or" if other else "fix", fix, Tone.NOTICE) for other, fix in enumerate(explanation.fixes)),
         *(_sent(explanation.sent) if explanation.sent else ()),
     ]
 
@@ -29,7 +29,8 @@ def as_json(explanation: Explanation) -> dict[str, object]:
 def _outcome(explanation: Explanation) -> Line:
     reason = f"reason={explanation.reason}"
     if explanation.own_status is not None:
-        return Line("answer", f"{explanation.own_status} by litellm-hybrid itself; {reason}", Tone.BAD)
+        tone = Tone.BAD if explanation.own_status >= 400 else Tone.GOOD
+        return Line("answer", f"{explanation.own_status} by litellm-hybrid itself; {reason}", tone)
     tone = Tone.GOOD if explanation.target is Target.LITELLM else Tone.NOTICE
     return Line("goes to", f"{_NAMES[explanation.target]}; {reason}", tone)
 

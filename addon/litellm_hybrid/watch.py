@@ -45,6 +45,11 @@ class Watcher:
         self._good_text = text
         return self._good
 
+    @property
+    def text(self) -> str:
+        """The content of the last good file; "" before `load`."""
+        return self._good_text or ""
+
     def look(self) -> Parsed | ConfigError | None:
         """What is new since the last look.
 

@@ -180,7 +180,7 @@ def test_explain_in_words() -> None:
     assert 'models    no entry matches "other"' in lines
     assert "goes to   upstream; reason=not-listed" in lines
     assert 'fix       add "other" to `models`, or set `passthrough-mode: true`' in lines
-    assert "fix       add server-error to `fallback.on`" in lines
+    assert "or        add server-error to `fallback.on`" in lines
     assert "          POST /v1/chat/completions" in lines
 
 
@@ -211,6 +211,28 @@ def test_a_wrong_call_ends_with_2_and_says_why(args: tuple[str, ...], message: s
     assert (result.exit_code, result.stdout) == (2, "")
     assert message in result.stderr
     assert "sk-secret" not in result.stderr
+
+
+def test_explain_a_reason_needs_no_configuration(folder: Path) -> None:
+    (folder / "config.yaml").unlink()
+    result = run("explain", "--reason", "x-hybrid-route: upstream; reason=not-listed")
+    assert result.exit_code == 0
+    assert result.output.splitlines()[0] == "reason  not-listed: upstream answered"
+    assert json.loads(run("explain", "--reason", "error", "--json").stdout)["target"] == "none"
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("--reason", "not-lsted"), "did you mean not-listed?"),
+        (("gpt-5", "--reason", "model"), "leave the request out"),
+        (("--reason", "\x1b[31m"), "'\\x1b[31m' is no reason"),
+    ],
+)
+def test_a_reason_that_cannot_be_explained_is_an_error(args: tuple[str, ...], message: str) -> None:
+    result = run("explain", *args)
+    assert result.exit_code == 2
+    assert message in result.stderr
 
 
 # -- what reaches a terminal --------------------------------------------------

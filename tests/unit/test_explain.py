@@ -19,7 +19,7 @@ from litellm_hybrid.explain_steps import nearest
 from litellm_hybrid.masking import masked_headers, masked_target
 from litellm_hybrid.patterns import Patterns
 from litellm_hybrid.rewrite import Incoming
-from litellm_hybrid.routing import Reason
+from litellm_hybrid.routing import Reason, Target
 from litellm_hybrid.settings import DEFAULT_FALLBACK_KINDS, Fallback, Settings
 
 if TYPE_CHECKING:
@@ -103,6 +103,11 @@ CASES = [
         request=request_of("PUT"),
     ),
     Case(
+        Reason.NOT_POST,
+        ("nothing to do: a GET asks no model, and a list of models is upstream's",),
+        request=request_of("GET", "/v1/models", b""),
+    ),
+    Case(
         Reason.NO_MODEL,
         ('name a model: as the text member "model" of a JSON body, a form field, or in the path',),
         request=request_of(body=b"{}"),
@@ -145,7 +150,7 @@ CASES = [
     ),
     Case(
         Reason.STATEFUL,
-        (f"{ENABLE}; {LIST_GPT5}",),
+        (f"{ENABLE}; {LIST_GPT5}", explain_fix.WHOLE_CONVERSATION),
         FALLBACK,
         request_of(body=b'{"model": "gpt-5", "previous_response_id": "r"}'),
         QUOTA,
@@ -460,3 +465,35 @@ def _flow(request: Request) -> "HTTPFlow":
 
 def _steps(explanation: Explanation) -> list[tuple[str, str]]:
     return [(step.name, step.says) for step in explanation.steps]
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        (ON, "fallback is off"),
+        (EXCEPT, "`fallback.except` excludes the model (gpt-*)"),
+        (ONLY_CLAUDE, "`fallback.models` does not include the model"),
+    ],
+)
+def test_without_a_fallback_it_says_why_there_is_none(settings: str, why: str) -> None:
+    said = dict(_steps(explain(settings_of(settings), request_of())))
+    assert said["fallback"] == f"none, an upstream failure reaches the client: {why}"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "ip", "status", "reason"),
+    [
+        ("GET", "/_hybrid/health", "127.0.0.1", 200, Reason.OWN_PAGE),
+        ("GET", "/_hybrid/status?format=json", "127.0.0.1", 200, Reason.OWN_PAGE),
+        ("POST", "/_hybrid/metrics", "127.0.0.1", 405, Reason.OWN_PAGE),
+        ("POST", "/_hybrid/v1/messages", "127.0.0.1", 404, Reason.OWN_PAGE),
+        ("GET", "/_hybrid/health", "192.0.2.1", 403, Reason.REFUSED),
+    ],
+)
+def test_own_pages_go_nowhere(method: str, path: str, ip: str, status: int, reason: Reason) -> None:
+    found = explain(settings_of(ON), request_of(method, path, ip=ip))
+
+    assert (found.target, found.reason, found.own_status) == (Target.NONE, reason, status)
+    assert (found.sent, found.fixes) == (None, ())
+    assert found.steps[0].says == f"{method} {path}"
+    assert any("/_hybrid/status" in step.says for step in found.steps)

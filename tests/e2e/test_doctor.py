@@ -1,0 +1,529 @@
+"""`litellm-hybrid doctor` as a process, against real servers: good ones, and one of each bad kind."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, override
+
+import pytest
+
+from e2e.harness import black_hole
+from e2e.tls import server_context
+from litellm_hybrid import doctor_probe
+from litellm_hybrid.doctor_finding import CHECKS
+from litellm_hybrid.doctor_seen import Ask, Failure, Trouble
+from litellm_hybrid.settings import Address
+from support.cliproxyapi import CLIProxyAPI
+from support.processes import MASTER_KEY, accepts, free_port, running
+from support.servers import Handler, Reply, Server, in_thread
+from support.wire import Request
+
+PROGRAM = Path(sys.executable).with_name("litellm-hybrid")
+CLIENT_KEY = "sk-client-key-of-the-doctors-tests"
+MODELS = ("gpt-5", "claude-sonnet-4-5", "openai/o3")
+
+
+class LiteLLM(Server):
+    """As LiteLLM 1.106 answers what the doctor asks; any completion is served."""
+
+    def __init__(self, *, key: str | None = MASTER_KEY, ready: int = 200) -> None:
+        super().__init__(self._answer)
+        self._key = key
+        self._ready = ready
+
+    async def _answer(self, request: Request, reply: Reply) -> None:
+        if request.path == "/health/liveliness":
+            await reply.json(200, "I'm alive!")
+        elif request.path == "/":
+            await reply.json(200, "LiteLLM: RUNNING")
+        elif request.path == "/health/readiness":
+            await reply.json(self._ready, {"status": "healthy", "db": "Not connected"})
+        elif self._key and request.header("authorization") != f"Bearer {self._key}":
+            given = request.header("authorization")
+            no_key = {"message": "No api key passed in.", "type": "auth_error", "code": "401"}
+            no_database = {"message": "No connected db.", "type": "no_db_connection", "code": "400"}
+            await reply.json(400 if given else 401, {"error": no_database if given else no_key})
+        elif request.path == "/health/readiness/details":
+            await reply.json(200, {"status": "healthy", "litellm_version": "1.106.2"})
+        elif request.path == "/v1/models":
+            await reply.json(200, {"data": [{"id": name, "object": "model"} for name in MODELS]})
+        elif request.method == "POST":
+            await reply.json(200, {"choices": []}, {"x-litellm-response-cost": "0.0001"})
+        else:
+            await reply.json(404, {"detail": "Not Found"})
+
+
+@dataclass
+class House:
+    """Where everything is, and the configuration to run the doctor with."""
+
+    folder: Path
+    upstream: CLIProxyAPI
+    litellm: LiteLLM
+
+    def config(self, **keys: Any) -> Path:
+        """A good configuration; `_` in a key stands for `-`, None leaves it out."""
+        given: dict[str, Any] = {
+            "enabled": True,
+            "base-url": self.litellm.url,
+            "api-key": MASTER_KEY,
+            "models": ["gpt-5"],
+            "client-api-keys": [CLIENT_KEY],
+            "upstream-url": self.upstream.url,
+            "listen": f"127.0.0.1:{free_port()}",
+            "fallback": {"enabled": True, "models": ["gpt-5"]},
+        }
+        given |= {name.replace("_", "-"): value for name, value in keys.items()}
+        settings = {name: value for name, value in given.items() if value is not None}
+        file = self.folder / "config.yaml"
+        file.write_text(json.dumps({"extensions": {"litellm": settings}}), encoding="utf-8")
+        return file
+
+
+@contextmanager
+def house(
+    folder: Path, *, upstream: CLIProxyAPI | None = None, litellm: LiteLLM | None = None
+) -> Iterator[House]:
+    with ExitStack() as stack:
+        yield House(
+            folder,
+            stack.enter_context(in_thread(upstream or CLIProxyAPI(keys=(CLIENT_KEY,), version="6.10.9"))),
+            stack.enter_context(in_thread(litellm or LiteLLM())),
+        )
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> Iterator[House]:
+    with house(tmp_path) as found:
+        yield found
+
+
+def doctor(file: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [PROGRAM, "doctor", "-c", file, *args],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=100,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    for secret in (MASTER_KEY, CLIENT_KEY):
+        assert secret not in done.stdout + done.stderr
+    return done
+
+
+def findings(file: Path, *args: str) -> tuple[int, list[dict[str, str]]]:
+    done = doctor(file, "--json", *args)
+    report = json.loads(done.stdout)
+    assert report["exit_code"] == done.returncode
+    assert report.keys() == {"file", "severity", "exit_code", "versions", "findings"}
+    assert {each["check"] for each in report["findings"]} <= set(CHECKS)
+    return done.returncode, report["findings"]
+
+
+def bad(found: list[dict[str, str]]) -> list[dict[str, str]]:
+    return [each for each in found if each["severity"] in ("warning", "error")]
+
+
+# -- nothing is wrong ---------------------------------------------------------
+
+
+def test_a_good_house(good: House) -> None:
+    done = doctor(good.config())
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert "\x1b" not in done.stdout
+    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    assert f"upstream ok CLIProxyAPI (6.10.9) answers at {good.upstream.url}" in lines
+    assert f"litellm ok LiteLLM (1.106.2) is ready at {good.litellm.url}" in lines
+    assert "api-key ok LiteLLM accepts the key" in lines
+    assert "models ok LiteLLM knows every configured model and mapping target" in lines
+    assert lines[-1] == "result everything is in order"
+
+
+def test_it_calls_no_model_and_counts_towards_no_ban(good: House) -> None:
+    doctor(good.config())
+    asked = [*good.upstream.requests, *good.litellm.requests]
+    assert {request.method for request in asked} == {"GET"}
+    assert "/health" not in {request.path for request in asked}
+    assert good.upstream.failed_attempts == 0
+
+
+def test_json_names_the_versions(good: House) -> None:
+    report = json.loads(doctor(good.config(), "--json").stdout)
+    assert (report["severity"], report["versions"]["upstream"], report["versions"]["litellm"]) == (
+        "ok",
+        "6.10.9",
+        "1.106.2",
+    )
+    assert {"python", "mitmproxy"} <= report["versions"].keys()
+
+
+# -- one thing is wrong -------------------------------------------------------
+
+
+@contextmanager
+def nobody() -> Iterator[str]:
+    yield f"http://127.0.0.1:{free_port()}"
+
+
+def serving(handler: Handler) -> Callable[[], Iterator[str]]:
+    @contextmanager
+    def serve() -> Iterator[str]:
+        with in_thread(Server(handler)) as server:
+            yield server.url
+
+    return serve  # type: ignore[return-value]
+
+
+async def page(_request: Request, reply: Reply) -> None:
+    await reply.send(200, "<!DOCTYPE html><title>Welcome</title>", {"content-type": "text/html"})
+
+
+async def moved(request: Request, reply: Reply) -> None:
+    await reply.send(301, "", {"location": f"https://llm.example{request.target}"})
+
+
+async def no_http(_request: Request, reply: Reply) -> None:
+    await reply.raw(b"SSH-2.0-OpenSSH_9.2\r\n")
+    await reply.close()
+
+
+async def hangs_up(_request: Request, reply: Reply) -> None:
+    await reply.close()
+
+
+async def our_own(_request: Request, reply: Reply) -> None:
+    await reply.json(404, {}, {"x-hybrid-route": "upstream; reason=not-post"})
+
+
+async def cliproxyapi(_request: Request, reply: Reply) -> None:
+    await reply.json(200, {"message": "CLI Proxy API Server"})
+
+
+async def litellm_answers(_request: Request, reply: Reply) -> None:
+    await reply.json(200, "I'm alive!")
+
+
+BOTH = ("upstream-url", "base-url")
+
+
+@pytest.mark.parametrize("key", BOTH)
+@pytest.mark.parametrize(
+    ("server", "symptom", "fix"),
+    [
+        (nobody, "nothing listens at", "`{key}: http://127.0.0.1:"),
+        (serving(page), "answers with a web page", "`{key}: http://127.0.0.1:"),
+        (serving(moved), "redirects to https://llm.example", "`{key}: https://llm.example`"),
+        (serving(no_http), "does not speak HTTP", "`{key}: http://127.0.0.1:"),
+        (serving(hangs_up), "closes the connection without an answer", "`{key}: https://127.0.0.1:"),
+        (serving(our_own), "is litellm-hybrid, not", "`{key}: http://127.0.0.1:"),
+    ],
+)
+def test_a_server_that_is_not_there(
+    good: House, key: str, server: Callable[[], Any], symptom: str, fix: str
+) -> None:
+    with server() as url:
+        code, found = findings(good.config(**{key: url}))
+    (wrong,) = [each for each in found if each["severity"] == "error"]
+    assert code == 2
+    assert wrong["check"] == {"upstream-url": "upstream", "base-url": "litellm"}[key]
+    assert (symptom in wrong["symptom"], fix.format(key=key) in wrong["fix"]) == (True, True), wrong
+
+
+def test_the_two_are_mixed_up(good: House) -> None:
+    with serving(cliproxyapi)() as first, serving(litellm_answers)() as second:  # type: ignore[attr-defined]
+        _, found = findings(good.config(base_url=first, upstream_url=second))
+    assert [each["symptom"] for each in bad(found)] == [
+        f"at {second} is LiteLLM, not CLIProxyAPI",
+        f"at {first} is CLIProxyAPI, not LiteLLM",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("keys", "check", "severity", "fix"),
+    [
+        ({"models": ["GPT-5"]}, "models", "error", "in `models` write `- gpt-5` instead of `- GPT-5`"),
+        ({"models": ["o3"]}, "models", "error", "in `model-mappings` write `o3: openai/o3`"),
+        ({"api_key": "sk-wrong-key-here"}, "api-key", "error", "`api-key: ${LITELLM_API_KEY}`"),
+        ({"api_key": "none"}, "api-key", "error", "`api-key: ${LITELLM_API_KEY}`"),
+        ({"client_api_keys": ["sk-not-upstreams"]}, "client-keys", "warning", "`api-keys` of CLIProxyAPI"),
+        ({"listen": f"0.0.0.0:{free_port()}", "client_api_keys": []}, "access", "error", "openssl rand"),
+        ({"models": [], "fallback": None}, "file", "warning", "`models: "),
+    ],
+)
+def test_what_the_file_says_is_wrong(
+    good: House, keys: dict[str, Any], check: str, severity: str, fix: str
+) -> None:
+    code, found = findings(good.config(**keys))
+    (wrong,) = bad(found)
+    assert (wrong["check"], wrong["severity"]) == (check, severity)
+    assert fix in wrong["fix"]
+    assert code == {"warning": 1, "error": 2}[severity]
+
+
+def test_a_path_in_base_url_that_litellm_does_not_have(good: House) -> None:
+    code, found = findings(good.config(base_url=f"{good.litellm.url}/ui"))
+    assert (code, [each["fix"] for each in bad(found)]) == (2, [f"`base-url: {good.litellm.url}`"])
+
+
+def test_a_v1_in_base_url_is_noted(good: House) -> None:
+    code, found = findings(good.config(base_url=f"{good.litellm.url}/v1"))
+    assert code == 0
+    assert [each["fix"] for each in found if each["severity"] == "note"] == ["write base-url without it"]
+
+
+def test_litellm_is_not_ready(tmp_path: Path) -> None:
+    with house(tmp_path, litellm=LiteLLM(ready=503)) as found_house:
+        code, found = findings(found_house.config())
+    assert (code, [each["check"] for each in bad(found)]) == (2, ["litellm"])
+    assert "curl --fail" in bad(found)[0]["fix"]
+
+
+@pytest.mark.parametrize(
+    ("key", "symptom"),
+    [(MASTER_KEY, "LiteLLM takes requests without a key, although api-key is set"), ("none", "")],
+)
+def test_litellm_takes_no_keys(tmp_path: Path, key: str, symptom: str) -> None:
+    with house(tmp_path, litellm=LiteLLM(key=None)) as found_house:
+        code, found = findings(found_house.config(api_key=key))
+    assert code == 0
+    assert [each["symptom"] for each in found if each["severity"] == "note"] == ([symptom] if symptom else [])
+
+
+@pytest.mark.parametrize(
+    ("upstream", "keys", "check", "severity"),
+    [
+        (CLIProxyAPI(keys=(CLIENT_KEY,)), {}, "provider-prefix", "note"),
+        (
+            CLIProxyAPI(keys=(CLIENT_KEY,), example_keys=True),
+            {"strip_provider_prefix": True},
+            "upstream",
+            "error",
+        ),
+        (CLIProxyAPI(version="6.10.9"), {"listen": f"0.0.0.0:{free_port()}"}, "client-keys", "warning"),
+    ],
+)
+def test_what_is_wrong_with_upstream(
+    tmp_path: Path, upstream: CLIProxyAPI, keys: dict[str, Any], check: str, severity: str
+) -> None:
+    with house(tmp_path, upstream=upstream) as found_house:
+        _, found = findings(found_house.config(**keys))
+    assert [(each["check"], each["severity"]) for each in found if each["severity"] != "ok"] == [
+        (check, severity)
+    ]
+
+
+def test_models_that_could_not_fall_back_are_named(good: House) -> None:
+    code, found = findings(good.config(fallback={"enabled": True}))
+    (note,) = [each for each in found if each["severity"] == "note"]
+    assert code == 0
+    assert note["symptom"] == (
+        "LiteLLM lacks 2 of the 2 upstream models that may fall back: claude-opus-4-1, gpt-5.5"
+    )
+
+
+def test_a_broken_file(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("litellm-modles: [a]\n")
+    done = doctor(file)
+    assert done.returncode == 2
+    assert "did you mean `litellm-models`?" in done.stdout
+    code, found = findings(tmp_path / "missing.yaml")
+    assert (code, [each["check"] for each in found]) == (2, ["file", "python", "mitmproxy"])
+
+
+# -- the address to listen on -------------------------------------------------
+
+
+def test_the_address_is_taken(good: House) -> None:
+    with in_thread(Server(page)) as other:
+        _, found = findings(good.config(listen=f"127.0.0.1:{other.port}"))
+    (wrong,) = bad(found)
+    assert (wrong["check"], wrong["symptom"]) == (
+        "listen",
+        f"127.0.0.1:{other.port} is taken by another program",
+    )
+
+
+@contextmanager
+def serving_proxy(good: House, file: Path, port: int) -> Iterator[None]:
+    with running(
+        [PROGRAM, "serve", "-c", file],
+        name="serve",
+        log=good.folder / "serve.log",
+        port=port,
+        ready=accepts,
+        within=30,
+    ):
+        yield
+
+
+def test_the_proxy_runs_already(good: House) -> None:
+    port = free_port()
+    file = good.config(listen=f"127.0.0.1:{port}")
+    with serving_proxy(good, file, port):
+        code, found = findings(file)
+        assert (code, found[2]["symptom"]) == (0, f"litellm-hybrid runs at 127.0.0.1:{port} and is ready")
+
+
+def test_the_proxy_runs_with_a_broken_file(good: House) -> None:
+    port = free_port()
+    file = good.config(listen=f"127.0.0.1:{port}")
+    with serving_proxy(good, file, port):
+        broken = good.folder / "config.yaml"
+        broken.write_text(broken.read_text().replace("models", "modles"))
+        done = doctor(file)
+    assert done.returncode == 2
+    assert "did you mean `models`?" in done.stdout
+
+
+def test_addresses_that_mitmdumps_mode_says(good: House) -> None:
+    with in_thread(Server(page)) as other, in_thread(CLIProxyAPI(version="7.1.0")) as upstream:
+        file, listen = good.config(client_api_keys=None), f"127.0.0.1:{other.port}"
+        _, found = findings(file, "--upstream", upstream.url, "--listen", listen)
+    said = [each["symptom"] for each in found]
+    assert f"CLIProxyAPI (7.1.0) answers at {upstream.url}" in said
+    assert f"{listen} is taken by another program" in said
+
+
+def test_a_wrong_address_is_a_wrong_call(good: House) -> None:
+    done = doctor(good.config(), "--listen", "127.0.0.1")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "the port is missing or not 1 to 65535" in done.stderr
+
+
+# -- live ---------------------------------------------------------------------
+
+
+def test_live_through_the_running_proxy(good: House) -> None:
+    port = free_port()
+    file = good.config(listen=f"127.0.0.1:{port}", models=["gpt-5", "gpt-5.5"], fallback=None)
+    with serving_proxy(good, file, port):
+        done = doctor(file, "--live")
+    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    assert any(line.startswith("live-litellm ok LiteLLM served gpt-5 in") for line in lines), done.stdout
+    assert any("(upstream; reason=not-listed)" in line for line in lines), done.stdout
+    assert "asking LiteLLM, through the proxy: one chat completion of gpt-5" in done.stderr
+    posts = [request.json() for request in good.litellm.requests if request.method == "POST"]
+    assert [(body["model"], body["max_tokens"]) for body in posts] == [("gpt-5", 1)]
+    assert [body["model"] for body in (r.json() for r in good.upstream.requests if r.body)] == [
+        "claude-opus-4-1"
+    ]
+
+
+def test_live_without_a_proxy_asks_the_servers(good: House) -> None:
+    done = doctor(good.config(), "--live")
+    assert done.returncode == 0, done.stdout
+    assert "for $0.0001" in done.stdout
+    assert "directly" in done.stderr
+
+
+# -- sockets ------------------------------------------------------------------
+
+
+def test_no_answer_takes_no_longer_than_it_says() -> None:
+    with black_hole() as (port, _):
+        seen = doctor_probe.ask_all({"a": Ask(Address("http", "127.0.0.1", port), "/", within=0.2)})
+    assert seen == {"a": Failure(Trouble.TIMEOUT, "timed out")}
+
+
+async def drips(_request: Request, reply: Reply) -> None:
+    await reply.raw(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n")
+    while True:
+        await reply.raw(b"x")
+        await reply.pause(0.01)
+
+
+def test_an_answer_that_drips_is_not_waited_for() -> None:
+    with in_thread(Server(drips)) as server:
+        seen = doctor_probe.ask_all({"a": Ask(Address("http", "127.0.0.1", server.port), "/", within=0.5)})
+    assert seen == {"a": Failure(Trouble.TIMEOUT, "timed out")}
+
+
+class Quiet(BaseHTTPRequestHandler):
+    """Logs nothing."""
+
+    @override
+    def log_message(self, format: str, *args: object) -> None:
+        assert format
+
+
+def test_tls(confdir: Path) -> None:
+    async def hello(_request: Request, reply: Reply) -> None:
+        await reply.json(200, {})
+
+    with in_thread(Server(hello, tls=server_context(confdir))) as server:
+        https = doctor_probe.ask(Ask(Address("https", "127.0.0.1", server.port), "/"))
+        http = doctor_probe.ask(Ask(Address("http", "127.0.0.1", server.port), "/"))
+    # A server that answers what it does not understand, as Go's and uvicorn do.
+    with ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as stdlib:
+        thread = threading.Thread(target=stdlib.serve_forever)
+        thread.start()
+        plain = doctor_probe.ask(Ask(Address("https", "127.0.0.1", stdlib.server_port), "/"))
+        stdlib.shutdown()
+        thread.join()
+    assert isinstance(https, Failure)
+    assert isinstance(http, Failure)
+    assert isinstance(plain, Failure)
+    assert (https.trouble, http.trouble, plain.trouble) == (
+        Trouble.CERTIFICATE,
+        Trouble.CLOSED,
+        Trouble.NO_TLS,
+    )
+
+
+def test_a_name_that_nobody_knows() -> None:
+    seen = doctor_probe.ask(Ask(Address("http", "no-such-host.invalid", 80), "/"))
+    assert isinstance(seen, Failure)
+    assert seen.trouble is Trouble.NO_HOST
+
+
+def test_which_addresses_are_free() -> None:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.listen()
+        assert doctor_probe.binding(*sock.getsockname()) is not None
+        port = sock.getsockname()[1]
+    assert doctor_probe.binding("127.0.0.1", port) is None
+    assert doctor_probe.binding("203.0.113.7", port) is not None
+
+
+# -- the terminal -------------------------------------------------------------
+
+
+def on_terminal(file: Path, env: dict[str, str]) -> str:
+    """What somebody sees who runs it on a terminal."""
+    leader, follower = os.openpty()
+    with subprocess.Popen(
+        [PROGRAM, "doctor", "-c", file], stdout=follower, stderr=follower, env=os.environ | env
+    ):
+        os.close(follower)
+        shown = b""
+        try:
+            while data := os.read(leader, 65536):
+                shown += data
+        except OSError:
+            pass  # the other side has been closed
+    os.close(leader)
+    return shown.decode()
+
+
+def test_on_a_terminal_it_has_colors_and_shows_progress(good: House) -> None:
+    shown = on_terminal(good.config(models=["GPT-5"]), {"NO_COLOR": ""})
+    assert "\r\x1b[Kasking upstream and LiteLLM, 6 s at most" in shown
+    assert "\x1b[31merror    LiteLLM does not know" in shown
+    assert "\x1b[32mok" in shown
+
+
+def test_no_color(good: House) -> None:
+    shown = on_terminal(good.config(models=["GPT-5"]), {"NO_COLOR": "1"})
+    assert "[31m" not in shown
+    assert "error    LiteLLM does not know" in shown
