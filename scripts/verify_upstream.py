@@ -1,0 +1,192 @@
+#!/usr/bin/env python3
+"""Is a running CLIProxyAPI as litellm-hybrid needs it? Start it with scripts/verify-upstream.
+
+Asks it everything that we rely on, and prints what was expected, what was seen,
+and, where they differ, what that means and which room to change. Nothing is
+spent: the models are unknown ones and the keys wrong ones, so no provider is
+asked, unless --live allows one streamed token. Ends with 0 if everything is as
+expected, else with 1.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import verify_checks as checks
+from verify_checks import Differs, NotSeen, Upstream
+
+from litellm_hybrid import doctor_probe
+from litellm_hybrid.addresses import parse_url
+from litellm_hybrid.cli_text import hide, printable
+from litellm_hybrid.doctor_seen import Ask, Failure
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """One thing that we rely on.
+
+    Attributes:
+        check: returns what was seen, raises Differs or NotSeen.
+        means: what it would mean for us, and which room to change.
+    """
+
+    text: str
+    check: Callable[[Upstream], str]
+    means: str
+
+
+EXPECTATIONS = (
+    Expectation(
+        "`GET /` says CLI Proxy API Server",
+        checks.introduces_itself,
+        "it is not CLIProxyAPI, or doctor no longer knows it: doctor_seen.program",
+    ),
+    Expectation(
+        "an unknown key is refused with a plain string",
+        checks.refuses_unknown_key,
+        "a client's wrong key might spend LiteLLM's: quota_shapes.py, quota_rules.py",
+    ),
+    Expectation(
+        "a key is taken from Authorization, X-Goog-Api-Key, X-Api-Key, ?key= and ?auth_token=",
+        checks.takes_key,
+        "we look for client keys where it does not: credentials.presented",
+    ),
+    Expectation(
+        "`GET /v1/models` lists `data[].id`",
+        checks.lists_models,
+        "doctor cannot compare models: doctor_seen.model_ids",
+    ),
+    Expectation(
+        "an unknown model is an error of its own, on every path",
+        checks.names_unknown_model,
+        "a path is gone, or fallback.on: [unknown-model] no longer works: paths.py, quota_phrases.py",
+    ),
+    Expectation(
+        "`POST /v1/images/generations` is served",
+        checks.serves_images,
+        "the path has moved: paths.py, forms.py",
+    ),
+    Expectation(
+        "a failing stream fails in its head",
+        checks.fails_streams_in_head,
+        "errors come as events: hold.py and sse.py must hold them back",
+    ),
+    Expectation(
+        "`/api/provider/…` is served, or is 404",
+        checks.provider_routes,
+        "Amp's requests go wrong: paths.strip_provider, strip-provider-prefix",
+    ),
+    Expectation(
+        "an unknown path is a plain 404",
+        checks.no_route,
+        "a missing path might fall back: quota_rules.STATUSES",
+    ),
+    Expectation(
+        "it sends no X-Request-ID of its own",
+        checks.leaves_request_id,
+        "our log and its answers differ: exchange.py",
+    ),
+    Expectation(
+        "HTTP/1.1 connections are kept",
+        checks.keeps_alive,
+        "every request connects anew: slower, and nothing else",
+    ),
+    Expectation(
+        "HEAD and OPTIONS have no body", checks.bodiless, "they go through untouched: straight.py, engine.py"
+    ),
+    Expectation(
+        "a body of 8 MB is taken",
+        checks.takes_large_body,
+        "long conversations fail upstream first: README, limits",
+    ),
+    Expectation(
+        "a websocket opens on Codex's paths",
+        checks.upgrades,
+        "`websocket: downgrade` has nothing to downgrade there: paths.takes_websocket",
+    ),
+    Expectation(
+        "management believes X-Forwarded-For, and is closed to others",
+        checks.guards_management,
+        "remote clients might reach it through us: access.check_management, exchange.py",
+    ),
+    Expectation(
+        "no account left is 503 auth_unavailable",
+        checks.no_account,
+        "such a request does not fall back: quota_phrases.py",
+    ),
+)
+LIVE = "a stream is text/event-stream"
+LIVE_MEANS = "streams are not told apart from JSON: hold.py, sse.py"
+
+
+# -- the table ----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of an expectation."""
+
+    state: str
+    expectation: Expectation
+    seen: str
+
+
+def rows(upstream: Upstream, *, live: bool) -> Iterator[Row]:
+    """Each expectation, as soon as it is known."""
+    last = Expectation(LIVE, checks.streams if live else checks.not_live, LIVE_MEANS)
+    for each in (*EXPECTATIONS, last):
+        try:
+            yield Row("ok", each, each.check(upstream))
+        except NotSeen as e:
+            yield Row("not seen", each, str(e))
+        except Differs as e:
+            yield Row("DIFFERS", each, str(e))
+
+
+def main() -> int:
+    """Print the table; returns the exit code."""
+    summary, _, rest = (__doc__ or "").partition("\n")
+    parser = argparse.ArgumentParser(
+        prog="scripts/verify-upstream",
+        description=f"{summary}\n{rest}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("url", metavar="URL", help="CLIProxyAPI's address, as http://127.0.0.1:8317")
+    parser.add_argument(
+        "--key",
+        default=os.environ.get("HYBRID_CLIENT_KEY", ""),
+        help="one of its api-keys; HYBRID_CLIENT_KEY in the environment is not seen by other users",
+    )
+    parser.add_argument("--live", action="store_true", help="also ask a real model for one streamed token")
+    arguments = parser.parse_args()
+    try:
+        upstream = Upstream(parse_url(arguments.url), arguments.key)
+    except ValueError as e:
+        parser.error(f"URL: {e}")
+    first = doctor_probe.ask(
+        Ask(upstream.address, "/v1/models", headers=upstream.fields, within=checks.LIMIT)
+    )
+    if isinstance(first, Failure):
+        print(f"verify-upstream: nothing answers at {upstream.address}: {first.detail}", file=sys.stderr)
+        return 1
+    if first.status == 401 and upstream.key:
+        print(f"verify-upstream: it does not know this key: {first.error}", file=sys.stderr)
+        return 1
+    upstream = replace(upstream, models=first.model_ids)
+    counts = {"ok": 0, "not seen": 0, "DIFFERS": 0}
+    for row in rows(upstream, live=arguments.live):
+        counts[row.state] += 1
+        print(f"{row.state:<8}  {row.expectation.text}")
+        print(printable(hide(f"          seen: {row.seen}", [upstream.key])))
+        if row.state == "DIFFERS":
+            print(f"          means: {row.expectation.means}")
+        sys.stdout.flush()
+    said = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    print(f"\n{upstream.address}: {said}")
+    return 1 if counts["DIFFERS"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
