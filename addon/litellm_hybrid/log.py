@@ -2,32 +2,30 @@
 
 mitmproxy's own loggers may be silenced (`-q`); these lines stay, because people
 grep for them. They also reach mitmproxy's handlers: mitmweb's event log shows
-them, and its start-up check ends the process on an ERROR.
+them, and its start-up check ends the process on an ERROR. mitmproxy's lines are
+written in the same format as ours.
 """
 
 import asyncio
-import json
 import logging
-import re
+import os
 import sys
-import time
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Protocol, Unpack
 
+from litellm_hybrid.log_fields import Fields
+from litellm_hybrid.log_format import OURS, JsonFormatter, TextFormatter
+from litellm_hybrid.log_uncaught import Uncaught
 from litellm_hybrid.settings import LogFormat, Secret
 
-logger = logging.getLogger("litellm_hybrid")
+logger = logging.getLogger(OURS)
 
 _MOMENT = 0.05
 """How long, in seconds, a line may wait to be written together with others."""
 
 _SHORTEST_SECRET = 8
 """Shorter ones would blot out ordinary words."""
-
-# A client's path or model name must not forge a second log line, or drive a terminal.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_NEEDS_QUOTES = re.compile(r'[\s"=]|^$')
 
 
 class _TermLog(Protocol):
@@ -36,16 +34,23 @@ class _TermLog(Protocol):
     logger: logging.Handler
 
 
-def emit(level: int, message: str, **fields: object) -> None:
+def emit(level: int, message: str, **fields: Unpack[Fields]) -> None:
     """One line.
 
     Args:
         level: as in `logging`.
         message: for people; users of the fork grep for some of them.
-        fields: shown behind the message as `name=value`, or as members in JSON; None is left out.
+        fields: members in JSON, and `name=value` behind the message in text; None is left out.
     """
-    shown = {name: _hidden(value) for name, value in fields.items() if value is not None}
-    logger.log(level, _hidden(message), extra={"fields": shown})
+    if not logger.isEnabledFor(level):
+        return
+    shown = {name: value for name, value in fields.items() if value is not None}
+    if _secrets:
+        message = _hidden(message)
+        shown = {name: _hidden(value) for name, value in shown.items()}
+    # Not logger.log: that finds out which line of code has called, and nobody is told.
+    record = logger.makeRecord(OURS, level, "", 0, message, (), None, extra={"fields": shown})
+    logger.handle(record)
 
 
 _secrets: tuple[str, ...] = ()
@@ -72,7 +77,6 @@ def _hidden[T](value: T) -> T | str:
 class Handler(logging.Handler):
     """Writes our lines to stdout."""
 
-    log_format: LogFormat = "text"
     _loop: asyncio.AbstractEventLoop | None = None
 
     def __init__(self) -> None:
@@ -103,56 +107,20 @@ class Handler(logging.Handler):
         lines, self._waiting = self._waiting, []
         print("".join(lines), end="", flush=True)  # noqa: T201
 
-    def format(self, record: logging.LogRecord) -> str:
-        """The line, and under it the traceback, if there is one."""
-        fields: dict[str, Any] = getattr(record, "fields", {})
-        if self.log_format == "json":
-            return _json(record, fields)
-        clock = time.strftime("%H:%M:%S", time.localtime(record.created))
-        level = "" if record.levelno == logging.INFO else f"{record.levelname} "
-        pairs = "".join(f" {name}={_value(value)}" for name, value in fields.items())
-        line = _printable(f"[{clock}.{int(record.msecs):03d}] {level}{record.getMessage()}{pairs}")
-        # Indented: an exception's text must not forge a line of ours.
-        traceback = [f"  {_printable(text)}" for text in _traceback(record).splitlines()]
-        return "\n".join([line, *traceback])
-
-
-def _json(record: logging.LogRecord, fields: dict[str, Any]) -> str:
-    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
-    entry = {
-        "time": f"{stamp}.{int(record.msecs):03d}Z",
-        "level": record.levelname.lower(),
-        "message": record.getMessage(),
-        **fields,
-    }
-    if record.exc_info is not None:
-        entry["traceback"] = _traceback(record)
-    line = json.dumps(entry, ensure_ascii=False, default=str)
-    return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", line)
-
-
-def _value(value: object) -> str:
-    text = f"{value:.3f}" if isinstance(value, float) else str(value)
-    return json.dumps(text, ensure_ascii=False) if _NEEDS_QUOTES.search(text) else text
-
-
-def _printable(text: str) -> str:
-    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
-
-
-def _traceback(record: logging.LogRecord) -> str:
-    return logging.Formatter().formatException(record.exc_info) if record.exc_info else ""
-
 
 _handler = Handler()
+_uncaught = Uncaught()
+_termlog: _TermLog | None = None
+_format: LogFormat = "text"
 
 
 def _not_ours(record: logging.LogRecord) -> bool:
-    return record.name != logger.name
+    return record.name != OURS
 
 
 def install(termlog: _TermLog | None) -> None:
     """Start writing our lines, and keep mitmproxy's terminal log from writing them a second time."""
+    global _termlog  # noqa: PLW0603 (one log for the process)
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
@@ -162,10 +130,12 @@ def install(termlog: _TermLog | None) -> None:
         logger.addHandler(_handler)
     if termlog is not None and _not_ours not in termlog.logger.filters:
         termlog.logger.addFilter(_not_ours)
+    _termlog = termlog
+    use_format(_format)
 
 
 def uninstall() -> None:
-    """Stop writing our lines."""
+    """Stop writing our lines. What Python itself has to say in the end is still written in our format."""
     _handler.flush()
     logger.removeHandler(_handler)
 
@@ -174,8 +144,24 @@ def batch(loop: asyncio.AbstractEventLoop) -> None:
     """For a process that does nothing but serve: write lines together, and to nobody but stdout."""
     _handler.batch(loop)
     logger.propagate = False
+    # What no format of ours has in it: it would be found out for each line.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
 def use_format(log_format: LogFormat) -> None:
-    """Write as `text` or as `json` from now on."""
-    _handler.log_format = log_format
+    """Write as `text` or as `json` from now on, mitmproxy's lines too."""
+    global _format  # noqa: PLW0603 (one log for the process)
+    _format = log_format
+    formatter = JsonFormatter() if log_format == "json" else TextFormatter(colors=_may_color())
+    _handler.setFormatter(formatter)
+    if _termlog is not None:
+        _termlog.logger.setFormatter(formatter)
+    if log_format == "json":
+        _uncaught.take(formatter)
+    else:
+        _uncaught.give_back()
+
+
+def _may_color() -> bool:
+    # https://no-color.org: present and not empty, whatever its value.
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

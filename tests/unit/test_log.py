@@ -1,13 +1,20 @@
 import json
 import logging
+import os
+import pty
 import re
+import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import litellm_hybrid
 from litellm_hybrid import log
+from litellm_hybrid.log_format import TextFormatter
 from litellm_hybrid.settings import LogFormat, Secret
 
 CLOCK = re.compile(r"\[\d\d:\d\d:\d\d\.\d{3}\] ")
@@ -26,7 +33,7 @@ def line(
     capsys: pytest.CaptureFixture[str], log_format: LogFormat, level: int, message: str, **fields: object
 ) -> str:
     log.use_format(log_format)
-    log.emit(level, message, **fields)
+    log.emit(level, message, **fields)  # type: ignore[arg-type]
     written = capsys.readouterr().out
     assert isinstance(written, str)
     assert written.endswith("\n")
@@ -36,14 +43,47 @@ def line(
 @pytest.mark.parametrize(
     ("level", "message", "fields", "expected"),
     [
-        (logging.INFO, "litellm routing: gpt-5 → LiteLLM", {}, "litellm routing: gpt-5 → LiteLLM"),
+        (logging.INFO, "litellm routing: gpt-5 → LiteLLM", {}, "INFO    litellm routing: gpt-5 → LiteLLM"),
         (logging.WARNING, "w", {}, "WARNING w"),
-        (logging.ERROR, "e", {"a": 1, "b": None, "c": 0}, "ERROR e a=1 c=0"),
-        (logging.INFO, "100% %s", {"t": 1.23456}, "100% %s t=1.235"),
-        (logging.INFO, "m", {"a": "x y", "b": 'q"', "c": "d=e", "f": ""}, r'm a="x y" b="q\"" c="d=e" f=""'),
-        (logging.INFO, "m", {"a": "ü→"}, "m a=ü→"),
-        (logging.INFO, "m", {"key": Secret("sk-1")}, "m key=***"),
-        (logging.INFO, "m", {"keys": (Secret("sk-1"),)}, "m keys=(***,)"),
+        (logging.ERROR, "e", {"reason": "a", "kind": None, "bytes": 0}, "ERROR   e reason=a bytes=0"),
+        (logging.INFO, "100% %s", {"duration_ms": 1.23456}, "INFO    100% %s duration_ms=1.235"),
+        (
+            logging.INFO,
+            "m",
+            {"duration_ms": 7.5, "retry_after": 30.0},
+            "INFO    m duration_ms=7.5 retry_after=30",
+        ),
+        (
+            logging.INFO,
+            "m",
+            {"rule": "x y", "kind": 'q"', "error": "d=e", "model": ""},
+            r'INFO    m rule="x y" kind="q\"" error="d=e" model=""',
+        ),
+        (logging.INFO, "m", {"model": "ü→"}, "INFO    m model=ü→"),
+        (logging.INFO, "m", {"model": Secret("sk-1")}, "INFO    m model=***"),
+        # Programs look for an event, people for the message.
+        (logging.INFO, "m", {"event": "routed", "span_id": "00f067aa0ba902b7"}, "INFO    m"),
+        # The request's id is where the eye finds it, whatever the caller's order.
+        (
+            logging.INFO,
+            "m",
+            {"request_id": "id-1", "trace_id": "4bf9", "kind": "quota"},
+            "INFO    m kind=quota trace_id=4bf9 request_id=id-1",
+        ),
+        # What the message says is not said twice; a part of a word is something else.
+        (
+            logging.INFO,
+            "litellm 200 POST /v1/messages",
+            {"status": 200, "target": "litellm", "method": "POST", "path": "/v1/messages", "model": "v1"},
+            "INFO    litellm 200 POST /v1/messages model=v1",
+        ),
+        (
+            logging.ERROR,
+            "litellm proxy error for POST /p: it broke",
+            {"path": "/p", "error": "it broke", "model": "p"},
+            "ERROR   litellm proxy error for POST /p: it broke model=p",
+        ),
+        (logging.INFO, "status 200", {"status": 200, "bytes": 200}, "INFO    status 200 bytes=200"),
     ],
 )
 def test_text(
@@ -54,19 +94,94 @@ def test_text(
     assert CLOCK.sub("", written, count=1) == expected
 
 
+def record(
+    message: str, level: int = logging.INFO, name: str = "mitmproxy.proxy.server", **more: object
+) -> logging.LogRecord:
+    made = logging.LogRecord(name, level, "", 1, message, (), None)
+    made.__dict__.update(more)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("level", "expected"),
+    [
+        (logging.INFO, "\x1b[2m[T]\x1b[0m INFO    m\x1b[2m kind=quota\x1b[0m"),
+        (logging.WARNING, "\x1b[2m[T]\x1b[0m \x1b[33mWARNING m\x1b[0m\x1b[2m kind=quota\x1b[0m"),
+        (logging.ERROR, "\x1b[2m[T]\x1b[0m \x1b[31mERROR   m\x1b[0m\x1b[2m kind=quota\x1b[0m"),
+    ],
+)
+def test_colors(level: int, expected: str) -> None:
+    written = TextFormatter(colors=True).format(
+        record("m", level, "litellm_hybrid", fields={"kind": "quota"})
+    )
+    assert re.sub(r"\[\d\d:\d\d:\d\d\.\d{3}\]", "[T]", written) == expected
+
+
+@pytest.mark.parametrize(
+    ("env", "colored"),
+    [({}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True), ({"TERM": "dumb"}, False)],
+)
+def test_colors_are_for_a_terminal_whose_user_wants_them(env: dict[str, str], *, colored: bool) -> None:
+    ours, theirs = pty.openpty()
+    environment = {k: v for k, v in os.environ.items() if k != "NO_COLOR"} | {"TERM": "xterm"} | env
+    try:
+        _python('log.emit(40, "m", event="error")', stdout=theirs, env=environment)
+        written = os.read(ours, 1000)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert b"ERROR   m" in written
+    assert (b"\x1b" in written) is colored
+
+
+def test_there_are_no_colors_in_a_file() -> None:
+    assert "\x1b" not in _python('log.emit(40, "m", event="error")').stdout
+
+
+def _python(
+    code: str,
+    *,
+    log_format: LogFormat = "text",
+    stdout: int = subprocess.PIPE,
+    env: dict[str, str] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Run code in an interpreter of its own that writes log lines."""
+    begin = f"from litellm_hybrid import log; log.install(None); log.use_format({log_format!r})\n"
+    return subprocess.run(
+        [sys.executable, "-c", begin + textwrap.dedent(code)],
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=60,
+        env=(env or dict(os.environ)) | {"PYTHONPATH": str(Path(litellm_hybrid.__file__).parents[1])},
+    )
+
+
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     written = line(
-        capsys, "json", logging.WARNING, "a → b", model="ü", status=502, none=None, key=Secret("sk-1"), t=1.5
+        capsys,
+        "json",
+        logging.WARNING,
+        "a → b",
+        event="answered",
+        model="ü",
+        status=502,
+        kind=None,
+        sends=Secret("sk-1"),
+        duration_ms=1.5,
     )
     entry = json.loads(written)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", entry.pop("time"))
     assert entry == {
         "level": "warning",
+        "logger": "litellm_hybrid",
         "message": "a → b",
+        "event": "answered",
         "model": "ü",
         "status": 502,
-        "key": "***",
-        "t": 1.5,
+        "sends": "***",
+        "duration_ms": 1.5,
     }
     assert "→" in written
 
@@ -98,7 +213,7 @@ def test_a_traceback_forges_no_line_either(capsys: pytest.CaptureFixture[str], l
         assert not rest
         assert "forged" in json.loads(first)["traceback"]
     else:
-        assert "ERROR it failed" in first
+        assert "ERROR   it failed" in first
         assert any("ValueError" in text for text in rest)
         assert all(text.startswith("  ") for text in rest)
 
@@ -109,7 +224,7 @@ def test_half_an_emoji_is_written_with_a_backslash(
 ) -> None:
     log.install(None)
     log.use_format(log_format)
-    log.emit(logging.INFO, "a\ud83db →")
+    log.emit(logging.INFO, "a\ud83db →", event="ended")
     sys.stdout.flush()
     written = capfdbinary.readouterr().out
     assert rb"a\ud83db " + "→".encode() in written
@@ -128,7 +243,7 @@ def test_a_closed_stdout_raises_nothing(
             raise BrokenPipeError
 
     monkeypatch.setattr(sys, "stdout", Closed())
-    log.emit(logging.INFO, "m")
+    log.emit(logging.INFO, "m", event="ended")
     monkeypatch.undo()
     assert "BrokenPipeError" in capsys.readouterr().err
 
@@ -139,13 +254,13 @@ def test_a_line_is_written_once_however_often_it_is_installed(capsys: pytest.Cap
 
 
 def test_debug_lines_are_not_written(capsys: pytest.CaptureFixture[str]) -> None:
-    log.emit(logging.DEBUG, "m")
+    log.emit(logging.DEBUG, "m", event="ended")
     assert capsys.readouterr().out == ""
 
 
 def test_after_uninstall_nothing_is_written(capsys: pytest.CaptureFixture[str]) -> None:
     log.uninstall()
-    log.emit(logging.INFO, "m")
+    log.emit(logging.INFO, "m", event="ended")
     assert capsys.readouterr().out == ""
 
 
@@ -170,10 +285,129 @@ def test_known_secrets_are_hidden_in_messages_and_fields(caplog: pytest.LogCaptu
     log.hide([Secret(secret), Secret("short")])
     try:
         with caplog.at_level(logging.INFO, logger="litellm_hybrid"):
-            log.emit(logging.INFO, f"LiteLLM says: {secret} is wrong", words=f"short {secret}", count=3)
+            log.emit(
+                logging.INFO,
+                f"LiteLLM says: {secret} is wrong",
+                event="fallback-failed",
+                litellm_message=f"short {secret}",
+                status=3,
+            )
     finally:
         log.hide([])
 
     (record,) = caplog.records
     assert record.getMessage() == "LiteLLM says: *** is wrong"
-    assert record.__dict__["fields"] == {"words": "short ***", "count": 3}
+    assert record.__dict__["fields"] == {
+        "event": "fallback-failed",
+        "litellm_message": "short ***",
+        "status": 3,
+    }
+
+
+# -- mitmproxy's own lines -----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (record("client connect", client=("127.0.0.1", 5)), "INFO    client connect client=127.0.0.1:5"),
+        (record("first\nsecond\x1b[31m", logging.ERROR), "ERROR   first\n  second\\x1b[31m"),
+        (record(""), "INFO    "),
+    ],
+)
+def test_mitmproxys_lines_look_like_ours(given: logging.LogRecord, expected: str) -> None:
+    termlog = TermLog()
+    log.install(termlog)
+    assert CLOCK.sub("", termlog.logger.format(given), count=1) == expected
+
+
+def test_and_are_json_where_ours_are() -> None:
+    termlog = TermLog()
+    log.install(termlog)
+    log.use_format("json")
+    entry = json.loads(termlog.logger.format(record("a\nb", logging.WARNING, client=("::1", 5))))
+    del entry["time"]
+    assert entry == {
+        "level": "warning",
+        "logger": "mitmproxy.proxy.server",
+        "message": "a\nb",
+        "client": "::1:5",
+    }
+
+
+# -- what Python says itself ---------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "error"),
+    [
+        ("1 / 0", "litellm: uncaught ZeroDivisionError: division by zero", "ZeroDivisionError"),
+        (
+            "import threading; t = threading.Thread(target=lambda: 1 / 0, name='t'); t.start(); t.join()",
+            "litellm: uncaught ZeroDivisionError in t: division by zero",
+            "ZeroDivisionError",
+        ),
+        (
+            """
+            class Bad:
+                def __del__(self):
+                    1 / 0
+                def __repr__(self):
+                    return "it"
+            Bad()
+            """,
+            "__del__",
+            "ZeroDivisionError",
+        ),
+        # Nobody listens to the log any more, but Python still has something to say.
+        (
+            "log.uninstall(); 1 / 0",
+            "litellm: uncaught ZeroDivisionError: division by zero",
+            "ZeroDivisionError",
+        ),
+        (
+            """
+            import warnings
+            from mitmproxy.addons.termlog import TermLog
+            log.install(TermLog())
+            log.use_format("json")
+            warnings.warn("odd", UserWarning)
+            """,
+            "UserWarning: odd",
+            None,
+        ),
+        ("import logging; logging.getLogger('asyncio').error('lost')", "lost", None),
+    ],
+)
+def test_in_json_nothing_is_text(code: str, message: str, error: str | None) -> None:
+    done = _python(code, log_format="json")
+    (written,) = (done.stdout + done.stderr).splitlines()
+    entry = json.loads(written)
+    assert message in entry["message"]
+    assert (error is None) is ("traceback" not in entry)
+    assert error is None or error in entry["traceback"]
+    assert error is None or (entry["level"], entry["event"]) == ("critical", "crashed")
+
+
+def test_in_text_python_says_it_in_its_own_way() -> None:
+    done = _python("1 / 0")
+    assert done.stdout == ""
+    assert done.stderr.endswith("ZeroDivisionError: division by zero\n")
+
+
+def test_a_format_that_is_known_already_stays(capsys: pytest.CaptureFixture[str]) -> None:
+    """`serve` has read the file before mitmproxy installs anything."""
+    log.uninstall()
+    log.use_format("json")
+    log.install(None)
+    log.emit(logging.INFO, "m", event="ended")
+    assert json.loads(capsys.readouterr().out)["message"] == "m"
+
+
+def test_hooks_are_given_back() -> None:
+    before = sys.excepthook, sys.unraisablehook
+    log.use_format("json")
+    log.use_format("json")
+    assert sys.excepthook is not before[0]
+    log.use_format("text")
+    assert (sys.excepthook, sys.unraisablehook) == before
