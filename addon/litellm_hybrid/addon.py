@@ -1,25 +1,28 @@
 """The mitmproxy hooks, thin: every decision is a call into another room.
 
-One request's way: `request` reads the model's name, decides, checks access and
-rewrites; the engine sends it; `responseheaders` puts the route on the answer;
+One request's way: `request` has dispatch.py read the model's name, decide, check access and
+rewrite; the engine sends it; `responseheaders` puts the route on the answer;
 `failed` logs and words what went wrong.
 """
 
-import logging
+from pathlib import Path
 from time import monotonic
 from typing import override
 
 from mitmproxy import connection, ctx, http
 
-from litellm_hybrid import answers, decision, engine, exchange, log, rewrite, status
-from litellm_hybrid.decision import Request, Routed
-from litellm_hybrid.errors import Failure
-from litellm_hybrid.exchange import Record
+from litellm_hybrid import answers, engine, exchange, pages
+from litellm_hybrid.commands import Commands
+from litellm_hybrid.dispatch import Dispatch
+from litellm_hybrid.errors import ErrorType, Failure
 from litellm_hybrid.fallback import Fallbacks
+from litellm_hybrid.health import LastSeen
 from litellm_hybrid.hold import Held
+from litellm_hybrid.own_pages import Known, OwnPages
 from litellm_hybrid.routing import Reason, Target
 from litellm_hybrid.settings import Settings, Timeouts
 from litellm_hybrid.startup import Startup
+from litellm_hybrid.traffic import MALFORMED, Traffic
 
 
 class HybridAddon(Startup):
@@ -27,23 +30,48 @@ class HybridAddon(Startup):
 
     name = "litellm_hybrid"
 
-    def __init__(self) -> None:
+    def __init__(self, place: Path | None = None) -> None:
+        """Make it; `place` is where a worker shares its numbers with others (see metrics.py)."""
         super().__init__()
-        self._in_flight: set[str] = set()
+        self._traffic = Traffic()
         self.sent = self._showing.sent
-        self._last_seen = status.LastSeen()
+        self._last_seen = LastSeen()
         self._fallbacks = Fallbacks(self._settings, lambda: ctx.master.addons.get("view"))
         # The engine asks about fallbacks there.
         self.released_at_limit = self._fallbacks.released_at_limit
         self.fall_back = answers.or_none(self._fallbacks.fall_back)
         self.rescue = answers.or_none(self._fallbacks.rescue)
         self._hold = answers.or_none(self._fallbacks.hold)
+        self._dispatch = Dispatch(self._settings, self._fallbacks, self._traffic)
+        self._own_pages = OwnPages(
+            Known(
+                lambda: self._lifecycle,
+                lambda: self._leaving is not None and self._leaving.begun,
+                self._reloads,
+                self._last_seen,
+                self._traffic,
+                self._fallbacks,
+            ),
+            place,
+        )
+        self.addons.append(Commands(self._settings, self._own_pages.status, self._fallbacks, self._showing))
 
     @override
     def settings_changed(self, settings: Settings) -> None:
         super().settings_changed(settings)
         self._fallbacks.replays.unknown.clear()
         self._last_seen.forget()
+        self._traffic.list_models((*settings.models.entries, *settings.mapping_patterns.entries))
+
+    @override
+    def running(self) -> None:
+        super().running()
+        self._own_pages.running()
+
+    @override
+    def done(self) -> None:
+        super().done()
+        self._own_pages.done()
 
     # -- a connection -----------------------------------------------------
 
@@ -59,76 +87,23 @@ class HybridAddon(Startup):
 
     def request(self, flow: http.HTTPFlow) -> None:
         """Decide where a complete request goes, and make it fit for there."""
-        if flow.is_replay:
-            self._showing.unmask(flow)
+        if not self._showing.received(flow):
             return
         if flow.response or flow.error or not flow.live:
             return
         record = exchange.begin(flow)
         exchange.put(flow, record)
-        self._in_flight.add(flow.id)
         try:
-            if status.is_own(record["path"]):
-                self._own_page(flow, record)
-            else:
-                self._decide(flow, record)
+            if pages.is_own(record["path"]):
+                flow.response = self._own_pages.answer(flow, record)
+                return
+            self._traffic.running[flow.id] = monotonic()
+            self._dispatch.request(flow, record)
+            if flow.response is not None:
+                self._traffic.running[flow.id] = None
         except Exception as e:  # noqa: BLE001 (fail closed, whatever it was)
-            flow.response = answers.our_fault(record, e)
-
-    def _own_page(self, flow: http.HTTPFlow, record: Record) -> None:
-        current = self._lifecycle
-        settings = current.settings if current else None
-        exchange.locate(flow, record, settings.trusted_proxies if settings else ())
-        now = monotonic()
-        state = status.State(
-            settings,
-            broken=current is not None and current.broken,
-            leaving=self._leaving is not None and self._leaving.begun,
-            down=frozenset(target for target in Target if self._last_seen.is_down(target, now)),
-        )
-        request = exchange.request(flow, record)
-        page = status.answer(record["method"], record["path"], request.client, state)
-        flow.response = answers.own_page(record, page)
-
-    def _decide(self, flow: http.HTTPFlow, record: Record) -> None:
-        _identify(flow.request, record)
-        settings = self._settings()
-        exchange.locate(flow, record, settings.trusted_proxies)
-        request = exchange.request(flow, record)
-        routed = decision.route(settings, request)
-        _record(record, routed)
-        if routed.reason is Reason.STATEFUL:
-            self._fallbacks.stateful(flow, record)
-        if 0 < settings.max_in_flight < len(self._in_flight):
-            flow.response = answers.too_busy(record, settings.max_in_flight)
-            return
-        if routed.refusal is not None:
-            flow.response = answers.refused(record, routed.refusal)
-        elif routed.route.target is Target.LITELLM:
-            self._send_to_litellm(flow, record, request, routed)
-        elif (instead := self._fallbacks.straight.request(flow, record)) is not None:
-            flow.request = instead
-        elif routed.downgrade:
-            flow.response = answers.upgrade_refused(record)
-        elif settings.strip_provider_prefix:
-            flow.request.path = rewrite.target_for_upstream(settings, flow.request.path)
-
-    def _send_to_litellm(self, flow: http.HTTPFlow, record: Record, request: Request, routed: Routed) -> None:
-        name = routed.route.sends
-        assert routed.named is not None
-        assert name is not None
-        self._fallbacks.straight.to_litellm(flow, routed=True)
-        outgoing = rewrite.for_litellm(
-            self._settings(), request.sent, routed.named, name, record["request_id"]
-        )
-        exchange.send_to(flow.request, outgoing)
-        log.emit(
-            logging.INFO,
-            f"litellm routing: {routed.route.model} → LiteLLM",
-            request_id=record["request_id"],
-            reason=routed.reason.value,
-            sends=name,
-        )
+            self._traffic.errors[ErrorType.PROXY_ERROR.value, Target.NONE.value] += 1
+            flow.response = answers.our_fault(record, e)  # its reason, error, is not timed
 
     # -- its answer -------------------------------------------------------
 
@@ -138,33 +113,30 @@ class HybridAddon(Startup):
         if record is None or flow.response is None:
             return
         exchange.mark(flow.response, record)
-        flow.response.stream = exchange.may_stream(flow.response)
+        flow.response.stream = streamed = exchange.may_stream(flow.response)
+        self._traffic.answering(flow.id, record, monotonic(), streamed=streamed)
         if self._leaving is not None and self._leaving.begun and not flow.request.is_http2:
             flow.response.headers["connection"] = "close"
 
     def response(self, flow: http.HTTPFlow) -> None:
         """Log one line for a request that was answered."""
-        self._showing.mask(flow)
-        self._in_flight.discard(flow.id)
+        self._showing.over(flow)
         record = exchange.get(flow)
         if record is None or flow.response is None or flow.is_replay:
             return
         if record["reason"] == Reason.OWN_PAGE:
             return  # a line for each health check would bury the others
-        self._fallbacks.straight.ended(flow, flow.response.status_code)
-        log.emit(
-            logging.INFO,
-            f"{record['target']} {flow.response.status_code} {record['method']} {record['path']}",
-            reason=record["reason"],
-            model=record["model"],
-            request_id=record["request_id"],
-        )
+        status = flow.response.status_code
+        self._traffic.answered(flow.id, record, status, monotonic())
+        self._fallbacks.ended(flow, status)
+        answers.answered(flow, record)
 
     def error(self, flow: http.HTTPFlow) -> None:
         """End one that was not answered, or not to the end."""
-        self._showing.mask(flow)
-        self._in_flight.discard(flow.id)
-        self._fallbacks.straight.ended(flow, None)
+        self._showing.over(flow)
+        if (record := exchange.get(flow)) is not None:
+            self._traffic.broken_off(flow.id, record, flow.response.status_code if flow.response else None)
+        self._fallbacks.ended(flow, None)
 
     # -- what the engine asks ---------------------------------------------
 
@@ -191,30 +163,13 @@ class HybridAddon(Startup):
 
     def malformed(self, client: str, why: str) -> None:
         """Log a refused request that is not HTTP."""
+        self._traffic.errors[MALFORMED, Target.NONE.value] += 1
         answers.malformed(client, why)
 
     def failed(self, flow: http.HTTPFlow, failure: Failure, *, answered: bool) -> http.Response:
         """Log a failure and word the answer to it."""
         record = exchange.get(flow) or exchange.begin(flow)
         self._last_seen.failed(record["target"], failure.cause, monotonic())
+        self._traffic.errors[failure.error_type.value, record["target"]] += 1
+        self._showing.failed(flow, failure)
         return answers.failed(record, failure, answered=answered)
-
-
-def _identify(request: http.Request, record: Record) -> None:
-    """Let the servers see the id that was chosen for the request."""
-    if request.headers.get("x-request-id", record["request_id"]) != record["request_id"]:
-        log.emit(
-            logging.WARNING,
-            "litellm: the client's X-Request-ID was replaced: it is not 1 to 128 visible ASCII characters",
-            request_id=record["request_id"],
-            client_ip=record["client_ip"],
-        )
-    request.headers["X-Request-ID"] = record["request_id"]
-
-
-def _record(record: Record, routed: Routed) -> None:
-    record["target"] = routed.route.target.value
-    record["reason"] = routed.reason.value
-    record["model"] = routed.route.model
-    record["sends"] = routed.route.sends
-    record["may_fall_back"] = routed.route.may_fall_back

@@ -3,15 +3,16 @@
 import json
 import logging
 from collections.abc import Callable
+from typing import Concatenate
 
 from mitmproxy import http
 
-from litellm_hybrid import errors, exchange, log
+from litellm_hybrid import errors, exchange, log, timing
 from litellm_hybrid.access import Refusal
 from litellm_hybrid.errors import Cause, ErrorType, Failure
 from litellm_hybrid.exchange import Record
+from litellm_hybrid.pages import Page
 from litellm_hybrid.routing import Reason, Target
-from litellm_hybrid.status import Page
 
 _WEBSOCKET = errors.body(
     "websocket_not_supported", "This proxy routes by request: use HTTP instead of a websocket"
@@ -27,14 +28,16 @@ _RETRY_AFTER = 1
 def refused(record: Record, refusal: Refusal) -> http.Response:
     """To a client that may not spend the LiteLLM key, or whose request is too much."""
     what = "request" if refusal.status == 413 else "access"
-    log.emit(logging.WARNING, f"litellm: {what} refused: {refusal.message}", **exchange.fields(record))
+    message = f"litellm: {what} refused: {refusal.message}"
+    log.emit(logging.WARNING, message, event="refused", **exchange.fields(record))
     return exchange.answer(refusal.status, refusal.body(), record)
 
 
 def too_busy(record: Record, most: int) -> http.Response:
     """To a request that is one too many."""
     exchange.settle(record, Target.NONE, Reason.REFUSED)
-    log.emit(logging.WARNING, f"litellm: refused, {most} requests are running", **exchange.fields(record))
+    message = f"litellm: refused, {most} requests are running"
+    log.emit(logging.WARNING, message, event="refused", **exchange.fields(record))
     response = exchange.answer(503, _TOO_BUSY, record)
     response.headers["Retry-After"] = str(_RETRY_AFTER)
     return response
@@ -52,9 +55,12 @@ def own_page(record: Record, page: Page | Refusal) -> http.Response:
         return refused(record, page)
     exchange.settle(record, Target.NONE, Reason.OWN_PAGE)
     response = exchange.answer(page.status, page.body, record)
+    response.headers["Content-Type"] = page.content_type
     response.headers["Cache-Control"] = "no-store"
-    if page.allow:
-        response.headers["Allow"] = page.allow
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
+    for name, value in page.headers:
+        response.headers[name] = value
     if record["method"] == "HEAD":
         response.data.content = b""  # Content-Length stays
     return response
@@ -67,6 +73,7 @@ def our_fault(record: Record, error: Exception) -> http.Response:
     log.emit(
         logging.ERROR,
         f"litellm proxy error for {where}: {type(error).__name__}: {error}",
+        event="error",
         error_type=ErrorType.PROXY_ERROR.value,
         **exchange.fields(record),
     )
@@ -74,23 +81,43 @@ def our_fault(record: Record, error: Exception) -> http.Response:
     return _our_fault(record)
 
 
-def or_none[**P, T](rule: Callable[P, T | None]) -> Callable[P, T | None]:
+def or_none[**P, T](
+    rule: Callable[Concatenate[http.HTTPFlow, P], T | None],
+) -> Callable[Concatenate[http.HTTPFlow, P], T | None]:
     """A rule that fails closed: where our own code is at fault, the client gets the answer of the server."""
 
-    def guarded(*args: P.args, **kwargs: P.kwargs) -> T | None:
+    def guarded(flow: http.HTTPFlow, /, *args: P.args, **kwargs: P.kwargs) -> T | None:
         try:
-            return rule(*args, **kwargs)
+            return rule(flow, *args, **kwargs)
         except Exception as e:  # noqa: BLE001 (in the engine it would leave the client without any answer)
             message = f"litellm: fallback failed by our own fault: {type(e).__name__}: {e}"
-            log.emit(logging.ERROR, message, error_type=ErrorType.PROXY_ERROR.value)
+            record = exchange.get(flow) or exchange.begin(flow)
+            error_type = ErrorType.PROXY_ERROR.value
+            log.emit(logging.ERROR, message, event="error", error_type=error_type, **exchange.fields(record))
             return None
 
     return guarded
 
 
+def answered(flow: http.HTTPFlow, record: Record) -> None:
+    """The one line for each request that was answered to the end, by a server or here."""
+    assert flow.response is not None
+    status = flow.response.status_code
+    log.emit(
+        logging.INFO,
+        f"{record['target']} {status} {record['method']} {record['path']}",
+        event="answered",
+        status=status,
+        reason=record["reason"],
+        **timing.of(flow),
+        **exchange.fields(record),
+    )
+
+
 def malformed(client: str, why: str) -> None:
     """A request that is not valid HTTP has been answered with 400 before it became a flow."""
-    log.emit(logging.WARNING, f"litellm: refused a malformed request: {why}", client_ip=client)
+    message = f"litellm: refused a malformed request: {why}"
+    log.emit(logging.WARNING, message, event="refused", client_ip=client)
 
 
 def failed(record: Record, failure: Failure, *, answered: bool) -> http.Response:
@@ -108,8 +135,14 @@ def failed(record: Record, failure: Failure, *, answered: bool) -> http.Response
         level, message = logging.WARNING, f"{who}: client disconnected during {where}"
     else:
         level, message = logging.ERROR, f"{who} proxy error for {where}: {failure.detail}"
-    fields = exchange.fields(record) | {"error": failure.detail}
-    log.emit(level, message, error_type=failure.error_type.value, **fields)
+    log.emit(
+        level,
+        message,
+        event="error" if level == logging.ERROR else "client-gone",
+        error_type=failure.error_type.value,
+        **exchange.fields(record),
+        error=failure.detail,
+    )
     if not answered:
         record["reason"] = Reason.ERROR.value
     if failure.cause is Cause.OUR_FAULT:

@@ -8,10 +8,11 @@ from typing import TypedDict
 
 from mitmproxy import http
 
-from litellm_hybrid import client_address, credentials, masking, request_id
+from litellm_hybrid import client_address, credentials, masking, request_id, trace
 from litellm_hybrid.client_address import ClientAddress
 from litellm_hybrid.content_coding import UndecodableError, decode
 from litellm_hybrid.decision import Request
+from litellm_hybrid.log_fields import OfRequest
 from litellm_hybrid.rewrite import Incoming, Outgoing
 from litellm_hybrid.routing import Reason, Target
 
@@ -26,7 +27,7 @@ class Record(TypedDict):
 
     `path` is the client's, without its query; `local`: a program on this machine sent it; `note` goes
     behind the reason in the route header; `reduced`: what another account sealed in the history was
-    left out.
+    left out; `trace_id`, `span_id`: the client's, if its `traceparent` is valid.
     """
 
     request_id: str
@@ -41,13 +42,17 @@ class Record(TypedDict):
     may_fall_back: bool
     note: str
     reduced: bool
+    trace_id: str | None
+    span_id: str | None
 
 
 def begin(flow: http.HTTPFlow) -> Record:
     """The record of a request that has not been decided on; it is not in the flow yet."""
     peer = _peer(flow)
+    headers = flow.request.headers
+    traced = trace.parse(given) if (given := headers.get("traceparent")) else None
     return Record(
-        request_id=request_id.choose(flow.request.headers.get("x-request-id")),
+        request_id=request_id.choose(headers.get("x-request-id")),
         method=flow.request.method,
         path=flow.request.path.partition("?")[0],
         client_ip=peer,
@@ -59,6 +64,8 @@ def begin(flow: http.HTTPFlow) -> Record:
         may_fall_back=False,
         note="",
         reduced=False,
+        trace_id=traced.trace_id if traced else None,
+        span_id=traced.span_id if traced else None,
     )
 
 
@@ -80,16 +87,18 @@ def get(flow: http.HTTPFlow) -> Record | None:
     return decision
 
 
-def fields(decision: Record) -> dict[str, object]:
+def fields(decision: Record) -> OfRequest:
     """What a log line about a request says of it."""
-    return {
-        "method": decision["method"],
-        "path": decision["path"],
-        "client_ip": decision["client_ip"],
-        "request_id": decision["request_id"],
-        "target": decision["target"],
-        "model": decision["model"],
-    }
+    return OfRequest(
+        method=decision["method"],
+        path=decision["path"],
+        client_ip=decision["client_ip"],
+        request_id=decision["request_id"],
+        target=decision["target"],
+        model=decision["model"],
+        trace_id=decision["trace_id"],
+        span_id=decision["span_id"],
+    )
 
 
 def incoming(request: http.Request) -> Incoming:

@@ -8,7 +8,7 @@ gets upstream's own answer.
 import re
 from collections import Counter
 from collections.abc import Callable
-from time import monotonic
+from time import monotonic, time
 from weakref import WeakSet
 
 from mitmproxy import http
@@ -19,6 +19,7 @@ from litellm_hybrid.exchange import Record
 from litellm_hybrid.hold import HISTORY, MOST_AT_ONCE, REPLAY_LIMIT, Answer, Held, is_suspect
 from litellm_hybrid.inspect import View
 from litellm_hybrid.quota import Verdict
+from litellm_hybrid.recent import Recent, Replayed
 from litellm_hybrid.replay import Replays
 from litellm_hybrid.routing import Reason, Target
 from litellm_hybrid.settings import Settings
@@ -32,12 +33,16 @@ _UNREACHABLE = frozenset({Cause.CONNECT_FAILED, Cause.CONNECT_LIMIT, Cause.FIRST
 # LiteLLM's words for a model that is not in its model_list (1.106, ProxyModelNotFoundError).
 _UNKNOWN_MODEL = re.compile(rb"Invalid model name passed in model=|model_not_found|No deployments? available")
 
+_SHOWN = 200
+"""How much of a model's name is remembered for people to look at."""
+
 
 class Fallbacks:
     """Decides on replays, and remembers what has to be remembered between them.
 
     Attributes:
-        counts: how often each thing happened, by its name.
+        recent: the fallbacks.
+        counts: how often other things happened, by their name.
     """
 
     def __init__(self, settings: Callable[[], Settings], view: Callable[[], View | None]) -> None:
@@ -51,6 +56,7 @@ class Fallbacks:
         self._view = view
         self.replays = Replays(settings)
         self.straight = Straight(settings, self.replays)
+        self.recent = Recent()
         self.counts: Counter[str] = Counter()
         self._held: WeakSet[Held] = WeakSet()
         self._told_stateful = memory.UnknownModels()
@@ -61,6 +67,11 @@ class Fallbacks:
         if not self._told_stateful.has(client, monotonic()):
             self._told_stateful.add(client, monotonic(), seconds=float("inf"))
             fallback_log.stateful(record)
+
+    @property
+    def held_bytes(self) -> int:
+        """How many bytes of upstream's answers are held right now."""
+        return sum(len(held.body) for held in self._held)
 
     # -- an answer begins ---------------------------------------------------
 
@@ -114,11 +125,9 @@ class Fallbacks:
         self.straight.cool_down(flow, record, verdict)
         if verdict.kind == "login":
             fallback_log.login_gone(record)
-        request = self.replays.to_litellm(flow, record)
+        request = self._to_litellm(flow, record, verdict, status)
         if request is None:
-            self.counts["fallback-refused"] += 1
             return None
-        self.counts[f"fallback-{verdict.kind}"] += 1
         inspect.keep_failed_answer(flow, self._view())
         exchange.settle(record, Target.LITELLM, Reason.FALLBACK, f"; upstream-status={status}")
         fallback_log.fell_back(record, status, verdict)
@@ -136,10 +145,9 @@ class Fallbacks:
             or failure.cause not in _UNREACHABLE
         ):
             return None
-        request = self.replays.to_litellm(flow, record)
+        request = self._to_litellm(flow, record, Verdict("unreachable", failure.cause.value), None)
         if request is None:
             return None
-        self.counts["fallback-unreachable"] += 1
         exchange.settle(record, Target.LITELLM, Reason.UNREACHABLE)
         fallback_log.unreachable(record)
         self.straight.to_litellm(flow)
@@ -156,15 +164,32 @@ class Fallbacks:
             self.counts["history-retry-failed"] += 1
             fallback_log.retry_failed(record, why, flow.response.status_code)
             return
-        self.counts["fallback-failed"] += 1
+        self.recent.failed(flow.id, why)
         fallback_log.failed(record, why, flow.response.status_code, held)
         name = record["sends"] or ""
         if held is not None and _UNKNOWN_MODEL.search(held.body):
             self.replays.unknown.add(name, monotonic())
-            fallback_log.unknown_model(name, self._settings())
+            fallback_log.unknown_model(record, name, self._settings())
         record["reduced"] = False
         exchange.settle(record, Target.UPSTREAM, Reason.FALLBACK_FAILED, f"; fallback-failed={why}")
-        inspect.comment(flow, failed=True)
+        inspect.comment(flow)
+
+    def ended(self, flow: http.HTTPFlow, status: int | None) -> None:
+        """An exchange is over; `status` is what the client was answered to the end, None if it was not."""
+        self.straight.ended(flow, status)
+        self.recent.ended(flow.id, whole=status is not None)
+
+    def _to_litellm(
+        self, flow: http.HTTPFlow, record: Record, verdict: Verdict, status: int | None
+    ) -> http.Request | None:
+        model, wait = (record["model"] or "")[:_SHOWN], verdict.retry_after
+        replayed = Replayed(time(), record["request_id"], model, verdict.kind, status, wait)
+        request = self.replays.to_litellm(flow, record)
+        if request is None:
+            self.recent.refused(replayed, why=record["note"].rpartition("=")[2])
+        else:
+            self.recent.begun(flow.id, replayed)
+        return request
 
     # -- both switches ---------------------------------------------------------
 

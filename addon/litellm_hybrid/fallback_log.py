@@ -18,6 +18,7 @@ def fell_back(record: Record, status: int, verdict: Verdict) -> None:
     log.emit(
         logging.WARNING,
         f"litellm fallback: OAuth failed for {record['model']} (status {status}), retrying with LiteLLM",
+        event="fallback",
         kind=verdict.kind,
         rule=verdict.reason,
         retry_after=verdict.retry_after,
@@ -29,7 +30,7 @@ def fell_back(record: Record, status: int, verdict: Verdict) -> None:
 def unreachable(record: Record) -> None:
     """Upstream gave no answer at all."""
     message = f"litellm fallback: upstream is unreachable for {record['model']}, retrying with LiteLLM"
-    log.emit(logging.WARNING, message, **exchange.fields(record))
+    log.emit(logging.WARNING, message, event="fallback", **exchange.fields(record))
 
 
 def failed(record: Record, why: str, status: int, held: Held | None) -> None:
@@ -38,6 +39,7 @@ def failed(record: Record, why: str, status: int, held: Held | None) -> None:
         logging.ERROR,
         f"litellm fallback failed for {record['model']} ({why}): "
         f"the client gets upstream's answer (status {status})",
+        event="fallback-failed",
         litellm_message=bytes(held.body[:_WORDS]).decode(errors="replace") if held is not None else None,
         **exchange.fields(record),
     )
@@ -49,6 +51,7 @@ def retry_failed(record: Record, why: str, status: int) -> None:
     log.emit(
         logging.WARNING,
         f"{message}the client gets {record['target']}'s first answer (status {status})",
+        event="history-retry-failed",
         **exchange.fields(record),
     )
 
@@ -56,10 +59,10 @@ def retry_failed(record: Record, why: str, status: int) -> None:
 def login_gone(record: Record) -> None:
     """The provider has refused upstream's sign-in: somebody has to act."""
     message = f"litellm: upstream's login for {record['model']} is gone; sign in again at CLIProxyAPI"
-    log.emit(logging.ERROR, message, **exchange.fields(record))
+    log.emit(logging.ERROR, message, event="login-gone", **exchange.fields(record))
 
 
-def unknown_model(name: str, settings: Settings) -> None:
+def unknown_model(record: Record, name: str, settings: Settings) -> None:
     """LiteLLM does not know a model under this name."""
     known = [*settings.models.entries, *settings.mappings.values()]
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
@@ -68,6 +71,8 @@ def unknown_model(name: str, settings: Settings) -> None:
         logging.WARNING,
         f"litellm: LiteLLM does not know the model {name!r}, no fallback to it for "
         f"{memory.UNKNOWN_FOR:.0f} s or until a reload{hint}; model-mappings gives it another name",
+        event="unknown-model",
+        **exchange.fields(record),
     )
 
 
@@ -76,15 +81,15 @@ def released_at_limit(record: Record, length: int) -> None:
     log.emit(
         logging.INFO,
         f"litellm: an answer was released undecided after {length} bytes",
-        request_id=record["request_id"],
-        model=record["model"],
+        event="released-at-limit",
+        **exchange.fields(record),
     )
 
 
 def not_held(record: Record, most: int) -> None:
     """So many answers are held already that this one goes to the client as it comes."""
     message = f"litellm: an answer was not held, {most} are being held already"
-    log.emit(logging.WARNING, message, **exchange.fields(record))
+    log.emit(logging.WARNING, message, event="not-held", **exchange.fields(record))
 
 
 def stateful(record: Record) -> None:
@@ -92,4 +97,4 @@ def stateful(record: Record) -> None:
     message = (
         "litellm: requests with previous_response_id never fall back, no other server has what they continue"
     )
-    log.emit(logging.WARNING, message, **exchange.fields(record))
+    log.emit(logging.WARNING, message, event="stateful", **exchange.fields(record))

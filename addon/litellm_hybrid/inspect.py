@@ -1,14 +1,46 @@
-"""What mitmweb shows of us: marks, comments, and upstream's failed answer as a row of its own."""
+"""What mitmweb shows of us: marks, comments, and upstream's failed answer as a row of its own.
 
+The marks are symbols that ordinary text fonts have too: a machine without an
+emoji font shows them as well.
+"""
+
+from collections.abc import Mapping
+from time import time
+from types import MappingProxyType
 from typing import Protocol
 
 from mitmproxy import http
 
 from litellm_hybrid import exchange
+from litellm_hybrid.errors import ErrorType, Failure
 from litellm_hybrid.exchange import Record
+from litellm_hybrid.routing import Reason, Target
 
-_FELL_BACK = ":twisted_rightwards_arrows:"
-_FAILED = ":warning:"
+LITELLM = ":arrow_right:"
+"""It went to LiteLLM by its route."""
+FELL_BACK = ":arrow_right_hook:"
+"""It was for upstream, and LiteLLM served it instead."""
+FAILED = ":warning:"
+"""It failed, or LiteLLM could not help."""
+
+_OURS = ("", LITELLM, FELL_BACK, FAILED)
+
+_MARKS: Mapping[str, str] = MappingProxyType(
+    {
+        Reason.MODEL: LITELLM,
+        Reason.PASSTHROUGH: LITELLM,
+        Reason.FALLBACK: FELL_BACK,
+        Reason.UNREACHABLE: FELL_BACK,
+        Reason.COOLDOWN: FELL_BACK,
+        Reason.STICKY: FELL_BACK,
+        Reason.FALLBACK_FAILED: FAILED,
+        Reason.ERROR: FAILED,
+    }
+)
+
+_SAID = "hybrid_comment"
+_FAILURE = "hybrid_failure"
+_REQUEST_OF = "hybrid_request_of"
 
 
 class View(Protocol):
@@ -19,13 +51,20 @@ class View(Protocol):
         ...
 
 
-def comment(flow: http.HTTPFlow, *, failed: bool = False) -> None:
-    """Mark a flow as a fallback and write down what became of it."""
+def comment(flow: http.HTTPFlow) -> None:
+    """Mark a flow and write down what has been decided about it so far; what a user wrote there stays."""
     decision = exchange.get(flow)
     if decision is None:
         return
-    flow.marked = _FAILED if failed else _FELL_BACK
-    flow.comment = describe(decision)
+    if flow.comment == flow.metadata.get(_SAID, ""):
+        flow.comment = flow.metadata[_SAID] = says(flow, decision)
+    if flow.marked in _OURS:
+        flow.marked = _mark(flow, decision)
+
+
+def note_failure(flow: http.HTTPFlow, failure: Failure) -> None:
+    """Keep what went wrong with a flow for its comment."""
+    flow.metadata[_FAILURE] = [failure.error_type.value, failure.detail]
 
 
 def keep_failed_answer(flow: http.HTTPFlow, view: View | None) -> None:
@@ -36,17 +75,44 @@ def keep_failed_answer(flow: http.HTTPFlow, view: View | None) -> None:
     row = flow.copy()
     row.live = False
     row.request = exchange.masked(row.request)
-    row.marked = _FAILED
-    row.comment = f"upstream's answer, replaced by a fallback; request id {decision['request_id']}"
+    row.metadata[_REQUEST_OF] = flow.id
+    row.marked = FAILED
+    row.comment = f"replaced by a fallback: upstream's answer; request id {decision['request_id']}"
+    if row.response is not None and row.response.timestamp_end is None:
+        row.response.timestamp_end = time()
     view.add([row])
 
 
+def request_of(flow: http.HTTPFlow) -> str:
+    """The id of the flow whose request this is: another's, for upstream's failed answer."""
+    found: str = flow.metadata.get(_REQUEST_OF, flow.id)
+    return found
+
+
 def describe(decision: Record) -> str:
-    """A decision in a line: route, reason, requested → sent model, request id."""
+    """A decision in a line: reason, target, requested → sent model, request id.
+
+    The reason comes first: mitmweb's column shows some twenty characters.
+    """
     model = decision["model"] or "no model"
-    if decision["target"] == "litellm" and decision["sends"]:
+    if decision["target"] == Target.LITELLM and decision["sends"]:
         model = f"{model} → {decision['sends']}"
+    history = "; history=reduced" if decision["reduced"] else ""
     return (
-        f"{decision['target']}; reason={decision['reason']}{decision['note']}; {model}; "
+        f"reason={decision['reason']}; target={decision['target']}{decision['note']}{history}; {model}; "
         f"request id {decision['request_id']}"
     )
+
+
+def says(flow: http.HTTPFlow, decision: Record) -> str:
+    """What has been decided about a flow, and what went wrong with it, in a line."""
+    failure = flow.metadata.get(_FAILURE)
+    return f"{describe(decision)}; {failure[0]}: {failure[1]}" if failure else describe(decision)
+
+
+def _mark(flow: http.HTTPFlow, decision: Record) -> str:
+    error_type, _ = flow.metadata.get(_FAILURE, ("", ""))
+    # One who presses Esc in the middle of an answer is no failure.
+    if flow.error is not None and error_type != ErrorType.CLIENT_DISCONNECT:
+        return FAILED
+    return _MARKS.get(decision["reason"], "")

@@ -75,10 +75,12 @@ class Leaving:
                 logging.INFO,
                 f"litellm: leaving: waiting up to {self._grace():g} s for {running} running requests; "
                 "a second signal ends at once",
+                event="leaving",
             )
         while (running := self._door.dismiss_idle()) and loop.time() < deadline:  # noqa: ASYNC110
             # Nothing tells when the last byte has left a socket's buffer.
             await asyncio.sleep(_LOOK_EVERY)
         if running:
-            log.emit(logging.WARNING, f"litellm: leaving: {running} requests were cut off")
+            message = f"litellm: leaving: {running} requests were cut off"
+            log.emit(logging.WARNING, message, event="cut-off")
         self._shutdown()

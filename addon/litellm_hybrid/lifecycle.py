@@ -5,10 +5,12 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from time import time
 
 from litellm_hybrid import config, log
 from litellm_hybrid.access import is_loopback
 from litellm_hybrid.config import ConfigError, Parsed
+from litellm_hybrid.reloads import Reloads
 from litellm_hybrid.settings import Address, Settings
 from litellm_hybrid.watch import Watcher
 
@@ -23,23 +25,32 @@ class Lifecycle:
     """Holds the settings in force and keeps them so.
 
     Attributes:
+        path: the file.
         settings: those in force.
         broken: the file has an error now, and `settings` are the last good ones.
     """
 
-    def __init__(self, path: Path, listeners: Sequence[Listener]) -> None:
+    def __init__(self, path: Path, listeners: Sequence[Listener], reloads: Reloads | None = None) -> None:
         """Read the file.
+
+        Args:
+            path: the file.
+            listeners: every address we listen on.
+            reloads: where it is written down what becomes of the file.
 
         Raises:
             ConfigError: the file, or what it says together with the addresses, is wrong.
         """
         self._watcher = Watcher(path, os.environ)
         self._listeners = tuple(listeners)
-        self._path = path
+        self.path = path
         parsed = self._watcher.load()
+        log.use_format(parsed.settings.log_format)
         self._check(parsed.settings)
         self.settings = parsed.settings
         self.broken = False
+        self._reloads = reloads or Reloads()
+        self._reloads.since = time()
         self._announce(parsed)
 
     async def watch(self, changed: Callable[[Settings], None]) -> None:
@@ -62,30 +73,33 @@ class Lifecycle:
         self.settings = parsed.settings
         self.broken = False
         for warning in parsed.warnings:
-            log.emit(logging.WARNING, f"litellm config: {warning}")
+            log.emit(logging.WARNING, f"litellm config: {warning}", event="config-warning")
         for change in changes:
-            log.emit(logging.INFO, f"litellm config: {change}")
+            log.emit(logging.INFO, f"litellm config: {change}", event="config-changed")
         if not changes:
-            log.emit(logging.INFO, "litellm config: read again, nothing has changed")
+            log.emit(logging.INFO, "litellm config: read again, nothing has changed", event="config-changed")
+        self._reloads.taken(changes, time())
         changed(parsed.settings)
 
     def _keep(self, error: ConfigError) -> None:
         self.broken = True
+        self._reloads.kept_back(error.problems, time())
         for problem in error.problems:
-            log.emit(logging.ERROR, f"litellm config: {problem}")
+            log.emit(logging.ERROR, f"litellm config: {problem}", event="config-broken")
 
     def _announce(self, parsed: Parsed) -> None:
         for warning in parsed.warnings:
-            log.emit(logging.WARNING, f"litellm config: {warning}")
+            log.emit(logging.WARNING, f"litellm config: {warning}", event="config-warning")
         settings = parsed.settings
         if settings.listen_without_keys:
             log.emit(
                 logging.WARNING,
                 "litellm config: listen-without-keys is on: "
                 "WHOEVER REACHES THIS PROXY MAY SPEND THE LITELLM KEY",
+                event="config-warning",
             )
         if settings.active:
-            log.emit(logging.INFO, f"LiteLLM routing enabled for: {settings.base_url}")
+            log.emit(logging.INFO, f"LiteLLM routing enabled for: {settings.base_url}", event="config-loaded")
 
     def _check(self, settings: Settings) -> None:
         """What the file says must fit where we listen and what is behind us.
@@ -99,12 +113,12 @@ class Lifecycle:
             for what, other in (("upstream", upstream), ("litellm-hybrid itself", ourselves)):
                 if settings.base_url is not None and config.same_server(settings.base_url, other):
                     problems.append(
-                        f"{self._path}: base-url {settings.base_url} is {what}; give the address of LiteLLM, "
+                        f"{self.path}: base-url {settings.base_url} is {what}; give the address of LiteLLM, "
                         "for example http://127.0.0.1:4000"
                     )
             if not is_loopback(host) and not settings.client_keys and not settings.listen_without_keys:
                 problems.append(
-                    f"{self._path}: refusing to listen on {host or 'all addresses'} (port {port}) without "
+                    f"{self.path}: refusing to listen on {host or 'all addresses'} (port {port}) without "
                     "client keys: anyone on the network could spend the LiteLLM key. Listen on 127.0.0.1 "
                     f"(--mode reverse:{upstream}@127.0.0.1:{port}), set client-api-keys, or, if you "
                     "mean it, listen-without-keys: true"

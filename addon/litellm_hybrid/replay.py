@@ -36,7 +36,7 @@ class Replays:
         refusal = access.check(settings, request.client)
         if refusal is not None:
             message = f"litellm: no fallback, access refused: {refusal.message}"
-            log.emit(logging.WARNING, message, **exchange.fields(record))
+            log.emit(logging.WARNING, message, event="fallback-refused", **exchange.fields(record))
             _refuse(record, "not-allowed")
             return None
         if self.unknown.has(name, monotonic()):
@@ -76,7 +76,7 @@ class Replays:
             return True
         if self.budget.is_news(monotonic()):
             message = f"litellm: no fallback, all {most} of this hour are spent"
-            log.emit(logging.ERROR, message, **exchange.fields(record))
+            log.emit(logging.ERROR, message, event="fallback-refused", **exchange.fields(record))
         return False
 
 
@@ -94,6 +94,7 @@ def _put_body(request: http.Request, record: Record, reduced: Reduced) -> None:
     log.emit(
         logging.INFO,
         f"litellm: history reduced for {record['model']}: {dropped or 'nothing dropped'}{off}",
+        event="history-reduced",
         **exchange.fields(record),
     )
 

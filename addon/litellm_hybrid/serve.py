@@ -10,6 +10,7 @@ import inspect
 import logging
 import signal
 import socket
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, override
@@ -19,7 +20,7 @@ from mitmproxy.addons import core, disable_h2c, errorcheck, next_layer, proxyser
 from mitmproxy.flow import Flow
 from mitmproxy.proxy import mode_servers
 
-from litellm_hybrid import log
+from litellm_hybrid import engine, log
 from litellm_hybrid.addon import HybridAddon
 from litellm_hybrid.settings import Address
 from litellm_hybrid.supervisor import CANNOT_START
@@ -76,10 +77,22 @@ class LeanAddonManager(addonmanager.AddonManager):
         return found
 
 
+class _StartCheck(errorcheck.ErrorCheck):
+    """Ends the process where an error was logged at start, without a text of its own: the log has said it."""
+
+    name = "errorcheck"  # where mitmproxy looks for it
+
+    @override
+    async def shutdown_if_errored(self) -> None:
+        await asyncio.sleep(0)  # as in mitmproxy: logging tasks finish first
+        if self.logger.has_errored:
+            sys.exit(1)
+
+
 class LeanMaster(master.Master):
     """mitmproxy with our addon and the six others that a reverse proxy needs."""
 
-    def __init__(self, opts: options.Options) -> None:
+    def __init__(self, opts: options.Options, place: Path | None = None) -> None:
         super().__init__(opts, with_termlog=False)
         self.addons = LeanAddonManager(self)
         self._termlog = termlog.TermLog()
@@ -89,10 +102,10 @@ class LeanMaster(master.Master):
             disable_h2c.DisableH2C(),
             proxyserver.Proxyserver(),
             # Before mitmproxy's own choice of a layer, or ours comes too late.
-            HybridAddon(),
+            HybridAddon(place),
             next_layer.NextLayer(),
             tlsconfig.TlsConfig(),
-            errorcheck.ErrorCheck(),
+            _StartCheck(),
         )
 
     @override
@@ -101,7 +114,8 @@ class LeanMaster(master.Master):
         # Not before: until here an ERROR has to reach mitmproxy's check of the start.
         log.batch(asyncio.get_running_loop())
         for host, port, *_ in self.addons.get("proxyserver").listen_addrs():
-            log.emit(logging.INFO, f"litellm: serving on {host}:{port} ({self.options.mode[0]})")
+            message = f"litellm: serving on {host}:{port} ({self.options.mode[0]})"
+            log.emit(logging.INFO, message, event="serving")
 
     @override
     async def done(self) -> None:
@@ -142,19 +156,20 @@ def _listen_with(*, reuse_port: bool) -> None:
     mode_servers.AsyncioServerInstance.listen = listen  # type: ignore[assignment,method-assign]
 
 
-async def serve(config: Path, upstream: Address, listen: tuple[str, int]) -> None:
+async def serve(config: Path, upstream: Address, listen: tuple[str, int], place: Path | None) -> None:
     """Run one process until it is told to end.
 
     Args:
         config: the configuration file.
         upstream: where CLIProxyAPI is.
         listen: host and port.
+        place: as for `run`.
     """
     logging.getLogger().setLevel(logging.INFO)
     for noisy in ("asyncio", "hpack", "mitmproxy.proxy.server"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     opts = options.Options()
-    lean = LeanMaster(opts)
+    lean = LeanMaster(opts, place)
     host, port = listen
     bracketed = f"[{host}]" if ":" in host else host
     opts.update(
@@ -167,21 +182,23 @@ async def serve(config: Path, upstream: Address, listen: tuple[str, int]) -> Non
     await lean.run()
 
 
-def run(config: Path, upstream: Address, listen: tuple[str, int], *, shared: bool) -> int:
+def run(config: Path, upstream: Address, listen: tuple[str, int], *, shared: Path | None) -> int:
     """One process; its exit code.
 
     Args:
         config: the configuration file.
         upstream: where CLIProxyAPI is.
         listen: host and port.
-        shared: whether other processes listen on the same port.
+        shared: where this process shares its numbers with the others that listen on the same port; None:
+            there are no others.
     """
-    if shared:
+    if shared is not None:
         share_port()
     else:
         _listen_with(reuse_port=False)
+    engine.skip_self_checks()
     try:
-        asyncio.run(serve(config, upstream, listen))
+        asyncio.run(serve(config, upstream, listen, shared))
     except SystemExit:  # mitmproxy's way to end where an error was logged at start
-        return CANNOT_START if shared else 1
+        return 1 if shared is None else CANNOT_START
     return 0

@@ -6,12 +6,15 @@ import logging
 from mitmproxy import ctx, exceptions
 from mitmproxy.addonmanager import Loader
 
-from litellm_hybrid import engine, lifecycle, log
+from litellm_hybrid import allocator, engine, lifecycle, log, view_limit
 from litellm_hybrid.config import ConfigError
 from litellm_hybrid.leaving import Leaving
 from litellm_hybrid.lifecycle import Lifecycle
+from litellm_hybrid.reloads import Reloads
+from litellm_hybrid.rows import Rows
 from litellm_hybrid.settings import Settings
-from litellm_hybrid.showing import Showing
+from litellm_hybrid.showing import Originals, Showing
+from litellm_hybrid.view_bodies import StreamedBodies
 
 
 class Startup:
@@ -23,6 +26,10 @@ class Startup:
         self._running = False
         self._leaving: Leaving | None = None
         self._showing = Showing()
+        self._bodies = StreamedBodies()
+        self._rows: Rows | None = None
+        self.addons: list[object] = []
+        self._reloads = Reloads()
 
     def _settings(self) -> Settings:
         """Those in force. No property: mitmproxy reads every attribute of an addon before there are any."""
@@ -43,7 +50,21 @@ class Startup:
             "",
             "litellm-hybrid's configuration, a YAML file. Unset: config.yaml in the current folder.",
         )
-        log.install(ctx.master.addons.get("termlog"))
+        loader.add_option(
+            "litellm_view_limit",
+            str,
+            view_limit.DEFAULT,
+            "How many flows, and how much of bodies, the list of mitmweb or of the console keeps. The oldest "
+            "go first, marked ones last. A number, a size, both with a comma between them, or none.",
+        )
+        # The terminal of mitmproxy's console is no place for lines; it has them in its event log.
+        if "console_layout" not in ctx.options:
+            log.install(ctx.master.addons.get("termlog"))
+        view = ctx.master.addons.get("view")
+        if view is not None:
+            self._showing.originals = Originals()
+            self._rows = Rows(view, self._showing.originals)
+            self.addons.append(self._rows)
         # Lazy: with eager connections, upstream being down would break requests to LiteLLM too.
         ctx.options.update(connection_strategy="lazy")
         if "flow_detail" in ctx.options:
@@ -55,21 +76,44 @@ class Startup:
         if "connection_strategy" in updated and ctx.options.connection_strategy != "lazy":
             raise exceptions.OptionsError("litellm-hybrid needs connection_strategy=lazy")
         self._showing.enabled = _is_seen()
+        self._bodies.configure(updated, seen=self._showing.enabled)
+        if self._showing.enabled:
+            _offer_views()
+        if "litellm_view_limit" in updated:
+            self._limit_view()
         if not updated & {"litellm_config", "mode", "listen_host", "listen_port"}:
             return
         try:
             self._start()
         except (ConfigError, ValueError, engine.EngineError) as e:
-            if self._running:
-                raise exceptions.OptionsError(str(e)) from e
-            # At start mitmproxy would add a traceback; an ERROR is enough for it to end with rc 1.
+            self._refuse(e)
             self._lifecycle = None
-            for line in str(e).splitlines():
-                log.emit(logging.ERROR, f"litellm config: {line}")
+
+    def _limit_view(self) -> None:
+        try:
+            limit = view_limit.parse(ctx.options.litellm_view_limit)
+        except ValueError as e:
+            self._refuse(e)
+            return
+        if self._rows is not None:
+            self._rows.keeper.limit = limit
+
+    def _refuse(self, error: Exception) -> None:
+        """Say what is wrong with the options or the file.
+
+        Raises:
+            OptionsError: while running. At start mitmproxy would add a traceback, and an ERROR is enough
+                for it to end with rc 1.
+        """
+        if self._running:
+            raise exceptions.OptionsError(str(error)) from error
+        for line in str(error).splitlines():
+            log.emit(logging.ERROR, f"litellm config: {line}", event="config-broken")
 
     def running(self) -> None:
         """Begin to watch the file, and to wait for signals."""
         self._running = True
+        allocator.keep_for_reuse()
         self._leaving = Leaving(
             engine.Door(ctx.master.addons.get("proxyserver")),
             ctx.master.shutdown,
@@ -88,16 +132,25 @@ class Startup:
         """Stop watching it."""
         if self._watching is not None:
             self._watching.cancel()
+        if self._running:
+            log.emit(logging.INFO, "litellm: ended", event="ended")
         log.uninstall()
 
     def _start(self) -> None:
         engine.check()
         listeners = engine.listeners(ctx.options.mode, ctx.options.listen_host, ctx.options.listen_port)
-        self._lifecycle = Lifecycle(lifecycle.config_path(ctx.options.litellm_config), listeners)
+        path = lifecycle.config_path(ctx.options.litellm_config)
+        self._lifecycle = Lifecycle(path, listeners, self._reloads)
         self.settings_changed(self._lifecycle.settings)
         if self._watching is not None:
             self._watching.cancel()
             self._watch()
+
+
+def _offer_views() -> None:
+    from litellm_hybrid import views  # noqa: PLC0415  15 rooms that nobody else needs
+
+    views.install()
 
 
 def _is_seen() -> bool:

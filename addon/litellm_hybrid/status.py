@@ -1,162 +1,133 @@
-"""The proxy's own pages under `/_hybrid/`: which there are, who may see them, and what `health` says.
+"""`/_hybrid/status`: what the process is doing and with which settings, as data for a program.
 
-Health comes from what requests have met on their way. Nothing is asked of a
-server for its sake: a check every second, of every instance, would be a load of
-its own, and LiteLLM's full check calls the models.
+status_page.py makes a page for a person out of it.
 """
 
-import json
+import dataclasses
+import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 
-from litellm_hybrid import access
-from litellm_hybrid.access import Client, Refusal
-from litellm_hybrid.errors import Cause, ErrorType
-from litellm_hybrid.routing import Target
-from litellm_hybrid.settings import Settings
-
-ROOT = "/_hybrid"
-"""Nothing at or below this path ever goes to a server."""
-
-PAGES = (f"{ROOT}/health",)
-
-FAILED_FOR = 10.0
-"""How long, in seconds, a failed connection speaks against a server that nothing was heard of since.
-
-It ends by itself: a load balancer that sends no requests for it could never see one succeed.
-"""
-
-_UNCONNECTED = frozenset({Cause.CONNECT_FAILED, Cause.CONNECT_LIMIT})
-
-# Of a replay that failed only the class is known; no answer came in either.
-_UNANSWERED = frozenset({ErrorType.NETWORK_ERROR.value, ErrorType.NETWORK_TIMEOUT.value})
-
-_NAMES = {Target.UPSTREAM: "CLIProxyAPI", Target.LITELLM: "LiteLLM"}
-
-_LEAVING = ("leaving", "The process has been told to end and only finishes what is running")
-_NO_CONFIG = ("no-configuration", "There is no valid configuration; the log says why")
-_BROKEN_CONFIG = (
-    "broken-configuration",
-    "The configuration file has an error, and the last good settings are in force; the log says which",
-)
-
-
-class LastSeen:
-    """How each server was when a request last went to it."""
-
-    __slots__ = ("_failed",)
-
-    def __init__(self) -> None:
-        self._failed: dict[str, float] = {}
-
-    def answered(self, target: str) -> None:
-        """An answer of this server has begun, whatever its status."""
-        if self._failed:
-            self._failed.pop(target, None)
-
-    def failed(self, target: str, cause: Cause, now: float) -> None:
-        """A request to this server failed; `now` is seconds on a monotonic clock."""
-        if cause in _UNCONNECTED:
-            self._failed[target] = now
-
-    def replay_failed(self, target: str, why: str, now: float) -> None:
-        """A replay failed; `why` is as in the route header: a status, an error type or `error-event`."""
-        if why in _UNANSWERED:
-            self._failed[target] = now
-
-    def is_down(self, target: str, now: float) -> bool:
-        """Whether this server could not be reached a moment ago."""
-        failed = self._failed.get(target)
-        return failed is not None and now - failed < FAILED_FOR
-
-    def forget(self) -> None:
-        """The servers may be others from now on."""
-        self._failed.clear()
+from litellm_hybrid.recent import Replayed
+from litellm_hybrid.reloads import Reload
+from litellm_hybrid.traffic import NO_STATUS
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """What health depends on.
+class Status:
+    """All of it. Times are epoch seconds, durations seconds.
 
     Attributes:
-        settings: those in force; None: there are none.
-        broken: the file on disk is not what is in force, because it has an error.
-        leaving: the process has been told to end.
-        down: the servers that could not be reached a moment ago.
+        now: when it was asked for.
+        started: when the process started.
+        pid: its process id.
+        worker: its name among several workers; "" if it is alone.
+        versions: of what runs here, by name.
+        not_ready: (reason, message) for each reason why it is not ready.
+        file: the configuration file; "" if there is no valid configuration.
+        since: since when its settings are in force.
+        broken: whether it has an error now.
+        last_reload: None: it has not changed since the start.
+        settings: every setting in force, as people write it, secrets as `***`.
+        in_flight: requests being served.
+        streams: those of them whose answer has begun and is passed on piece by piece.
+        held_bytes: bytes of answers that are held.
+        requests: (target, reason, status class) → how many have ended; of all workers.
+        fallbacks: (kind, outcome) → how many have ended; of all workers.
+        recent: the last fallbacks, the oldest first.
+        cooldowns: (model, seconds left) of each cooldown that runs; 0: the next request tries upstream.
     """
 
-    settings: Settings | None
+    now: float
+    started: float
+    pid: int
+    worker: str
+    versions: Mapping[str, str]
+    not_ready: tuple[tuple[str, str], ...]
+    file: str
+    since: float | None
     broken: bool
-    leaving: bool
-    down: frozenset[Target] = frozenset()
+    last_reload: Reload | None
+    settings: tuple[tuple[str, str], ...]
+    in_flight: int
+    streams: int
+    held_bytes: int
+    requests: Mapping[tuple[str, ...], int]
+    fallbacks: Mapping[tuple[str, ...], int]
+    recent: tuple[Replayed, ...]
+    cooldowns: tuple[tuple[str, float], ...]
+
+    @property
+    def uptime(self) -> float:
+        """How long the process has been running."""
+        return max(0.0, self.now - self.started)
+
+    @property
+    def status_classes(self) -> tuple[str, ...]:
+        """Those that occur, `none` last."""
+        return tuple(
+            sorted({labels[2] for labels in self.requests}, key=lambda name: (name == NO_STATUS, name))
+        )
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """An answer for one of the pages, in JSON.
-
-    Attributes:
-        allow: the methods, where another one was tried.
-    """
-
-    status: int
-    body: bytes
-    allow: str = ""
-
-
-def is_own(path: str) -> bool:
-    """Whether a path, without its query, is one of the proxy's own."""
-    return path.startswith(ROOT) and (len(path) == len(ROOT) or path[len(ROOT)] == "/")
-
-
-def answer(method: str, path: str, client: Client, state: State) -> Page | Refusal:
-    """What a request for one of the proxy's own pages gets.
-
-    Args:
-        method: as sent.
-        path: without its query; `is_own` is true of it.
-        client: who asks.
-        state: what is answered from.
-    """
-    refusal = access.check_own_page(state.settings or Settings(), client)
-    if refusal is not None:
-        return refusal
-    if path not in PAGES:
-        message = f"litellm-hybrid has no page {path}; there is {', '.join(PAGES)}"
-        return Page(404, _json({"error": "not_found", "message": message, "pages": PAGES}))
-    if method not in ("GET", "HEAD"):
-        message = f"{path} takes GET and HEAD, not {method}"
-        return Page(405, _json({"error": "method_not_allowed", "message": message}), allow="GET, HEAD")
-    return health(state)
+def as_json(status: Status) -> dict[str, object]:
+    """For programs."""
+    return {
+        "ready": not status.not_ready,
+        "reasons": [{"reason": reason, "message": message} for reason, message in status.not_ready],
+        "time": timestamp(status.now),
+        "started": timestamp(status.started),
+        "uptime_seconds": round(status.uptime, 3),
+        "pid": status.pid,
+        "worker": status.worker or None,
+        "versions": dict(status.versions),
+        "configuration": {
+            "file": status.file or None,
+            "in_force_since": timestamp(status.since) if status.since else None,
+            "broken": status.broken,
+            "last_reload": _reload(status.last_reload) if status.last_reload else None,
+            "settings": dict(status.settings),
+        },
+        "requests_in_flight": status.in_flight,
+        "streams_in_flight": status.streams,
+        "held_bytes": status.held_bytes,
+        "requests": _counts(("target", "reason", "status_class"), status.requests),
+        "fallbacks": _counts(("kind", "outcome"), status.fallbacks),
+        "recent_fallbacks": [_replayed(replayed) for replayed in reversed(status.recent)],
+        "cooldowns": [{"model": model, "seconds_left": round(left, 1)} for model, left in status.cooldowns],
+    }
 
 
-def health(state: State) -> Page:
-    """`{"live": true, "ready": …, "reasons": [{"reason": …, "message": …}, …]}`, 200 if ready, else 503.
-
-    The reasons why it is not ready: `leaving`, `no-configuration`, `broken-configuration`,
-    `upstream-unreachable`, `litellm-unreachable`.
-    """
-    reasons = _reasons(state)
-    said = [{"reason": reason, "message": message} for reason, message in reasons]
-    return Page(503 if reasons else 200, _json({"live": True, "ready": not reasons, "reasons": said}))
+def timestamp(at: float) -> str:
+    """Epoch seconds as `2026-01-31T12:00:00Z`."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _reasons(state: State) -> list[tuple[str, str]]:
-    needed = [Target.UPSTREAM]
-    if state.settings is not None and state.settings.active:
-        needed.append(Target.LITELLM)
-    found = [
-        (state.leaving, _LEAVING),
-        (state.settings is None, _NO_CONFIG),
-        (state.broken, _BROKEN_CONFIG),
-        *((target in state.down, _unreachable(target)) for target in needed),
-    ]
-    return [reason for holds, reason in found if holds]
+def versions() -> dict[str, str]:
+    """Of what runs here, by name."""
+    return {
+        "litellm-hybrid": _version("litellm-hybrid"),
+        "mitmproxy": _version("mitmproxy"),
+        "Python": platform.python_version(),
+    }
 
 
-def _unreachable(target: Target) -> tuple[str, str]:
-    name = _NAMES[target]
-    return f"{target}-unreachable", f"{name} could not be reached when a request last went there"
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # a checkout that nobody has installed
+        return "unknown"
 
 
-def _json(value: object) -> bytes:
-    return json.dumps(value).encode()
+def _counts(names: tuple[str, ...], counts: Mapping[tuple[str, ...], int]) -> list[dict[str, object]]:
+    return [{**dict(zip(names, labels, strict=True)), "count": counts[labels]} for labels in sorted(counts)]
+
+
+def _reload(reload: Reload) -> dict[str, object]:
+    return {"at": timestamp(reload.at), "result": reload.result, "lines": reload.lines}
+
+
+def _replayed(replayed: Replayed) -> dict[str, object]:
+    return {**dataclasses.asdict(replayed), "at": timestamp(replayed.at)}

@@ -7,6 +7,7 @@ import pytest
 
 from e2e.conftest import Start
 from e2e.harness import Answer, Proxy, Stub, settings, until
+from litellm_hybrid.pages import PAGES
 from support.processes import free_port
 from support.servers import Reply
 from support.wire import Request
@@ -52,7 +53,7 @@ async def test_other_methods_and_pages(start: Start, upstream: Stub, litellm: St
 
     assert (head.status, head.body, head.header("content-length")) == (200, b"", str(len(after.body)))
     assert (post.status, post.header("allow")) == (405, "GET, HEAD")
-    assert (unknown.status, unknown.json()["pages"]) == (404, [HEALTH])
+    assert (unknown.status, unknown.json()["pages"]) == (404, list(PAGES))
     assert {one.route for one in (head, post, unknown, after)} == {"none; reason=own-page"}
     assert upstream.requests == litellm.requests == []
 

@@ -162,6 +162,30 @@ def test_from_an_installed_wheel(installed: Path, servers: tuple[Stub, Stub], tm
         assert _ask(process.url, "o3").headers["x-hybrid-route"] == "upstream; reason=not-listed"
 
 
+def test_the_commands_of_an_installed_wheel(installed: Path, tmp_path: Path) -> None:
+    """check, explain and migrate, on a file of the fork's and on what migrate made of it."""
+    program, flat, migrated = (
+        installed / "bin" / "litellm-hybrid",
+        tmp_path / "flat.yaml",
+        tmp_path / "new.yaml",
+    )
+    settings = "litellm-hybrid-mode: true\nlitellm-base-url: http://127.0.0.1:4000\nlitellm-models: [gpt-5]\n"
+    flat.write_text(f"port: 8316 # moved\n{settings}")
+
+    migrated.write_text(_run([program, "migrate", flat]).stdout)
+
+    assert migrated.read_text().startswith("port: 8316 # moved\nextensions:\n  litellm:\n    enabled: true\n")
+    for file in (flat, migrated):
+        assert "routing: the listed models to http://127.0.0.1:4000" in _run([program, "check", file]).stdout
+        explained = json.loads(_run([program, "explain", "gpt-5", "--json", "--config", file]).stdout)
+        assert (explained["target"], explained["reason"]) == ("litellm", "model")
+    flat.write_text("litellm-modles: [gpt-5]\n")
+    for command in ("check", "migrate"):
+        wrong = _run([program, command, flat], check=False)
+        assert (wrong.returncode, wrong.stdout) == (1, "")
+        assert wrong.stderr == f"{flat}:1: litellm-modles: unknown key; did you mean `litellm-models`?\n"
+
+
 def test_the_wheel_holds_the_package_and_the_script_alone(installed: Path) -> None:
     code = "import litellm_hybrid; print(litellm_hybrid.__path__[0])"
     package = Path(_run([installed / "bin" / "python", "-c", code]).stdout.strip())

@@ -126,6 +126,26 @@ def test_without_a_valid_configuration_nothing_is_sent() -> None:
 
 
 @pytest.mark.parametrize(
+    ("page", "status", "says"),
+    [
+        ("health", 503, '"reason": "no-configuration"'),
+        ("status", 200, '"reason": "no-configuration"'),
+        ("metrics", 200, "litellm_hybrid_build_info"),
+    ],
+)
+def test_own_pages_without_a_valid_configuration(page: str, status: int, says: str) -> None:
+    addon = HybridAddon()
+    flow = _flow()
+    flow.request.method, flow.request.path = "GET", f"/_hybrid/{page}"
+
+    addon.request(flow)
+
+    assert flow.response
+    assert flow.response.status_code == status
+    assert says in (flow.response.text or "")
+
+
+@pytest.mark.parametrize(
     ("model", "body", "who"),
     [("gpt-5", LITELLM_UNREACHABLE, "litellm"), ("o3", UPSTREAM_UNREACHABLE, "upstream")],
 )
@@ -145,7 +165,7 @@ def test_a_failure_is_worded_and_logged(
     fields: dict[str, object] = record.__dict__["fields"]
     assert fields["error_type"] == ErrorType.NETWORK_ERROR
     assert set(fields) == {
-        *("error_type", "method", "path", "client_ip", "request_id", "target", "model", "error")
+        *("event", "error_type", "method", "path", "client_ip", "request_id", "target", "model", "error")
     }
 
 

@@ -185,7 +185,7 @@ def test_a_replay(world: World) -> None:
     )
     assert "authorization" not in flow.request.headers
     assert route(flow) == "litellm; fallback; upstream-status=429"
-    assert flow.marked == ":twisted_rightwards_arrows:"
+    assert flow.marked == ":arrow_right_hook:"
     assert "reason=fallback" in flow.comment
     (row,) = world.rows.rows
     assert row.response is not None

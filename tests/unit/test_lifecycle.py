@@ -9,6 +9,7 @@ import pytest
 from litellm_hybrid import lifecycle
 from litellm_hybrid.config import ConfigError
 from litellm_hybrid.lifecycle import Lifecycle
+from litellm_hybrid.reloads import Reloads
 from litellm_hybrid.settings import Address, Settings
 
 UPSTREAM = Address("http", "127.0.0.1", 8317)
@@ -81,7 +82,8 @@ class Watch:
     def __init__(self, file: Path, patch: pytest.MonkeyPatch) -> None:
         patch.setattr(lifecycle, "LOOK_EVERY", 0)
         self.file = file
-        self.kept = Lifecycle(file, [HERE])
+        self.reloads = Reloads()
+        self.kept = Lifecycle(file, [HERE], self.reloads)
         self.taken: list[Settings] = []
         self._written = 1_000_000_000_000_000_000
 
@@ -123,6 +125,10 @@ async def test_a_change_is_taken_and_logged(
     assert watch.kept.settings.models.entries == ("o3",)
     assert "litellm config: models: [gpt-5] → [o3]" in caplog.messages
     assert "litellm config: api-key: *** → *** (changed)" in caplog.messages
+    reload = watch.reloads.last
+    assert reload is not None
+    assert (reload.result, reload.at) == ("taken", watch.reloads.since)
+    assert reload.lines == ("api-key: *** → *** (changed)", "models: [gpt-5] → [o3]")
 
 
 @pytest.mark.parametrize(
@@ -147,3 +153,9 @@ async def test_a_bad_change_keeps_what_is_in_force(
     assert any(says in message for message in caplog.messages)
     assert sum("the last good settings stay in force" in message for message in caplog.messages) == 1
     assert {record.levelname for record in caplog.records if says in record.getMessage()} == {"ERROR"}
+    reload = watch.reloads.last
+    assert reload is not None
+    assert reload.result == "kept-back"
+    assert any(says in line for line in reload.lines)
+    assert watch.reloads.since is not None
+    assert watch.reloads.since < reload.at

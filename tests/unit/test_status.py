@@ -1,174 +1,211 @@
-"""The proxy's own pages: what belongs to them, who may see them, and when the process is ready."""
+"""The status as JSON and as a page; the page shows whatever a client sends as text."""
 
 import json
 from dataclasses import replace
-from typing import Any
+from html.parser import HTMLParser
+from typing import Any, override
 
 import pytest
 
-from litellm_hybrid.access import Client, Refusal
-from litellm_hybrid.errors import Cause
-from litellm_hybrid.routing import Target
-from litellm_hybrid.settings import Address, Fallback, Secret, Settings
-from litellm_hybrid.status import FAILED_FOR, PAGES, LastSeen, Page, State, answer, health, is_own
+from litellm_hybrid import config_report, status_page
+from litellm_hybrid.config_keys import KEYS
+from litellm_hybrid.recent import Outcome, Replayed
+from litellm_hybrid.reloads import KEPT_BACK, TAKEN, Reload
+from litellm_hybrid.settings import Address, Secret, Settings
+from litellm_hybrid.status import Status, as_json, timestamp, versions
+from litellm_hybrid.status_style import CONTENT_SECURITY_POLICY, STYLE
 
-HEALTH = "/_hybrid/health"
-KEY = "sk-client"
-LITELLM = Address("http", "127.0.0.1", 4000)
-ROUTED = Settings(enabled=True, base_url=LITELLM, client_keys=(Secret(KEY),))
-FALLBACK = Settings(base_url=LITELLM, fallback=Fallback(enabled=True))
-GOOD = State(ROUTED, broken=False, leaving=False)
-LOCAL = Client("127.0.0.1", "localhost:8318", origin=False, keys=())
-BOTH_DOWN = frozenset({Target.UPSTREAM, Target.LITELLM})
+SECRET = "sk-nobody-may-see-this"
+SETTINGS = Settings(
+    enabled=True,
+    base_url=Address("http", "127.0.0.1", 4000),
+    api_key=Secret(SECRET),
+    client_keys=(Secret(SECRET + "-client"),),
+)
+NOW = 1_750_000_000.0
+REPLAYED = Replayed(NOW - 60, "req-1", "o3", "quota", 429, 3600.0, Outcome.SERVED)
+STATUS = Status(
+    now=NOW,
+    started=NOW - 3725.6,
+    pid=4711,
+    worker="",
+    versions={"litellm-hybrid": "0.1.0", "mitmproxy": "12.2.3", "Python": "3.13.1"},
+    not_ready=(),
+    file="/etc/config.yaml",
+    since=NOW - 100,
+    broken=False,
+    last_reload=None,
+    settings=config_report.in_force(SETTINGS),
+    in_flight=3,
+    streams=2,
+    held_bytes=2048,
+    requests={
+        ("litellm", "model", "2xx"): 1500,
+        ("upstream", "error", "none"): 1,
+        ("litellm", "model", "4xx"): 2,
+    },
+    fallbacks={("quota", "served"): 5, ("login", "failed"): 1},
+    recent=(
+        REPLAYED,
+        replace(REPLAYED, request_id="req-2", upstream_status=None, outcome=Outcome.FAILED, why="503"),
+    ),
+    cooldowns=(("gpt-5", 90.4), ("o3", 0.0)),
+)
+IDLE = replace(STATUS, requests={}, fallbacks={}, recent=(), cooldowns=())
+
+
+class _Page(HTMLParser):
+    """Text by element, and every tag and attribute of a page."""
+
+    def __init__(self, page: bytes) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+        self.tags: set[str] = set()
+        self.attributes: list[tuple[str, str | None]] = []
+        self.feed(page.decode())
+
+    @override
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes += attrs
+
+    @override
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return "|".join(self.texts)
+
+
+def _page(status: Status) -> _Page:
+    return _Page(status_page.page(status))
+
+
+def test_json() -> None:
+    said: Any = json.loads(json.dumps(as_json(STATUS)))
+
+    assert (said["ready"], said["reasons"], said["worker"]) == (True, [], None)
+    assert (said["time"], said["uptime_seconds"], said["pid"]) == ("2025-06-15T15:06:40Z", 3725.6, 4711)
+    assert said["versions"] == STATUS.versions
+    assert said["configuration"]["file"] == "/etc/config.yaml"
+    assert said["configuration"]["in_force_since"] == timestamp(NOW - 100)
+    assert said["configuration"]["settings"] == dict(STATUS.settings)
+    assert said["configuration"]["last_reload"] is None
+    assert (said["requests_in_flight"], said["streams_in_flight"], said["held_bytes"]) == (3, 2, 2048)
+    assert {"target": "litellm", "reason": "model", "status_class": "2xx", "count": 1500} in said["requests"]
+    assert {"kind": "login", "outcome": "failed", "count": 1} in said["fallbacks"]
+    assert [one["request_id"] for one in said["recent_fallbacks"]] == ["req-2", "req-1"]
+    assert said["recent_fallbacks"][1] == {
+        "at": timestamp(NOW - 60),
+        "request_id": "req-1",
+        "model": "o3",
+        "kind": "quota",
+        "upstream_status": 429,
+        "retry_after": 3600.0,
+        "outcome": "served",
+        "why": "",
+    }
+    assert said["cooldowns"] == [
+        {"model": "gpt-5", "seconds_left": 90.4},
+        {"model": "o3", "seconds_left": 0.0},
+    ]
+
+
+def test_json_of_a_reload_and_of_no_configuration() -> None:
+    broken = replace(STATUS, broken=True, last_reload=Reload(NOW, KEPT_BACK, ("config.yaml:1: bad",)))
+    said: Any = as_json(broken)["configuration"]
+    assert said["broken"] is True
+    assert said["last_reload"] == {
+        "at": timestamp(NOW),
+        "result": "kept-back",
+        "lines": ("config.yaml:1: bad",),
+    }
+
+    nothing = replace(
+        STATUS, file="", since=None, settings=(), not_ready=(("no-configuration", "There is none"),)
+    )
+    said = as_json(nothing)
+    assert said["ready"] is False
+    assert said["reasons"] == [{"reason": "no-configuration", "message": "There is none"}]
+    assert (said["configuration"]["file"], said["configuration"]["in_force_since"]) == (None, None)
+
+
+def test_no_secret_is_in_either() -> None:
+    assert SECRET not in json.dumps(as_json(STATUS))
+    assert SECRET not in status_page.page(STATUS).decode()
 
 
 @pytest.mark.parametrize(
-    ("path", "own"),
+    "part",
     [
-        (HEALTH, True),
-        ("/_hybrid", True),
-        ("/_hybrid/", True),
-        ("/_hybrid/v1/chat/completions", True),
-        ("/_hybridx", False),
-        ("/v1/_hybrid/health", False),
-        ("/_HYBRID/health", False),
-        ("/", False),
-        ("", False),
+        *("ready", "1h2m5s", "1,503", "3|", "in flight, 2 streaming", "6|fallbacks, 5 served", "2 KiB"),
+        *("model", "no answer", "1,500", "503", "req-1", "1h", "1m30s"),
+        *("the next request tries upstream", "/etc/config.yaml", "2025-06-15 15:05:00 UTC", "failed (503)"),
+        *("litellm-hybrid 0.1.0", "mitmproxy 12.2.3", "Python 3.13.1", "process 4711"),
+        *(key.name for key in KEYS),
     ],
 )
-def test_what_is_our_own(path: str, own: bool) -> None:
-    assert is_own(path) is own
-
-
-def _said(page: Page | Refusal) -> tuple[int, Any]:
-    assert isinstance(page, Page)
-    return page.status, json.loads(page.body)
+def test_what_the_page_shows(part: str) -> None:
+    assert part in _page(STATUS).text
 
 
 @pytest.mark.parametrize(
-    ("state", "reasons"),
+    ("status", "part"),
     [
-        (GOOD, []),
-        (replace(GOOD, leaving=True), ["leaving"]),
-        (replace(GOOD, settings=None), ["no-configuration"]),
-        (replace(GOOD, broken=True), ["broken-configuration"]),
-        (replace(GOOD, down=frozenset({Target.UPSTREAM})), ["upstream-unreachable"]),
-        (replace(GOOD, down=frozenset({Target.LITELLM})), ["litellm-unreachable"]),
-        (replace(GOOD, settings=FALLBACK, down=BOTH_DOWN), ["upstream-unreachable", "litellm-unreachable"]),
-        # nothing is routed there
-        (replace(GOOD, settings=Settings(base_url=LITELLM), down=BOTH_DOWN), ["upstream-unreachable"]),
-        (replace(GOOD, settings=Settings(enabled=True), down=frozenset({Target.LITELLM})), []),
-        (
-            State(None, broken=True, leaving=True, down=BOTH_DOWN),
-            ["leaving", "no-configuration", "broken-configuration", "upstream-unreachable"],
-        ),
+        (IDLE, "None yet."),
+        (IDLE, "No model is cooling down."),
+        (IDLE, "The file has not changed since the start."),
+        (replace(IDLE, worker="2"), "this is worker 2 of several"),
+        (replace(IDLE, not_ready=(("leaving", "It leaves"),)), "not ready"),
+        (replace(IDLE, not_ready=(("leaving", "It leaves"),)), "It leaves"),
+        (replace(IDLE, last_reload=Reload(NOW, TAKEN, ("models: [] → [a]",))), "models: [] → [a]"),
+        (replace(IDLE, last_reload=Reload(NOW, TAKEN, ())), "nothing has changed"),
+        (replace(IDLE, last_reload=Reload(NOW, KEPT_BACK, ("x:1: bad",))), "x:1: bad"),
+        (replace(IDLE, last_reload=Reload(NOW, KEPT_BACK, ("x:1: bad",))), "the last good ones"),
+        (replace(IDLE, settings=(), since=None, file=""), "There is no valid configuration"),
     ],
 )
-def test_ready_and_why_not(state: State, reasons: list[str]) -> None:
-    status, said = _said(health(state))
-
-    assert status == (503 if reasons else 200)
-    assert (said["live"], said["ready"]) == (True, not reasons)
-    assert [reason["reason"] for reason in said["reasons"]] == reasons
-    assert all(reason["message"] for reason in said["reasons"])
+def test_other_states(status: Status, part: str) -> None:
+    assert part in _page(status).text
 
 
-@pytest.mark.parametrize(
-    ("client", "allowed"),
-    [
-        (LOCAL, True),
-        (replace(LOCAL, ip="::1", host="[::1]:8318"), True),
-        (replace(LOCAL, ip="192.0.2.1"), False),
-        (replace(LOCAL, ip="192.0.2.1", keys=("sk-wrong",)), False),
-        (replace(LOCAL, ip="192.0.2.1", keys=("sk-wrong", KEY)), True),
-        (replace(LOCAL, forwarded=True), False),
-        (replace(LOCAL, forwarded=True, keys=(KEY,)), True),
-        # web pages
-        (replace(LOCAL, origin=True), False),
-        (replace(LOCAL, host="evil.example"), False),
-        (replace(LOCAL, host=""), False),
-    ],
-)
-def test_who_may_see_them(client: Client, allowed: bool) -> None:
-    for path in (HEALTH, "/_hybrid/nothing"):
-        for settings in (ROUTED, replace(ROUTED, api_key=Secret("x")), replace(ROUTED, no_auth=True)):
-            page = answer("GET", path, client, replace(GOOD, settings=settings))
-            assert isinstance(page, Page) is allowed
-            assert isinstance(page, Page) or page.status == 403
+EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>&amp;\x1b[31m\u202e\udcff"
 
 
-@pytest.mark.parametrize("keys", [(), (KEY,), ("",)])
-def test_without_a_configuration_no_key_is_known(keys: tuple[str, ...]) -> None:
-    """Neither does a proxy without client keys take an empty one."""
-    stranger = replace(LOCAL, ip="192.0.2.1", keys=keys)
-    for settings in (None, Settings()):
-        assert isinstance(answer("GET", HEALTH, stranger, replace(GOOD, settings=settings)), Refusal)
-    assert _said(answer("GET", HEALTH, LOCAL, replace(GOOD, settings=None)))[0] == 503
+def test_whatever_a_client_sends_is_text() -> None:
+    plain = _page(STATUS)
+    evil = _page(
+        replace(
+            STATUS,
+            worker=EVIL,
+            file=EVIL,
+            not_ready=((EVIL, EVIL),),
+            versions={EVIL: EVIL},
+            last_reload=Reload(NOW, KEPT_BACK, (EVIL,)),
+            settings=((EVIL, EVIL),),
+            requests={(EVIL, EVIL, EVIL): 1},
+            fallbacks={(EVIL, EVIL): 1},
+            recent=(replace(REPLAYED, model=EVIL, kind=EVIL, request_id=EVIL, why=EVIL),),
+            cooldowns=((EVIL, 1.0),),
+        )
+    )
+    assert evil.tags - {"ul", "li"} <= plain.tags
+    assert {name for name, _ in evil.attributes} <= {name for name, _ in plain.attributes}
+    assert evil.text.count("<script>alert(1)</script>") >= 10
+    assert not {"\x1b", "\u202e"} & set(evil.text)
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "status", "allow"),
-    [
-        ("GET", HEALTH, 200, ""),
-        ("HEAD", HEALTH, 200, ""),
-        ("POST", HEALTH, 405, "GET, HEAD"),
-        ("OPTIONS", HEALTH, 405, "GET, HEAD"),
-        ("get", HEALTH, 405, "GET, HEAD"),
-        ("GET", "/_hybrid", 404, ""),
-        ("POST", "/_hybrid/nothing", 404, ""),
-        ("GET", HEALTH + "/", 404, ""),
-        ("GET", "/_hybrid/Health", 404, ""),
-    ],
-)
-def test_methods_and_pages(method: str, path: str, status: int, allow: str) -> None:
-    page = answer(method, path, LOCAL, GOOD)
-
-    got, said = _said(page)
-    assert isinstance(page, Page)
-    assert (got, page.allow) == (status, allow)
-    if status == 404:
-        assert said["error"] == "not_found"
-        assert said["pages"] == list(PAGES)
-        assert HEALTH in said["message"]
+def test_the_page_needs_nothing_from_elsewhere() -> None:
+    page = _page(STATUS)
+    assert not page.tags & {"script", "link", "img", "iframe", "object", "form"}
+    assert not {name for name, _ in page.attributes} & {"style", "src", "srcset", "action"}
+    links = {value for name, value in page.attributes if name == "href"}
+    assert links == {"health", "metrics", "?format=json"}
+    assert "default-src 'none'" in CONTENT_SECURITY_POLICY
+    assert not {"url(", "@import", "<"} & {part for part in ("url(", "@import", "<") if part in STYLE}
 
 
-@pytest.mark.parametrize("cause", list(Cause))
-def test_only_a_connection_that_failed_speaks_against_a_server(cause: Cause) -> None:
-    seen = LastSeen()
-    seen.failed("upstream", cause, 100.0)
-
-    down = cause in {Cause.CONNECT_FAILED, Cause.CONNECT_LIMIT}
-    assert (seen.is_down("upstream", 100.0), seen.is_down("litellm", 100.0)) == (down, False)
-
-
-@pytest.mark.parametrize(
-    ("why", "down"),
-    [
-        ("network_error", True),
-        ("network_timeout", True),
-        ("timeout", False),
-        ("proxy_error", False),
-        ("503", False),
-        ("error-event", False),
-    ],
-)
-def test_a_replay_that_failed(why: str, down: bool) -> None:
-    seen = LastSeen()
-    seen.replay_failed("litellm", why, 100.0)
-    assert seen.is_down("litellm", 100.0) is down
-
-
-def test_a_server_is_seen_anew() -> None:
-    """By an answer, by time, and by a configuration that may name another one."""
-    seen = LastSeen()
-    assert not seen.is_down("upstream", 100.0)
-    for target in ("upstream", "litellm"):
-        seen.failed(target, Cause.CONNECT_FAILED, 100.0)
-
-    assert seen.is_down("upstream", 100.0 + FAILED_FOR - 0.1)
-    assert not seen.is_down("upstream", 100.0 + FAILED_FOR)
-
-    seen.answered("upstream")
-    assert (seen.is_down("upstream", 100.0), seen.is_down("litellm", 100.0)) == (False, True)
-    seen.forget()
-    assert not seen.is_down("litellm", 100.0)
+def test_versions() -> None:
+    assert set(versions()) == {"litellm-hybrid", "mitmproxy", "Python"}
+    assert versions()["mitmproxy"].startswith("12.")

@@ -1,0 +1,111 @@
+"""`/_hybrid/status` over sockets: what has happened shows, for a program and for a browser."""
+
+from typing import Any
+
+from e2e.conftest import Start
+from e2e.harness import Proxy, Stub, settings, until
+from litellm_hybrid.status_style import CONTENT_SECURITY_POLICY
+from support.processes import MASTER_KEY
+from support.servers import Reply
+from support.wire import Request
+
+STATUS = "/_hybrid/status"
+KEY = "sk-key-of-a-client"
+BROWSER = [("Accept", "text/html,application/xhtml+xml,*/*;q=0.8"), ("Sec-Fetch-Mode", "navigate")]
+QUOTA = {"error": {"type": "usage_limit_reached", "message": "The usage limit has been reached"}}
+
+
+async def _exhausted(_: Request, reply: Reply) -> None:
+    await reply.json(429, QUOTA, [("Retry-After", "60")])
+
+
+async def _status(proxy: Proxy) -> Any:
+    got = await proxy.ask("GET", STATUS)
+    assert (got.status, got.header("content-type")) == (200, "application/json")
+    return got.json()
+
+
+async def test_what_has_happened(start: Start, upstream: Stub, litellm: Stub) -> None:
+    upstream.does = _exhausted
+    proxy = await start(fallback={"enabled": True, "cooldown-max": "1h"}, client_api_keys=[KEY])
+    before = await _status(proxy)
+    await proxy.post("gpt-5")
+    await proxy.post("o3", [("X-Request-ID", "the-one")])
+    await proxy.post("o3")
+
+    after = await _status(proxy)
+
+    assert (before["requests"], before["recent_fallbacks"], before["cooldowns"]) == ([], [], [])
+    assert {(row["target"], row["reason"]): row["count"] for row in after["requests"]} == {
+        ("litellm", "model"): 1,
+        ("litellm", "fallback"): 1,
+        ("litellm", "cooldown"): 1,
+    }
+    (fallback,) = after["recent_fallbacks"]
+    assert (fallback["request_id"], fallback["model"], fallback["kind"]) == ("the-one", "o3", "quota")
+    assert (fallback["upstream_status"], fallback["retry_after"]) == (429, 60.0)
+    assert fallback["outcome"] == "served"
+    (cooldown,) = after["cooldowns"]
+    assert cooldown["model"] == "o3"
+    assert 0 < cooldown["seconds_left"] <= 60
+    assert after["configuration"]["file"] == str(proxy.config)
+    assert after["configuration"]["settings"]["base-url"] == litellm.url
+    assert after["configuration"]["settings"]["fallback.enabled"] == "true"
+    assert (after["ready"], after["worker"], after["requests_in_flight"]) == (True, None, 0)
+    assert after["uptime_seconds"] >= before["uptime_seconds"] >= 0
+
+
+async def test_a_browser_gets_a_page(start: Start, upstream: Stub) -> None:
+    upstream.does = _exhausted
+    proxy = await start(fallback={"enabled": True}, client_api_keys=[KEY])
+    await proxy.post("<script>alert(1)</script>", [("X-Request-ID", "<b>id</b>")])
+
+    page = await proxy.ask("GET", STATUS, headers=BROWSER)
+    as_json = await proxy.ask("GET", STATUS + "?format=json", headers=BROWSER)
+
+    assert (page.status, page.header("content-type")) == (200, "text/html; charset=utf-8")
+    assert page.header("content-security-policy") == CONTENT_SECURITY_POLICY
+    assert (page.header("cache-control"), page.header("x-content-type-options")) == ("no-store", "nosniff")
+    assert page.header("cross-origin-resource-policy") == "same-origin"
+    assert page.route == "none; reason=own-page"
+    text = page.body.decode()
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+    assert "&lt;b&gt;id&lt;/b&gt;" in text
+    assert "<script" not in text
+    assert as_json.header("content-type") == "application/json"
+    assert not any(secret in text + as_json.body.decode() for secret in (KEY, MASTER_KEY))
+
+
+async def test_reloads_show(start: Start, litellm: Stub) -> None:
+    proxy = await start()
+    assert (await _status(proxy))["configuration"]["last_reload"] is None
+
+    proxy.config.write_text("extensions: {litellm: {modles: []}}")
+    await until(lambda: proxy.log("modles"))
+    broken = await _status(proxy)
+    proxy.write(settings(litellm.url, models=["o3"]))
+    await until(lambda: proxy.log("models: [gpt-5] → [o3]"))
+    mended = await _status(proxy)
+
+    assert (broken["ready"], broken["configuration"]["broken"]) == (False, True)
+    assert [reason["reason"] for reason in broken["reasons"]] == ["broken-configuration"]
+    assert broken["configuration"]["last_reload"]["result"] == "kept-back"
+    assert "unknown key; did you mean `models`?" in broken["configuration"]["last_reload"]["lines"][0]
+    assert broken["configuration"]["settings"]["models"] == "[gpt-5]"
+    assert (mended["ready"], mended["configuration"]["broken"]) == (True, False)
+    assert mended["configuration"]["last_reload"]["result"] == "taken"
+    assert "models: [gpt-5] → [o3]" in mended["configuration"]["last_reload"]["lines"]
+    assert mended["configuration"]["settings"]["models"] == "[o3]"
+
+
+async def test_who_may_see_it(start: Start) -> None:
+    proxy = await start(client_api_keys=[KEY])
+    stranger = [("X-Forwarded-For", "192.0.2.1")]
+    for path in (STATUS, "/_hybrid/metrics"):
+        assert (await proxy.ask("GET", path, headers=stranger)).status == 403
+        assert (await proxy.ask("GET", path, headers=[("Origin", "http://evil.example")])).status == 403
+        keyed = await proxy.ask("GET", path, headers=[*stranger, ("Authorization", f"Bearer {KEY}")])
+        assert keyed.status == 200
+        head = await proxy.ask("HEAD", path)
+        assert (head.status, head.body) == (200, b"")
+        assert int(head.header("content-length") or 0) > 100

@@ -1,0 +1,143 @@
+"""The commands as mitmproxy sees them; what they do is in tests/e2e/test_rows.py, on real requests."""
+
+from collections.abc import Iterator
+
+import pytest
+from mitmproxy import exceptions, hooks, http
+from mitmproxy.addons.view import View
+from mitmproxy.test import taddons, tflow
+
+from litellm_hybrid import commands_text, exchange
+from litellm_hybrid.commands import Commands
+from litellm_hybrid.fallback import Fallbacks
+from litellm_hybrid.reloads import Reload
+from litellm_hybrid.routing import Reason, Target
+from litellm_hybrid.settings import Settings
+from litellm_hybrid.showing import Originals, Showing
+from litellm_hybrid.status import Status
+
+STATUS = Status(
+    now=1000.0,
+    started=0.0,
+    pid=1,
+    worker="",
+    versions={"litellm-hybrid": "1", "mitmproxy": "12"},
+    not_ready=(("litellm-unreachable", "LiteLLM could not be reached"),),
+    file="/etc/config.yaml",
+    since=900.0,
+    broken=True,
+    last_reload=Reload(950.0, "kept-back", ("line 3",)),
+    settings=(("enabled", "true"), ("api-key", "***")),
+    in_flight=2,
+    streams=1,
+    held_bytes=0,
+    requests={("upstream", "not-listed", "2xx"): 3, ("litellm", "model", "5xx"): 1},
+    fallbacks={("quota", "served"): 4},
+    recent=(),
+    cooldowns=(("o3", 0.0), ("gpt-5", 61.4)),
+)
+
+
+@pytest.fixture
+async def tctx() -> Iterator[taddons.context]:  # type: ignore[misc]
+    with taddons.context(loadcore=False) as tctx:
+        yield tctx
+
+
+def _commands(settings: Settings | None = None) -> Commands:
+    def in_force() -> Settings:
+        if settings is None:
+            raise RuntimeError("there is no valid configuration")
+        return settings
+
+    return Commands(in_force, lambda: STATUS, Fallbacks(in_force, lambda: None), Showing())
+
+
+def _decided(name: str) -> http.HTTPFlow:
+    flow = tflow.tflow(resp=True)
+    flow.request.headers["x-request-id"] = name
+    record = exchange.begin(flow)
+    exchange.settle(record, Target.UPSTREAM, Reason.NO_MODEL)
+    exchange.put(flow, record)
+    return flow
+
+
+def test_they_cost_a_request_nothing() -> None:
+    """mitmproxy, and our engine, call every handler there is for each hook."""
+    commands = _commands()
+    assert [name for name in hooks.all_hooks if hasattr(commands, name) and name != "load"] == []
+
+
+async def test_mitmproxy_takes_them(tctx: taddons.context) -> None:
+    tctx.master.addons.add(_commands())
+    known = tctx.master.commands.commands
+    ours = {name: command.signature_help() for name, command in known.items() if name.startswith("litellm.")}
+    assert ours == {
+        "litellm.status": "litellm.status  -> str[]",
+        "litellm.explain": "litellm.explain flows -> str[]",
+        "litellm.reroute": "litellm.reroute flow -> str",
+        "litellm.cooldowns": "litellm.cooldowns  -> str[]",
+        "litellm.cooldowns.clear": "litellm.cooldowns.clear  -> str",
+    }
+    assert all(known[name].help for name in ours)
+
+
+def test_status_in_lines() -> None:
+    lines = commands_text.status(STATUS)
+    assert lines[:6] == [
+        "not ready: LiteLLM could not be reached",
+        "in flight: 2 requests, 1 of them streaming",
+        "requests: litellm; reason=model, 5xx: 1",
+        "requests: upstream; reason=not-listed, 2xx: 3",
+        "fallbacks: quota, served: 4",
+        "cooldown: o3: over; the next request finds out whether upstream serves it again",
+    ]
+    assert lines[6].startswith("cooldown: gpt-5: 61 s left, until ")
+    assert lines[7:] == [
+        "configuration: /etc/config.yaml, in force since 1970-01-01T00:15:00Z; the file has an error now",
+        "enabled: true",
+        "api-key: ***",
+        "litellm-hybrid 1, mitmproxy 12",
+    ]
+
+
+async def test_without_a_list_there_is_nothing_to_reroute_or_to_explain(tctx: taddons.context) -> None:
+    assert tctx
+    commands = _commands(Settings())
+    with pytest.raises(exceptions.CommandError, match="there is no list of flows: use mitmweb"):
+        commands.reroute(_decided("req-1"))
+    with pytest.raises(exceptions.CommandError, match="none of these flows"):
+        commands.explain()
+
+
+async def test_a_flow_of_another_protocol_is_not_rerouted(tctx: taddons.context) -> None:
+    tctx.master.addons.add(View())
+    commands = _commands(Settings())
+    commands._showing.originals = Originals()
+    with pytest.raises(exceptions.CommandError, match="no HTTP request"):
+        commands.reroute(tflow.ttcpflow())
+
+
+def test_without_a_configuration_they_say_so() -> None:
+    with pytest.raises(exceptions.CommandError, match="no valid configuration"):
+        _commands().cooldowns()
+
+
+def test_a_flow_from_a_file_is_explained_by_its_reason() -> None:
+    flow = _decided("req-1")
+    decided, means, fix = _commands(Settings()).explain([flow])
+    assert decided == "reason=no-model; target=upstream; no model; request id req-1"
+    assert means.startswith("means: neither the body nor the path names a model")
+    assert fix.startswith("fix: have the client name the model")
+
+
+def test_not_more_is_explained_than_can_be_read() -> None:
+    lines = _commands(Settings()).explain([tflow.tflow(), *(_decided(f"req-{n}") for n in range(12))])
+    assert sum(line.startswith("reason=") for line in lines) == 10
+    assert lines[-1] == "and 2 more: name fewer flows"
+
+
+def test_what_a_request_puts_into_an_explanation_cannot_move_the_cursor() -> None:
+    flow = _decided("req-1")
+    flow.comment = "\x1b[2J"
+    assert _commands(Settings()).explain([flow])[0] == "\\x1b[2J"

@@ -1,0 +1,136 @@
+"""docs/fallback.md says what the code does: its answers are judged, its codes, limits and tests looked up."""
+
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from litellm_hybrid import cli, conversation, hold, memory, quota, retry_after, sse
+from litellm_hybrid.quota_rules import CODES, REQUEST_FAULT_CODES, RULES, STATUSES
+from litellm_hybrid.settings import DEFAULT_FALLBACK_KINDS, FALLBACK_KINDS
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "fallback.md").read_text("utf-8")
+PROSE = " ".join(PAGE.split())
+
+
+def chapter(title: str) -> str:
+    """What stands below a heading, up to the next one."""
+    found = re.search(rf"^#+ {re.escape(title)}[^\n]*\n(.*?)(?=^#+ |\Z)", PAGE, re.MULTILINE | re.DOTALL)
+    assert found
+    return found[1]
+
+
+def examples() -> list[tuple[str, int, str, str]]:
+    """(kind, status, body, reason) of each answer on the page."""
+    found = []
+    for kind in (*FALLBACK_KINDS[:-1], "none"):
+        title = "No kind" if kind == "none" else f"`{kind}`: "
+        rows = re.findall(r"^\| `(\d{3}) ?(.*)` \| (.+) \|$", chapter(title), re.MULTILINE)
+        assert rows
+        found += [(kind, int(status), body, reason) for status, body, reason in rows]
+    return found
+
+
+EXAMPLES = examples()
+
+
+def judged(status: int, body: str) -> quota.Verdict:
+    stream = body.startswith(("data:", "event:"))
+    raw = body.replace(" ⏎ ", "\n") + ("\n\n" if stream else "")
+    kind = "text/event-stream" if stream else "application/json"
+    return quota.classify(status, {"content-type": kind}, raw.encode(), now=0)
+
+
+@pytest.mark.parametrize(("kind", "status", "body", "reason"), EXAMPLES)
+def test_every_answer_on_the_page_is_judged_so(kind: str, status: int, body: str, reason: str) -> None:
+    verdict = judged(status, body)
+    rule, _, alone = reason.partition(", this request ")
+    assert (verdict.kind, verdict.reason, verdict.per_request) == (kind, rule, alone == "alone")
+
+
+def test_every_rule_has_an_answer_on_the_page() -> None:
+    decided = {reason.partition(", this")[0] for *_, reason in EXAMPLES}
+    missing = [rule.name for rule in RULES if not any(reason.startswith(rule.name) for reason in decided)]
+    assert missing == []
+
+
+def test_the_codes_are_those_of_the_rules() -> None:
+    table = dict(re.findall(r"^\| `?([a-z-]+)`? \| (`.*`) \|$", chapter("In which order"), re.MULTILINE))
+    rules = (*REQUEST_FAULT_CODES, *CODES)
+    assert table.keys() == {rule.kind for rule in rules}
+    for kind, codes in table.items():
+        named = frozenset().union(*(rule.names for rule in rules if rule.kind == kind))
+        assert set(re.findall(r"`([^`]+)`", codes)) == named
+
+
+def test_the_statuses_are_those_of_the_rules() -> None:
+    (line,) = re.findall(r"^4\. \*\*The status\.\*\* (.*?)^5\.", PAGE, re.MULTILINE | re.DOTALL)
+    numbers = [int(number) for number in re.findall(r"\d{3}", line)]
+    named = {*numbers, *range(520, 528)}
+    assert named == frozenset().union(*(rule.statuses for rule in STATUSES))
+
+
+def test_the_kinds_and_their_defaults() -> None:
+    rows = re.findall(r"^\| `([a-z-]+)` \| (falls back|opt-in)", chapter("The kinds"), re.MULTILINE)
+    assert [kind for kind, _ in rows] == list(FALLBACK_KINDS)
+    assert {kind for kind, default in rows if default == "falls back"} == DEFAULT_FALLBACK_KINDS
+
+
+@pytest.mark.parametrize(
+    ("words", "value", "expected"),
+    [
+        ("64 KiB", hold.MOST, 64 * 1024),
+        ("64 KiB, 5 s", hold.HANDSHAKE_LIMIT, 5),
+        ("64 KiB, 0.3 s", hold.COLLECT_LIMIT, 0.3),
+        ("64 KiB, 0.5 s", hold.REPLAY_LIMIT, 0.5),
+        ("1024 answers are held", hold.MOST_AT_ONCE, 1024),
+        ("less than 60 s ago", memory.UNKNOWN_FOR, 60),
+        ("the last 60 minutes", memory.HOUR, 60 * 60),
+        ("24 hours", conversation.FOR, 24 * 3600),
+        ("0 s to 30 days", retry_after.LONGEST, 30 * 86400),
+    ],
+)
+def test_the_limits_are_those_of_the_code(words: str, value: float, expected: float) -> None:
+    assert words in PROSE
+    assert value == expected
+
+
+def test_the_handshake_events_are_those_that_are_held() -> None:
+    (row,) = re.findall(r"^\| 200, stream of events \|(.*)\|$", PAGE, re.MULTILINE)
+    assert set(re.findall(r"`([a-z_.]+)`", row.partition("|")[0])) == sse.HANDSHAKE_TYPES
+
+
+def test_the_session_headers_are_those_that_are_read() -> None:
+    (line,) = re.findall(r"known by its session header \(([^)]*)\)", PROSE)
+    named = {name.lower().encode() for name in re.findall(r"`([A-Za-z_-]+)`", line)}
+    assert named == set(conversation._SESSION_HEADERS)
+
+
+def test_the_command_on_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("config.yaml").write_text(
+        "litellm-base-url: http://127.0.0.1:4000\nlitellm-api-key: sk-1\nlitellm-fallback-enabled: true\n"
+    )
+    Path("answer.json").write_text('{"error": {"type": "usage_limit_reached"}}')
+    (command,) = re.findall(r"```bash\nlitellm-hybrid (.*?)\n```", PAGE)
+    result = CliRunner().invoke(cli.main, command.split())
+    assert result.exit_code == 0
+    assert "quota code usage_limit_reached" in result.output
+
+
+def test_every_test_that_the_page_names_is_there() -> None:
+    """`::name` stands for a test of the file named last."""
+    file, seen = "", 0
+    for path, name in re.findall(r"`(?:(tests/[\w/]+(?:\.py)?))?(?:::(\w+))?`", PAGE):
+        if not path and not name:
+            continue
+        file = path or file
+        assert (ROOT / file).exists(), file
+        if name:
+            seen += 1
+            assert re.search(rf"^(?:async )?def {name}\(", (ROOT / file).read_text("utf-8"), re.MULTILINE), (
+                name
+            )
+    assert seen > 25

@@ -1,0 +1,211 @@
+"""The metrics page, of one process and of workers that share a folder."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from litellm_hybrid import metrics
+from litellm_hybrid.metric_families import FAMILIES, Measured
+from litellm_hybrid.metrics import Metrics, SharedMetrics
+from litellm_hybrid.traffic import MOST_MODELS, Traffic
+from support.processes import ROOT
+
+
+def _measured() -> Measured:
+    return Measured(Traffic(), Counter(), Counter(), Counter(), lambda: 4096, ("1.2.3", "12.2.3"))
+
+
+def _busy() -> Measured:
+    """Numbers that all differ."""
+    traffic = Traffic()
+    traffic.requests["litellm", "model", "2xx"] = 3
+    traffic.models["gpt-5", "litellm"] = 4
+    traffic.errors["timeout", "upstream"] = 5
+    traffic.running.update(dict.fromkeys("abcdef", 0.0))
+    traffic.streaming.update("ab")
+    for seconds in (0.01, 0.3, 1000.0):
+        traffic.first_byte["litellm"].add(seconds)
+    traffic.duration["upstream"].add(2.0)
+    return Measured(
+        traffic,
+        fallbacks={("quota", "served"): 7, ("login", "failed"): 8},
+        events={"not-held": 9, "released-at-limit": 10, "history-reduced": 11, "history-retry-failed": 12},
+        reloads={"taken": 13, "kept-back": 14},
+        held_bytes=lambda: 4096,
+        versions=("1.2.3", "12.2.3"),
+    )
+
+
+BUSY = {
+    'requests_total{reason="model",status_class="2xx",target="litellm"}': 3,
+    'model_requests_total{model="gpt-5",target="litellm"}': 4,
+    'errors_total{error_class="timeout",target="upstream"}': 5,
+    'errors_total{error_class="malformed",target="none"}': 0,
+    "requests_in_flight": 6,
+    "streams_in_flight": 2,
+    "held_bytes": 4096,
+    'fallbacks_total{kind="quota",outcome="served"}': 7,
+    'fallbacks_total{kind="login",outcome="failed"}': 8,
+    'fallbacks_total{kind="account",outcome="refused"}': 0,
+    'undecided_answers_total{why="too-many"}': 9,
+    'undecided_answers_total{why="limit"}': 10,
+    "history_retries_total": 11,
+    "history_retries_failed_total": 12,
+    'reloads_total{result="taken"}': 13,
+    'reloads_total{result="kept-back"}': 14,
+    'time_to_first_byte_seconds_bucket{le="0.05",target="litellm"}': 1,
+    'time_to_first_byte_seconds_bucket{le="0.5",target="litellm"}': 2,
+    'time_to_first_byte_seconds_bucket{le="600.0",target="litellm"}': 2,
+    'time_to_first_byte_seconds_bucket{le="+Inf",target="litellm"}': 3,
+    'time_to_first_byte_seconds_count{target="litellm"}': 3,
+    'time_to_first_byte_seconds_sum{target="litellm"}': 1000.31,
+    'time_to_first_byte_seconds_count{target="upstream"}': 0,
+    'request_duration_seconds_bucket{le="1.0",target="upstream"}': 0,
+    'request_duration_seconds_bucket{le="2.5",target="upstream"}': 1,
+    'request_duration_seconds_count{target="upstream"}': 1,
+}
+BUILD = 'build_info{mitmproxy="12.2.3",version="1.2.3"}'
+GAUGES = ("requests_in_flight", "streams_in_flight", "held_bytes")
+
+
+type Worker = Callable[[str, Measured], SharedMetrics]
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Iterator[Worker]:
+    """Makes a worker's metrics by its name."""
+    made: list[SharedMetrics] = []
+
+    def make(name: str, measured: Measured) -> SharedMetrics:
+        made.append(SharedMetrics(measured, tmp_path / name))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def _samples(page: bytes) -> dict[str, float]:
+    """Every line of the page but the comments, without our prefix."""
+    lines = [line for line in page.decode().splitlines() if not line.startswith("#")]
+    found = {
+        line.removeprefix("litellm_hybrid_").rpartition(" ")[0]: float(line.rpartition(" ")[2])
+        for line in lines
+    }
+    assert len(found) == len(lines), "a sample is there twice"
+    return found
+
+
+def _shows(page: bytes, expected: dict[str, float]) -> None:
+    found = _samples(page)
+    assert {name: found[name] for name in expected} == pytest.approx(expected)
+
+
+def test_one_process() -> None:
+    _shows(Metrics(_busy()).page(), BUSY | {BUILD: 1})
+
+
+def test_everything_is_there_from_the_start() -> None:
+    """But for the requests, of which nobody knows which there will be."""
+    samples = _samples(Metrics(_measured()).page())
+    assert {name: number for name, number in samples.items() if number} == {BUILD: 1, "held_bytes": 4096}
+    assert len([name for name in samples if name.startswith("fallbacks_total")]) == 8 * 4
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_every_family_with_help_and_type(shared: bool, worker: Worker) -> None:
+    page = (worker("1", _busy()) if shared else Metrics(_busy())).page().decode()
+
+    families = {family.name: family for family in text_string_to_metric_families(page)}
+    expected = {f"litellm_hybrid_{family.name}": family for family in FAMILIES}
+    assert families.keys() == expected.keys()
+    for name, family in families.items():
+        assert (family.type, family.documentation) == (expected[name].kind, expected[name].help)
+        for sample in family.samples:
+            assert set(sample.labels) - {"le"} == set(expected[name].labels)
+
+
+def test_workers_add_up(worker: Worker) -> None:
+    """Any of them shows all, and what it has counted itself up to this moment."""
+    one, two = (worker(name, _busy()) for name in "12")
+    two.flush()
+    twice = {name: 2 * number for name, number in BUSY.items()}
+    _shows(one.page(), twice | {BUILD: 1})
+    _shows(two.page(), twice | {BUILD: 1})
+
+
+def test_a_workers_numbers_are_seen_once_it_has_flushed(worker: Worker) -> None:
+    measured = _measured()
+    one, two = worker("1", _measured()), worker("2", measured)
+    measured.traffic.requests["litellm", "model", "2xx"] += 1
+
+    assert one.totals()["requests"] == {}
+    assert two.totals()["requests"] == {("litellm", "model", "2xx"): 1}
+    assert one.totals()["requests"] == {("litellm", "model", "2xx"): 1}
+
+
+def test_a_worker_that_died_and_the_one_that_replaces_it(worker: Worker, tmp_path: Path) -> None:
+    """Counters go on, and its requests are not in flight any more."""
+    one, two = (worker(name, _busy()) for name in "12")
+    two.flush()
+    counters = {name: number for name, number in BUSY.items() if name not in GAUGES}
+    gauges = {name: BUSY[name] for name in GAUGES}
+    twice = {name: 2 * number for name, number in counters.items()}
+
+    metrics.bury(tmp_path / "2")
+    _shows(one.page(), twice | gauges | {BUILD: 1})
+
+    again = worker("2", _measured())
+    _shows(again.page(), twice | gauges | {"held_bytes": 2 * 4096})
+    again.flush()
+    third = worker("2", _busy())
+    _shows(third.page(), {name: 3 * number for name, number in counters.items()})
+    assert len(list(tmp_path.iterdir())) == 2 * 4
+
+
+def test_totals_are_what_was_counted() -> None:
+    totals = Metrics(_busy()).totals()
+    assert totals["fallbacks"] == {("quota", "served"): 7, ("login", "failed"): 8}
+    assert totals["requests"] == {("litellm", "model", "2xx"): 3}
+    assert totals["history_retries"] == {(): 11}
+
+
+def test_a_users_environment_has_no_say(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of another program in the same shell, for instance."""
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "/nowhere")
+    _shows(Metrics(_busy()).page(), BUSY)
+    _shows(worker("1", _busy()).page(), BUSY)
+
+
+def test_labels_are_escaped() -> None:
+    measured = _measured()
+    measured.traffic.models['a"b\\c\nd', "litellm"] = 1
+    assert b'model="a\\"b\\\\c\\nd"' in Metrics(measured).page()
+
+
+def test_the_documentation_has_every_family_and_no_other() -> None:
+    rows = [
+        tuple(cell.strip() for cell in line.strip("|").split("|"))
+        for line in (ROOT / "docs" / "operations.md").read_text(encoding="utf-8").splitlines()
+        if line.startswith("| `litellm_hybrid_")
+    ]
+    assert [row[:3] for row in rows] == [
+        (f"`{family.full_name}`", family.kind, ", ".join(f"`{label}`" for label in family.labels))
+        for family in FAMILIES
+    ]
+    assert all(row[3] for row in rows)
+
+
+def test_the_files_take_as_many_models_as_there_may_be(worker: Worker, tmp_path: Path) -> None:
+    """They do not grow: that could fail at any time."""
+    measured = _measured()
+    for number in range(MOST_MODELS):
+        for target in ("litellm", "upstream"):
+            measured.traffic.models[f"a-model-with-quite-a-long-name-{number}", target] = 1
+    one = worker("1", measured)
+    one.flush()
+    assert {file.stat().st_size for file in tmp_path.iterdir()} == {metrics._FILE_SIZE}
+    assert len(one.totals()["model_requests"]) == 2 * MOST_MODELS

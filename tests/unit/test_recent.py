@@ -1,0 +1,58 @@
+"""What is remembered of fallbacks, and of the configuration file."""
+
+from litellm_hybrid.recent import MOST, Outcome, Recent, Replayed
+from litellm_hybrid.reloads import Reload, Reloads
+
+
+def _replayed(number: int = 0) -> Replayed:
+    return Replayed(100.0 + number, f"req-{number}", "o3", "quota", 429, None)
+
+
+def test_what_becomes_of_one() -> None:
+    recent = Recent()
+    for key in "abc":
+        recent.begun(key, _replayed())
+    assert [one.outcome for one in recent.last] == [Outcome.RUNNING] * 3
+    assert not recent.counts
+
+    recent.ended("a", whole=True)
+    recent.ended("b", whole=False)
+    recent.failed("c", "503")
+    recent.ended("c", whole=True)  # with upstream's answer
+    recent.refused(_replayed(), "budget")
+    recent.ended("nobody", whole=True)
+    recent.failed("nobody", "503")
+
+    assert [(one.outcome, one.why) for one in recent.last] == [
+        (Outcome.SERVED, ""),
+        (Outcome.CUT, ""),
+        (Outcome.FAILED, "503"),
+        (Outcome.REFUSED, "budget"),
+    ]
+    assert recent.counts == {("quota", what): 1 for what in ("served", "cut", "failed", "refused")}
+
+
+def test_only_the_last_are_kept() -> None:
+    """One that was forgotten while it ran still counts."""
+    recent = Recent()
+    for number in range(MOST + 10):
+        recent.begun(str(number), _replayed(number))
+    for number in range(MOST + 10):
+        recent.ended(str(number), whole=True)
+
+    assert [one.request_id for one in recent.last] == [f"req-{number}" for number in range(10, MOST + 10)]
+    assert recent.counts["quota", "served"] == MOST + 10
+    assert not recent._running
+
+
+def test_reloads() -> None:
+    reloads = Reloads()
+    assert (reloads.since, reloads.last) == (None, None)
+    reloads.since = 50.0
+
+    reloads.taken(["models: [a] → [b]"], 100.0)
+    reloads.kept_back(["config.yaml:3: unknown key"], 200.0)
+
+    assert reloads.since == 100.0
+    assert reloads.last == Reload(200.0, "kept-back", ("config.yaml:3: unknown key",))
+    assert reloads.counts == {"taken": 1, "kept-back": 1}

@@ -1,0 +1,179 @@
+"""docs/configuration.md is made of the code, and what it is made of is whole and true."""
+
+import re
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from litellm_hybrid.config import ConfigError, parse
+from litellm_hybrid.config_help import GROUPS, HELP
+from litellm_hybrid.config_keys import BY_NAME, KEYS, NAMESPACE, Key
+from litellm_hybrid.config_upstream import UPSTREAM_KEYS
+from litellm_hybrid.config_yaml import BadValueError, Value, compose
+from litellm_hybrid.settings import (
+    FALLBACK_KINDS,
+    Fallback,
+    HistoryPolicy,
+    LogFormat,
+    Settings,
+    Timeouts,
+    WebsocketPolicy,
+)
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "configuration.md"
+ENV = {"LITELLM_API_KEY": "sk-1", "HYBRID_CLIENT_KEY": "sk-2"}
+BY_KEY = pytest.mark.parametrize("key", KEYS, ids=lambda key: key.name)
+
+
+def converted(key: Key, text: str) -> object:
+    node = compose(text)
+    assert node is not None
+    return key.convert(Value(node, ENV))
+
+
+def said(section: str) -> str:
+    """The errors and warnings of a section below extensions.litellm."""
+    text = "extensions:\n  litellm:\n" + "".join(f"    {line}\n" for line in section.split("\n"))
+    try:
+        return "\n".join(parse(text, source="f", env=ENV).warnings)
+    except ConfigError as e:
+        return str(e)
+
+
+def test_the_page_is_what_the_code_says() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "reference.py", "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_page_that_has_drifted_is_found(tmp_path: Path) -> None:
+    for name in ("reference.py", "reference.md"):
+        (tmp_path / "scripts").mkdir(exist_ok=True)
+        (tmp_path / "scripts" / name).write_text((ROOT / "scripts" / name).read_text("utf-8"), "utf-8")
+    (tmp_path / "docs").mkdir()
+    page = tmp_path / "docs" / "configuration.md"
+    page.write_text(PAGE.read_text("utf-8").replace("45s", "46s"), "utf-8")
+    command: list[str | Path] = [sys.executable, tmp_path / "scripts" / "reference.py"]
+    checked = subprocess.run([*command, "--check"], capture_output=True, text=True, check=False, timeout=60)
+    assert checked.returncode == 1
+    assert "configuration.md is not what the code says: run scripts/reference\n" in checked.stderr
+    subprocess.run(command, check=True, timeout=60)
+    assert page.read_text("utf-8") == PAGE.read_text("utf-8")
+
+
+def test_every_key_has_its_help_and_its_chapter() -> None:
+    names = [name for group in GROUPS.values() for name in group]
+    assert sorted(names) == sorted(BY_NAME)
+    assert HELP.keys() == BY_NAME.keys()
+    assert list(HELP) == names
+
+
+def test_every_setting_has_a_key() -> None:
+    """Those that the parser makes out of others have none."""
+    parts: tuple[tuple[str, Any], ...] = (("", Settings), ("fallback.", Fallback), ("timeouts.", Timeouts))
+    attributes = {f"{prefix}{field.name}" for prefix, kind in parts for field in fields(kind)}
+    made = {"no_auth", "mapping_patterns", "fallback", "timeouts"}
+    assert {key.field for key in KEYS} == attributes - made
+
+
+@BY_KEY
+def test_the_example_is_valid(key: Key) -> None:
+    converted(key, HELP[key.name].example)
+
+
+@BY_KEY
+def test_the_values_are_told(key: Key) -> None:
+    about = HELP[key.name]
+    assert about.allowed
+    assert not about.more or about.more.endswith((".", ")."))
+
+
+@BY_KEY
+def test_what_is_wrong_is_an_error(key: Key) -> None:
+    wrong = HELP[key.name].wrong
+    assert wrong
+    for value in wrong:
+        with pytest.raises(BadValueError):
+            converted(key, value)
+
+
+@BY_KEY
+def test_what_is_odd_is_said(key: Key) -> None:
+    for section in HELP[key.name].odd:
+        assert NAMESPACE in said(section) or "fallback is off" in said(section)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("fallback.on", FALLBACK_KINDS),
+        ("fallback.history", get_args(HistoryPolicy)),
+        ("websocket", get_args(WebsocketPolicy)),
+        ("log-format", get_args(LogFormat)),
+    ],
+)
+def test_every_word_that_may_be_chosen_is_named(name: str, words: tuple[str, ...]) -> None:
+    named = set(re.findall(r"`([a-z-]+)`", HELP[name].allowed))
+    assert named == set(words)
+    for word in words:
+        converted(BY_NAME[name], f"[{word}]" if name == "fallback.on" else word)
+
+
+def test_the_durations_that_are_shown_are_some() -> None:
+    (line,) = re.findall(r"^- \*\*Durations\*\*: (.*)$", PAGE.read_text("utf-8"), re.MULTILINE)
+    shown = re.findall(r"`(\w+)`", line)
+    assert len(shown) == 5
+    assert [converted(BY_NAME["fallback.sticky"], text) for text in shown] == [0.5, 10, 300, 3600, 90]
+    assert converted(BY_NAME["fallback.sticky"], "30") == 30
+
+
+@pytest.mark.parametrize("text", ["yes", "no", "on", "off", "TRUE", "False"])
+def test_true_and_false_have_other_spellings(text: str) -> None:
+    converted(BY_NAME["enabled"], text)
+
+
+def test_cliproxyapis_own_keys_are_named() -> None:
+    page = PAGE.read_text("utf-8")
+    _, _, rest = page.partition("## What is read of CLIProxyAPI's own settings")
+    table, _, _ = rest.partition("\n## ")
+    assert {name.partition(".")[0] for name in re.findall(r"`([a-z.-]+)`", table)} >= UPSTREAM_KEYS
+
+
+def test_every_environment_variable_that_is_read_is_in_the_page() -> None:
+    _, _, table = PAGE.read_text("utf-8").partition("## Environment variables")
+    named = set(re.findall(r"^\| `([A-Z_]+)`", table, re.MULTILINE))
+    read = set()
+    for file in (ROOT / "addon").rglob("*.py"):
+        read |= set(re.findall(r"""environ(?:\.get\(|\[)["']([A-Z_]+)""", file.read_text("utf-8")))
+    for name in ("run", "web", "integration", "setup", "demo"):
+        text = (ROOT / "scripts" / name).read_text("utf-8")
+        read |= set(re.findall(r"\$\{((?:HYBRID|UV)_[A-Z_]+):-", text)) - {"UV_PROJECT_ENVIRONMENT"}
+    assert named == read
+
+
+def test_the_yaml_on_the_page_is_valid_in_both_forms() -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    flat = "\n".join(line.partition("# ")[2] for line in block.splitlines() if "# litellm-" in line)
+    assert parse(block, source="f", env=ENV).settings == parse(flat, source="f", env=ENV).settings
+    assert parse(flat, source="f", env=ENV).settings.routing
+
+
+def test_every_link_on_the_page_leads_somewhere() -> None:
+    page = PAGE.read_text("utf-8")
+    heads = re.findall(r"^#+ (.+)$", page, re.MULTILINE)
+    slugs = {re.sub(r"[^a-z0-9 -]", "", head.lower()).replace(" ", "-") for head in heads}
+    for target in re.findall(r"\]\(([^)]+)\)", page):
+        if target.startswith("#"):
+            assert target[1:] in slugs
+        else:
+            assert (PAGE.parent / target).exists(), target

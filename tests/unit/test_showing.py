@@ -1,0 +1,89 @@
+"""What is kept of requests for those who see flows, and that nothing is kept for nobody."""
+
+import pytest
+from mitmproxy import http
+from mitmproxy.test import tflow
+
+from litellm_hybrid import exchange
+from litellm_hybrid.errors import Cause, Failure
+from litellm_hybrid.masking import MOST_KEPT
+from litellm_hybrid.showing import Originals, Showing
+
+
+@pytest.fixture
+def flow() -> http.HTTPFlow:
+    flow = tflow.tflow(resp=True)
+    flow.request.headers["authorization"] = "Bearer secret"
+    exchange.put(flow, exchange.begin(flow))
+    return flow
+
+
+def test_where_nobody_sees_flows_nothing_is_done(flow: http.HTTPFlow) -> None:
+    showing = Showing()
+    showing.enabled = False
+    request = flow.request
+    assert showing.received(flow)
+    assert showing.sent(flow) is request
+    showing.failed(flow, Failure(Cause.OTHER, "x"))
+    showing.over(flow)
+    assert flow.request is request
+    assert (flow.comment, flow.marked, list(flow.metadata)) == ("", "", ["hybrid"])
+
+
+def test_a_flow_that_is_saved_is_masked_and_commented(flow: http.HTTPFlow) -> None:
+    showing = Showing()
+    showing.received(flow)
+    assert showing.sent(flow).headers["authorization"] == "Bearer ***"
+    showing.over(flow)
+    assert flow.request.headers["authorization"] == "Bearer ***"
+    assert flow.comment.startswith("reason=error; target=none; ")
+
+
+def test_a_replay_is_no_request_of_a_client(flow: http.HTTPFlow) -> None:
+    showing = Showing()
+    showing.originals = Originals()
+    showing.received(flow)
+    flow.request = showing.sent(flow)
+    flow.is_replay = "request"
+    assert not showing.received(flow)
+    assert flow.request.headers["authorization"] == "Bearer secret"
+    assert "fallback" not in flow.comment
+
+
+def test_a_replay_says_so_once(flow: http.HTTPFlow) -> None:
+    showing = Showing()
+    flow.is_replay = "request"
+    for _ in range(2):
+        showing.received(flow)
+    assert flow.comment.count("replayed by mitmproxy") == 1
+
+
+def _request(body: bytes = b"") -> http.Request:
+    return http.Request.make("POST", "http://127.0.0.1/", body)
+
+
+def test_of_many_requests_the_oldest_are_forgotten() -> None:
+    originals = Originals()
+    for number in range(MOST_KEPT + 1):
+        originals.put(str(number), _request())
+    assert originals.get("0") is None
+    assert originals.get("1")
+
+
+def test_requests_are_forgotten_with_their_rows() -> None:
+    originals = Originals()
+    for key in "abc":
+        originals.put(key, _request())
+    originals.drop("a")
+    originals.drop("never there")
+    originals.keep_only({"b": 1}.get)
+    assert [key for key in "abc" if originals.get(key)] == ["b"]
+
+
+def test_a_body_that_the_flow_has_too_takes_nothing(flow: http.HTTPFlow) -> None:
+    originals = Originals()
+    assert originals.beside(flow) == 0
+    originals.put(flow.id, flow.request.copy())
+    assert originals.beside(flow) == 0
+    originals.put(flow.id, _request(b"12345"))
+    assert originals.beside(flow) == 5
