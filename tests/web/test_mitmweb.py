@@ -170,6 +170,7 @@ def test_a_command_that_cannot_be_done_says_why(page: Page) -> None:
 
 def test_a_request_is_rerouted_to_the_other_side(house: House, page: Page) -> None:
     """Its answer is a new row, and no server gets the credentials of the other."""
+    _search(page, "~comment rerouted")
     _command(page, f"litellm.reroute '~comment {IDS[SERVED]}'")
     to_litellm = _row(
         page, f"rerouted from {IDS[SERVED]}; reason=rerouted; target=litellm; {SERVED} → {SERVED}"
