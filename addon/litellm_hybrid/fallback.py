@@ -8,6 +8,7 @@ gets upstream's own answer.
 import re
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from time import monotonic, time
 from weakref import WeakSet
 
@@ -97,7 +98,7 @@ class Fallbacks:
             since=monotonic(),
             hold_max=fallback.hold_max,
             fails=lambda verdict: verdict.kind in kinds,
-            refuses=history.refuses_history if self.straight.has_been_away(flow) else None,
+            refuses=partial(self.straight.refuses_history, flow.request),
         )
         self._held.add(held)
         return held

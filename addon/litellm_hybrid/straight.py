@@ -8,7 +8,7 @@ from time import monotonic
 
 from mitmproxy import http
 
-from litellm_hybrid import exchange, memory
+from litellm_hybrid import exchange, history, memory
 from litellm_hybrid.conversation import Conversations
 from litellm_hybrid.conversation import key as conversation_key
 from litellm_hybrid.exchange import Record
@@ -61,15 +61,27 @@ class Straight:
         if not self._settings().fallback.enabled:
             return
         long = len(flow.request.raw_content or b"") > _SEARCHED
-        if (talk := _talk(flow, b"" if routed and long else None)) is not None:
+        if (talk := _talk(flow.request, b"" if routed and long else None)) is not None:
             self._talks[flow.id] = talk
 
-    def has_been_away(self, flow: http.HTTPFlow) -> bool:
-        """Whether the history may hold what LiteLLM's provider made."""
+    def has_been_away(self, request: http.Request) -> bool:
+        """Whether the history may hold what LiteLLM's provider made; `request` is as its client sent it."""
         if not self.conversations:
             return False
-        talk = _talk(flow)
+        talk = _talk(request)
         return talk is not None and self.conversations.has_been_served(talk, monotonic())
+
+    def refuses_history(self, request: http.Request, status: int, body: bytes) -> history.Refusal | None:
+        """Why upstream's answer refuses the history, where a reduced one would help.
+
+        Args:
+            request: as its client sent it.
+            status: see `history.refuses_history`.
+            body: see there.
+        """
+        refusal = history.refuses_history(status, body)
+        # In this order: whose history it is stands in the request's body, which can be long.
+        return refusal if refusal is not None and self.has_been_away(request) else None
 
     def cool_down(self, flow: http.HTTPFlow, record: Record, verdict: Verdict) -> None:
         """Upstream has said what it cannot serve; remember it if the answer says for how long."""
@@ -107,7 +119,7 @@ class Straight:
     def _stays(self, flow: http.HTTPFlow, record: Record) -> bool:
         if self._settings().fallback.sticky <= 0 or not self.conversations:
             return False
-        talk = _talk(flow)
+        talk = _talk(flow.request)
         return talk is not None and self.conversations.stays(talk, record["model"] or "", monotonic())
 
     def _instead(self, flow: http.HTTPFlow, record: Record, reason: Reason) -> http.Request | None:
@@ -118,10 +130,9 @@ class Straight:
         return request
 
 
-def _talk(flow: http.HTTPFlow, body: bytes | None = None) -> str | None:
-    headers = flow.request.headers.fields
-    read = exchange.content(flow.request) if body is None else body
-    return conversation_key(headers, exchange.keys(flow.request), read)
+def _talk(request: http.Request, body: bytes | None = None) -> str | None:
+    read = exchange.content(request) if body is None else body
+    return conversation_key(request.headers.fields, exchange.keys(request), read)
 
 
 def _cooldown_key(flow: http.HTTPFlow, record: Record) -> memory.Key:

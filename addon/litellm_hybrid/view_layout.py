@@ -29,7 +29,7 @@ def conversation(api: str, asked: Conversation, *, model: str, streams: bool) ->
     return _page(
         [
             " · ".join(filter(None, (api, model or "no model", stream, messages))),
-            " · ".join(options),
+            _folded(options),
             *_tools(asked.tools),
             *_turns(asked.turns, LONGEST),
         ]
@@ -49,7 +49,7 @@ def answer(api: str, given: Answer, *, source: str, cut: str | None) -> str:
         [
             " · ".join(filter(None, (api, given.model, given.id, source))),
             f"finish: {given.finish or 'not stated'}",
-            f"usage: {' · '.join(_counts(given.usage)) or 'not stated'}",
+            f"usage: {_folded(_counts(given.usage), len('usage: ')) or 'not stated'}",
             *(f"ERROR: {error}" for error in given.errors),
             *([f"CUT SHORT: {cut}"] if cut else []),
             *(_turns([turn for turn in given.turns if turn.parts], None) or ["\n(no output)"]),
@@ -60,6 +60,18 @@ def answer(api: str, given: Answer, *, source: str, cut: str | None) -> str:
 def _page(lines: Iterable[str]) -> str:
     text = "\n".join(lines).replace("\r\n", "\n")
     return _SURROGATE.sub("\ufffd", text) + "\n"
+
+
+def _folded(items: Iterable[str], indent: int = 0) -> str:
+    """Items in lines that fit into mitmweb's pane; the first stands behind `indent` characters."""
+    lines: list[str] = []
+    for item in items:
+        joined = f"{lines[-1]} · {item}" if lines else item
+        if lines and indent + len(joined) <= _WIDTH:
+            lines[-1] = joined
+        else:
+            lines.append(item)
+    return f"\n{' ' * indent}".join(lines)
 
 
 def _rule(title: str) -> str:

@@ -90,7 +90,7 @@ def test_a_turn_that_litellm_does_not_serve_ends_it(world: World, status: int | 
     flow, _, _ = world.ask()
     world.straight.ended(flow, status)
     assert world.ask()[2] is None
-    assert world.straight.has_been_away(flow)
+    assert world.straight.has_been_away(flow.request)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_other_conversations_do_not_stay(world: World, headers: Fields) -> None:
     flow, record, request = world.ask(headers)
     assert request is None
     assert record["reason"] == "not-listed"
-    assert not world.straight.has_been_away(flow)
+    assert not world.straight.has_been_away(flow.request)
 
 
 def test_another_model_asks_upstream(world: World) -> None:
@@ -143,7 +143,7 @@ def test_a_replay_that_failed_leaves_nothing_behind(world: World) -> None:
     world.straight.to_litellm(flow)
     exchange.settle(record, Target.UPSTREAM, Reason.FALLBACK_FAILED)
     world.straight.ended(flow, 429)
-    assert not world.straight.has_been_away(flow)
+    assert not world.straight.has_been_away(flow.request)
     assert world.ask()[2] is None
 
 
@@ -152,7 +152,7 @@ def test_a_routed_request_was_away_but_does_not_stay(world: World) -> None:
     exchange.settle(record, Target.LITELLM, Reason.MODEL)
     world.straight.to_litellm(flow)
     world.straight.ended(flow, 200)
-    assert world.straight.has_been_away(flow)
+    assert world.straight.has_been_away(flow.request)
     assert world.ask()[2] is None
 
 
@@ -169,16 +169,16 @@ def test_with_fallback_off_nothing_is_remembered(world: World) -> None:
     world.fallback(enabled=False)
     world.falls_back()
     flow, _ = upstream_flow(BODY, headers=SESSION)
-    assert not world.straight.has_been_away(flow)
+    assert not world.straight.has_been_away(flow.request)
 
 
 def test_it_is_remembered_for_a_day(world: World) -> None:
     world.falls_back()
     flow, _ = upstream_flow(BODY, headers=SESSION)
     world.now += FOR - 1
-    assert world.straight.has_been_away(flow)
+    assert world.straight.has_been_away(flow.request)
     world.now += 1
-    assert not world.straight.has_been_away(flow)
+    assert not world.straight.has_been_away(flow.request)
 
 
 def test_a_conversation_that_cannot_be_told_is_none(world: World) -> None:
@@ -196,3 +196,28 @@ def test_nothing_is_kept_of_a_request_that_has_ended(world: World) -> None:
         world.straight.ended(flow, 200)
     assert world.straight._talks == {}
     assert world.straight._waiting == {}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "read"),
+    [
+        (200, b'{"ok": true}', False),
+        (400, b'{"error": {"message": "max_tokens is too large"}}', False),
+        (400, b'{"error": {"code": "invalid_encrypted_content", "message": "no"}}', True),
+    ],
+)
+def test_a_history_is_read_only_where_it_is_refused(
+    world: World, monkeypatch: pytest.MonkeyPatch, status: int, body: bytes, *, read: bool
+) -> None:
+    world.falls_back()
+    flow, _, _ = world.ask()
+    looked: list[http.Request] = []
+    content = exchange.content
+
+    def look(request: http.Request) -> bytes:
+        looked.append(request)
+        return content(request)
+
+    monkeypatch.setattr(exchange, "content", look)
+    refusal = world.straight.refuses_history(flow.request, status, body)
+    assert (refusal is not None, bool(looked)) == (read, read)
