@@ -317,10 +317,12 @@ class HybridStream(HttpStream):
         self.client_host = event.request.authority or event.request.host_header or ""
         self.limits = self.parent.rules.limits()
         self.enter(Phase.UPLOAD)
+        too_long = _is_too_long(event.request.headers.get("content-length", ""))
+        if too_long:
+            event.request.headers.pop("expect", None)  # mitmproxy would ask for the body first
         yield from super().state_wait_for_request_headers(event)
         self.flow.metadata["hybrid_host"] = self.client_host
-        stated = event.request.headers.get("content-length", "")
-        if self.client_state == self.state_consume_request_body and _is_too_long(stated):
+        if too_long and self.client_state == self.state_consume_request_body:
             yield from self._refuse_too_long()
 
     @override
@@ -948,6 +950,8 @@ class HybridHttp1Server(Http1Server):
                 yield commands.CloseConnection(self.conn)
                 return
         yield from super().send(event)
+        if isinstance(event, ResponseHeaders) and event.response.status_code == 100:
+            self.response = None  # it is not the answer: a refusal may follow
 
     @override
     def read_headers(self, event: events.ConnectionEvent) -> layer.CommandGenerator[None]:

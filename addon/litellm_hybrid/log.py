@@ -10,22 +10,20 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Iterable
 from contextlib import suppress
 from typing import Protocol, Unpack
 
 from litellm_hybrid.log_fields import Fields
-from litellm_hybrid.log_format import OURS, JsonFormatter, TextFormatter
+from litellm_hybrid.log_format import OURS, JsonFormatter, TextFormatter, hidden, hide
 from litellm_hybrid.log_uncaught import Uncaught
-from litellm_hybrid.settings import LogFormat, Secret
+from litellm_hybrid.settings import LogFormat
+
+__all__ = ["batch", "emit", "hide", "install", "logger", "uninstall", "use_format"]
 
 logger = logging.getLogger(OURS)
 
 _MOMENT = 0.05
 """How long, in seconds, a line may wait to be written together with others."""
-
-_SHORTEST_SECRET = 8
-"""Shorter ones would blot out ordinary words."""
 
 
 class _TermLog(Protocol):
@@ -44,34 +42,15 @@ def emit(level: int, message: str, **fields: Unpack[Fields]) -> None:
     """
     if not logger.isEnabledFor(level):
         return
-    shown = {name: value for name, value in fields.items() if value is not None}
-    if _secrets:
-        message = _hidden(message)
-        shown = {name: _hidden(value) for name, value in shown.items()}
+    message = hidden(message)
+    shown = {
+        name: hidden(value) if isinstance(value, str) else value
+        for name, value in fields.items()
+        if value is not None
+    }
     # Not logger.log: that finds out which line of code has called, and nobody is told.
     record = logger.makeRecord(OURS, level, "", 0, message, (), None, extra={"fields": shown})
     logger.handle(record)
-
-
-_secrets: tuple[str, ...] = ()
-
-
-def hide(secrets: Iterable[Secret]) -> None:
-    """Write `***` for these credentials from now on, wherever they turn up in a line.
-
-    Our own code writes none; a server's answer that a line quotes may.
-    """
-    global _secrets  # noqa: PLW0603 (one log for the process)
-    _secrets = tuple(secret.value for secret in secrets if len(secret.value) >= _SHORTEST_SECRET)
-
-
-def _hidden[T](value: T) -> T | str:
-    if not isinstance(value, str):
-        return value
-    text: str = value
-    for secret in _secrets:
-        text = text.replace(secret, "***")
-    return text
 
 
 class Handler(logging.Handler):

@@ -8,11 +8,16 @@ import json
 import logging
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import override
+
+from litellm_hybrid.settings import Secret
 
 OURS = "litellm_hybrid"
 """The name of our logger."""
+
+_SHORTEST_SECRET = 8
+"""Shorter ones would blot out ordinary words."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _NEEDS_QUOTES = re.compile(r'[\s"=]|^$')
@@ -29,6 +34,25 @@ _RESET, _DIM = "\x1b[0m", "\x1b[2m"
 _COLORS = {"WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[31m"}
 
 
+_secrets: tuple[str, ...] = ()
+
+
+def hide(secrets: Iterable[Secret]) -> None:
+    """Write `***` for these credentials from now on, wherever they turn up in a line.
+
+    Our own code writes none; a server's answer that a line quotes may, and so may an exception's text.
+    """
+    global _secrets  # noqa: PLW0603 (one log for the process)
+    _secrets = tuple(secret.value for secret in secrets if len(secret.value) >= _SHORTEST_SECRET)
+
+
+def hidden(text: str) -> str:
+    """`text` without the credentials that are to be hidden."""
+    for secret in _secrets:
+        text = text.replace(secret, "***")
+    return text
+
+
 class JsonFormatter(logging.Formatter):
     """One JSON object a line; log_fields.py has the table of its members."""
 
@@ -38,7 +62,7 @@ class JsonFormatter(logging.Formatter):
             "time": f"{_utc(int(record.created))}.{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _message(record),
             **_fields(record),
         }
         if traceback := _traceback(record):
@@ -96,8 +120,14 @@ def _fields(record: logging.LogRecord) -> Mapping[str, object]:
     return {"client": f"{client[0]}:{client[1]}"} if client else {}
 
 
+def _message(record: logging.LogRecord) -> str:
+    # `log.emit` has seen to its own, for every handler; those with an exception do not come from there.
+    is_ready = record.name == OURS and not record.exc_info
+    return record.getMessage() if is_ready else hidden(record.getMessage())
+
+
 def _lines(record: logging.LogRecord) -> list[str]:
-    message = record.getMessage()
+    message = _message(record)
     if record.name == OURS:
         return [_printable(message)]
     first, *more = message.splitlines() or [""]
@@ -136,4 +166,4 @@ def _printable(text: str) -> str:
 
 
 def _traceback(record: logging.LogRecord) -> str:
-    return logging.Formatter().formatException(record.exc_info) if record.exc_info else ""
+    return hidden(logging.Formatter().formatException(record.exc_info)) if record.exc_info else ""

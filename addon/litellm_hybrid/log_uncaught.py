@@ -19,6 +19,9 @@ def _log(what: str, error: _Caught) -> None:
 
 
 def _in_main(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)  # somebody's wish, and no crash
+        return
     _log(f"litellm: uncaught {kind.__name__}: {error}", error.with_traceback(trace))
 
 

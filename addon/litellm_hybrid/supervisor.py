@@ -57,6 +57,8 @@ class Supervisor:
         with TemporaryDirectory(prefix="litellm-hybrid-") as folder:
             try:
                 for name in range(1, self._wanted + 1):
+                    if self._leaving:
+                        break
                     self._start(Path(folder, str(name)))
                 while self._workers or self._missing:
                     time.sleep(_LOOK_EVERY)
@@ -67,7 +69,11 @@ class Supervisor:
         return code
 
     def _start(self, place: Path) -> None:
-        self._workers[place] = subprocess.Popen([*self._command, "--shared", str(place)])  # noqa: S603 (our own)
+        worker = subprocess.Popen([*self._command, "--shared", str(place)])  # noqa: S603 (our own)
+        self._workers[place] = worker
+        if self._leaving:
+            # A signal that came meanwhile was passed on to the others alone.
+            worker.send_signal(signal.SIGTERM)
 
     def _look(self) -> int:
         from litellm_hybrid import metrics  # noqa: PLC0415 (a tenth of a second, which only this command takes)

@@ -36,6 +36,11 @@ _MOST_REMEMBERED = 1000
 _LONGEST_REMEMBERED = 200
 
 
+def _status_class(status: int) -> str:
+    # Without mitmproxy's validate_inbound_headers a server's status may be any number.
+    return _CLASSES[max(0, min(status // 100, len(_CLASSES) - 1))]
+
+
 class Histogram:
     """How many durations fell into which bucket.
 
@@ -112,7 +117,7 @@ class Traffic:
             return
         since = self.running.pop(key)
         self.streaming.discard(key)
-        self._count(record, _CLASSES[status // 100])
+        self._count(record, _status_class(status))
         if since is not None and record["reason"] != _ERROR:
             self.duration[record["target"]].add(now - since)
 
@@ -124,7 +129,7 @@ class Traffic:
         # Of an answer that is not passed on piece by piece the client has got nothing yet.
         begun = status if key in self.streaming else None
         self.streaming.discard(key)
-        self._count(record, NO_STATUS if begun is None else _CLASSES[begun // 100])
+        self._count(record, NO_STATUS if begun is None else _status_class(begun))
 
     def _count(self, record: "Record", status_class: str) -> None:
         target = record["target"]

@@ -521,6 +521,60 @@ async def test_a_request_that_is_too_long(
     assert (await proxy.post("gpt-5")).status == 200
 
 
+async def test_a_body_that_is_too_long_is_not_asked_for(start: Start, upstream: Stub) -> None:
+    """Nobody sends what is refused: no 100 comes before the refusal."""
+    proxy = await start()
+    client = await proxy.client()
+
+    length = b"Content-Length: %d\r\nExpect: 100-continue\r\n\r\n" % (engine.MOST_BODY + 1)
+    await client.send(HEAD_OF_LONG + length)
+    answer = await client.answer()
+    await client.rest()
+
+    assert (answer.status, answer.json()["error"]) == (413, "request_too_large")
+    assert upstream.requests == []
+
+
+EXPECTING = HEAD_OF_LONG + b"Expect: 100-continue\r\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "body", "seconds", "status", "error"),
+    [
+        (b"Transfer-Encoding: chunked", b"5\r\nhello\r\n1\r\n \r\n", 0, 413, "request_too_large"),
+        (b"Transfer-Encoding: chunked", b"xyz\r\n", 0, 400, "bad_request"),
+        (b"Content-Length: 5", b"{", 301, 408, "request_timeout"),
+    ],
+    ids=["too long", "not HTTP", "stalls"],
+)
+async def test_a_refusal_after_a_100_is_an_answer(
+    head: bytes,
+    body: bytes,
+    seconds: int,
+    status: int,
+    error: str,
+    start: Start,
+    upstream: Stub,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(engine, "MOST_BODY", 5)
+    proxy = await start()
+    client = await proxy.client()
+
+    await client.send(EXPECTING + head + b"\r\n\r\n")
+    assert (await client.head())[0] == 100
+    await client.send(body)
+    if seconds:
+        await clock.advance(1)
+        clock.jump(seconds)
+    answer = await client.answer()
+    await client.rest()
+
+    assert (answer.status, answer.json()["error"], answer.route) == (status, error, "none; reason=error")
+    assert upstream.requests == []
+
+
 async def test_an_upload_without_a_length_that_is_too_long(
     start: Start, upstream: Stub, litellm: Stub, monkeypatch: pytest.MonkeyPatch
 ) -> None:

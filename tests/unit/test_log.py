@@ -304,6 +304,26 @@ def test_known_secrets_are_hidden_in_messages_and_fields(caplog: pytest.LogCaptu
     }
 
 
+@pytest.mark.parametrize("log_format", ["text", "json"])
+@pytest.mark.parametrize("name", ["mitmproxy.proxy.server", "asyncio", "litellm_hybrid"])
+def test_known_secrets_are_hidden_in_others_lines_and_in_tracebacks(name: str, log_format: LogFormat) -> None:
+    secret = 'sk-"litellm"-0123456789'  # as JSON it would look different
+    termlog = TermLog()
+    log.install(termlog)
+    log.use_format(log_format)
+    log.hide([Secret(secret)])
+    try:
+        raise ValueError(f"no header takes {secret}")  # noqa: TRY301
+    except ValueError:
+        failed = record(f"what is {secret}?", logging.ERROR, name, exc_info=sys.exc_info())
+        written = termlog.logger.format(failed)
+    finally:
+        log.hide([])
+    assert "what is ***?" in written
+    assert "ValueError: no header takes ***" in written
+    assert "0123456789" not in written
+
+
 # -- mitmproxy's own lines -----------------------------------------------------
 
 
@@ -387,6 +407,12 @@ def test_in_json_nothing_is_text(code: str, message: str, error: str | None) -> 
     assert (error is None) is ("traceback" not in entry)
     assert error is None or error in entry["traceback"]
     assert error is None or (entry["level"], entry["event"]) == ("critical", "crashed")
+
+
+def test_a_key_stroke_that_ends_a_program_is_no_crash() -> None:
+    done = _python("raise KeyboardInterrupt", log_format="json")
+    assert done.stdout == ""
+    assert done.stderr.endswith("KeyboardInterrupt\n")
 
 
 def test_in_text_python_says_it_in_its_own_way() -> None:

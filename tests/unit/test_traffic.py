@@ -19,7 +19,8 @@ def _run(traffic: Traffic, record: Record, status: int = 200, *, first: float = 
 
 
 @pytest.mark.parametrize(
-    ("status", "status_class"), [(101, "1xx"), (200, "2xx"), (299, "2xx"), (429, "4xx"), (999, "9xx")]
+    ("status", "status_class"),
+    [(101, "1xx"), (200, "2xx"), (299, "2xx"), (429, "4xx"), (999, "9xx"), (1000, "9xx"), (-1, "none")],
 )
 def test_a_request_is_counted_once(status: int, status_class: str) -> None:
     traffic = Traffic()
@@ -29,6 +30,17 @@ def test_a_request_is_counted_once(status: int, status_class: str) -> None:
 
     assert traffic.requests == {("litellm", "model", status_class): 1}
     assert (traffic.running, traffic.streaming) == ({}, set())
+
+
+def test_a_status_that_is_none_breaks_off_too() -> None:
+    """With mitmproxy's checks of answers switched off, any number comes through."""
+    traffic = Traffic()
+    traffic.running["f"] = 0.0
+    traffic.answering("f", _record(), 1.0, streamed=True)
+
+    traffic.broken_off("f", _record(), 12345)
+
+    assert traffic.requests == {("litellm", "model", "9xx"): 1}
 
 
 def test_what_never_ran_is_not_counted() -> None:
