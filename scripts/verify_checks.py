@@ -7,6 +7,7 @@ Each takes an `Upstream`, returns what was seen, and raises `Differs` where that
 import json
 from dataclasses import dataclass
 from http.client import HTTPException
+from urllib.parse import quote
 
 from litellm_hybrid import doctor_probe, quota
 from litellm_hybrid.doctor_seen import Answer, Ask, Failure, Fields, Program, Seen, program
@@ -136,7 +137,7 @@ def takes_key(upstream: Upstream) -> str:
         if (answer := upstream.ask("/v1/models", headers=((header, upstream.key),))).status != 200:
             raise Differs(f"{header}: {shown(answer)}")
     for parameter in ("key", "auth_token"):
-        answer = upstream.ask(f"/v1/models?{parameter}={upstream.key}", headers=())
+        answer = upstream.ask(f"/v1/models?{parameter}={quote(upstream.key, safe='')}", headers=())
         if answer.status != 200:
             raise Differs(f"?{parameter}=: {shown(answer)}")
     return "200 for each of them"

@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from urllib.parse import quote
 
 import verify_checks as checks
 from verify_checks import Differs, NotSeen, Upstream
@@ -161,25 +162,38 @@ def main() -> int:
     )
     parser.add_argument("--live", action="store_true", help="also ask a real model for one streamed token")
     arguments = parser.parse_args()
+    key = arguments.key.strip()
+    if not all("!" <= character <= "~" for character in key):
+        # Not shown: it may be a good key with one character too many.
+        parser.error(
+            "--key: it must be of visible ASCII characters alone, as in CLIProxyAPI's api-keys; copy it again"
+        )
+
+    def harmless(text: str) -> str:
+        return printable(hide(text, [key, quote(key, safe="")]))
+
     try:
-        upstream = Upstream(parse_url(arguments.url), arguments.key)
+        upstream = Upstream(parse_url(arguments.url), key)
     except ValueError as e:
         parser.error(f"URL: {e}")
     first = doctor_probe.ask(
         Ask(upstream.address, "/v1/models", headers=upstream.fields, within=checks.LIMIT)
     )
     if isinstance(first, Failure):
-        print(f"verify-upstream: nothing answers at {upstream.address}: {first.detail}", file=sys.stderr)
+        print(
+            f"verify-upstream: nothing answers at {upstream.address}: {harmless(first.detail)}",
+            file=sys.stderr,
+        )
         return 1
     if first.status == 401 and upstream.key:
-        print(f"verify-upstream: it does not know this key: {first.error}", file=sys.stderr)
+        print(f"verify-upstream: it does not know this key: {harmless(first.error)}", file=sys.stderr)
         return 1
     upstream = replace(upstream, models=first.model_ids)
     counts = {"ok": 0, "not seen": 0, "DIFFERS": 0}
     for row in rows(upstream, live=arguments.live):
         counts[row.state] += 1
         print(f"{row.state:<8}  {row.expectation.text}")
-        print(printable(hide(f"          seen: {row.seen}", [upstream.key])))
+        print(harmless(f"          seen: {row.seen}"))
         if row.state == "DIFFERS":
             print(f"          means: {row.expectation.means}")
         sys.stdout.flush()

@@ -14,6 +14,7 @@ from support.servers import Reply, in_thread
 from support.wire import Request
 
 KEY = "sk-key-of-a-cliproxyapi-client"
+WAYS = "a key is taken from Authorization, X-Goog-Api-Key, X-Api-Key, ?key= and ?auth_token="
 PROGRAM = ROOT / "scripts" / "verify_upstream.py"
 
 type Breaks = Callable[[Request, Reply], Awaitable[None]]
@@ -271,6 +272,51 @@ def test_a_wrong_key_is_told_at_once() -> None:
         done = verify(server.url, "--key", "sk-another-key")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "verify-upstream: it does not know this key: Invalid API key\n"
+
+
+@pytest.mark.parametrize("key", [f"{KEY}\r", f" {KEY}\n"])
+def test_blanks_around_a_key_are_no_part_of_it(key: str) -> None:
+    """As a file with Windows' line ends leaves them."""
+    server = CLIProxyAPI(keys=(KEY,))
+    with in_thread(server):
+        done = verify(server.url, env={"HYBRID_CLIENT_KEY": key})
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("inside", ["\r", "\x1b", " ", "é", "\r\nX-Other: x"])
+def test_a_key_that_no_header_takes_is_refused_and_not_repeated(inside: str) -> None:
+    done = verify("http://127.0.0.1:9", env={"HYBRID_CLIENT_KEY": f"sk-first{inside}second"})
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--key: it must be of visible ASCII characters alone" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "first" not in done.stderr
+    assert "second" not in done.stderr
+
+
+def test_every_character_of_a_key_survives_a_query() -> None:
+    key = "sk-a+b&c=d%41/e#f?g"
+    server = CLIProxyAPI(keys=(key,))
+    with in_thread(server):
+        done = verify(server.url, "--key", key)
+    assert states(done.stdout)[WAYS] == "ok"
+
+
+def test_what_a_server_says_is_harmless() -> None:
+    """Neither its control characters nor a key that it repeats reach the terminal."""
+
+    async def repeats(_request: Request, reply: Reply) -> None:
+        await reply.json(401, {"error": f"\x1b[31mno such key: {KEY}\r\nok"})
+
+    server = CLIProxyAPI(keys=("sk-another-key",))
+    server.instead["/v1/models"] = repeats
+    with in_thread(server):
+        done = verify(server.url, "--key", KEY)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("verify-upstream: it does not know this key: ")
+    assert done.stderr.count("\n") == 1
+    assert "no such key: ***" in done.stderr
+    assert "\x1b" not in done.stderr
+    assert KEY not in done.stderr
 
 
 def test_the_script_starts_it(tmp_path: Path) -> None:

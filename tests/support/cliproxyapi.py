@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Awaitable, Callable
+from urllib.parse import unquote_plus
 
 from support.servers import Reply, Server
 from support.wire import Request
@@ -144,7 +145,8 @@ class CLIProxyAPI(Server):
 
     def _refusal(self, request: Request) -> str | None:
         given = [request.header(name) or "" for name in _KEY_HEADERS]
-        given += [pair.partition("=")[2] for pair in request.target.partition("?")[2].split("&")]
+        pairs = request.target.partition("?")[2].split("&")
+        given += [unquote_plus(pair.partition("=")[2]) for pair in pairs]
         presented = [key.removeprefix("Bearer ") for key in given if key and key != "sse"]
         if not self.keys or set(presented) & set(self.keys):
             return None
