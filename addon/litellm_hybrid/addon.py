@@ -10,6 +10,7 @@ from time import monotonic
 from typing import override
 
 from mitmproxy import connection, ctx, http
+from mitmproxy.flow import Error
 
 from litellm_hybrid import answers, engine, exchange, pages
 from litellm_hybrid.commands import Commands
@@ -87,9 +88,9 @@ class HybridAddon(Startup):
 
     def request(self, flow: http.HTTPFlow) -> None:
         """Decide where a complete request goes, and make it fit for there."""
-        if not self._showing.received(flow):
+        if not flow.live or not self._showing.received(flow):
             return
-        if flow.response or flow.error or not flow.live:
+        if flow.response or flow.error:
             return
         record = exchange.begin(flow)
         exchange.put(flow, record)
@@ -110,7 +111,7 @@ class HybridAddon(Startup):
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         """Put the route on an answer, and pass it on piece by piece if it may be long."""
         record = exchange.get(flow)
-        if record is None or flow.response is None:
+        if record is None or flow.response is None or not flow.live:
             return
         exchange.mark(flow.response, record)
         flow.response.stream = streamed = exchange.may_stream(flow.response)
@@ -120,6 +121,8 @@ class HybridAddon(Startup):
 
     def response(self, flow: http.HTTPFlow) -> None:
         """Log one line for a request that was answered."""
+        if not self._is_ours(flow):
+            return
         self._showing.over(flow)
         record = exchange.get(flow)
         if record is None or flow.response is None or flow.is_replay:
@@ -127,16 +130,26 @@ class HybridAddon(Startup):
         if record["reason"] == Reason.OWN_PAGE:
             return  # a line for each health check would bury the others
         status = flow.response.status_code
-        self._traffic.answered(flow.id, record, status, monotonic())
         self._fallbacks.ended(flow, status)
+        self._traffic.answered(flow.id, record, status, monotonic())
         answers.answered(flow, record)
 
     def error(self, flow: http.HTTPFlow) -> None:
         """End one that was not answered, or not to the end."""
+        if not self._is_ours(flow):
+            return
         self._showing.over(flow)
         if (record := exchange.get(flow)) is not None:
             self._traffic.broken_off(flow.id, record, flow.response.status_code if flow.response else None)
         self._fallbacks.ended(flow, None)
+
+    def _is_ours(self, flow: http.HTTPFlow) -> bool:
+        """Whether a flow has come in here; mitmproxy has hooks called for those of a file as well.
+
+        They are not live, but one that was killed is not either.
+        """
+        killed = flow.error is not None and flow.error.msg == Error.KILLED_MESSAGE and flow.response is None
+        return flow.live or flow.id in self._traffic.running or killed
 
     # -- what the engine asks ---------------------------------------------
 

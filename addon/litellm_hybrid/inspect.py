@@ -74,6 +74,7 @@ def keep_failed_answer(flow: http.HTTPFlow, view: View | None) -> None:
         return
     row = flow.copy()
     row.live = False
+    row.intercepted, row._backup = False, None  # noqa: SLF001 (mitmproxy offers nothing else)
     row.request = exchange.masked(row.request)
     row.metadata[_REQUEST_OF] = flow.id
     row.marked = FAILED

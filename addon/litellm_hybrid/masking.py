@@ -3,6 +3,7 @@
 import re
 from collections import OrderedDict
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from litellm_hybrid import credentials
 from litellm_hybrid.credentials import Headers
@@ -55,19 +56,41 @@ def _text(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
 
+class Head(NamedTuple):
+    """What can carry credentials in a request, and the server that they are for: scheme, host, port."""
+
+    server: tuple[str, str, int]
+    headers: Headers
+    target: str
+
+
+def unmask_fields(headers: Headers, kept: Headers) -> Headers:
+    """Masked headers with the credentials of those that were kept; the ones that were edited stay."""
+    masked = ((name.lower(), value) for name, value in mask_fields(kept))
+    real = dict(zip(masked, (value for _, value in kept), strict=True))
+    return tuple((name, real.get((name.lower(), value), value)) for name, value in headers)
+
+
+def unmask_target(target: str, kept: str) -> str:
+    """A masked path and query with the credentials of the one that was kept; what was edited stays."""
+    real = {_masked_pair(pair): pair for pair in kept.partition("?")[2].split("&")}
+    path, question, query = target.partition("?")
+    return path + question + "&".join(real.get(pair, pair) for pair in query.split("&"))
+
+
 class Vault:
     """The heads of requests as they were sent, for a replay from mitmweb; in memory only, never saved."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[str, tuple[Headers, str]] = OrderedDict()
+        self._kept: OrderedDict[str, Head] = OrderedDict()
 
-    def put(self, key: str, headers: Headers, target: str) -> None:
+    def put(self, key: str, head: Head) -> None:
         """Keep one; beyond `MOST_KEPT` the oldest is forgotten."""
-        self._kept[key] = headers, target
+        self._kept[key] = head
         self._kept.move_to_end(key)
         if len(self._kept) > MOST_KEPT:
             self._kept.popitem(last=False)
 
-    def get(self, key: str) -> tuple[Headers, str] | None:
-        """Headers and target, or None."""
+    def get(self, key: str) -> Head | None:
+        """It, or None."""
         return self._kept.get(key)

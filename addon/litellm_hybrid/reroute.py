@@ -64,6 +64,8 @@ def _copy(flow: http.HTTPFlow, original: http.Request, record: Record) -> http.H
     new: http.HTTPFlow = flow.copy()
     new.request = original.copy()
     new.response = new.error = new.is_replay = None
+    # Those are of the row that it was made from.
+    new.intercepted, new._backup = False, None  # noqa: SLF001 (mitmproxy offers nothing else)
     new.marked = ""
     new.timestamp_created = time()
     new.metadata = {key: value for key, value in new.metadata.items() if key in _DECIDED_BY}

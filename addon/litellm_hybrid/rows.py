@@ -14,6 +14,7 @@ from mitmproxy.addons.view import View
 from mitmproxy.flow import Flow
 
 from litellm_hybrid import exchange, inspect
+from litellm_hybrid.routing import Reason
 from litellm_hybrid.showing import Originals
 from litellm_hybrid.view_limit import Keeper
 
@@ -48,12 +49,15 @@ class Rows:
 
     def request(self, flow: http.HTTPFlow) -> None:
         """Say at once what has been decided."""
-        if not flow.is_replay:
+        if flow.live and not flow.is_replay:
             inspect.comment(flow)
 
     def response(self, flow: http.HTTPFlow) -> None:
-        """Keep the list within its limit."""
-        self.keeper.finished(self._view, flow)
+        """Keep the list within its limit, and free of the proxy's own pages."""
+        if _is_own(flow):
+            self._drop(flow)
+        else:
+            self.keeper.finished(self._view, flow)
 
     def error(self, flow: http.HTTPFlow) -> None:
         """Keep the list within its limit."""
@@ -75,11 +79,26 @@ class Rows:
                 self._view.update([flow])
         raise exceptions.AddonHalt
 
+    def _drop(self, flow: http.HTTPFlow) -> None:
+        if flow.marked or ("intercept_active" in ctx.options and ctx.options.intercept_active):
+            return  # its row may be wanted to let the answer go
+        flow.live = False  # mitmproxy kills a live one
+        try:
+            self._view.remove([flow])
+        finally:
+            flow.live = True
+
     def _removed(self, flow: Flow) -> None:
         self._originals.drop(flow.id)
 
     def _cleared(self) -> None:
         self._originals.keep_only(self._view.get_by_id)
+
+
+def _is_own(flow: http.HTTPFlow) -> bool:
+    """Whether a client is being answered one of the proxy's own pages: a health check, say."""
+    record = exchange.get(flow)
+    return record is not None and record["reason"] == Reason.OWN_PAGE and flow.live and not flow.is_replay
 
 
 @contextmanager

@@ -7,16 +7,22 @@ without the rules and limits of this addon. Its comment says so.
 import json
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Any
 
 from mitmproxy import http
 
-from litellm_hybrid import exchange, inspect
+from litellm_hybrid import exchange, inspect, masking, pages
 from litellm_hybrid.errors import Failure
-from litellm_hybrid.masking import MASK, MOST_KEPT, Vault
+from litellm_hybrid.masking import MASK, MOST_KEPT, Head, Vault
 
 _NO_CREDENTIALS = {
     "error": "credentials_not_kept",
     "message": "The credentials of this request are not kept any more: send it again from the client",
+}
+_OTHER_SERVER = {
+    "error": "other_server",
+    "message": "The credentials of this request are for another server: to send it elsewhere, "
+    "put that server's credentials in the place of every ***",
 }
 # `~comment fallback` must not find it.
 _REPLAYED = "replayed by mitmproxy, without the rules and limits of litellm-hybrid"
@@ -79,7 +85,7 @@ class Showing:
         if flow.is_replay:
             self._unmask(flow)
             return False
-        if self.originals is not None:
+        if self.originals is not None and not pages.is_own(flow.request.path.partition("?")[0]):
             self.originals.put(flow.id, flow.request.copy())
         return True
 
@@ -103,19 +109,47 @@ class Showing:
         """Mask a flow that is over, whatever has become of it, and say what that was."""
         if self.enabled:
             flow.request = exchange.masked(flow.request)
+            _mask_backup(flow)
             inspect.comment(flow)
 
     def _keep(self, flow: http.HTTPFlow) -> http.Request:
-        self._vault.put(flow.id, flow.request.headers.fields, flow.request.path)
+        request = flow.request
+        self._vault.put(flow.id, Head(_server(request), request.headers.fields, request.path))
+        _mask_backup(flow)
         return exchange.masked(flow.request)
 
     def _unmask(self, flow: http.HTTPFlow) -> None:
         """Give a flow that is being replayed its credentials back; without them it is answered here."""
-        kept = self._vault.get(flow.id)
-        if kept is not None:
-            flow.request.headers.fields, flow.request.path = kept
-        elif any(MASK in value for value in flow.request.headers.values()) or MASK in flow.request.path:
-            body = json.dumps(_NO_CREDENTIALS).encode()
-            flow.response = http.Response.make(409, body, {"Content-Type": "application/json"})
+        request, kept = flow.request, self._vault.get(flow.id)
+        if _is_masked(request):
+            if kept is None:
+                flow.response = _conflict(_NO_CREDENTIALS)
+            elif kept.server != _server(request):
+                flow.response = _conflict(_OTHER_SERVER)
+            else:
+                request.headers.fields = masking.unmask_fields(request.headers.fields, kept.headers)
+                request.path = masking.unmask_target(request.path, kept.target)
         if _REPLAYED not in flow.comment:
             flow.comment = f"{flow.comment}; {_REPLAYED}" if flow.comment else _REPLAYED
+
+
+def _server(request: http.Request) -> tuple[str, str, int]:
+    return request.scheme, request.host, request.port
+
+
+def _is_masked(request: http.Request) -> bool:
+    return any(MASK in value for value in request.headers.values()) or MASK in request.path
+
+
+def _conflict(says: dict[str, str]) -> http.Response:
+    return http.Response.make(409, json.dumps(says).encode(), {"Content-Type": "application/json"})
+
+
+def _mask_backup(flow: http.HTTPFlow) -> None:
+    """Mask what mitmweb goes back to by "revert", made where somebody edits or marks a row: files have it."""
+    backup: Any = flow._backup  # noqa: SLF001 (mitmproxy offers nothing else)
+    if backup:
+        request = backup["request"]
+        request["headers"] = masking.mask_fields(request["headers"])
+        target = request["path"].decode("utf-8", "surrogateescape")
+        request["path"] = masking.masked_target(target).encode("utf-8", "surrogateescape")

@@ -184,6 +184,25 @@ async def test_the_list_is_bounded(upstream: Stub, litellm: Stub, tmp_path: Path
     assert ids == ["req-1", "req-4", "req-5"]
 
 
+async def test_the_proxys_own_pages_are_no_rows(
+    upstream: Stub, litellm: Stub, tmp_path: Path, confdir: Path
+) -> None:
+    """Health checks would push the conversations out; where one can be intercepted, its row is needed."""
+    async with web(upstream, litellm, tmp_path, confdir) as house:
+        client = await house.client()
+        for _ in range(2):
+            assert (await client.ask("GET", "/_hybrid/health", b"", HEADERS)).status == 200
+        assert house.rows == []
+        house.master.options.update(intercept="~u _hybrid")
+        asked = asyncio.create_task(client.ask("GET", "/_hybrid/health", b"", HEADERS))
+        for _ in ("the request", "its answer"):
+            await until(lambda: house.rows and house.rows[0].intercepted)
+            house.rows[0].resume()
+        assert (await asked).status == 200
+        assert len(house.rows) == 1
+        await client.close()
+
+
 @pytest.mark.parametrize("bad", ["none at all", "2000,2000"])
 async def test_a_bad_limit_is_refused_while_running(
     bad: str, upstream: Stub, litellm: Stub, tmp_path: Path, confdir: Path
@@ -242,6 +261,23 @@ async def test_a_request_is_rerouted_to_upstream_as_its_client_sent_it(
     assert litellm.last.values("authorization") == [f"Bearer {MASTER_KEY}"]
 
 
+async def test_a_rerouted_request_is_not_held_nor_edited(
+    upstream: Stub, litellm: Stub, tmp_path: Path, confdir: Path
+) -> None:
+    """Even if its row is."""
+    async with web(upstream, litellm, tmp_path, confdir) as house:
+        await house.ask(CHAT, {"model": "o3"})
+        house.rows[0].backup()
+        house.rows[0].intercepted = True
+        house.rows[0].comment += "; mine"
+        house.command("litellm.reroute '~comment req-1'")
+        await until(lambda: house.rows[1].response)
+        house.rows[1].revert()
+        house.rows[0].intercepted = False
+        assert house.rows[1].comment.startswith("rerouted from req-1; ")
+    assert len(litellm.requests) == 1
+
+
 async def test_a_rerouted_request_can_be_rerouted_back(
     upstream: Stub, litellm: Stub, tmp_path: Path, confdir: Path
 ) -> None:
@@ -261,7 +297,7 @@ async def test_a_rerouted_request_can_be_rerouted_back(
         ("POST", "/v1/chat/completions", {"messages": []}, [], "neither the body nor the path names a model"),
         ("POST", "/v1/chat/completions", b"{", [], "the body is not what its headers say"),
         ("GET", "/v1/responses", b"", [("Upgrade", "websocket"), ("Connection", "Upgrade")], "a websocket"),
-        ("GET", "/_hybrid/health", b"", [], "went to neither server"),
+        ("GET", "/_hybrid/status", b"", [("X-Forwarded-For", "192.0.2.1")], "went to neither server"),
         ("POST", "/v1/videos", {"model": "o3"}, [], "only upstream can serve it"),
     ],
 )

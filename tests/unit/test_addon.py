@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 from mitmproxy import exceptions, flow, http
+from mitmproxy.flow import Error
 from mitmproxy.test import taddons, tflow, tutils
 
 from litellm_hybrid import decision, exchange
 from litellm_hybrid.addon import HybridAddon
 from litellm_hybrid.errors import LITELLM_UNREACHABLE, UPSTREAM_UNREACHABLE, Cause, ErrorType, Failure
 from litellm_hybrid.settings import Timeouts
+from litellm_hybrid.showing import Originals
 
 KEYS = {"enabled": True, "base-url": "http://127.0.0.1:4000", "api-key": "sk-litellm", "models": ["gpt-5"]}
 MODE = ["reverse:http://127.0.0.1:8317@127.0.0.1:8318"]
@@ -189,3 +191,54 @@ def test_answers_of_flows_that_are_not_ours_stay(addon: HybridAddon) -> None:
 
     assert flow.response.data == before.data
     assert exchange.get(flow) is None
+
+
+def test_a_flow_from_a_file_is_left_alone(addon: HybridAddon, caplog: pytest.LogCaptureFixture) -> None:
+    """mitmproxy calls the hooks for each flow of a file that somebody opens; replays are saved there too."""
+    addon._showing.enabled, addon._showing.originals = True, Originals()
+    for replayed in (None, "request"):
+        flow = _flow()
+        addon.request(flow)
+        flow.response = http.Response.make(200)
+        addon.responseheaders(flow)
+        addon.response(flow)
+        flow.request.headers["authorization"] = "Bearer ***"
+        flow.is_replay = replayed
+        opened = flow.copy()
+        opened.id = flow.id
+        opened.error = Error("closed")
+        addon._showing.originals.keep_only(lambda _: None)
+        caplog.clear()
+        before = opened.get_state()
+
+        for hook in (addon.request, addon.responseheaders, addon.response, addon.error):
+            hook(opened)
+
+        assert opened.get_state() == before
+        assert opened.response
+        assert opened.response.stream is False
+        assert addon._showing.originals.get(opened.id) is None
+        assert caplog.messages == []
+
+
+def test_a_flow_that_was_killed_is_over(addon: HybridAddon) -> None:
+    """It is not live any more, and if its client leaves too, mitmproxy says that in place of `killed`."""
+    addon._showing.enabled = True
+    for error in (Error.KILLED_MESSAGE, "client disconnected"):
+        flow = _flow()
+        addon.request(flow)
+        flow.request.headers["authorization"] = "Bearer secret"
+        flow.kill()
+        flow.error = Error(error)
+        addon.error(flow)
+        assert addon._traffic.running == {}
+        assert "secret" not in str(flow.get_state())
+
+
+def test_a_flow_that_was_killed_before_it_was_decided_on_is_masked(addon: HybridAddon) -> None:
+    addon._showing.enabled = True
+    flow = _flow()
+    flow.request.headers["authorization"] = "Bearer secret"
+    flow.kill()
+    addon.error(flow)
+    assert "secret" not in str(flow.get_state())

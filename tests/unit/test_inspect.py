@@ -162,6 +162,15 @@ def test_upstreams_failed_answer_is_a_row_of_its_own(flow: http.HTTPFlow) -> Non
     assert (flow.marked, flow.comment) == ("", "")
 
 
+def test_upstreams_failed_answer_has_no_credentials_of_an_earlier_state(flow: http.HTTPFlow) -> None:
+    """Somebody has marked the row while the request was running."""
+    flow.request.headers["authorization"] = "Bearer secret"
+    flow.backup()
+    rows = Rows()
+    inspect.keep_failed_answer(flow, rows)
+    assert "secret" not in str(rows.rows[0].get_state())
+
+
 def test_outside_mitmweb_there_are_no_rows(flow: http.HTTPFlow) -> None:
     inspect.keep_failed_answer(flow, None)
     assert (flow.marked, flow.comment) == ("", "")
