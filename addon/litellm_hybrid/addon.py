@@ -35,6 +35,7 @@ class HybridAddon(Startup):
         """Make it; `place` is where a worker shares its numbers with others (see metrics.py)."""
         super().__init__()
         self._traffic = Traffic()
+        self.sending = self._showing.sending
         self.sent = self._showing.sent
         self._last_seen = LastSeen()
         self._fallbacks = Fallbacks(self._settings, lambda: ctx.master.addons.get("view"))

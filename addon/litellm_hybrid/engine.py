@@ -124,6 +124,10 @@ class Rules(Protocol):
         """The request that replaces one whose server gave no answer; None: the client gets ours."""
         ...
 
+    def sending(self, flow: http.HTTPFlow) -> None:
+        """Last look at a request that is about to go out."""
+        ...
+
     def sent(self, flow: http.HTTPFlow) -> http.Request:
         """What is to be shown of a request that has gone out."""
         ...
@@ -371,6 +375,7 @@ class HybridStream(HttpStream):
         if not self.parent.rules.is_decided(self.flow):
             yield from self._answer(Failure(Cause.OUR_FAULT, "no decision was made for this request"))
             return False
+        self.parent.rules.sending(self.flow)
         connected = yield from super().make_server_connection()
         if connected and self._client_left():
             yield from self._abandon("client disconnected while connecting")

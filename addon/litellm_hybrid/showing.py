@@ -12,6 +12,7 @@ from typing import Any
 from mitmproxy import http
 
 from litellm_hybrid import exchange, inspect, masking, pages
+from litellm_hybrid.credentials import Headers
 from litellm_hybrid.errors import Failure
 from litellm_hybrid.masking import MASK, MOST_KEPT, Head, Vault
 
@@ -89,6 +90,19 @@ class Showing:
             self.originals.put(flow.id, flow.request.copy())
         return True
 
+    def sending(self, flow: http.HTTPFlow) -> None:
+        """Put back what mitmweb's page did not know when an intercepted request was edited there.
+
+        The page gives all headers back with each edit, the masked ones too. What the request was before
+        is the row's backup. A row that was sent to another server keeps its `***`.
+        """
+        backup: Any = flow._backup  # noqa: SLF001 (mitmproxy offers nothing else)
+        if not backup or not _is_masked(flow.request):
+            return
+        before = http.Request.from_state(dict(backup["request"]))
+        if _server(before) == _server(flow.request):
+            _put_back(flow.request, before.headers.fields, before.path)
+
     def sent(self, flow: http.HTTPFlow) -> http.Request:
         """What is shown of a flow's request from now on; without anyone to see it, the request itself."""
         if not self.enabled:
@@ -127,14 +141,18 @@ class Showing:
             elif kept.server != _server(request):
                 flow.response = _conflict(_OTHER_SERVER)
             else:
-                request.headers.fields = masking.unmask_fields(request.headers.fields, kept.headers)
-                request.path = masking.unmask_target(request.path, kept.target)
+                _put_back(request, kept.headers, kept.target)
         if _REPLAYED not in flow.comment:
             flow.comment = f"{flow.comment}; {_REPLAYED}" if flow.comment else _REPLAYED
 
 
 def _server(request: http.Request) -> tuple[str, str, int]:
     return request.scheme, request.host, request.port
+
+
+def _put_back(request: http.Request, headers: Headers, target: str) -> None:
+    request.headers.fields = masking.unmask_fields(request.headers.fields, headers)
+    request.path = masking.unmask_target(request.path, target)
 
 
 def _is_masked(request: http.Request) -> bool:

@@ -203,6 +203,32 @@ async def test_the_proxys_own_pages_are_no_rows(
         await client.close()
 
 
+@pytest.mark.parametrize("elsewhere", [False, True])
+async def test_an_intercepted_request_that_is_edited_keeps_its_credentials(
+    elsewhere: bool, upstream: Stub, litellm: Stub, tmp_path: Path, confdir: Path
+) -> None:
+    """The page gives back all headers as it was told them, the masked ones too; never to another server."""
+    async with web(upstream, litellm, tmp_path, confdir) as house:
+        client = await house.client()
+        house.master.options.update(intercept="~q")
+        asked = asyncio.create_task(client.ask("POST", f"{CHAT}?key={OAUTH}&a=b", {"model": "o3"}, HEADERS))
+        await until(lambda: house.rows and house.rows[0].intercepted)
+        row = house.rows[0]
+        row.backup()
+        row.request.headers["authorization"] = "Bearer ***"
+        row.request.headers["user-agent"] = "edited"
+        row.request.path = f"{CHAT}?key=***&a=c"
+        if elsewhere:
+            row.request.port = int(litellm.url.rpartition(":")[2])
+        row.resume()
+        await asked
+        await client.close()
+    sent = (litellm if elsewhere else upstream).last
+    shown = "***" if elsewhere else OAUTH
+    assert sent.values("authorization") == [f"Bearer {shown}"]
+    assert (sent.target, sent.values("user-agent")) == (f"{CHAT}?key={shown}&a=c", ["edited"])
+
+
 @pytest.mark.parametrize("bad", ["none at all", "2000,2000"])
 async def test_a_bad_limit_is_refused_while_running(
     bad: str, upstream: Stub, litellm: Stub, tmp_path: Path, confdir: Path
