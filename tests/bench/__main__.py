@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import checklist, growth, machine, parts, peers, plotting, programs, table
+from bench import checklist, growth, machine, page, parts, peers, plotting, programs, table
 from bench.parts import Bench, Works
 from bench.scale import QUICK, Scale
 from support.processes import ROOT
@@ -100,6 +100,9 @@ def main() -> int:
     shows = parser.add_mutually_exclusive_group()
     shows.add_argument("--table", type=Path, metavar="FILE", help="print a run's table, for the README")
     shows.add_argument("--check", type=Path, metavar="FILE", help="print what must hold, and whether it does")
+    shows.add_argument(
+        "--page", type=Path, metavar="FILE", help="write docs/speed.md; print the README's table"
+    )
     shows.add_argument("--plot", type=Path, metavar="FILE", help="draw a run's plots into docs/bench")
     arguments = parser.parse_args()
     if unknown := set(arguments.parts) - set(PARTS):
@@ -108,6 +111,10 @@ def main() -> int:
         print(table.render(json.loads(arguments.table.read_text())))  # noqa: T201
     elif arguments.check:
         print(checklist.render(json.loads(arguments.check.read_text())))  # noqa: T201
+    elif arguments.page:
+        found = json.loads(arguments.page.read_text())
+        (ROOT / "docs" / "speed.md").write_text(page.render(found))
+        print(page.brief(found))  # noqa: T201
     elif arguments.plot:
         plotting.draw(arguments.plot, ROOT / "docs" / "bench")
     else:

@@ -56,6 +56,7 @@ def render(run: Run) -> str:
     versions = f"Python {machine['python']}, mitmproxy {machine['mitmproxy']}"
     kind = "a quick run" if run["quick"] else "a full run"
     lines = [f"Measured on {run['date']}, {kind}: {where}; {versions}. Medians (lowest to highest round)."]
+    lines += [f"\n{note}" for note in run.get("notes", ())]
     for part, works in run["parts"].items():
         columns = _COLUMNS.get(part, _COLUMNS["plain"])
         lines += ["", f"**{_TITLES[part]}**", "", *_head(columns)]

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from bench import checklist, load, measure, procfs, table, work
+from bench import checklist, load, measure, page, procfs, table, work
 from bench.load import Load
 from bench.stub import Stub
+from support.processes import ROOT
 
 
 @pytest.mark.parametrize("size", [1024, 90 * 1024, 2 * 1024 * 1024])
@@ -118,3 +119,15 @@ def test_checklist_says_what_holds_what_fails_and_what_was_not_measured() -> Non
     assert "- holds: `serve`, 1 KB: requests/s against bare mitmdump: 1.50 times (must be ≥ 1.4)" in shown
     assert "- FAILS: `serve`, 1 KB: CPU a request against bare mitmdump: 0.80 times (must be ≤ 0.75)" in shown
     assert "- not measured: 2 workers: CPU a request against 1 worker: - times (must be ≤ 1.1)" in shown
+
+
+def test_the_documents_show_the_run_that_is_kept() -> None:
+    run = json.loads((ROOT / "docs" / "bench" / "run.json").read_text())
+    assert (ROOT / "docs" / "speed.md").read_text() == page.render(run), (
+        "write it again: scripts/bench --page"
+    )
+    readme = (ROOT / "README.md").read_text()
+    assert page.brief(run) in readme
+    assert run["date"].partition(" ")[0] in readme
+    assert run["machine"]["cpu"] in readme
+    assert all((ROOT / "docs" / "bench" / name).is_file() for name, _ in page._PLOTS)
