@@ -113,7 +113,8 @@ def test_what_is_missing_is_said_in_one_line(tmp_path: Path) -> None:
 
 def _uv() -> str:
     local = ROOT / ".tools" / "bin" / "uv"
-    for uv in (shutil.which("uv"), str(local)):
+    # A pyenv shim may run in one folder and fail in another; where it did, scripts/setup has made its own.
+    for uv in (str(local), shutil.which("uv")):
         if uv and shutil.which(uv) and _run([uv, "--version"], check=False).returncode == 0:
             return uv
     pytest.skip("there is no uv on PATH; scripts/setup puts one into .tools where that is so")
