@@ -1252,6 +1252,11 @@ _OVERRIDDEN: tuple[tuple[type, str, tuple[str, ...]], ...] = (
     (HttpLayer, "register_connection", ("self", "command")),
     (mode_servers.ProxyConnectionHandler, "open_connection", ("self", "command")),
     (mode_servers.ProxyConnectionHandler, "handle_connection", ("self", "connection")),
+    (mode_servers.AsyncioServerInstance, "listen", ("self", "host", "port")),  # serve.py
+    (addonmanager.AddonManager, "register", ("self", "addon")),
+    (addonmanager.AddonManager, "remove", ("self", "addon")),
+    (addonmanager.AddonManager, "handle_lifecycle", ("self", "event")),
+    (addonmanager.AddonManager, "trigger_event", ("self", "event")),
     (Http1Server, "_handle_event", ("self", "event")),
     (Http1Server, "send", ("self", "event")),
     (Http1Server, "read_headers", ("self", "event")),

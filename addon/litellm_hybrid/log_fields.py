@@ -94,7 +94,10 @@ class Fields(TypedDict, total=False):
     litellm_message: Annotated[str | None, About("LiteLLM's words", "event `fallback-failed`, if any")]
     error_type: Annotated[
         str | None,
-        About("`network_timeout`, `network_error`, `client_disconnect` or `proxy_error`", _FAILED),
+        About(
+            "`timeout`, `network_timeout`, `network_error`, `client_disconnect`, `proxy_error` or `unknown`",
+            _FAILED,
+        ),
     ]
     error: Annotated[str | None, About("what happened, in full", f"{_FAILED}, but for our own faults")]
 

@@ -146,10 +146,10 @@ def share_port() -> None:
 
 def _listen_with(*, reuse_port: bool) -> None:
     async def listen(
-        instance: mode_servers.AsyncioServerInstance[Any], host: str, port: int
+        self: mode_servers.AsyncioServerInstance[Any], host: str, port: int
     ) -> list[asyncio.Server]:
         server = await asyncio.start_server(
-            instance.handle_stream, host, port, reuse_port=reuse_port, backlog=_BACKLOG
+            self.handle_stream, host, port, reuse_port=reuse_port, backlog=_BACKLOG
         )
         return [server]
 
