@@ -3,7 +3,7 @@
 
 Names, kinds, defaults and meanings come from config_keys.py, values and examples
 from config_help.py, the words of errors and warnings from the parser itself, and what
-stands between them from reference.md.
+stands between them from docs/configuration.md.in.
 Start it with scripts/reference.
 """
 
@@ -25,8 +25,8 @@ from litellm_hybrid.config_keys import BY_NAME, NAMESPACE, NOT_SET, Key
 from litellm_hybrid.lifecycle import Lifecycle
 from litellm_hybrid.settings import Address
 
-PROSE = Path(__file__).with_suffix(".md")
 FILE = Path(__file__).parents[1] / "docs" / "configuration.md"
+PROSE = FILE.with_suffix(".md.in")
 _FALLBACK_IS_OFF = "fallback is off"
 ENV = {"LITELLM_API_KEY": "sk-1", "HYBRID_CLIENT_KEY": "sk-2"}
 WIDTH = 110

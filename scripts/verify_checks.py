@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """What scripts/verify-upstream asks: a function for each thing that we rely on, and what it saw.
 
 Each takes an `Upstream`, returns what was seen, and raises `Differs` where that is not as expected,

@@ -57,10 +57,9 @@ def test_the_page_is_what_the_code_says() -> None:
 
 
 def test_a_page_that_has_drifted_is_found(tmp_path: Path) -> None:
-    for name in ("reference.py", "reference.md"):
-        (tmp_path / "scripts").mkdir(exist_ok=True)
-        (tmp_path / "scripts" / name).write_text((ROOT / "scripts" / name).read_text("utf-8"), "utf-8")
-    (tmp_path / "docs").mkdir()
+    for name in ("scripts/reference.py", "docs/configuration.md.in"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text((ROOT / name).read_text("utf-8"), "utf-8")
     page = tmp_path / "docs" / "configuration.md"
     page.write_text(PAGE.read_text("utf-8").replace("45s", "46s"), "utf-8")
     command: list[str | Path] = [sys.executable, tmp_path / "scripts" / "reference.py"]
