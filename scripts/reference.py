@@ -19,11 +19,11 @@ from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.test import taddons
 
 from litellm_hybrid.addon import HybridAddon
-from litellm_hybrid.config import ConfigError, parse
-from litellm_hybrid.config_help import GROUPS, HELP, Help
-from litellm_hybrid.config_keys import BY_NAME, NAMESPACE, NOT_SET, Key
-from litellm_hybrid.lifecycle import Lifecycle
-from litellm_hybrid.settings import Address
+from litellm_hybrid.config.parser import ConfigError, parse
+from litellm_hybrid.config.reference_texts import GROUPS, HELP, Help
+from litellm_hybrid.config.schema import BY_NAME, NAMESPACE, NOT_SET, Key
+from litellm_hybrid.config.settings import Address
+from litellm_hybrid.runtime.config_reloader import Lifecycle
 
 FILE = Path(__file__).parents[1] / "docs" / "configuration.md"
 PROSE = FILE.with_suffix(".md.in")

@@ -10,9 +10,18 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from urllib.parse import quote
 
-from litellm_hybrid import doctor_probe, quota
-from litellm_hybrid.doctor_seen import Answer, Ask, Failure, Fields, Program, Seen, program
-from litellm_hybrid.settings import Address
+from litellm_hybrid.config.settings import Address
+from litellm_hybrid.diagnostics.doctor import http_client as doctor_probe
+from litellm_hybrid.diagnostics.doctor.probe_result import (
+    Answer,
+    Ask,
+    Failure,
+    Fields,
+    Program,
+    Seen,
+    program,
+)
+from litellm_hybrid.quota import classifier as quota
 
 MODEL = "litellm-hybrid-no-such-model"
 WRONG_KEY = "litellm-hybrid-no-such-key"

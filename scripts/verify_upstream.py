@@ -18,10 +18,10 @@ from urllib.parse import quote
 import verify_checks as checks
 from verify_checks import Differs, NotSeen, Upstream
 
-from litellm_hybrid import doctor_probe
-from litellm_hybrid.addresses import parse_url
-from litellm_hybrid.cli_text import hide, printable
-from litellm_hybrid.doctor_seen import Ask, Failure
+from litellm_hybrid.config.addresses import parse_url
+from litellm_hybrid.diagnostics.doctor import http_client as doctor_probe
+from litellm_hybrid.diagnostics.doctor.probe_result import Ask, Failure
+from litellm_hybrid.terminal import hide, printable
 
 
 @dataclass(frozen=True)

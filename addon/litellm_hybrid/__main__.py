@@ -1,5 +1,5 @@
 """`python -m litellm_hybrid`: the console script, for where only the interpreter is known."""
 
-from litellm_hybrid.cli import main
+from litellm_hybrid.cli.main import main
 
 main()

@@ -12,18 +12,21 @@ from typing import override
 from mitmproxy import connection, ctx, http
 from mitmproxy.flow import Error
 
-from litellm_hybrid import answers, engine, exchange, pages
-from litellm_hybrid.commands import Commands
-from litellm_hybrid.dispatch import Dispatch
+from litellm_hybrid.config.settings import Settings, Timeouts
 from litellm_hybrid.errors import ErrorType, Failure
-from litellm_hybrid.fallback import Fallbacks
-from litellm_hybrid.health import LastSeen
-from litellm_hybrid.hold import Held
-from litellm_hybrid.own_pages import Known, OwnPages
-from litellm_hybrid.routing import Reason, Target
-from litellm_hybrid.settings import Settings, Timeouts
-from litellm_hybrid.startup import Startup
-from litellm_hybrid.traffic import MALFORMED, Traffic
+from litellm_hybrid.fallback.controller import Fallbacks
+from litellm_hybrid.fallback.response_hold import Held
+from litellm_hybrid.flow import exchange
+from litellm_hybrid.flow import local_replies as answers
+from litellm_hybrid.mitmweb.commands import Commands
+from litellm_hybrid.observability import admin_endpoints as pages
+from litellm_hybrid.observability.health import LastSeen
+from litellm_hybrid.observability.request_counters import MALFORMED, Traffic
+from litellm_hybrid.proxy import engine
+from litellm_hybrid.routing.rules import Reason, Target
+from litellm_hybrid.runtime.admin import Known, OwnPages
+from litellm_hybrid.runtime.lifecycle import Startup
+from litellm_hybrid.runtime.request_handler import Dispatch
 
 
 class HybridAddon(Startup):

@@ -5,9 +5,9 @@
 
 import re
 
-from litellm_hybrid.explain_reason import FALLBACK_FAILURES
-from litellm_hybrid.reasons import MEANINGS
-from litellm_hybrid.routing import Target
+from litellm_hybrid.diagnostics.explain.reason_catalog import MEANINGS
+from litellm_hybrid.diagnostics.explain.reason_lookup import FALLBACK_FAILURES
+from litellm_hybrid.routing.rules import Target
 from support.processes import ROOT
 
 DOCUMENT = ROOT / "docs" / "troubleshooting.md"

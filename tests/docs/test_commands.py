@@ -12,7 +12,7 @@ import pytest
 from docs.blocks import Command, Kind, commands, documents, log_lines, yaml_blocks
 from docs.elsewhere import COMMANDS, PROGRAMS, Elsewhere
 from docs.sandbox import sandbox
-from litellm_hybrid.config import ConfigError, parse
+from litellm_hybrid.config.parser import ConfigError, parse
 from support.processes import ROOT
 
 DOCUMENTS = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in documents(ROOT)}

@@ -1,7 +1,7 @@
 """The tables that come from the code are the code's."""
 
 from docs.tables import DOCUMENT, filled
-from litellm_hybrid.routing import Reason
+from litellm_hybrid.routing.rules import Reason
 from support.processes import ROOT
 
 TEXT = DOCUMENT.read_text(encoding="utf-8")

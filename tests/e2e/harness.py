@@ -22,8 +22,8 @@ from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 from mitmproxy.tools.dump import DumpMaster
 
-from litellm_hybrid import engine
 from litellm_hybrid.addon import HybridAddon
+from litellm_hybrid.proxy import engine
 from support.processes import hybrid_config
 from support.servers import Handler, Reply, Server
 from support.wire import ClientGoneError, Connection, Request

@@ -17,10 +17,10 @@ import pytest
 
 from e2e.harness import black_hole
 from e2e.tls import server_context
-from litellm_hybrid import doctor_probe
-from litellm_hybrid.doctor_finding import CHECKS
-from litellm_hybrid.doctor_seen import Ask, Failure, Trouble
-from litellm_hybrid.settings import Address
+from litellm_hybrid.config.settings import Address
+from litellm_hybrid.diagnostics.doctor import http_client as doctor_probe
+from litellm_hybrid.diagnostics.doctor.probe_result import Ask, Failure, Trouble
+from litellm_hybrid.diagnostics.doctor.report import CHECKS
 from support.cliproxyapi import CLIProxyAPI
 from support.processes import MASTER_KEY, accepts, free_port, running
 from support.servers import Handler, Reply, Server, in_thread

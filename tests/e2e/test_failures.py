@@ -11,8 +11,9 @@ import pytest
 from e2e.conftest import Start
 from e2e.harness import LITELLM_502, UPSTREAM_502, Answer, Clock, Line, Stub, black_hole, gone, head
 from e2e.tls import server_context
-from litellm_hybrid import engine, model_name
 from litellm_hybrid.addon import HybridAddon
+from litellm_hybrid.proxy import engine
+from litellm_hybrid.routing import requested_model as model_name
 from support.servers import Reply
 from support.wire import Request
 

@@ -34,8 +34,12 @@ from e2e.fallback_support import (
     stalls,
 )
 from e2e.harness import UPSTREAM_502, Answer, Client, Clock, Proxy, Stub, black_hole, hello, settings, until
-from litellm_hybrid import engine, fallback, quota, replay, straight
-from litellm_hybrid.fallback import Fallbacks
+from litellm_hybrid.fallback import bypass as straight
+from litellm_hybrid.fallback import controller as fallback
+from litellm_hybrid.fallback import replay
+from litellm_hybrid.fallback.controller import Fallbacks
+from litellm_hybrid.proxy import engine
+from litellm_hybrid.quota import classifier as quota
 from support.processes import MASTER_KEY
 from support.servers import Handler, Reply
 from support.wire import Request

@@ -42,7 +42,7 @@ from e2e.fallback_support import (
 from e2e.harness import PATIENCE, Client, Stub, head, hello, until
 from e2e.test_http2 import _context as h2_context
 from e2e.test_http2 import h2_client
-from litellm_hybrid import engine
+from litellm_hybrid.proxy import engine
 from support.processes import hybrid_config, mitmdump
 from support.servers import Handler, Reply, in_thread
 from support.wire import Request

@@ -9,7 +9,7 @@ from e2e.fallback_support import ON, OUT_OF_QUOTA, ask, healthy, says
 from e2e.harness import Answer, Proxy, Stub, hello
 from e2e.history_support import AT_UPSTREAM, ENCRYPTED, FELL_BACK, KEY_A, KEY_B, Turn, codex
 from e2e.test_history_refusals import HISTORY, RESPONSES, in_turn
-from litellm_hybrid import straight
+from litellm_hybrid.fallback import bypass as straight
 
 __all__ = ["healthy"]
 

@@ -14,8 +14,8 @@ import pytest
 
 from e2e.conftest import Start
 from e2e.harness import Client, Stub, hello, settings, until
-from litellm_hybrid import log_fields
-from litellm_hybrid.log_fields import EVENTS
+from litellm_hybrid.observability.logging import fields as log_fields
+from litellm_hybrid.observability.logging.fields import EVENTS
 from support.processes import Process, accepts, free_port, mitmdump, running
 from support.servers import Reply
 from support.wire import Request

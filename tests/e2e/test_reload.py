@@ -9,8 +9,8 @@ import pytest
 
 from e2e.conftest import Start
 from e2e.harness import PATIENCE, Stub, settings, until
-from litellm_hybrid import lifecycle
-from litellm_hybrid.watch import Watcher
+from litellm_hybrid.config.file_watcher import Watcher
+from litellm_hybrid.runtime import config_reloader as lifecycle
 from support.processes import MASTER_KEY
 from support.servers import Reply
 from support.wire import Request

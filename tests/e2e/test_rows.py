@@ -14,8 +14,8 @@ from mitmproxy.master import Master
 from mitmproxy.tools.web.master import WebMaster
 
 from e2e.harness import PATIENCE, Answer, Client, Stub, settings, until
-from litellm_hybrid import inspect
 from litellm_hybrid.addon import HybridAddon
+from litellm_hybrid.mitmweb import annotations as inspect
 from support.processes import MASTER_KEY
 from support.servers import Reply
 from support.wire import Request

@@ -13,7 +13,7 @@ from mitmproxy.proxy.layers.http import HttpStream
 
 from e2e.conftest import Start
 from e2e.harness import Line, make_master, our_lines, settings, until
-from litellm_hybrid import engine
+from litellm_hybrid.proxy import engine
 from support.processes import free_port
 
 LITELLM = "http://127.0.0.1:4000"

@@ -4,7 +4,7 @@ from typing import Any
 
 from e2e.conftest import Start
 from e2e.harness import Proxy, Stub, settings, until
-from litellm_hybrid.status_style import CONTENT_SECURITY_POLICY
+from litellm_hybrid.observability.status_css import CONTENT_SECURITY_POLICY
 from support.processes import MASTER_KEY
 from support.servers import Reply
 from support.wire import Request

@@ -156,7 +156,7 @@ async def test_a_client_leaves_while_its_answer_is_held(start: Start, upstream: 
 
 
 def _held_streams() -> Iterator[Any]:
-    from litellm_hybrid import engine
+    from litellm_hybrid.proxy import engine
 
     for layer in engine._layers:
         yield from (stream for stream in layer.streams.values() if getattr(stream, "held", None))

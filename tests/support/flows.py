@@ -3,9 +3,9 @@
 from mitmproxy import http
 from mitmproxy.test import tflow, tutils
 
-from litellm_hybrid import exchange
-from litellm_hybrid.exchange import Record
-from litellm_hybrid.routing import Reason, Target
+from litellm_hybrid.flow import exchange
+from litellm_hybrid.flow.exchange import Record
+from litellm_hybrid.routing.rules import Reason, Target
 
 type Fields = tuple[tuple[bytes, bytes], ...]
 

@@ -3,8 +3,8 @@ import json
 
 import pytest
 
-from litellm_hybrid.access import Client, check, host_name, is_loopback
-from litellm_hybrid.settings import Secret, Settings
+from litellm_hybrid.config.settings import Secret, Settings
+from litellm_hybrid.routing.access import Client, check, host_name, is_loopback
 
 KEYS = (Secret("client-1"), Secret("schlüssel"))
 OPEN = Settings(api_key=Secret("sk-litellm"))

@@ -9,11 +9,12 @@ from mitmproxy import exceptions, flow, http
 from mitmproxy.flow import Error
 from mitmproxy.test import taddons, tflow, tutils
 
-from litellm_hybrid import decision, exchange
 from litellm_hybrid.addon import HybridAddon
+from litellm_hybrid.config.settings import Timeouts
 from litellm_hybrid.errors import LITELLM_UNREACHABLE, UPSTREAM_UNREACHABLE, Cause, ErrorType, Failure
-from litellm_hybrid.settings import Timeouts
-from litellm_hybrid.showing import Originals
+from litellm_hybrid.flow import exchange
+from litellm_hybrid.mitmweb.flow_redaction import Originals
+from litellm_hybrid.routing import router as decision
 
 KEYS = {"enabled": True, "base-url": "http://127.0.0.1:4000", "api-key": "sk-litellm", "models": ["gpt-5"]}
 MODE = ["reverse:http://127.0.0.1:8317@127.0.0.1:8318"]

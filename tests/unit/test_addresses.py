@@ -1,7 +1,7 @@
 import pytest
 
-from litellm_hybrid.addresses import parse_listen, parse_url, same_server
-from litellm_hybrid.settings import Address
+from litellm_hybrid.config.addresses import parse_listen, parse_url, same_server
+from litellm_hybrid.config.settings import Address
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from litellm_hybrid import allocator
+from litellm_hybrid.runtime import malloc as allocator
 
 _BODIES = """
 import resource, sys
-from litellm_hybrid import allocator
+from litellm_hybrid.runtime import malloc as allocator
 if sys.argv[1] == "kept":
     assert allocator.keep_for_reuse()
 def turn():
@@ -28,7 +28,7 @@ _PAGES = 20 * 8 * 2 * 2**20 // os.sysconf("SC_PAGE_SIZE")
 @pytest.mark.skipif(sys.platform != "linux", reason="it is about glibc")
 @pytest.mark.parametrize(("how", "page_by_page"), [("left", True), ("kept", False)])
 def test_memory_for_the_next_body_is_not_fetched_again(how: str, page_by_page: bool) -> None:
-    env = os.environ | {"PYTHONPATH": str(Path(allocator.__file__).parents[1])}
+    env = os.environ | {"PYTHONPATH": str(Path(allocator.__file__).parents[2])}
     done = subprocess.run(
         [sys.executable, "-c", _BODIES, how], capture_output=True, check=True, text=True, env=env
     )

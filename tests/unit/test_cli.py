@@ -10,11 +10,12 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from litellm_hybrid import cli, cli_request
-from litellm_hybrid.cli_text import hide, printable
-from litellm_hybrid.config import ConfigError
-from litellm_hybrid.settings import Settings
-from litellm_hybrid.watch import Watcher
+from litellm_hybrid.cli import main as cli
+from litellm_hybrid.cli import request as cli_request
+from litellm_hybrid.config.file_watcher import Watcher
+from litellm_hybrid.config.parser import ConfigError
+from litellm_hybrid.config.settings import Settings
+from litellm_hybrid.terminal import hide, printable
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = Path(sys.executable).with_name("litellm-hybrid")

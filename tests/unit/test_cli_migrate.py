@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from litellm_hybrid import cli
-from litellm_hybrid.config import ConfigError
-from litellm_hybrid.watch import Watcher
+from litellm_hybrid.cli import main as cli
+from litellm_hybrid.config.file_watcher import Watcher
+from litellm_hybrid.config.parser import ConfigError
 
 FLAT = "port: 8317\r\n# ключ\r\nlitellm-api-key: ${LITELLM_API_KEY}   # of LiteLLM\r\nlitellm-models: [gpt-5]".encode()
 NAMESPACED = (

@@ -2,7 +2,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from litellm_hybrid.client_address import ClientAddress, find, is_loopback
+from litellm_hybrid.message.forwarded import ClientAddress, find, is_loopback
 
 HAPROXY = "127.0.0.1/32"
 NET = "10.0.0.0/8"

@@ -7,14 +7,15 @@ from mitmproxy import exceptions, hooks, http
 from mitmproxy.addons.view import View
 from mitmproxy.test import taddons, tflow
 
-from litellm_hybrid import commands_text, exchange
-from litellm_hybrid.commands import Commands
-from litellm_hybrid.fallback import Fallbacks
-from litellm_hybrid.reloads import Reload
-from litellm_hybrid.routing import Reason, Target
-from litellm_hybrid.settings import Settings
-from litellm_hybrid.showing import Originals, Showing
-from litellm_hybrid.status import Status
+from litellm_hybrid.config.settings import Settings
+from litellm_hybrid.fallback.controller import Fallbacks
+from litellm_hybrid.flow import exchange
+from litellm_hybrid.mitmweb import command_output as commands_text
+from litellm_hybrid.mitmweb.commands import Commands
+from litellm_hybrid.mitmweb.flow_redaction import Originals, Showing
+from litellm_hybrid.observability.reload_history import Reload
+from litellm_hybrid.observability.status import Status
+from litellm_hybrid.routing.rules import Reason, Target
 
 STATUS = Status(
     now=1000.0,

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from litellm_hybrid.config import ConfigError, Parsed, parse
-from litellm_hybrid.config_keys import BY_FLAT, KEYS
-from litellm_hybrid.patterns import Patterns
-from litellm_hybrid.settings import Address, Secret, Settings
+from litellm_hybrid.config.model_patterns import Patterns
+from litellm_hybrid.config.parser import ConfigError, Parsed, parse
+from litellm_hybrid.config.schema import BY_FLAT, KEYS
+from litellm_hybrid.config.settings import Address, Secret, Settings
 
 ENV = {"KEY": "sk-env", "HOST": "litellm", "PORT": "4000", "YES": "Yes", "EMPTY": "", "LINE": " sk-line\n"}
 LITELLM = "base-url: http://127.0.0.1:4000\napi-key: sk-1\n"

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from litellm_hybrid.config import in_force, parse
-from litellm_hybrid.config_keys import (
+from litellm_hybrid.config.parser import in_force, parse
+from litellm_hybrid.config.schema import (
     BY_FLAT,
     KEYS,
     NAMESPACE,
@@ -18,8 +18,8 @@ from litellm_hybrid.config_keys import (
     nearest_namespaced,
     resembles,
 )
-from litellm_hybrid.config_yaml import Value, compose
-from litellm_hybrid.settings import Settings
+from litellm_hybrid.config.settings import Settings
+from litellm_hybrid.config.yaml_nodes import Value, compose
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.yaml"
 ENV = {"LITELLM_API_KEY": "sk-1", "HYBRID_CLIENT_KEY": "sk-2"}

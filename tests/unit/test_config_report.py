@@ -3,9 +3,9 @@ from ipaddress import ip_network
 
 import pytest
 
-from litellm_hybrid.config_report import changes, in_force
-from litellm_hybrid.patterns import Patterns
-from litellm_hybrid.settings import Address, Fallback, Secret, Settings, Timeouts
+from litellm_hybrid.config.model_patterns import Patterns
+from litellm_hybrid.config.report import changes, in_force
+from litellm_hybrid.config.settings import Address, Fallback, Secret, Settings, Timeouts
 
 NOTHING = Settings()
 

@@ -9,7 +9,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from litellm_hybrid.content_coding import MAX_DECODED, UndecodableError, decode
+from litellm_hybrid.message.decoders import MAX_DECODED, UndecodableError, decode
 
 TEXT = b'{"model": "gpt-5", "input": "' + bytes(range(32, 127)) * 40 + b'"}'
 MIB = 1024 * 1024

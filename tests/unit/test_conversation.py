@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from litellm_hybrid import conversation
-from litellm_hybrid.conversation import FOR, MOST_CONVERSATIONS, Conversations, key
-from litellm_hybrid.credentials import Headers
+from litellm_hybrid.fallback import conversations as conversation
+from litellm_hybrid.fallback.conversations import FOR, MOST_CONVERSATIONS, Conversations, key
+from litellm_hybrid.message.credentials import Headers
 
 KEYS = ("sk-client",)
 USER = {"role": "user", "content": "Hello"}

@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from litellm_hybrid.credentials import Headers, is_credential, is_oauth, presented, without_credentials
+from litellm_hybrid.message.credentials import (
+    Headers,
+    is_credential,
+    is_oauth,
+    presented,
+    without_credentials,
+)
 
 JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln"
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
-from litellm_hybrid import config
-from litellm_hybrid.durations import parse_duration
-from litellm_hybrid.settings import Settings
+from litellm_hybrid.config import parser as config
+from litellm_hybrid.config.durations import parse_duration
+from litellm_hybrid.config.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"

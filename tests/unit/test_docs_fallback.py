@@ -6,9 +6,15 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from litellm_hybrid import cli, conversation, hold, memory, quota, retry_after, sse
-from litellm_hybrid.quota_rules import CODES, REQUEST_FAULT_CODES, RULES, STATUSES
-from litellm_hybrid.settings import DEFAULT_FALLBACK_KINDS, FALLBACK_KINDS
+from litellm_hybrid.cli import main as cli
+from litellm_hybrid.config.settings import DEFAULT_FALLBACK_KINDS, FALLBACK_KINDS
+from litellm_hybrid.fallback import conversations as conversation
+from litellm_hybrid.fallback import cooldowns as memory
+from litellm_hybrid.fallback import response_hold as hold
+from litellm_hybrid.message import sse
+from litellm_hybrid.quota import classifier as quota
+from litellm_hybrid.quota import retry_after
+from litellm_hybrid.quota.rule_table import CODES, REQUEST_FAULT_CODES, RULES, STATUSES
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "fallback.md").read_text("utf-8")

@@ -5,19 +5,17 @@ import json
 
 import pytest
 
-from litellm_hybrid import (
-    doctor_file,
-    doctor_finding,
-    doctor_listen,
-    doctor_litellm,
-    doctor_plan,
-    doctor_server,
-    doctor_upstream,
-)
-from litellm_hybrid.config import ConfigError, parse
-from litellm_hybrid.doctor_finding import Finding, Report, Severity
-from litellm_hybrid.doctor_seen import Answer, Failure, Program, Seen, Trouble, program
-from litellm_hybrid.settings import Address, Secret, Settings
+from litellm_hybrid.config.parser import ConfigError, parse
+from litellm_hybrid.config.settings import Address, Secret, Settings
+from litellm_hybrid.diagnostics.doctor import check_config as doctor_file
+from litellm_hybrid.diagnostics.doctor import check_listen as doctor_listen
+from litellm_hybrid.diagnostics.doctor import check_litellm as doctor_litellm
+from litellm_hybrid.diagnostics.doctor import check_upstream as doctor_upstream
+from litellm_hybrid.diagnostics.doctor import probes as doctor_plan
+from litellm_hybrid.diagnostics.doctor import report as doctor_finding
+from litellm_hybrid.diagnostics.doctor import server_errors as doctor_server
+from litellm_hybrid.diagnostics.doctor.probe_result import Answer, Failure, Program, Seen, Trouble, program
+from litellm_hybrid.diagnostics.doctor.report import Finding, Report, Severity
 
 LITELLM = Address("http", "127.0.0.1", 4000)
 KEY = "sk-key-of-litellm"

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from litellm_hybrid.doctor_live import judge, plan, unasked
-from litellm_hybrid.doctor_seen import Answer, Failure, Seen, Trouble
-from litellm_hybrid.patterns import Patterns
-from litellm_hybrid.settings import Address, Secret, Settings
+from litellm_hybrid.config.model_patterns import Patterns
+from litellm_hybrid.config.settings import Address, Secret, Settings
+from litellm_hybrid.diagnostics.doctor.check_live import judge, plan, unasked
+from litellm_hybrid.diagnostics.doctor.probe_result import Answer, Failure, Seen, Trouble
 
 LITELLM = Address("http", "127.0.0.1", 4000)
 ROUTED = Settings(

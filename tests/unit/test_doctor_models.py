@@ -2,10 +2,10 @@
 
 import pytest
 
-from litellm_hybrid.config import parse
-from litellm_hybrid.doctor_finding import Severity
-from litellm_hybrid.doctor_models import Known, judge
-from litellm_hybrid.settings import Settings
+from litellm_hybrid.config.parser import parse
+from litellm_hybrid.config.settings import Settings
+from litellm_hybrid.diagnostics.doctor.check_models import Known, judge
+from litellm_hybrid.diagnostics.doctor.report import Severity
 
 LISTED = ("gpt-5", "claude-sonnet-4-5", "openai/o3", "gemini-2.5-pro")
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from litellm_hybrid.durations import format_duration, parse_duration
+from litellm_hybrid.config.durations import format_duration, parse_duration
 
 
 @pytest.mark.parametrize(

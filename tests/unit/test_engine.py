@@ -10,10 +10,10 @@ from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import HttpLayer, HTTPMode, HttpStream
 from mitmproxy.test import tflow
 
-from litellm_hybrid import engine
 from litellm_hybrid.addon import HybridAddon
-from litellm_hybrid.engine import EngineError, HybridHttp1Server, HybridLayer
-from litellm_hybrid.settings import Address
+from litellm_hybrid.config.settings import Address
+from litellm_hybrid.proxy import engine
+from litellm_hybrid.proxy.engine import EngineError, HybridHttp1Server, HybridLayer
 
 # -- check ------------------------------------------------------------------
 

@@ -6,10 +6,10 @@ import pytest
 from mitmproxy import http
 from mitmproxy.test import tflow, tutils
 
-from litellm_hybrid import exchange
-from litellm_hybrid.rewrite import Outgoing
-from litellm_hybrid.routing import Reason, Target
-from litellm_hybrid.settings import Address
+from litellm_hybrid.config.settings import Address
+from litellm_hybrid.flow import exchange
+from litellm_hybrid.routing.rewrite import Outgoing
+from litellm_hybrid.routing.rules import Reason, Target
 
 KEY = "sk-litellm"
 

@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from litellm_hybrid import explain_fix, explain_text, hold
-from litellm_hybrid.client_address import ClientAddress, is_loopback
-from litellm_hybrid.config import parse
-from litellm_hybrid.decision import Request, route
-from litellm_hybrid.explain import Explanation, explain
-from litellm_hybrid.explain_answer import Answer
-from litellm_hybrid.explain_steps import nearest
-from litellm_hybrid.masking import masked_headers, masked_target
-from litellm_hybrid.patterns import Patterns
-from litellm_hybrid.rewrite import Incoming
-from litellm_hybrid.routing import Reason, Target
-from litellm_hybrid.settings import DEFAULT_FALLBACK_KINDS, Fallback, Settings
+from litellm_hybrid.config.model_patterns import Patterns
+from litellm_hybrid.config.parser import parse
+from litellm_hybrid.config.settings import DEFAULT_FALLBACK_KINDS, Fallback, Settings
+from litellm_hybrid.diagnostics.explain import output as explain_text
+from litellm_hybrid.diagnostics.explain import remedies as explain_fix
+from litellm_hybrid.diagnostics.explain.explain import Explanation, explain
+from litellm_hybrid.diagnostics.explain.steps import nearest
+from litellm_hybrid.diagnostics.explain.upstream_answer import Answer
+from litellm_hybrid.fallback import response_hold as hold
+from litellm_hybrid.message.forwarded import ClientAddress, is_loopback
+from litellm_hybrid.message.redaction import masked_headers, masked_target
+from litellm_hybrid.routing.rewrite import Incoming
+from litellm_hybrid.routing.router import Request, route
+from litellm_hybrid.routing.rules import Reason, Target
 
 if TYPE_CHECKING:
     from mitmproxy.http import HTTPFlow
@@ -416,8 +418,8 @@ async def test_explain_says_what_the_addon_does(case: Case, tmp_path: Path) -> N
     from mitmproxy.addons.proxyserver import Proxyserver
     from mitmproxy.test import taddons
 
-    from litellm_hybrid import exchange
     from litellm_hybrid.addon import HybridAddon
+    from litellm_hybrid.flow import exchange
 
     file = tmp_path / "config.yaml"
     file.write_text(

@@ -2,10 +2,10 @@
 
 import pytest
 
-from litellm_hybrid import explain_reason
-from litellm_hybrid.explain_reason import FALLBACK_FAILURES, Seen, parse
-from litellm_hybrid.reasons import MEANINGS
-from litellm_hybrid.routing import Reason, Target
+from litellm_hybrid.diagnostics.explain import reason_lookup as explain_reason
+from litellm_hybrid.diagnostics.explain.reason_catalog import MEANINGS
+from litellm_hybrid.diagnostics.explain.reason_lookup import FALLBACK_FAILURES, Seen, parse
+from litellm_hybrid.routing.rules import Reason, Target
 
 
 @pytest.mark.parametrize(

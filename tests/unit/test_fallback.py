@@ -6,14 +6,17 @@ import pytest
 from mitmproxy import http
 from mitmproxy.test import tflow, tutils
 
-from litellm_hybrid import exchange, fallback, replay, straight
+from litellm_hybrid.config.model_patterns import Patterns
+from litellm_hybrid.config.settings import Address, Fallback, Secret, Settings
 from litellm_hybrid.errors import Cause, Failure
-from litellm_hybrid.fallback import Fallbacks
-from litellm_hybrid.hold import COLLECT_LIMIT, REPLAY_LIMIT, Held
-from litellm_hybrid.patterns import Patterns
-from litellm_hybrid.quota import Verdict
-from litellm_hybrid.routing import Reason, Target
-from litellm_hybrid.settings import Address, Fallback, Secret, Settings
+from litellm_hybrid.fallback import bypass as straight
+from litellm_hybrid.fallback import controller as fallback
+from litellm_hybrid.fallback import replay
+from litellm_hybrid.fallback.controller import Fallbacks
+from litellm_hybrid.fallback.response_hold import COLLECT_LIMIT, REPLAY_LIMIT, Held
+from litellm_hybrid.flow import exchange
+from litellm_hybrid.quota.classifier import Verdict
+from litellm_hybrid.routing.rules import Reason, Target
 
 BASE = Settings(
     base_url=Address("http", "127.0.0.1", 4000),

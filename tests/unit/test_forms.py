@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from litellm_hybrid.forms import find_field, is_form
+from litellm_hybrid.message.forms import find_field, is_form
 
 MULTIPART = 'multipart/form-data; boundary="b"'
 URLENCODED = "application/x-www-form-urlencoded"

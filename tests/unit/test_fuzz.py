@@ -15,26 +15,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from litellm_hybrid import (
-    client_address,
-    conversation,
-    decision,
-    history,
-    model_name,
-    paths,
-    quota,
-    retry_after,
-    sse,
-)
-from litellm_hybrid.client_address import ClientAddress
-from litellm_hybrid.config import ConfigError, parse
-from litellm_hybrid.credentials import Headers
-from litellm_hybrid.decision import Request
-from litellm_hybrid.hold import Answer, Held, Step, is_suspect
-from litellm_hybrid.patterns import Patterns
-from litellm_hybrid.rewrite import Incoming
-from litellm_hybrid.routing import Target
-from litellm_hybrid.settings import Settings
+from litellm_hybrid.config.model_patterns import Patterns
+from litellm_hybrid.config.parser import ConfigError, parse
+from litellm_hybrid.config.settings import Settings
+from litellm_hybrid.fallback import conversations as conversation
+from litellm_hybrid.fallback.response_hold import Answer, Held, Step, is_suspect
+from litellm_hybrid.llm.history import reduce as history
+from litellm_hybrid.message import forwarded as client_address
+from litellm_hybrid.message import sse
+from litellm_hybrid.message.credentials import Headers
+from litellm_hybrid.message.forwarded import ClientAddress
+from litellm_hybrid.quota import classifier as quota
+from litellm_hybrid.quota import retry_after
+from litellm_hybrid.routing import paths
+from litellm_hybrid.routing import requested_model as model_name
+from litellm_hybrid.routing import router as decision
+from litellm_hybrid.routing.rewrite import Incoming
+from litellm_hybrid.routing.router import Request
+from litellm_hybrid.routing.rules import Target
 
 NOW = 1_750_000_000.0
 KEY = "sk-a-client"

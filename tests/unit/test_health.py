@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from litellm_hybrid.config.settings import Address, Fallback, Settings
 from litellm_hybrid.errors import Cause
-from litellm_hybrid.health import FAILED_FOR, LastSeen, State, health
-from litellm_hybrid.pages import Page
-from litellm_hybrid.routing import Target
-from litellm_hybrid.settings import Address, Fallback, Settings
+from litellm_hybrid.observability.admin_endpoints import Page
+from litellm_hybrid.observability.health import FAILED_FOR, LastSeen, State, health
+from litellm_hybrid.routing.rules import Target
 
 LITELLM = Address("http", "127.0.0.1", 4000)
 ROUTED = Settings(enabled=True, base_url=LITELLM)

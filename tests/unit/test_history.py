@@ -14,7 +14,7 @@ from openai.types.chat.completion_create_params import CompletionCreateParamsNon
 from openai.types.responses.response_create_params import ResponseCreateParamsNonStreaming as Responses
 from pydantic import TypeAdapter
 
-from litellm_hybrid.history import Api, Reduced, Refusal, api_of, reduce, refuses_history
+from litellm_hybrid.llm.history.reduce import Api, Reduced, Refusal, api_of, reduce, refuses_history
 
 PLACEHOLDER = "skip_thought_signature_validator"
 

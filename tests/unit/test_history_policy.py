@@ -1,8 +1,8 @@
 import pytest
 
-from litellm_hybrid.history import Api
-from litellm_hybrid.history_policy import travels
-from litellm_hybrid.settings import HistoryPolicy
+from litellm_hybrid.config.settings import HistoryPolicy
+from litellm_hybrid.llm.history.policy import travels
+from litellm_hybrid.llm.history.reduce import Api
 
 CLAUDE = ["claude-opus-4-5", "anthropic/claude-3", "bedrock/eu.Anthropic.Claude-v2", "CLAUDE-X"]
 GEMINI = ["gemini-2.5-pro", "vertex_ai/gemini-3", "google/whatever", "Gemini"]

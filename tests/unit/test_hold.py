@@ -8,10 +8,18 @@ from hypothesis import strategies as st
 
 from corpus.answers import OWN, SHARED
 from corpus.answers import Answer as Entry
-from litellm_hybrid import quota
-from litellm_hybrid.hold import COLLECT_LIMIT, HANDSHAKE_LIMIT, MOST, Answer, Held, Step, is_suspect
-from litellm_hybrid.quota import Verdict
-from litellm_hybrid.settings import DEFAULT_FALLBACK_KINDS
+from litellm_hybrid.config.settings import DEFAULT_FALLBACK_KINDS
+from litellm_hybrid.fallback.response_hold import (
+    COLLECT_LIMIT,
+    HANDSHAKE_LIMIT,
+    MOST,
+    Answer,
+    Held,
+    Step,
+    is_suspect,
+)
+from litellm_hybrid.quota import classifier as quota
+from litellm_hybrid.quota.classifier import Verdict
 
 JSON = {"content-type": "application/json"}
 SSE = {"content-type": "text/event-stream; charset=utf-8"}

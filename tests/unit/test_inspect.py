@@ -6,11 +6,12 @@ from mitmproxy import http
 from mitmproxy.test import tflow
 from mitmproxy.utils.emoji import emoji
 
-from litellm_hybrid import exchange, inspect
 from litellm_hybrid.errors import Cause, Failure
-from litellm_hybrid.exchange import Record
-from litellm_hybrid.inspect import FAILED, FELL_BACK, LITELLM
-from litellm_hybrid.routing import Reason, Target
+from litellm_hybrid.flow import exchange
+from litellm_hybrid.flow.exchange import Record
+from litellm_hybrid.mitmweb import annotations as inspect
+from litellm_hybrid.mitmweb.annotations import FAILED, FELL_BACK, LITELLM
+from litellm_hybrid.routing.rules import Reason, Target
 
 
 class Rows:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from litellm_hybrid.json_body import NotJSONError, read, strings
+from litellm_hybrid.message.json_members import NotJSONError, read, strings
 
 DEEP = b"[" * 100_000 + b"]" * 100_000
 # More digits than Python turns into an int, more exponent than a float has.

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from litellm_hybrid import lifecycle
-from litellm_hybrid.config import ConfigError
-from litellm_hybrid.lifecycle import Lifecycle
-from litellm_hybrid.reloads import Reloads
-from litellm_hybrid.settings import Address, Settings
+from litellm_hybrid.config.parser import ConfigError
+from litellm_hybrid.config.settings import Address, Settings
+from litellm_hybrid.observability.reload_history import Reloads
+from litellm_hybrid.runtime import config_reloader as lifecycle
+from litellm_hybrid.runtime.config_reloader import Lifecycle
 
 UPSTREAM = Address("http", "127.0.0.1", 8317)
 HERE = ("127.0.0.1", 8318, UPSTREAM)

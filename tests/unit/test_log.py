@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 import litellm_hybrid
-from litellm_hybrid import log
-from litellm_hybrid.log_format import TextFormatter
-from litellm_hybrid.settings import LogFormat, Secret
+from litellm_hybrid.config.settings import LogFormat, Secret
+from litellm_hybrid.observability.logging import logger as log
+from litellm_hybrid.observability.logging.formatters import TextFormatter
 
 CLOCK = re.compile(r"\[\d\d:\d\d:\d\d\.\d{3}\] ")
 CONTROLS = "\n\r\x1b[31m\x00\x7f\x85\x9b\u2028\u2029"
@@ -146,7 +146,7 @@ def _python(
     env: dict[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run code in an interpreter of its own that writes log lines."""
-    begin = f"from litellm_hybrid import log; log.install(None); log.use_format({log_format!r})\n"
+    begin = f"from litellm_hybrid.observability.logging import logger as log; log.install(None); log.use_format({log_format!r})\n"
     return subprocess.run(
         [sys.executable, "-c", begin + textwrap.dedent(code)],
         stdout=stdout,

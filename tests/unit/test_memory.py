@@ -1,6 +1,6 @@
 import pytest
 
-from litellm_hybrid.memory import (
+from litellm_hybrid.fallback.cooldowns import (
     HOUR,
     MOST_ENTRIES,
     UNKNOWN_FOR,

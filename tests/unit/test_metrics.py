@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from litellm_hybrid import metrics
-from litellm_hybrid.metric_families import FAMILIES, Measured
-from litellm_hybrid.metrics import Metrics, SharedMetrics
-from litellm_hybrid.traffic import MOST_MODELS, Traffic
+from litellm_hybrid.observability.metrics import exporter as metrics
+from litellm_hybrid.observability.metrics.exporter import Metrics, SharedMetrics
+from litellm_hybrid.observability.metrics.families import FAMILIES, Measured
+from litellm_hybrid.observability.request_counters import MOST_MODELS, Traffic
 from support.processes import ROOT
 
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from litellm_hybrid import migrate_edits
-from litellm_hybrid.config import ConfigError, parse
-from litellm_hybrid.config_keys import BY_FLAT
-from litellm_hybrid.migrate import Migrated, migrate
+from litellm_hybrid.config.parser import ConfigError, parse
+from litellm_hybrid.config.schema import BY_FLAT
+from litellm_hybrid.diagnostics.migrate import edits as migrate_edits
+from litellm_hybrid.diagnostics.migrate.migrate import Migrated, migrate
 
 ENV = {"LITELLM_API_KEY": "sk-from-the-environment", "HOST": "host-from-the-environment"}
 

@@ -8,7 +8,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from litellm_hybrid.model_name import Named, read
+from litellm_hybrid.routing.requested_model import Named, read
 
 JSON = "application/json"
 URLENCODED = "application/x-www-form-urlencoded"

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from litellm_hybrid.access import Client, Refusal
-from litellm_hybrid.pages import HEALTH, PAGES, Asked, Page, answer, is_own
-from litellm_hybrid.settings import Secret, Settings
+from litellm_hybrid.config.settings import Secret, Settings
+from litellm_hybrid.observability.admin_endpoints import HEALTH, PAGES, Asked, Page, answer, is_own
+from litellm_hybrid.routing.access import Client, Refusal
 
 KEY = "sk-client"
 KEYED = Settings(client_keys=(Secret(KEY),))

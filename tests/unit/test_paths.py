@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from litellm_hybrid import paths
+from litellm_hybrid.routing import paths
 
 # path → (model, the path under which LiteLLM serves it when the model is called "m")
 MODEL_PATHS = [

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from litellm_hybrid.patterns import Patterns, bare, is_glob
+from litellm_hybrid.config.model_patterns import Patterns, bare, is_glob
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corpus.answers import OWN, SHARED, Answer
-from litellm_hybrid import quota, quota_rules, sse
-from litellm_hybrid.quota import Verdict, classify, classify_event
-from litellm_hybrid.quota_rule import Rule
-from litellm_hybrid.settings import FALLBACK_KINDS
+from litellm_hybrid.config.settings import FALLBACK_KINDS
+from litellm_hybrid.message import sse
+from litellm_hybrid.quota import classifier as quota
+from litellm_hybrid.quota import rule_table as quota_rules
+from litellm_hybrid.quota.classifier import Verdict, classify, classify_event
+from litellm_hybrid.quota.rule import Rule
 
 NOW = 1789000000.0
 ANSWERS = [*SHARED, *OWN]

@@ -4,8 +4,8 @@ import shlex
 
 import pytest
 
-from litellm_hybrid.reasons import MEANINGS
-from litellm_hybrid.routing import Reason, Target
+from litellm_hybrid.diagnostics.explain.reason_catalog import MEANINGS
+from litellm_hybrid.routing.rules import Reason, Target
 
 FROM = {
     Target.LITELLM: list(Reason)[: list(Reason).index(Reason.DISABLED)],

@@ -1,7 +1,7 @@
 """What is remembered of fallbacks, and of the configuration file."""
 
-from litellm_hybrid.recent import MOST, Outcome, Recent, Replayed
-from litellm_hybrid.reloads import Reload, Reloads
+from litellm_hybrid.observability.fallback_history import MOST, Outcome, Recent, Replayed
+from litellm_hybrid.observability.reload_history import Reload, Reloads
 
 
 def _replayed(number: int = 0) -> Replayed:

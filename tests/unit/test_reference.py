@@ -9,12 +9,11 @@ from typing import Any, get_args
 
 import pytest
 
-from litellm_hybrid.config import ConfigError, parse
-from litellm_hybrid.config_help import GROUPS, HELP
-from litellm_hybrid.config_keys import BY_NAME, KEYS, NAMESPACE, Key
-from litellm_hybrid.config_upstream import UPSTREAM_KEYS
-from litellm_hybrid.config_yaml import BadValueError, Value, compose
-from litellm_hybrid.settings import (
+from litellm_hybrid.config.cliproxyapi import UPSTREAM_KEYS
+from litellm_hybrid.config.parser import ConfigError, parse
+from litellm_hybrid.config.reference_texts import GROUPS, HELP
+from litellm_hybrid.config.schema import BY_NAME, KEYS, NAMESPACE, Key
+from litellm_hybrid.config.settings import (
     FALLBACK_KINDS,
     Fallback,
     HistoryPolicy,
@@ -23,6 +22,7 @@ from litellm_hybrid.settings import (
     Timeouts,
     WebsocketPolicy,
 )
+from litellm_hybrid.config.yaml_nodes import BadValueError, Value, compose
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "configuration.md"

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from litellm_hybrid.patterns import Patterns
-from litellm_hybrid.replay import Replays
-from litellm_hybrid.settings import Address, Fallback, HistoryPolicy, Secret, Settings
+from litellm_hybrid.config.model_patterns import Patterns
+from litellm_hybrid.config.settings import Address, Fallback, HistoryPolicy, Secret, Settings
+from litellm_hybrid.fallback.replay import Replays
 from support.flows import upstream_flow
 
 BASE = Settings(

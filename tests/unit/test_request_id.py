@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from litellm_hybrid.request_id import generate, is_valid
+from litellm_hybrid.message.request_id import generate, is_valid
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from litellm_hybrid.retry_after import go_duration, retry_after
+from litellm_hybrid.quota.retry_after import go_duration, retry_after
 
 NOW = 784111777.0  # Sun, 06 Nov 1994 08:49:37 GMT
 DAY = 86400

@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 import zstandard
 
-from litellm_hybrid import model_name, rewrite
-from litellm_hybrid.rewrite import Incoming, Outgoing, for_litellm, target_for_upstream
-from litellm_hybrid.settings import Address, Secret, Settings
+from litellm_hybrid.config.settings import Address, Secret, Settings
+from litellm_hybrid.routing import requested_model as model_name
+from litellm_hybrid.routing import rewrite
+from litellm_hybrid.routing.rewrite import Incoming, Outgoing, for_litellm, target_for_upstream
 
 JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln"
 BODY = b'{"x":1.0,"model":"GPT-5","y":[ 1 ]}'

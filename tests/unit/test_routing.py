@@ -2,11 +2,11 @@ from dataclasses import replace
 
 import pytest
 
-from litellm_hybrid import model_name
-from litellm_hybrid.model_name import Named
-from litellm_hybrid.patterns import Patterns
-from litellm_hybrid.routing import Reason, Route, Target, by_head, decide, name_for_litellm
-from litellm_hybrid.settings import Address, Fallback, Settings
+from litellm_hybrid.config.model_patterns import Patterns
+from litellm_hybrid.config.settings import Address, Fallback, Settings
+from litellm_hybrid.routing import requested_model as model_name
+from litellm_hybrid.routing.requested_model import Named
+from litellm_hybrid.routing.rules import Reason, Route, Target, by_head, decide, name_for_litellm
 
 BASE = Address("http", "127.0.0.1", 4000)
 CHAT = "/v1/chat/completions"

@@ -3,8 +3,8 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from litellm_hybrid.patterns import Patterns
-from litellm_hybrid.settings import DEFAULT_FALLBACK_KINDS, Address, Fallback, Secret, Settings
+from litellm_hybrid.config.model_patterns import Patterns
+from litellm_hybrid.config.settings import DEFAULT_FALLBACK_KINDS, Address, Fallback, Secret, Settings
 
 LITELLM = Address("http", "127.0.0.1", 4000)
 

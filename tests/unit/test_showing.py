@@ -6,10 +6,10 @@ import pytest
 from mitmproxy import http, io
 from mitmproxy.test import tflow
 
-from litellm_hybrid import exchange
 from litellm_hybrid.errors import Cause, Failure
-from litellm_hybrid.masking import MOST_KEPT
-from litellm_hybrid.showing import Originals, Showing
+from litellm_hybrid.flow import exchange
+from litellm_hybrid.message.redaction import MOST_KEPT
+from litellm_hybrid.mitmweb.flow_redaction import Originals, Showing
 
 
 @pytest.fixture

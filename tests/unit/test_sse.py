@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from litellm_hybrid.sse import Event, EventReader, handshake
+from litellm_hybrid.message.sse import Event, EventReader, handshake
 
 Read = list[tuple[str, str]]
 

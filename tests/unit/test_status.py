@@ -7,13 +7,14 @@ from typing import Any, override
 
 import pytest
 
-from litellm_hybrid import config_report, status_page
-from litellm_hybrid.config_keys import KEYS
-from litellm_hybrid.recent import Outcome, Replayed
-from litellm_hybrid.reloads import KEPT_BACK, TAKEN, Reload
-from litellm_hybrid.settings import Address, Secret, Settings
-from litellm_hybrid.status import Status, as_json, timestamp, versions
-from litellm_hybrid.status_style import CONTENT_SECURITY_POLICY, STYLE
+from litellm_hybrid.config import report as config_report
+from litellm_hybrid.config.schema import KEYS
+from litellm_hybrid.config.settings import Address, Secret, Settings
+from litellm_hybrid.observability import status_html as status_page
+from litellm_hybrid.observability.fallback_history import Outcome, Replayed
+from litellm_hybrid.observability.reload_history import KEPT_BACK, TAKEN, Reload
+from litellm_hybrid.observability.status import Status, as_json, timestamp, versions
+from litellm_hybrid.observability.status_css import CONTENT_SECURITY_POLICY, STYLE
 
 SECRET = "sk-nobody-may-see-this"
 SETTINGS = Settings(

@@ -5,13 +5,15 @@ from dataclasses import replace
 import pytest
 from mitmproxy import http
 
-from litellm_hybrid import exchange, replay, straight
-from litellm_hybrid.conversation import FOR
-from litellm_hybrid.exchange import Record
-from litellm_hybrid.replay import Replays
-from litellm_hybrid.routing import Reason, Target
-from litellm_hybrid.settings import Address, Fallback, Secret, Settings
-from litellm_hybrid.straight import Straight
+from litellm_hybrid.config.settings import Address, Fallback, Secret, Settings
+from litellm_hybrid.fallback import bypass as straight
+from litellm_hybrid.fallback import replay
+from litellm_hybrid.fallback.bypass import Straight
+from litellm_hybrid.fallback.conversations import FOR
+from litellm_hybrid.fallback.replay import Replays
+from litellm_hybrid.flow import exchange
+from litellm_hybrid.flow.exchange import Record
+from litellm_hybrid.routing.rules import Reason, Target
 from support.flows import Fields, upstream_flow
 
 BASE = Settings(

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from litellm_hybrid import supervisor
-from litellm_hybrid.supervisor import Supervisor
+from litellm_hybrid.server import supervisor
+from litellm_hybrid.server.supervisor import Supervisor
 
 SLEEP = "import time; time.sleep(20)"
 """Ended by a signal, or with 0 much later."""

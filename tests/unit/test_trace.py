@@ -2,7 +2,7 @@
 
 import pytest
 
-from litellm_hybrid import trace
+from litellm_hybrid.message import trace_context as trace
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SPAN = "00f067aa0ba902b7"

@@ -4,8 +4,8 @@ from typing import cast
 
 import pytest
 
-from litellm_hybrid.exchange import Record
-from litellm_hybrid.traffic import BUCKETS, MOST_MODELS, Histogram, Traffic
+from litellm_hybrid.flow.exchange import Record
+from litellm_hybrid.observability.request_counters import BUCKETS, MOST_MODELS, Histogram, Traffic
 
 
 def _record(target: str = "litellm", reason: str = "model", model: str | None = "gpt-5") -> Record:

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from corpus.answers import OWN, SHARED, Answer
-from litellm_hybrid import view_answer
+from litellm_hybrid.llm.transcript import response as view_answer
 from support import dialects
 from support.conversations import (
     CHAT_PATH,

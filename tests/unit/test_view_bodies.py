@@ -4,7 +4,7 @@ import pytest
 from mitmproxy import addonmanager
 from mitmproxy.test import taddons
 
-from litellm_hybrid.view_bodies import StreamedBodies
+from litellm_hybrid.mitmweb.streamed_bodies import StreamedBodies
 
 
 class Addon:

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from litellm_hybrid import view_answer, view_json, view_request
+from litellm_hybrid.llm.transcript import json_values as view_json
+from litellm_hybrid.llm.transcript import request as view_request
+from litellm_hybrid.llm.transcript import response as view_answer
 from support.conversations import GEMINI_CHUNKS, REQUESTS, STREAMS
 
 PATHS = st.sampled_from([*REQUESTS, "/v1/completions", "/v1internal:generateContent", "/"]) | st.text(

@@ -9,7 +9,7 @@ from mitmproxy import http
 from mitmproxy.addons.view import View
 from mitmproxy.test import tflow
 
-from litellm_hybrid.view_limit import DEFAULT, Keeper, Limit, parse
+from litellm_hybrid.mitmweb.retention import DEFAULT, Keeper, Limit, parse
 
 MB = 1024**2
 

@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from litellm_hybrid import view_request
-from litellm_hybrid.view_layout import LONGEST
+from litellm_hybrid.llm.transcript import request as view_request
+from litellm_hybrid.llm.transcript.render import LONGEST
 from support.conversations import (
     CHAT_PATH,
     GEMINI_PATH,

@@ -11,7 +11,7 @@ from mitmproxy import contentviews, http
 from mitmproxy.contentviews import Metadata
 from mitmproxy.test import taddons, tflow
 
-from litellm_hybrid import views
+from litellm_hybrid.mitmweb import contentview as views
 from support.conversations import CHAT_PATH, MESSAGES_PATH, REQUESTS, SAID, STREAMS
 
 SSE = {"content-type": "text/event-stream; charset=utf-8"}

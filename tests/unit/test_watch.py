@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from litellm_hybrid.config import ConfigError, Parsed
-from litellm_hybrid.watch import Watcher
+from litellm_hybrid.config.file_watcher import Watcher
+from litellm_hybrid.config.parser import ConfigError, Parsed
 
 ONE = "litellm-models: [one]\n"
 TWO = "litellm-models: [two]\n"

@@ -1,0 +1,1 @@
+"""The `litellm-hybrid` command: one module for each group of subcommands."""

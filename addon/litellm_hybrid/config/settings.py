@@ -1,0 +1,145 @@
+"""What the configuration means once it has been parsed: one frozen `Settings`.
+
+config.py makes it from a file; nobody changes it. A reload makes a new one and
+swaps the reference. Times are in seconds.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
+from typing import Literal
+
+from litellm_hybrid.config.model_patterns import Patterns
+
+LogFormat = Literal["text", "json"]
+WebsocketPolicy = Literal["downgrade", "pass"]
+HistoryPolicy = Literal["auto", "keep", "reduce"]
+
+FALLBACK_KINDS = (
+    "quota",
+    "overload",
+    "no-credential",
+    "login",
+    "account",
+    "unknown-model",
+    "server-error",
+    "unreachable",
+)
+"""Every kind of failure that `fallback.on` may list; the first four are its default."""
+
+DEFAULT_FALLBACK_KINDS = frozenset(FALLBACK_KINDS[:4])
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Secret:
+    """A credential that does not print itself."""
+
+    value: str
+
+    def __repr__(self) -> str:
+        return "***"
+
+    __str__ = __repr__
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a server is: `scheme://host:port` and a path prefix.
+
+    Attributes:
+        path: "" or a prefix that starts with "/" and does not end with one.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    path: str = ""
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        default = {"http": 80, "https": 443}.get(self.scheme)
+        port = "" if self.port == default else f":{self.port}"
+        return f"{self.scheme}://{host}{port}{self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Limits on one attempt at one server, in seconds."""
+
+    connect: float = 10.0
+    first_byte: float = 600.0
+    idle: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """When and how an upstream failure is replayed to LiteLLM."""
+
+    enabled: bool = False
+    on: frozenset[str] = DEFAULT_FALLBACK_KINDS
+    models: Patterns = field(default_factory=lambda: Patterns(["*"]))
+    excluded: Patterns = field(default_factory=Patterns)
+    hold_max: float = 45.0
+    cooldown_max: float = 0.0
+    max_per_hour: int = 0
+    history: HistoryPolicy = "auto"
+    sticky: float = 0.0
+
+    def covers(self, model: str) -> bool:
+        """Whether requests for this model may fall back."""
+        return self.models.match(model) is not None and self.excluded.match(model) is None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that the configuration file says about litellm-hybrid.
+
+    Attributes:
+        base_url: where LiteLLM is; None: nothing can be routed there.
+        api_key: LiteLLM's key; `none` in the file is `no_auth`; None: the client's own credential goes along.
+        no_auth: LiteLLM takes no keys: requests go there without any credential.
+        mappings: lower-cased requested name or glob → the name that LiteLLM knows.
+        client_keys: who may spend the LiteLLM key.
+        upstream: CLIProxyAPI's address; `serve` uses it, in `mitmdump` the mode says it.
+        listen: (host, port) for `serve`.
+        listen_without_keys: whoever reaches this proxy from elsewhere may spend the key.
+        max_in_flight: how many requests may run at once; 0 is no limit.
+        grace_period: how long, in seconds, running requests may take to finish after SIGTERM.
+    """
+
+    enabled: bool = False
+    base_url: Address | None = None
+    api_key: Secret | None = None
+    no_auth: bool = False
+    models: Patterns = field(default_factory=Patterns)
+    mappings: Mapping[str, str] = field(default_factory=dict)
+    mapping_patterns: Patterns = field(default_factory=Patterns)
+    passthrough: bool = False
+    fallback: Fallback = field(default_factory=Fallback)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    client_keys: tuple[Secret, ...] = ()
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    websocket: WebsocketPolicy = "downgrade"
+    strip_provider_prefix: bool = False
+    upstream: Address = field(default_factory=lambda: Address("http", "127.0.0.1", 8317))
+    listen: tuple[str, int] = ("127.0.0.1", 8318)
+    workers: int = 1
+    listen_without_keys: bool = False
+    max_in_flight: int = 0
+    grace_period: float = 30.0
+    log_format: LogFormat = "text"
+
+    @property
+    def routing(self) -> bool:
+        """Whether listed models (or all, with passthrough) go to LiteLLM."""
+        return self.enabled and self.base_url is not None
+
+    @property
+    def active(self) -> bool:
+        """Whether anything at all may go to LiteLLM."""
+        return self.routing or self.fallback.enabled
+
+    def mapped(self, model: str) -> str | None:
+        """The name that `model-mappings` gives LiteLLM for a requested model, if any."""
+        entry = self.mapping_patterns.match(model)
+        return None if entry is None else self.mappings[entry.lower()]

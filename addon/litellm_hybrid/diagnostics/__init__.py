@@ -1,0 +1,1 @@
+"""Commands that explain: check, explain, doctor, migrate."""

@@ -1,0 +1,56 @@
+"""What a configuration file says, as lines for a terminal and as JSON; secrets are `***`."""
+
+from litellm_hybrid.config import parser as config
+from litellm_hybrid.config.parser import Parsed
+from litellm_hybrid.config.schema import KEYS
+from litellm_hybrid.terminal import Line, Tone
+
+_NO_KEYS = "no setting of litellm-hybrid is in this file: every request goes upstream"
+
+
+def lines(parsed: Parsed) -> list[Line]:
+    """For people: every setting in force, those with their default quieter, then the warnings."""
+    return [
+        *(Line(name, value, _tone(name, value)) for name, value in config.in_force(parsed.settings)),
+        Line("", ""),
+        *(Line("warning", warning, Tone.NOTICE) for warning in warnings(parsed)),
+        Line("ok", _summary(parsed), Tone.GOOD),
+    ]
+
+
+def warnings(parsed: Parsed) -> tuple[str, ...]:
+    """Those of the start, and what only `check` says."""
+    return parsed.warnings if parsed.has_keys else (*parsed.warnings, _NO_KEYS)
+
+
+def as_json(file: str, parsed: Parsed) -> dict[str, object]:
+    """For programs: the same, as a JSON object."""
+    return {
+        "file": file,
+        "ok": True,
+        "settings": dict(config.in_force(parsed.settings)),
+        "warnings": warnings(parsed),
+        "errors": (),
+    }
+
+
+def failed_as_json(file: str, problems: tuple[str, ...]) -> dict[str, object]:
+    """The same shape for a file that cannot be used."""
+    return {"file": file, "ok": False, "settings": {}, "warnings": (), "errors": problems}
+
+
+def _summary(parsed: Parsed) -> str:
+    settings = parsed.settings
+    routing = "off"
+    if settings.routing:
+        what = "every POST that names a model" if settings.passthrough else "the listed models"
+        routing = f"{what} to {settings.base_url}"
+    fallback = f"to {settings.base_url}" if settings.fallback.enabled else "off"
+    return f"routing: {routing}; fallback: {fallback}"
+
+
+def _tone(name: str, value: str) -> Tone:
+    return Tone.QUIET if value == _DEFAULTS[name] else Tone.PLAIN
+
+
+_DEFAULTS = {key.name: key.default for key in KEYS}

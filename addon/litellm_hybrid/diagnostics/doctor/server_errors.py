@@ -1,0 +1,160 @@
+"""What it means that a server gave no answer, or one that is not its own: the same for both servers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from urllib.parse import urlsplit
+
+from litellm_hybrid.config.settings import Address
+from litellm_hybrid.diagnostics.doctor.probe_result import Answer, Failure, Program, Trouble
+from litellm_hybrid.diagnostics.doctor.report import Finding, Severity
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One of the two servers, as the configuration names it.
+
+    Attributes:
+        check: the name of its findings.
+        key: the setting that holds its address.
+        start: how to start it, or to find its address.
+        example: an address that is usual for it.
+    """
+
+    check: str
+    program: Program
+    key: str
+    start: str
+    example: str
+    address: Address
+
+    def error(self, symptom: str, cause: str, fix: str) -> Finding:
+        """Something is wrong with it."""
+        return Finding(self.check, Severity.ERROR, symptom, cause, fix)
+
+
+def upstream(address: Address) -> Server:
+    """CLIProxyAPI."""
+    start = "start CLIProxyAPI (its config.yaml says host and port)"
+    return Server("upstream", Program.CLIPROXYAPI, "upstream-url", start, "http://127.0.0.1:8317", address)
+
+
+def litellm(address: Address) -> Server:
+    """LiteLLM."""
+    start = "start it: `litellm --config litellm.yaml --host 127.0.0.1 --port 4000`"
+    return Server("litellm", Program.LITELLM, "base-url", start, "http://127.0.0.1:4000", address)
+
+
+# {program}, {at}, {key}, {start}, {detail}, {other}: the same address with the other scheme.
+_TROUBLES: Mapping[Trouble, tuple[str, str, str]] = MappingProxyType(
+    {
+        Trouble.REFUSED: (
+            "nothing listens at {at}",
+            "{program} is not running, or listens on another address",
+            "{start}, or write its address: `{key}: {example}`",
+        ),
+        Trouble.NO_HOST: (
+            "no address is known for the host of {at}",
+            "the name in `{key}` is misspelt, or this machine's name server does not know it ({detail})",
+            "write a name or an address that this machine can look up: `{key}: {example}`",
+        ),
+        Trouble.UNREACHABLE: (
+            "{at} cannot be reached: {detail}",
+            "no route leads there, or a firewall is in between",
+            "check the address in `{key}`, and the network: `curl -v {at}`",
+        ),
+        Trouble.TIMEOUT: (
+            "{at} does not answer in time",
+            "a firewall drops the connection, or {program} hangs",
+            "try `curl -v --max-time 10 {at}`; restart {program} if it runs, else correct `{key}`",
+        ),
+        Trouble.CERTIFICATE: (
+            "the certificate of {at} is not trusted: {detail}",
+            "it is signed by an authority of your own, has expired, or is for another name",
+            (
+                "write the certificate's name into `{key}`; for an authority of your own use mitmdump with "
+                "`--set ssl_verify_upstream_trusted_ca=CA.pem`; on this machine plain http will do"
+            ),
+        ),
+        Trouble.NO_TLS: (
+            "{at} does not speak TLS",
+            "{program} serves plain http there",
+            "`{key}: {other}`",
+        ),
+        Trouble.TLS: (
+            "no TLS connection to {at}: {detail}",
+            "the two sides agree on no version or cipher, or the other side wants a client certificate",
+            "see what it offers: `openssl s_client -connect {netloc}`",
+        ),
+        Trouble.CLOSED: (
+            "{at} closes the connection without an answer",
+            "another program listens there, or it serves https",
+            "try `curl -v {at}`; if it serves https: `{key}: {other}`",
+        ),
+        Trouble.NO_HTTP: (
+            "what listens at {at} does not speak HTTP",
+            "another program listens there, or it serves https",
+            "write the address of {program}: `{key}: {example}`; if it serves https: `{key}: {other}`",
+        ),
+    }
+)
+
+
+def unreached(server: Server, failure: Failure) -> Finding:
+    """Why there is no answer, and what to do."""
+    address = server.address
+    turned = {"http": "https", "https": "http"}[address.scheme]
+    words = {
+        "program": server.program,
+        "at": str(address),
+        "key": server.key,
+        "start": server.start,
+        "example": server.example,
+        "detail": failure.detail or failure.trouble,
+        "netloc": f"{address.host}:{address.port}",
+        "other": f"{turned}://{str(Address('', address.host, address.port, address.path))[3:]}",
+    }
+    symptom, cause, fix = _TROUBLES[failure.trouble]
+    return server.error(symptom.format(**words), cause.format(**words), fix.format(**words))
+
+
+def somebody_else(server: Server, who: Program, seen: Answer, path: str) -> Finding | None:
+    """What answers at the address is not this server; None: it is, or it may be.
+
+    Args:
+        server: what should be there.
+        who: what seems to be there.
+        seen: its answer to the request that was made for this.
+        path: of that request.
+    """
+    at, key = server.address, server.key
+    if who is server.program:
+        return None
+    if location := _redirect(seen, path):
+        fix = f"`{key}: {location}`"
+        return server.error(f"{at} redirects to {location}", "the proxy follows no redirects", fix)
+    if seen.status == 400 and b"HTTPS" in seen.body.upper():
+        fix = f"`{key}: https{str(at).removeprefix('http')}`"
+        return server.error(f"{at} wants https", f"{server.program} serves TLS there", fix)
+    if who is Program.WEB_PAGE or 300 <= seen.status < 400:
+        return server.error(
+            f"{at} answers with a web page",
+            f"a web site, or a login page in front of {server.program}, and not its API",
+            f"write the address that serves its API: `{key}: {server.example}`",
+        )
+    if who is Program.UNKNOWN:
+        return None
+    cause = "a request would go round in a circle" if who is Program.OURSELVES else "the two are mixed up"
+    fix = f"write the address of {server.program}: `{key}: {server.example}`"
+    return server.error(f"at {at} is {who}, not {server.program}", cause, fix)
+
+
+def _redirect(answer: Answer, path: str) -> str:
+    """Where another address is said to be the right one, without query and credentials; or ""."""
+    if not 300 <= answer.status < 400:
+        return ""
+    parts = urlsplit(answer.header("location"))
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return ""
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{parts.hostname}{port}{parts.path.removesuffix(path).rstrip('/')}"

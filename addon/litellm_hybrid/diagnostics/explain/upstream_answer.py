@@ -1,0 +1,134 @@
+"""What upstream's answer means: the rule that decides, and what keeps it from being replayed to LiteLLM."""
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from litellm_hybrid.config.model_patterns import bare
+from litellm_hybrid.config.settings import Settings
+from litellm_hybrid.diagnostics.explain import remedies as explain_fix
+from litellm_hybrid.fallback import response_hold as hold
+from litellm_hybrid.fallback.response_hold import Held, Step
+from litellm_hybrid.message.decoders import UndecodableError, decode
+from litellm_hybrid.quota import classifier as quota
+from litellm_hybrid.quota.classifier import Verdict
+from litellm_hybrid.routing import access
+from litellm_hybrid.routing.router import Request, route
+from litellm_hybrid.routing.rules import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer of upstream's.
+
+    Attributes:
+        body: raw, its content coding still on it.
+    """
+
+    head: hold.Answer
+    body: bytes = b""
+
+
+class Obstacle(NamedTuple):
+    """One thing that keeps an answer from being replayed.
+
+    Attributes:
+        fix: what to change; "": nothing helps.
+    """
+
+    why: str
+    fix: str = ""
+
+
+def verdict(answer: Answer, *, now: float) -> Verdict:
+    """What the answer means.
+
+    Args:
+        answer: complete.
+        now: epoch seconds.
+    """
+    headers = answer.head.headers
+    try:
+        body = decode(answer.body, headers.get("content-encoding", ""))
+    except UndecodableError as e:
+        return Verdict("none", f"its body cannot be decoded: {e}")
+    return quota.classify(answer.head.status, headers, body, now=now)
+
+
+def obstacles(settings: Settings, request: Request, answer: Answer, *, now: float) -> tuple[Obstacle, ...]:
+    """What keeps this answer from being replayed; empty if nothing does."""
+    kind = verdict(answer, now=now).kind
+    if kind == "none":
+        return (Obstacle("the answer is no reason to fall back"),)
+    if (passed := _passes_unheld(answer, now)) is not None:
+        return (passed,)
+    found, settings = _off(settings), _switched_on(settings)
+    decided = route(settings, request).route
+    if decided.target is Target.LITELLM:
+        return (Obstacle("the request goes to LiteLLM at once, upstream never answers it"),)
+    if decided.model is None or decided.sends is None:
+        return (Obstacle(f"such a request never falls back: {decided.reason}"),)
+    found += _not_covered(settings, decided.model)
+    if kind not in settings.fallback.on:
+        why = f"`fallback.on` does not include the kind {kind}"
+        found.append(Obstacle(why, f"add {kind} to `fallback.on`"))
+    return tuple(found)
+
+
+def outside(settings: Settings, model: str) -> tuple[Obstacle, ...]:
+    """What keeps every answer about this model from being replayed; empty if nothing does."""
+    return (*_off(settings), *_not_covered(settings, model))
+
+
+def fix(settings: Settings, request: Request, found: tuple[Obstacle, ...]) -> str:
+    """All that has to change so that the answer is replayed; "" if nothing helps, or nothing has to."""
+    fixes = [obstacle.fix for obstacle in found]
+    if not all(fixes):
+        return ""
+    if access.check(_switched_on(settings), request.client) is not None:
+        fixes.append(explain_fix.for_access(settings))
+    return "; ".join(fixes)
+
+
+def _passes_unheld(answer: Answer, now: float) -> Obstacle | None:
+    if not hold.is_suspect(answer.head):
+        return Obstacle(
+            "an answer of this status and type is never held back, so it is at the client already"
+        )
+    held = Held(answer.head, since=0.0, hold_max=1.0, fails=lambda verdict: verdict.kind != "none")
+    step = held.feed(answer.body, now=now, clock=0.0)
+    if step is Step.HOLD:
+        step = held.end(now=now)
+    if step is Step.FAILED:
+        return None
+    return Obstacle(f"it is too long to be held back until it is clear (more than {hold.MOST} bytes)")
+
+
+def _off(settings: Settings) -> list[Obstacle]:
+    if settings.fallback.enabled:
+        return []
+    found = [Obstacle("fallback is off", "set `fallback.enabled: true`")]
+    if settings.base_url is None:
+        found.append(Obstacle("there is no base-url", explain_fix.SET_BASE_URL))
+    if settings.api_key is None and not settings.no_auth:
+        found.append(Obstacle("there is no api-key", "set `api-key` (`none` for a LiteLLM without keys)"))
+    return found
+
+
+def _switched_on(settings: Settings) -> Settings:
+    return replace(
+        settings,
+        base_url=settings.base_url or explain_fix.EXAMPLE_BASE_URL,
+        no_auth=settings.no_auth or settings.api_key is None,
+        fallback=replace(settings.fallback, enabled=True),
+    )
+
+
+def _not_covered(settings: Settings, model: str) -> list[Obstacle]:
+    fallback, found = settings.fallback, []
+    if (entry := fallback.excluded.match(model)) is not None:
+        why = f"`fallback.except` excludes the model ({entry})"
+        found.append(Obstacle(why, f"take {entry} out of `fallback.except`"))
+    if fallback.models.match(model) is None:
+        why = "`fallback.models` does not include the model"
+        found.append(Obstacle(why, f'add "{bare(model)}" to `fallback.models`'))
+    return found

@@ -1,0 +1,1 @@
+"""The fork's flat keys become the namespaced ones."""

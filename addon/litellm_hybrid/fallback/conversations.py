@@ -1,0 +1,125 @@
+"""Which conversation does a request belong to? Asked so that both ends of a switch can be recognised.
+
+Clients that name their session are believed. For the others the beginning of
+the history, which every turn repeats, and the client key stand for it. What is
+kept of either is a hash.
+"""
+
+import hashlib
+import re
+from collections import OrderedDict
+from collections.abc import Iterable
+
+import msgspec
+
+from litellm_hybrid.message.credentials import Headers
+
+# The headers by which CLIProxyAPI keeps a session on one account, in the order of how sure they are.
+_SESSION_HEADERS = (
+    b"x-claude-code-session-id",
+    b"session-id",
+    b"session_id",
+    b"x-session-id",
+    b"x-client-request-id",
+)
+
+MOST_CONVERSATIONS = 10_000
+"""Of the remembered conversations the oldest are forgotten beyond this number."""
+
+FOR = 24 * 3600.0
+"""How long, in seconds, a conversation is remembered to have been on LiteLLM."""
+
+
+class _Beginning(msgspec.Struct):
+    """The members that hold a history, in the four APIs; `input` may be a mere prompt."""
+
+    messages: list[msgspec.Raw] | None = None
+    input: list[msgspec.Raw] | str | None = None
+    contents: list[msgspec.Raw] | None = None
+
+
+class _Turn(msgspec.Struct):
+    role: str = ""
+
+
+_beginning = msgspec.json.Decoder(_Beginning)
+_turn = msgspec.json.Decoder(_Turn)
+
+# Anthropic's clients move these marks along as the history grows. Only the first of some blanks can
+# begin a match, and nothing is given back: a text of blanks would take quadratic time.
+_CACHE_MARK = re.compile(rb'(?<!\s)\s*+,?+\s*+"cache_control"\s*+:\s*+\{[^{}]*+\}')
+
+
+def key(headers: Headers, client_keys: Iterable[str], body: bytes) -> str | None:
+    """A hash that all requests of a conversation share; None if the request shows none.
+
+    Args:
+        headers: the client's.
+        client_keys: those that it presents: two clients may begin with the same words.
+        body: without its content coding.
+    """
+    session = _session(headers) or _opening(body)
+    if session is None:
+        return None
+    parts = (session, *(client_key.encode("utf-8", "surrogateescape") for client_key in client_keys))
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:32]
+
+
+def _session(headers: Headers) -> bytes | None:
+    given = {name.lower(): value.strip() for name, value in headers}
+    return next((given[name] for name in _SESSION_HEADERS if given.get(name)), None)
+
+
+def _opening(body: bytes) -> bytes | None:
+    """The history up to the user's first words."""
+    try:
+        beginning = _beginning.decode(body)
+        history = beginning.messages or beginning.input or beginning.contents
+        if not isinstance(history, list):
+            return None
+        opening = bytearray()
+        for item in history:
+            turn = bytes(item)
+            opening += _CACHE_MARK.sub(b"", turn)
+            if _turn.decode(turn).role == "user":
+                break
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+    return bytes(opening)
+
+
+class Conversations:
+    """Which conversations LiteLLM has served, and which of them stay there, and until when."""
+
+    def __init__(self) -> None:
+        self._served: OrderedDict[str, float] = OrderedDict()
+        self._staying: OrderedDict[tuple[str, str], float] = OrderedDict()
+
+    def __bool__(self) -> bool:
+        return bool(self._served)
+
+    def served(self, conversation: str, now: float) -> None:
+        """LiteLLM has served it just now."""
+        _remember(self._served, conversation, now + FOR)
+
+    def has_been_served(self, conversation: str, now: float) -> bool:
+        """Whether LiteLLM may have left something in its history."""
+        return self._served.get(conversation, 0.0) > now
+
+    def stay(self, conversation: str, model: str, seconds: float, now: float) -> None:
+        """Its requests for a model go straight to LiteLLM for so long.
+
+        An agent asks small models on the side, which upstream may still serve and LiteLLM may not know.
+        """
+        _remember(self._staying, (conversation, model), now + seconds)
+
+    def stays(self, conversation: str, model: str, now: float) -> bool:
+        """Whether its requests for a model go straight to LiteLLM."""
+        return self._staying.get((conversation, model), 0.0) > now
+
+
+def _remember[K](entries: OrderedDict[K, float], key: K, until: float) -> None:
+    entries[key] = until
+    entries.move_to_end(key)
+    while len(entries) > MOST_CONVERSATIONS:
+        entries.popitem(last=False)

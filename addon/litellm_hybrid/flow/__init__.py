@@ -1,0 +1,1 @@
+"""One exchange: what is known of a request, and the responses that are made here."""

@@ -1,0 +1,107 @@
+"""The generateContent shape (Google): thoughts, their signatures, and cached content.
+
+A thought signature is sealed for the account and model it came from: "Corrupted
+thought signature" (google-gemini/gemini-cli#13467), "Thought signature is not valid"
+(decolua/9router#301). Gemini 3 also refuses a turn whose first function call has
+none: "Function call is missing a thought_signature" (langgenius/dify#29187). For a
+history from elsewhere Google documents a placeholder that it does not check
+(ai.google.dev/gemini-api/docs/thought-signatures#faqs); CLIProxyAPI knows it, too.
+"""
+
+from functools import partial
+
+from msgspec import Raw
+
+from litellm_hybrid.llm.history.json_edit import (
+    Changes,
+    Object,
+    edited,
+    elements,
+    encoded,
+    filtered,
+    is_empty,
+    is_true,
+    opened,
+    remove,
+    replace,
+    text,
+    thinned,
+)
+from litellm_hybrid.llm.history.rejections import Refusal
+
+PLACEHOLDER = "skip_thought_signature_validator"
+_PLACEHOLDERS = frozenset({PLACEHOLDER, "context_engineering_is_the_way_to_go"})
+
+# Protobuf's JSON takes both spellings of every name.
+_SIGNATURES = ("thoughtSignature", "thought_signature")
+_CALLS = ("functionCall", "function_call")
+_CACHE_NAMES = ("cachedContent", "cached_content")
+_COUNTED = ("generateContentRequest", "generate_content_request")
+
+
+def reduce_gemini(request: Object, changes: Changes, refusal: Refusal | None) -> bool:
+    """Reduce a generateContent or countTokens request in place; says whether it was changed.
+
+    A signature on a function call becomes the placeholder, any other goes. Once a
+    request has foreign parts, or was refused for a missing signature, each model
+    content's first function call gets the placeholder if it has no signature.
+    """
+    changed = remove(request, _CACHE_NAMES, changes)
+    changed |= replace(request, "contents", lambda raw: filtered(raw, partial(_content, changes=changes)))
+    if changed or refusal == "thought-signature-missing":
+        changed |= replace(request, "contents", lambda raw: filtered(raw, partial(_signed, changes=changes)))
+    for key in _COUNTED:
+        changed |= replace(
+            request, key, lambda raw: edited(raw, lambda counted: reduce_gemini(counted, changes, refusal))
+        )
+    return changed
+
+
+def _content(raw: Raw, *, changes: Changes) -> Raw | None:
+    return thinned(raw, "parts", partial(_part, changes=changes), changes, "content")
+
+
+def _part(raw: Raw, *, changes: Changes) -> Raw | None:
+    part = opened(raw)
+    if part is None:
+        return raw
+    call = _is_call(part)
+    if is_true(part.get("thought")) and not call:
+        changes.dropped["thought"] += 1
+        return None
+    foreign = [key for key in _SIGNATURES if not is_empty(part.get(key)) and not _is_placeholder(part[key])]
+    if not foreign:
+        return raw
+    changes.dropped["thoughtSignature"] += 1
+    for key in foreign:
+        del part[key]
+    if call:
+        part[foreign[0]] = encoded(PLACEHOLDER)
+    # Vertex refuses a part with an empty text, which is all that some signatures come with.
+    return encoded(part) if any(not is_empty(value) for value in part.values()) else None
+
+
+def _signed(raw: Raw, *, changes: Changes) -> Raw:
+    content = opened(raw)
+    parts = elements(content.get("parts")) if content is not None else None
+    if content is None or parts is None:
+        return raw
+    for position, raw_part in enumerate(parts):
+        part = opened(raw_part)
+        if part is None or not _is_call(part):
+            continue
+        if any(not is_empty(part.get(key)) for key in _SIGNATURES):
+            return raw
+        part["thoughtSignature"] = encoded(PLACEHOLDER)
+        changes.dropped["thoughtSignature"] += 1
+        content["parts"] = encoded([*parts[:position], encoded(part), *parts[position + 1 :]])
+        return encoded(content)
+    return raw
+
+
+def _is_call(part: Object) -> bool:
+    return any(key in part for key in _CALLS)
+
+
+def _is_placeholder(raw: Raw) -> bool:
+    return text(raw) in _PLACEHOLDERS

@@ -1,0 +1,91 @@
+"""Whether an error answer is a provider's refusal of a history that it did not make.
+
+quota_shapes.py finds the error in the answer. A phrase counts only where a message,
+or one that is quoted inside it, begins; so LiteLLM's wrapping
+(`litellm.BadRequestError: OpenAIException - {…}`) is looked through, and a user's
+words in the middle of another error are not taken for one. The sources of the
+phrases are in docs/history.md.
+"""
+
+import re
+from typing import Literal
+
+from litellm_hybrid.message.lenient_json import decode
+from litellm_hybrid.quota import error_shapes as quota_shapes
+
+type Refusal = Literal[
+    "encrypted-content",
+    "reasoning-item",
+    "item-not-found",
+    "thinking-signature",
+    "thinking-missing",
+    "thought-signature",
+    "thought-signature-missing",
+    "cached-content",
+    "tool-id",
+]
+
+# 200 is an error inside a stream; 500 is how LiteLLM passes on what it cannot map.
+_STATUSES = frozenset({200, 400, 403, 404, 422, 500})
+
+# CLIProxyAPI's Codex executor rewrites OpenAI's code to its own.
+_CODES = frozenset({"invalid_encrypted_content", "thinking_signature_invalid"})
+
+# `~` stands for the quotes around a name, and what layers of JSON and Python make of them.
+_PHRASES: tuple[tuple[Refusal, str], ...] = (
+    ("encrypted-content", r"The encrypted content .{1,300}? could not be verified"),
+    ("item-not-found", r"Item with id ~rs_[\w-]+~ not found"),
+    (
+        "reasoning-item",
+        r"Item ~[\w-]+~ of type ~\w+~ was provided without its required ~\w+~ (following )?item",
+    ),
+    ("thinking-signature", r"Invalid ~signature~ in ~thinking~ block"),
+    ("thinking-signature", r"Invalid ~data~ in ~redacted_thinking~ block"),
+    (
+        "thinking-signature",
+        r"~thinking~ or ~redacted_thinking~ blocks in the latest assistant message cannot",
+    ),
+    ("thinking-signature", r"When providing ~thinking~ or ~redacted_thinking~ blocks, the blocks must match"),
+    ("thinking-signature", r"messages\.\d+\.content\.\d+\.thinking\.signature(\.str)?: "),
+    ("thinking-signature", r"messages\.\d+\.content\.\d+\.redacted_thinking\.data(\.str)?: "),
+    ("thinking-signature", r"each thinking block must contain thinking"),
+    ("thinking-signature", r"If an assistant message contains any thinking blocks, the first block must be"),
+    ("thinking-missing", r"Expected ~thinking~ or ~redacted_thinking~, but found "),
+    ("thought-signature", r"(Unable to submit request because )?Thought signature is not valid"),
+    ("thought-signature", r"(Corrupted|Invalid) thought signature"),
+    ("thought-signature", r"Invalid value at ~[\w.\[\]]+\.thought_signature~ \(TYPE_BYTES\)"),
+    (
+        "thought-signature-missing",
+        r"(Unable to submit request because )?Function call (.{1,300}? )?is missing a ~thought_signature~",
+    ),
+    ("cached-content", r"CachedContent not found"),
+    ("cached-content", r"Not found: cached content metadata for"),
+    ("cached-content", r"Invalid resource state for cache content"),
+    ("cached-content", r"Cache content [\w/-]+ is expired"),
+    ("tool-id", r"messages\.\d+\.content\.\d+\.\w+\.(id|tool_use_id): String should match pattern"),
+    ("tool-id", r"Invalid ~(messages|input)\[[\w.\[\]]+\.(id|call_id|tool_call_id)~: string too long"),
+)
+_BEGINNING = r"(?:^|[\"'>:\-]\s*|\d{3}\s)"
+_REFUSALS = tuple(
+    (refusal, re.compile(_BEGINNING + phrase.replace("~", r"[\\'\"`]*"), re.IGNORECASE | re.DOTALL))
+    for refusal, phrase in _PHRASES
+)
+
+
+def refuses_history(status: int, body: bytes) -> Refusal | None:
+    """Which refusal of foreign history an error answer is; None for any other answer.
+
+    Args:
+        status: the answer's HTTP status; 200 for an error event inside a stream.
+        body: the answer's body, decoded, or the `data` of the event.
+    """
+    if status not in _STATUSES:
+        return None
+    failure = quota_shapes.read(decode(body), status)
+    if failure is None:
+        return None
+    for refusal, pattern in _REFUSALS:
+        if any(pattern.search(message) for message in failure.messages):
+            return refusal
+    coded = not _CODES.isdisjoint(failure.names | failure.wrapper_names)
+    return "encrypted-content" if coded else None

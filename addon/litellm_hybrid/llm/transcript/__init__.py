@@ -1,0 +1,1 @@
+"""Requests and responses of the four APIs as readable text. Pure."""

@@ -1,0 +1,151 @@
+"""The chat completions shape (OpenAI) and its legacy `/v1/completions`, as the content views show it.
+
+Reasoning has no place in OpenAI's own shape: `reasoning_content` is DeepSeek's and
+LiteLLM's name for it, `reasoning` OpenRouter's; sealed reasoning comes as
+LiteLLM's `thinking_blocks` or OpenRouter's `reasoning_details`.
+"""
+
+from litellm_hybrid.llm.transcript.json_values import (
+    Members,
+    decode,
+    encode,
+    first,
+    items,
+    members,
+    objects,
+    text,
+)
+from litellm_hybrid.llm.transcript.model import (
+    Answer,
+    Conversation,
+    Kind,
+    Part,
+    Tool,
+    Turn,
+    base64,
+    noted,
+    said,
+    thought,
+    url,
+)
+
+_SHOWN = frozenset({"model", "stream", "messages", "prompt", "tools", "functions"})
+
+
+def conversation(body: Members) -> Conversation | None:
+    """A request; None if this is none."""
+    if isinstance(body.get("messages"), list):
+        turns = [Turn(text(message.get("role")), _message(message)) for message in objects(body["messages"])]
+    elif isinstance(body.get("prompt"), str | list):
+        turns = [Turn("prompt", content(body["prompt"]))]
+    else:
+        return None
+    return Conversation(
+        model=text(body.get("model")),
+        streams=body.get("stream") is True,
+        options={name: value for name, value in body.items() if name not in _SHOWN},
+        tools=[_tool(tool) for name in ("tools", "functions") for tool in objects(body.get(name))],
+        turns=turns,
+    )
+
+
+def answer(body: Members) -> Answer | None:
+    """An answer; None if this is none."""
+    if not isinstance(body.get("choices"), list):
+        return None
+    choices = objects(body["choices"])
+    return Answer(
+        model=text(body.get("model")),
+        id=text(body.get("id")),
+        finish=", ".join(filter(None, (text(choice.get("finish_reason")) for choice in choices))),
+        usage=body.get("usage"),
+        turns=[_choice(choice, number, len(choices)) for number, choice in enumerate(choices)],
+    )
+
+
+def _choice(choice: Members, number: int, count: int) -> Turn:
+    message = members(choice.get("message"))
+    parts = _message(message) if message else said(text(choice.get("text")))
+    role = text(message.get("role")) or "assistant"
+    return Turn(f"{role}, choice {number}" if count > 1 else role, parts)
+
+
+def _tool(tool: Members) -> Tool:
+    stated = members(first(tool, "function", "custom")) or tool
+    name = text(stated.get("name")) or text(tool.get("type"))
+    return Tool(name, text(stated.get("description")))
+
+
+def _message(message: Members) -> list[Part]:
+    sealed = [text(first(seal, "signature", "data", "encrypted")) for seal in _seals(message)]
+    parts = thought(text(first(message, "reasoning_content", "reasoning")), "".join(sealed))
+    if message.get("role") in ("tool", "function"):
+        called = {"name": text(message.get("name")), "id": text(message.get("tool_call_id"))}
+        return [*parts, *results(content(message.get("content")), **called)]
+    parts += content(message.get("content"))
+    parts += content(message.get("images"))
+    parts += said(text(message.get("refusal")))
+    parts += [_call(call) for call in objects(message.get("tool_calls"))]
+    if old := members(message.get("function_call")):
+        parts.append(_call({"function": old}))
+    if audio := members(message.get("audio")):
+        parts += base64("audio", text(audio.get("data"))) + said(text(audio.get("transcript")))
+    return parts
+
+
+def _seals(message: Members) -> list[Members]:
+    return objects(message.get("thinking_blocks")) + objects(message.get("reasoning_details"))
+
+
+def _call(call: Members) -> Part:
+    stated = members(first(call, "function", "custom"))
+    called = first(stated, "arguments", "input") or ""
+    return Part(Kind.CALL, arguments(called), text(stated.get("name")), text(call.get("id")))
+
+
+def arguments(written: object) -> object:
+    """A call's arguments, which OpenAI's APIs write as a string of JSON; the string itself if it is none."""
+    read = decode(written) if isinstance(written, str) else written
+    return read if isinstance(read, dict) else written
+
+
+def results(parts: list[Part], name: str = "", id: str = "", note: str = "") -> list[Part]:  # noqa: A002
+    """What a tool gave back, from the parts that its content was read into."""
+    words = [part.content if isinstance(part.content, str) else encode(part.content) for part in parts]
+    noted = [f"[{text}]" if part.kind is Kind.NOTE else text for part, text in zip(parts, words, strict=True)]
+    return [Part(Kind.RESULT, "\n".join(noted), name, id, note)]
+
+
+def content(value: object) -> list[Part]:
+    """A message's content: a text, or a list of parts."""
+    if isinstance(value, str):
+        return said(value)
+    parts: list[Part] = []
+    for part in items(value):
+        parts += said(part) if isinstance(part, str) else _content_part(members(part))
+    return parts
+
+
+def _content_part(part: Members) -> list[Part]:
+    kind = text(part.get("type"))
+    if words := text(first(part, "text", "refusal")):
+        return said(words)
+    if kind in ("image_url", "input_image"):
+        where = part.get("image_url")
+        link = text(where) or text(members(where).get("url"))
+        return url("image", link or text(part.get("file_id")))
+    if kind in ("input_audio", "audio"):
+        audio = members(part.get("input_audio")) or part
+        return base64(f"audio {text(audio.get('format'))}".strip(), text(audio.get("data")))
+    if kind in ("file", "input_file"):
+        return _file(members(part.get("file")) or part)
+    if kind == "thinking":
+        return thought(text(part.get("thinking")), text(part.get("signature")))
+    return [] if "text" in part else noted(kind or "a part without a type")
+
+
+def _file(file: Members) -> list[Part]:
+    name = f"file {text(file.get('filename'))}".strip()
+    if data := text(file.get("file_data")):
+        return base64(name, data.rpartition(",")[2])
+    return url(name, text(first(file, "file_url", "file_id")))

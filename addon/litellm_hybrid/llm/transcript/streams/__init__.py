@@ -1,0 +1,1 @@
+"""The event streams of the four APIs, put together."""

@@ -1,0 +1,1 @@
+"""What an HTTP message is made of: headers, credentials, bodies, events. Pure."""

@@ -1,0 +1,103 @@
+"""Which address a request really comes from, when there may be another proxy in front of this one.
+
+Behind HAProxy, `ssh -R` or cloudflared on the same machine every client looks
+like 127.0.0.1. So a request that shows that it came through something is not
+taken for one of this machine's own programs, unless the something is a proxy
+that the configuration names: then what it says about its client is believed.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+from litellm_hybrid.message.credentials import Headers
+
+type Networks = Iterable[IPv4Network | IPv6Network]
+
+_FORWARDED_FOR = b"x-forwarded-for"
+
+_NAMING = frozenset({_FORWARDED_FOR, b"forwarded", b"x-real-ip"})
+_SIGNS = _NAMING | {b"via"}
+
+
+@dataclass(frozen=True, slots=True)
+class ClientAddress:
+    """Who a request comes from, as far as it can be known.
+
+    Attributes:
+        ip: the client's address; of the nearest hop where no proxy is trusted.
+        is_loopback: whether it is a program on this machine, without anything in between.
+    """
+
+    ip: str
+    is_loopback: bool
+
+
+def find(peer: str, headers: Headers, trusted: Networks) -> ClientAddress:
+    """The client behind a connection.
+
+    Args:
+        peer: the address that the connection comes from.
+        headers: the request's.
+        trusted: the proxies whose X-Forwarded-For is believed.
+    """
+    networks = tuple(trusted)
+    if not _is_in(peer, networks):
+        through = any(name.lower() in _SIGNS for name, _ in headers)
+        return ClientAddress(peer, is_loopback=not through and is_loopback(peer))
+    hops = [
+        hop.strip()
+        for name, value in headers
+        if name.lower() == _FORWARDED_FOR
+        for hop in value.decode("utf-8", "surrogateescape").split(",")
+    ]
+    if not hops:
+        # A trusted proxy that does not say who its client is: not known to be local.
+        through = any(name.lower() in _SIGNS for name, _ in headers)
+        return ClientAddress(peer, is_loopback=not through and is_loopback(peer))
+    for hop in reversed(hops):
+        ip = _without_port(hop)
+        if not _is_in(ip, networks):
+            # The nearest hop that nobody vouches for; what stands before it may be made up.
+            return ClientAddress(ip if _parse(ip) else peer, is_loopback=is_loopback(ip))
+    return ClientAddress(_without_port(hops[0]), is_loopback=is_loopback(_without_port(hops[0])))
+
+
+def put(headers: Headers, ip: str) -> Headers:
+    """Headers that name this client and no other; upstream believes them."""
+    kept = tuple(field for field in headers if field[0].lower() not in _NAMING)
+    return (*kept, (b"X-Forwarded-For", ip.encode())) if ip else kept
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address or name is this machine's own: `localhost`, 127.0.0.0/8 or ::1."""
+    if host.rstrip(".").lower() == "localhost":
+        return True
+    address = _parse(host)
+    return address is not None and address.is_loopback
+
+
+def _is_in(ip: str, networks: tuple[IPv4Network | IPv6Network, ...]) -> bool:
+    if not networks:
+        return False
+    address = _parse(ip)
+    return address is not None and any(address in network for network in networks)
+
+
+@lru_cache(maxsize=1024)
+def _parse(ip: str) -> IPv4Address | IPv6Address | None:
+    try:
+        address = ip_address(ip.partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address) and address.ipv4_mapped:
+        return address.ipv4_mapped
+    return address
+
+
+def _without_port(hop: str) -> str:
+    # Some proxies write 10.0.0.1:4711 and [2001:db8::1]:4711.
+    if hop.startswith("["):
+        return hop[1:].partition("]")[0]
+    return hop.partition(":")[0] if hop.count(":") == 1 else hop

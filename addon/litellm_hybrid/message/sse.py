@@ -1,0 +1,134 @@
+"""Server-sent events, read as the bytes come in.
+
+The format is the WHATWG's (HTML Living Standard, section 9.2 "Server-sent
+events"). Every byte is accounted for: the `raw` of all events read so far and
+the reader's `pending` bytes, joined, are the input, so that held events can be
+given to the client exactly as they came.
+"""
+
+import re
+from dataclasses import dataclass
+
+from litellm_hybrid.message.lenient_json import decode
+
+HANDSHAKE_TYPES = frozenset(
+    {
+        "message_start",
+        "ping",
+        "response.created",
+        "response.in_progress",
+        "codex.rate_limits",
+        "codex.response.metadata",
+    }
+)
+"""Events that announce an answer without a word of it.
+
+Anthropic's and OpenAI's streams begin with them, and CLIProxyAPI commits its
+200 with them, before the provider has agreed to answer.
+"""
+
+_BOM = b"\xef\xbb\xbf"
+_LINE_END = re.compile(rb"[\r\n]")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    r"""One event of a stream.
+
+    Attributes:
+        name: the `event:` field; "" if there is none.
+        data: the `data:` lines joined with "\n"; bytes that are not UTF-8 are replaced.
+        raw: the event's bytes, with the comments and blank lines before it. After a
+            CRLF the LF belongs to what follows, as it may not have come in yet.
+    """
+
+    name: str
+    data: str
+    raw: bytes = b""
+
+
+class EventReader:
+    """Reads events from chunks of bytes; where the chunks are cut makes no difference.
+
+    It keeps the bytes of one unfinished event. How many those may become is the
+    caller's to limit, by the length of what it has fed.
+    """
+
+    __slots__ = ("_after_cr", "_at_start", "_data", "_line", "_name", "_raw")
+
+    def __init__(self) -> None:
+        self._raw = bytearray()
+        self._line = bytearray()
+        self._after_cr = False
+        self._at_start = True
+        self._name = ""
+        self._data: list[str] = []
+
+    @property
+    def pending(self) -> bytes:
+        """What has been fed since the last complete event."""
+        return bytes(self._raw)
+
+    def feed(self, chunk: bytes) -> list[Event]:
+        """The events that this chunk completes, in order."""
+        events: list[Event] = []
+        position = 0
+        for end in _LINE_END.finditer(chunk):
+            self._raw += chunk[position : end.end()]
+            self._line += chunk[position : end.start()]
+            position = end.end()
+            second_half = self._after_cr and not self._line and end[0] == b"\n"
+            self._after_cr = end[0] == b"\r"
+            if not second_half and (event := self._end_line()):
+                events.append(event)
+        self._raw += chunk[position:]
+        self._line += chunk[position:]
+        return events
+
+    def close(self) -> Event | None:
+        """The last event of a stream that ended without the blank line, if there is one.
+
+        The standard drops it; clients read it all the same, and CLIProxyAPI may
+        close right behind an error.
+        """
+        if self._line:
+            self._end_line()
+        return self._end_line()
+
+    def _end_line(self) -> Event | None:
+        line = bytes(self._line)
+        self._line.clear()
+        if self._at_start:
+            self._at_start = False
+            line = line.removeprefix(_BOM)
+        if line:
+            self._field(line)
+            return None
+        name, data = self._name, self._data
+        self._name, self._data = "", []
+        if not data:
+            return None
+        raw = bytes(self._raw)
+        self._raw.clear()
+        return Event(name, "\n".join(data), raw)
+
+    def _field(self, line: bytes) -> None:
+        # A comment is a line whose field has no name. `id` and `retry` are for reconnecting clients.
+        field, _, value = line.partition(b":")
+        text = value.removeprefix(b" ").decode(errors="replace")
+        if field == b"data":
+            self._data.append(text)
+        elif field == b"event":
+            self._name = text
+
+
+def handshake(event: Event) -> bool:
+    """Whether an event is part of a stream's opening and carries nothing of the answer.
+
+    Its `event:` name and the top-level `type` of its data say so. Where there are
+    both, both must: content is never held.
+    """
+    data = decode(event.data)
+    stated = data.get("type") if isinstance(data, dict) else None
+    types = {name for name in (event.name, stated) if isinstance(name, str) and name}
+    return bool(types) and types <= HANDSHAKE_TYPES

@@ -1,0 +1,112 @@
+"""The rows of mitmweb and of mitmproxy's console: there only where there is such a list of flows.
+
+mitmproxy tells mitmweb's page about a flow after each of its hooks, with the
+request as it is then, credentials and all. Here the page is told instead, with
+the masked request.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from mitmproxy import ctx, exceptions, http
+from mitmproxy.addonmanager import Loader
+from mitmproxy.addons.view import View
+from mitmproxy.flow import Flow
+
+from litellm_hybrid.flow import exchange
+from litellm_hybrid.mitmweb import annotations as inspect
+from litellm_hybrid.mitmweb.flow_redaction import Originals
+from litellm_hybrid.mitmweb.retention import Keeper
+from litellm_hybrid.routing.rules import Reason
+
+_COLUMNS = ["icon", "method", "path", "comment", "status", "size", "time"]
+
+
+class Rows:
+    """A part of the addon; its handlers are called after those of the same name there."""
+
+    name = "litellm_hybrid_rows"
+
+    def __init__(self, view: View, originals: Originals) -> None:
+        self._view = view
+        self._originals = originals
+        self.keeper = Keeper(originals.beside)
+        # In the console the list and its updates are the terminal's own, and read flows as they are.
+        self._is_web = False
+        view.sig_store_remove.connect(self._removed)
+        view.sig_store_refresh.connect(self._cleared)
+
+    def load(self, _loader: Loader) -> None:
+        """Show our comments in mitmweb's list, unless its columns have been chosen."""
+        self._is_web = "web_columns" in ctx.options
+        if self._is_web and not ctx.options.has_changed("web_columns"):
+            ctx.options.update(web_columns=_COLUMNS)
+
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        """Add the row before mitmproxy does."""
+        if self._is_web:
+            with _masked(flow):
+                self._view.add([flow])
+
+    def request(self, flow: http.HTTPFlow) -> None:
+        """Say at once what has been decided."""
+        if flow.live and not flow.is_replay:
+            inspect.comment(flow)
+
+    def response(self, flow: http.HTTPFlow) -> None:
+        """Keep the list within its limit, and free of the proxy's own pages."""
+        if _is_own(flow):
+            self._drop(flow)
+        else:
+            self.keeper.finished(self._view, flow)
+
+    def error(self, flow: http.HTTPFlow) -> None:
+        """Keep the list within its limit."""
+        self.keeper.finished(self._view, flow)
+
+    def update(self, flows: Sequence[Flow]) -> None:
+        """Tell the page, so that mitmproxy does not.
+
+        Raises:
+            AddonHalt: it has been told.
+        """
+        if not self._is_web:
+            return
+        for flow in flows:
+            if isinstance(flow, http.HTTPFlow) and flow.live:
+                with _masked(flow):
+                    self._view.update([flow])
+            else:
+                self._view.update([flow])
+        raise exceptions.AddonHalt
+
+    def _drop(self, flow: http.HTTPFlow) -> None:
+        if flow.marked or ("intercept_active" in ctx.options and ctx.options.intercept_active):
+            return  # its row may be wanted to let the answer go
+        flow.live = False  # mitmproxy kills a live one
+        try:
+            self._view.remove([flow])
+        finally:
+            flow.live = True
+
+    def _removed(self, flow: Flow) -> None:
+        self._originals.drop(flow.id)
+
+    def _cleared(self) -> None:
+        self._originals.keep_only(self._view.get_by_id)
+
+
+def _is_own(flow: http.HTTPFlow) -> bool:
+    """Whether a client is being answered one of the proxy's own pages: a health check, say."""
+    record = exchange.get(flow)
+    return record is not None and record["reason"] == Reason.OWN_PAGE and flow.live and not flow.is_replay
+
+
+@contextmanager
+def _masked(flow: http.HTTPFlow) -> Iterator[None]:
+    request = flow.request
+    flow.request = exchange.masked(request)
+    try:
+        yield
+    finally:
+        flow.request = request

@@ -1,0 +1,84 @@
+"""The proxy's own pages under `/_hybrid/`: which there are, and who may see them."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from litellm_hybrid.config.settings import Settings
+from litellm_hybrid.routing import access
+from litellm_hybrid.routing.access import Client, Refusal
+
+ROOT = "/_hybrid"
+"""Nothing at or below this path ever goes to a server."""
+
+HEALTH, STATUS, METRICS = PAGES = (f"{ROOT}/health", f"{ROOT}/status", f"{ROOT}/metrics")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """An answer for one of the pages.
+
+    Attributes:
+        headers: more of them.
+    """
+
+    status: int
+    body: bytes
+    content_type: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request for one of the pages.
+
+    Attributes:
+        method: as sent.
+        path: without its query; `is_own` is true of it.
+        query: as sent, without the question mark.
+        accept: the Accept header, "" if there is none.
+        client: who asks.
+    """
+
+    method: str
+    path: str
+    query: str
+    accept: str
+    client: Client
+
+    @property
+    def wants_html(self) -> bool:
+        """Whether a person is to read the answer; browsers say so, and `?format=` overrules it."""
+        options = self.query.split("&")
+        return "format=html" in options or ("text/html" in self.accept and "format=json" not in options)
+
+
+def is_own(path: str) -> bool:
+    """Whether a path, without its query, is one of the proxy's own."""
+    return path.startswith(ROOT) and (len(path) == len(ROOT) or path[len(ROOT)] == "/")
+
+
+def answer(asked: Asked, settings: Settings, pages: Mapping[str, Callable[[Asked], Page]]) -> Page | Refusal:
+    """What a request for one of the proxy's own pages gets.
+
+    Args:
+        asked: the request.
+        settings: those in force.
+        pages: what makes each of `PAGES`.
+    """
+    refusal = access.check_own_page(settings, asked.client)
+    if refusal is not None:
+        return refusal
+    if asked.path not in PAGES:
+        message = f"litellm-hybrid has no page {asked.path}; there is {', '.join(PAGES)}"
+        return Page(404, as_json({"error": "not_found", "message": message, "pages": PAGES}))
+    if asked.method not in ("GET", "HEAD"):
+        message = f"{asked.path} takes GET and HEAD, not {asked.method}"
+        body = as_json({"error": "method_not_allowed", "message": message})
+        return Page(405, body, headers=(("Allow", "GET, HEAD"),))
+    return pages[asked.path](asked)
+
+
+def as_json(value: object) -> bytes:
+    """A page's body."""
+    return json.dumps(value).encode()

@@ -1,0 +1,1 @@
+"""Log lines: their fields, their formats, where they go."""

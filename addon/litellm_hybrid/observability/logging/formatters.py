@@ -1,0 +1,169 @@
+"""How a log line is written: as text for people, or as one JSON object for programs.
+
+What a client or a server has sent must not forge a second line, or drive a terminal.
+"""
+
+import functools
+import json
+import logging
+import re
+import time
+from collections.abc import Iterable, Mapping
+from typing import override
+
+from litellm_hybrid.config.settings import Secret
+
+OURS = "litellm_hybrid"
+"""The name of our logger."""
+
+_SHORTEST_SECRET = 8
+"""Shorter ones would blot out ordinary words."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_NEEDS_QUOTES = re.compile(r'[\s"=]|^$')
+
+# In text: what only programs need, and what people look for at the end of the line.
+_JSON_ONLY = frozenset({"event", "span_id"})
+_LAST = ("trace_id", "request_id")
+_NOT_HERE = _JSON_ONLY | frozenset(_LAST)
+
+# Left out of text where the message has them already.
+_IN_MESSAGE = frozenset({"target", "status", "method", "path", "model", "error"})
+
+_RESET, _DIM = "\x1b[0m", "\x1b[2m"
+_COLORS = {"WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[31m"}
+
+
+_secrets: tuple[str, ...] = ()
+
+
+def hide(secrets: Iterable[Secret]) -> None:
+    """Write `***` for these credentials from now on, wherever they turn up in a line.
+
+    Our own code writes none; a server's answer that a line quotes may, and so may an exception's text.
+    """
+    global _secrets  # noqa: PLW0603 (one log for the process)
+    _secrets = tuple(secret.value for secret in secrets if len(secret.value) >= _SHORTEST_SECRET)
+
+
+def hidden(text: str) -> str:
+    """`text` without the credentials that are to be hidden."""
+    for secret in _secrets:
+        text = text.replace(secret, "***")
+    return text
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line; log_fields.py has the table of its members."""
+
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        entry = {
+            "time": f"{_utc(int(record.created))}.{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": _message(record),
+            **_fields(record),
+        }
+        if traceback := _traceback(record):
+            entry["traceback"] = traceback
+        line = json.dumps(entry, ensure_ascii=False, default=str)
+        return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", line)
+
+
+class TextFormatter(logging.Formatter):
+    """Time, level, message, fields, and the request's id at the end."""
+
+    def __init__(self, *, colors: bool = False) -> None:
+        """Make one.
+
+        Args:
+            colors: for a terminal.
+        """
+        super().__init__()
+        self._reset, self._dim = (_RESET, _DIM) if colors else ("", "")
+        self._colors = _COLORS if colors else {}
+
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        # mitmproxy's messages may have several lines; no field of ours that a client fills has.
+        message, *more = _lines(record)
+        color = self._colors.get(record.levelname, "")
+        reset = self._reset if color else ""
+        pairs = _pairs(_fields(record), message)
+        if pairs:
+            pairs = f"{self._dim}{pairs}{self._reset}"
+        first = (
+            f"{self._dim}[{_clock(int(record.created))}.{int(record.msecs):03d}]{self._reset} "
+            f"{color}{record.levelname:7} {message}{reset}{pairs}"
+        )
+        more += _traceback(record).splitlines()
+        # Indented: an exception's text must not forge a line of ours.
+        return "\n".join([first, *(f"  {_printable(text)}" for text in more)])
+
+
+@functools.lru_cache(maxsize=2)
+def _utc(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+
+
+@functools.lru_cache(maxsize=2)
+def _clock(second: int) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(second))
+
+
+def _fields(record: logging.LogRecord) -> Mapping[str, object]:
+    fields: Mapping[str, object] | None = getattr(record, "fields", None)
+    if fields is not None:
+        return fields
+    client = getattr(record, "client", None)  # mitmproxy's name for it: (host, port, …)
+    return {"client": f"{client[0]}:{client[1]}"} if client else {}
+
+
+def _message(record: logging.LogRecord) -> str:
+    # `log.emit` has seen to its own, for every handler; those with an exception do not come from there.
+    is_ready = record.name == OURS and not record.exc_info
+    return record.getMessage() if is_ready else hidden(record.getMessage())
+
+
+def _lines(record: logging.LogRecord) -> list[str]:
+    message = _message(record)
+    if record.name == OURS:
+        return [_printable(message)]
+    first, *more = message.splitlines() or [""]
+    return [_printable(first), *more]
+
+
+def _pairs(fields: Mapping[str, object], message: str) -> str:
+    """` name=value` for each field that the message has not said already."""
+    words = message.replace(":", " ").split()
+    pairs = ""
+    for name, value in fields.items():
+        if name in _NOT_HERE or (name in _IN_MESSAGE and _is_in(words, message, str(value))):
+            continue
+        pairs += f" {name}={_text(value)}"
+    for name in _LAST:
+        if name in fields:
+            pairs += f" {name}={_text(fields[name])}"
+    return _printable(pairs)
+
+
+def _is_in(words: list[str], message: str, text: str) -> bool:
+    return text in words or (text != "" and message.endswith(text))
+
+
+def _text(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.3f}".rstrip("0").rstrip(".")
+    if isinstance(value, int):
+        return str(value)
+    text = str(value)
+    return json.dumps(text, ensure_ascii=False) if _NEEDS_QUOTES.search(text) else text
+
+
+def _printable(text: str) -> str:
+    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+
+
+def _traceback(record: logging.LogRecord) -> str:
+    return hidden(logging.Formatter().formatException(record.exc_info)) if record.exc_info else ""

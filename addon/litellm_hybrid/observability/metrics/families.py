@@ -1,0 +1,183 @@
+"""Every metric there is: its name, labels and meaning, and where its numbers come from."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, Literal, NamedTuple
+
+from litellm_hybrid.config.settings import FALLBACK_KINDS
+from litellm_hybrid.errors import ErrorType
+from litellm_hybrid.observability.fallback_history import Outcome
+from litellm_hybrid.observability.reload_history import KEPT_BACK, TAKEN
+from litellm_hybrid.observability.request_counters import MALFORMED, Histogram, Traffic
+from litellm_hybrid.routing.rules import Target
+
+PREFIX = "litellm_hybrid_"
+
+type Labels = tuple[str, ...]
+type Values = Mapping[Any, float | Histogram]
+"""Label values, a tuple of strings, → number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Where the numbers are.
+
+    Attributes:
+        traffic: the requests.
+        fallbacks: (kind, outcome) → how many.
+        events: what else fallbacks did, by its name.
+        reloads: result → how many.
+        held_bytes: gives the bytes of answers that are held right now.
+        versions: of litellm-hybrid and of mitmproxy.
+    """
+
+    traffic: Traffic
+    fallbacks: Mapping[tuple[str, str], int]
+    events: Mapping[str, int]
+    reloads: Mapping[str, int]
+    held_bytes: Callable[[], int]
+    versions: tuple[str, str]
+
+
+class Family(NamedTuple):
+    """One metric.
+
+    Attributes:
+        name: behind `PREFIX`; a counter's without `_total`.
+        labels: their names.
+        read: label values → number.
+        over_workers: how a gauge's numbers are put together, one of prometheus_client's modes.
+    """
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    labels: Labels
+    help: str
+    read: Callable[[Measured], Values]
+    over_workers: Literal["livesum", "livemax"] = "livesum"
+
+    @property
+    def full_name(self) -> str:
+        """As on the page."""
+        return f"{PREFIX}{self.name}{'_total' if self.kind == 'counter' else ''}"
+
+
+_SERVERS = (Target.LITELLM.value, Target.UPSTREAM.value)
+_OUTCOMES = tuple(outcome.value for outcome in Outcome if outcome is not Outcome.RUNNING)
+_ERRORS = tuple(error.value for error in ErrorType)
+
+# Known from the start, so that `increase()` sees the first one too.
+_NO_FALLBACKS = dict.fromkeys(product(FALLBACK_KINDS, _OUTCOMES), 0)
+_NO_ERRORS = dict.fromkeys([*product(_ERRORS, _SERVERS), (MALFORMED, Target.NONE.value)], 0)
+
+
+def _one(value: float) -> Values:
+    return {(): value}
+
+
+FAMILIES = (
+    Family(
+        "requests",
+        "counter",
+        ("target", "reason", "status_class"),
+        "Requests that have ended, by where they went, why, and the class of the status the client got.",
+        lambda measured: measured.traffic.requests,
+    ),
+    Family(
+        "model_requests",
+        "counter",
+        ("model", "target"),
+        "The same for requests that name a model, by the entry of the configuration that it matches.",
+        lambda measured: measured.traffic.models,
+    ),
+    Family(
+        "fallbacks",
+        "counter",
+        ("kind", "outcome"),
+        "Upstream failures that were to be replayed to LiteLLM, and what became of that.",
+        lambda measured: {**_NO_FALLBACKS, **measured.fallbacks},
+    ),
+    Family(
+        "errors",
+        "counter",
+        ("error_class", "target"),
+        "Failures between the client, this proxy and a server, by class and server.",
+        lambda measured: {**_NO_ERRORS, **measured.traffic.errors},
+    ),
+    Family(
+        "time_to_first_byte_seconds",
+        "histogram",
+        ("target",),
+        "From the complete request to the beginning of a server's answer to it, as the client sees it.",
+        lambda measured: {(name,): one for name, one in measured.traffic.first_byte.items()},
+    ),
+    Family(
+        "request_duration_seconds",
+        "histogram",
+        ("target",),
+        "From the complete request to the end of a server's answer to it, as the client sees it.",
+        lambda measured: {(name,): one for name, one in measured.traffic.duration.items()},
+    ),
+    Family(
+        "requests_in_flight",
+        "gauge",
+        (),
+        "Requests being served.",
+        lambda measured: _one(len(measured.traffic.running)),
+    ),
+    Family(
+        "streams_in_flight",
+        "gauge",
+        (),
+        "Of these, those whose answer has begun and is passed on piece by piece.",
+        lambda measured: _one(len(measured.traffic.streaming)),
+    ),
+    Family(
+        "held_bytes",
+        "gauge",
+        (),
+        "Bytes of upstream's answers that are held until it is clear whether they are failures.",
+        lambda measured: _one(measured.held_bytes()),
+    ),
+    Family(
+        "undecided_answers",
+        "counter",
+        ("why",),
+        "Answers that went to the client before it was clear whether they are failures.",
+        lambda measured: {
+            ("limit",): measured.events.get("released-at-limit", 0),
+            ("too-many",): measured.events.get("not-held", 0),
+        },
+    ),
+    Family(
+        "history_retries",
+        "counter",
+        (),
+        "Requests that were sent again without what another account had sealed in their history.",
+        lambda measured: _one(measured.events.get("history-reduced", 0)),
+    ),
+    Family(
+        "history_retries_failed",
+        "counter",
+        (),
+        "Of these, those that were refused again.",
+        lambda measured: _one(measured.events.get("history-retry-failed", 0)),
+    ),
+    Family(
+        "reloads",
+        "counter",
+        ("result",),
+        "Changes of the configuration file: taken, or kept back because it has an error.",
+        lambda measured: {(result,): measured.reloads.get(result, 0) for result in (TAKEN, KEPT_BACK)},
+    ),
+    Family(
+        "build_info",
+        "gauge",
+        ("version", "mitmproxy"),
+        "Always 1; the versions are in the labels.",
+        lambda measured: {measured.versions: 1.0},
+        "livemax",
+    ),
+)
+"""Every metric there is."""

@@ -1,0 +1,133 @@
+"""`/_hybrid/status`: what the process is doing and with which settings, as data for a program.
+
+status_page.py makes a page for a person out of it.
+"""
+
+import dataclasses
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+
+from litellm_hybrid.observability.fallback_history import Replayed
+from litellm_hybrid.observability.reload_history import Reload
+from litellm_hybrid.observability.request_counters import NO_STATUS
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """All of it. Times are epoch seconds, durations seconds.
+
+    Attributes:
+        now: when it was asked for.
+        started: when the process started.
+        pid: its process id.
+        worker: its name among several workers; "" if it is alone.
+        versions: of what runs here, by name.
+        not_ready: (reason, message) for each reason why it is not ready.
+        file: the configuration file; "" if there is no valid configuration.
+        since: since when its settings are in force.
+        broken: whether it has an error now.
+        last_reload: None: it has not changed since the start.
+        settings: every setting in force, as people write it, secrets as `***`.
+        in_flight: requests being served.
+        streams: those of them whose answer has begun and is passed on piece by piece.
+        held_bytes: bytes of answers that are held.
+        requests: (target, reason, status class) → how many have ended; of all workers.
+        fallbacks: (kind, outcome) → how many have ended; of all workers.
+        recent: the last fallbacks, the oldest first.
+        cooldowns: (model, seconds left) of each cooldown that runs; 0: the next request tries upstream.
+    """
+
+    now: float
+    started: float
+    pid: int
+    worker: str
+    versions: Mapping[str, str]
+    not_ready: tuple[tuple[str, str], ...]
+    file: str
+    since: float | None
+    broken: bool
+    last_reload: Reload | None
+    settings: tuple[tuple[str, str], ...]
+    in_flight: int
+    streams: int
+    held_bytes: int
+    requests: Mapping[tuple[str, ...], int]
+    fallbacks: Mapping[tuple[str, ...], int]
+    recent: tuple[Replayed, ...]
+    cooldowns: tuple[tuple[str, float], ...]
+
+    @property
+    def uptime(self) -> float:
+        """How long the process has been running."""
+        return max(0.0, self.now - self.started)
+
+    @property
+    def status_classes(self) -> tuple[str, ...]:
+        """Those that occur, `none` last."""
+        return tuple(
+            sorted({labels[2] for labels in self.requests}, key=lambda name: (name == NO_STATUS, name))
+        )
+
+
+def as_json(status: Status) -> dict[str, object]:
+    """For programs."""
+    return {
+        "ready": not status.not_ready,
+        "reasons": [{"reason": reason, "message": message} for reason, message in status.not_ready],
+        "time": timestamp(status.now),
+        "started": timestamp(status.started),
+        "uptime_seconds": round(status.uptime, 3),
+        "pid": status.pid,
+        "worker": status.worker or None,
+        "versions": dict(status.versions),
+        "configuration": {
+            "file": status.file or None,
+            "in_force_since": timestamp(status.since) if status.since else None,
+            "broken": status.broken,
+            "last_reload": _reload(status.last_reload) if status.last_reload else None,
+            "settings": dict(status.settings),
+        },
+        "requests_in_flight": status.in_flight,
+        "streams_in_flight": status.streams,
+        "held_bytes": status.held_bytes,
+        "requests": _counts(("target", "reason", "status_class"), status.requests),
+        "fallbacks": _counts(("kind", "outcome"), status.fallbacks),
+        "recent_fallbacks": [_replayed(replayed) for replayed in reversed(status.recent)],
+        "cooldowns": [{"model": model, "seconds_left": round(left, 1)} for model, left in status.cooldowns],
+    }
+
+
+def timestamp(at: float) -> str:
+    """Epoch seconds as `2026-01-31T12:00:00Z`."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def versions() -> dict[str, str]:
+    """Of what runs here, by name."""
+    return {
+        "litellm-hybrid": _version("litellm-hybrid"),
+        "mitmproxy": _version("mitmproxy"),
+        "Python": platform.python_version(),
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # a checkout that nobody has installed
+        return "unknown"
+
+
+def _counts(names: tuple[str, ...], counts: Mapping[tuple[str, ...], int]) -> list[dict[str, object]]:
+    return [{**dict(zip(names, labels, strict=True)), "count": counts[labels]} for labels in sorted(counts)]
+
+
+def _reload(reload: Reload) -> dict[str, object]:
+    return {"at": timestamp(reload.at), "result": reload.result, "lines": reload.lines}
+
+
+def _replayed(replayed: Replayed) -> dict[str, object]:
+    return {**dataclasses.asdict(replayed), "at": timestamp(replayed.at)}

@@ -1,0 +1,170 @@
+"""What LiteLLM must see: URL, headers, model spelling. And what upstream must see: nearly nothing else.
+
+Facts about LiteLLM 1.106: it takes the first of seven credential headers and
+does not try a second, forwards a client's Authorization to some providers,
+answers compressed bodies with a misleading 400, and compares model names with
+their case.
+"""
+
+from dataclasses import dataclass
+
+from litellm_hybrid.config.settings import Address, Settings
+from litellm_hybrid.message import credentials, forms
+from litellm_hybrid.message.credentials import Headers
+from litellm_hybrid.routing import paths
+from litellm_hybrid.routing.requested_model import Named
+
+VIA = b"1.1 litellm-hybrid"
+"""What a request to LiteLLM carries in `Via`: one that comes back here is in a loop."""
+
+# Tells Anthropic that an OAuth token comes with the request; LiteLLM's key is none.
+_OAUTH_BETA = "oauth-2025-04-20"
+
+# Set anew below, or true of the body or the connection on its way here only.
+_REPLACED = frozenset(
+    {
+        b"host",
+        b"content-length",
+        b"transfer-encoding",
+        b"content-encoding",
+        b"upgrade",
+        b"http2-settings",
+        b"via",
+        b"x-request-id",
+        b"x-litellm-call-id",
+        b"anthropic-beta",
+    }
+)
+
+
+_OF_THE_BODY = frozenset({b"content-length", b"transfer-encoding", b"content-encoding"})
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A request as the client sent it.
+
+    Attributes:
+        path: without the query.
+        query: without the "?".
+        headers: in order, in their original case.
+        body: raw, its content coding still on it.
+    """
+
+    path: str
+    query: str
+    headers: Headers
+    body: bytes
+
+    def header(self, name: bytes) -> str:
+        """All values of a header, joined as HTTP joins them; "" if there is none."""
+        values = [value for key, value in self.headers if key.lower() == name]
+        return b", ".join(values).decode("utf-8", "surrogateescape")
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A request as LiteLLM gets it.
+
+    Attributes:
+        address: where it goes; its path prefix is already in `target`.
+        target: path and query.
+    """
+
+    address: Address
+    target: str
+    headers: Headers
+    body: bytes
+
+
+def for_litellm(
+    settings: Settings, incoming: Incoming, named: Named, model: str, request_id: str
+) -> Outgoing:
+    """The request that LiteLLM gets in place of the client's.
+
+    Args:
+        settings: those in force; they have a base_url.
+        incoming: the client's request.
+        named: what model_name.py found in it; its body could be read.
+        model: the name that LiteLLM knows the model by.
+        request_id: goes along as X-Request-ID and as LiteLLM's own call id.
+    """
+    assert settings.base_url is not None
+    assert named.content is not None
+    body = incoming.body
+    if incoming.header(b"content-encoding"):
+        body = named.content
+    if named.model != model:
+        body = _respell(body, incoming.header(b"content-type"), named, model)
+    path = settings.base_url.path + paths.for_litellm(incoming.path, model)
+    query = credentials.without_credentials(incoming.query)
+    return Outgoing(
+        settings.base_url,
+        f"{path}?{query}" if query else path,
+        _headers(settings, incoming, len(body), request_id),
+        body,
+    )
+
+
+def with_body(headers: Headers, body: bytes) -> Headers:
+    """Headers that fit a new body, which has no content coding."""
+    kept = [(name, value) for name, value in headers if name.lower() not in _OF_THE_BODY]
+    return (*kept, (b"Content-Length", str(len(body)).encode()))
+
+
+def target_for_upstream(settings: Settings, target: str) -> str:
+    """The path and query under which upstream gets a request: the client's, unless configured otherwise."""
+    if not settings.strip_provider_prefix:
+        return target
+    path, question, query = target.partition("?")
+    return paths.strip_provider(path) + question + query
+
+
+def _respell(body: bytes, content_type: str, named: Named, model: str) -> bytes:
+    if named.where == "json" and named.members is not None:
+        return named.members.replace("model", model)
+    if named.where == "form" and (field := forms.find_field(body, content_type, "model")):
+        return field.replace(body, model)
+    return body
+
+
+def _headers(settings: Settings, incoming: Incoming, length: int, request_id: str) -> Headers:
+    headers = [
+        (name, value)
+        for name, value in incoming.headers
+        if name.lower() not in _REPLACED
+        and not credentials.is_credential(name)
+        and not credentials.is_oauth(value.decode("utf-8", "surrogateescape"))
+    ]
+    if beta := _without_oauth_beta(incoming.header(b"anthropic-beta")):
+        headers.append((b"anthropic-beta", beta.encode("utf-8", "surrogateescape")))
+    if credential := _credential(settings, incoming):
+        headers.append((b"Authorization", b"Bearer " + credential.encode("utf-8", "surrogateescape")))
+    via = incoming.header(b"via").encode("utf-8", "surrogateescape")
+    headers += [
+        (b"Via", via + b", " + VIA if via else VIA),
+        (b"X-Request-ID", request_id.encode()),
+        (b"x-litellm-call-id", request_id.encode()),
+        (b"Content-Length", str(length).encode()),
+    ]
+    return ((b"Host", _authority(settings)), *headers)
+
+
+def _authority(settings: Settings) -> bytes:
+    assert settings.base_url is not None
+    address = settings.base_url
+    return str(Address(address.scheme, address.host, address.port)).partition("://")[2].encode("idna")
+
+
+def _credential(settings: Settings, incoming: Incoming) -> str | None:
+    if settings.api_key is not None:
+        return settings.api_key.value
+    if settings.no_auth:
+        return None
+    own = credentials.presented(incoming.headers, incoming.query)
+    return next((key for key in own if not credentials.is_oauth(key)), None)
+
+
+def _without_oauth_beta(value: str) -> str:
+    betas = (beta.strip() for beta in value.split(","))
+    return ",".join(beta for beta in betas if beta and beta != _OAUTH_BETA)

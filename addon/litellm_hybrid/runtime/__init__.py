@@ -1,0 +1,1 @@
+"""The running process: start, reload, request handling, drain, own pages."""

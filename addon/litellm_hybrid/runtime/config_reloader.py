@@ -1,0 +1,147 @@
+"""The settings in force: read at start, watched while running, swapped whole."""
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import time
+
+from litellm_hybrid.config import parser as config
+from litellm_hybrid.config.file_watcher import Watcher
+from litellm_hybrid.config.parser import ConfigError, Parsed
+from litellm_hybrid.config.settings import Address, Settings
+from litellm_hybrid.observability.logging import logger as log
+from litellm_hybrid.observability.reload_history import Reloads
+from litellm_hybrid.routing.access import is_loopback
+
+LOOK_EVERY = 0.5
+"""Seconds between two looks at the file; a change is taken at the second that finds it unchanged."""
+
+Listener = tuple[str, int, Address]
+"""Where we listen (host, port) and the upstream behind it."""
+
+
+class Lifecycle:
+    """Holds the settings in force and keeps them so.
+
+    Attributes:
+        path: the file.
+        settings: those in force.
+        broken: the file has an error now, and `settings` are the last good ones.
+    """
+
+    def __init__(self, path: Path, listeners: Sequence[Listener], reloads: Reloads | None = None) -> None:
+        """Read the file.
+
+        Args:
+            path: the file.
+            listeners: every address we listen on.
+            reloads: where it is written down what becomes of the file.
+
+        Raises:
+            ConfigError: the file, or what it says together with the addresses, is wrong.
+        """
+        self._watcher = Watcher(path, os.environ)
+        self._listeners = tuple(listeners)
+        self.path = path
+        parsed = self._watcher.load()
+        log.use_format(parsed.settings.log_format)
+        self._check(parsed.settings)
+        self.settings = parsed.settings
+        self.broken = False
+        self._reloads = reloads or Reloads()
+        self._reloads.since = time()
+        self._announce(parsed)
+
+    async def watch(self, changed: Callable[[Settings], None]) -> None:
+        """Look at the file until cancelled; `changed` is called with each new Settings."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            found = await asyncio.to_thread(self._watcher.look)
+            if isinstance(found, Parsed):
+                self._take(found, changed)
+            elif found is not None:
+                self._keep(found)
+
+    def _take(self, parsed: Parsed, changed: Callable[[Settings], None]) -> None:
+        try:
+            self._check(parsed.settings)
+        except ConfigError as e:
+            self._keep(ConfigError([*e.problems, "the last good settings stay in force"]))
+            return
+        changes = config.changes(self.settings, parsed.settings)
+        self.settings = parsed.settings
+        self.broken = False
+        for warning in parsed.warnings:
+            log.emit(logging.WARNING, f"litellm config: {warning}", event="config-warning")
+        for change in changes:
+            log.emit(logging.INFO, f"litellm config: {change}", event="config-changed")
+        if not changes:
+            log.emit(logging.INFO, "litellm config: read again, nothing has changed", event="config-changed")
+        self._reloads.taken(changes, time())
+        changed(parsed.settings)
+
+    def _keep(self, error: ConfigError) -> None:
+        self.broken = True
+        self._reloads.kept_back(error.problems, time())
+        for problem in error.problems:
+            log.emit(logging.ERROR, f"litellm config: {problem}", event="config-broken")
+
+    def _announce(self, parsed: Parsed) -> None:
+        for warning in parsed.warnings:
+            log.emit(logging.WARNING, f"litellm config: {warning}", event="config-warning")
+        settings = parsed.settings
+        if settings.listen_without_keys:
+            log.emit(
+                logging.WARNING,
+                "litellm config: listen-without-keys is on: "
+                "WHOEVER REACHES THIS PROXY MAY SPEND THE LITELLM KEY",
+                event="config-warning",
+            )
+        if settings.active:
+            log.emit(logging.INFO, f"LiteLLM routing enabled for: {settings.base_url}", event="config-loaded")
+
+    def _check(self, settings: Settings) -> None:
+        """What the file says must fit where we listen and what is behind us.
+
+        Raises:
+            ConfigError: with what to do.
+        """
+        problems = []
+        for host, port, upstream in self._listeners:
+            ourselves = Address("http", host or "127.0.0.1", port)
+            for what, other in (("upstream", upstream), ("litellm-hybrid itself", ourselves)):
+                if settings.base_url is not None and config.same_server(settings.base_url, other):
+                    problems.append(
+                        f"{self.path}: base-url {settings.base_url} is {what}; give the address of LiteLLM, "
+                        "for example http://127.0.0.1:4000"
+                    )
+            if not is_loopback(host) and not settings.client_keys and not settings.listen_without_keys:
+                problems.append(
+                    f"{self.path}: refusing to listen on {host or 'all addresses'} (port {port}) without "
+                    "client keys: anyone on the network could spend the LiteLLM key. Listen on 127.0.0.1 "
+                    f"(--mode reverse:{upstream}@127.0.0.1:{port}), set client-api-keys, or, if you "
+                    "mean it, listen-without-keys: true"
+                )
+        if problems:
+            raise ConfigError(tuple(problems))
+
+
+def config_path(option: str) -> Path:
+    """Where the configuration file is.
+
+    Args:
+        option: mitmproxy's option `litellm_config`, "" if it is not set.
+
+    Raises:
+        ConfigError: it is not set, and there is no config.yaml in the current folder.
+    """
+    if option:
+        return Path(option).expanduser()
+    default = Path("config.yaml")
+    if not default.exists():
+        raise ConfigError(
+            ("no config.yaml in this folder: say where it is with --set litellm_config=/path/to/config.yaml",)
+        )
+    return default

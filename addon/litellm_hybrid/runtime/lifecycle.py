@@ -1,0 +1,163 @@
+"""How the addon starts, takes new settings, and ends: the hooks of mitmproxy that are about the process."""
+
+import asyncio
+import logging
+
+from mitmproxy import ctx, exceptions
+from mitmproxy.addonmanager import Loader
+
+from litellm_hybrid.config.parser import ConfigError
+from litellm_hybrid.config.settings import Settings
+from litellm_hybrid.mitmweb import retention as view_limit
+from litellm_hybrid.mitmweb.flow_list import Rows
+from litellm_hybrid.mitmweb.flow_redaction import Originals, Showing
+from litellm_hybrid.mitmweb.streamed_bodies import StreamedBodies
+from litellm_hybrid.observability.logging import logger as log
+from litellm_hybrid.observability.reload_history import Reloads
+from litellm_hybrid.proxy import engine
+from litellm_hybrid.runtime import config_reloader as lifecycle
+from litellm_hybrid.runtime import malloc as allocator
+from litellm_hybrid.runtime.config_reloader import Lifecycle
+from litellm_hybrid.runtime.graceful_shutdown import Leaving
+
+
+class Startup:
+    """The part of the addon that outlives a request."""
+
+    def __init__(self) -> None:
+        self._lifecycle: Lifecycle | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._running = False
+        self._leaving: Leaving | None = None
+        self._showing = Showing()
+        self._bodies = StreamedBodies()
+        self._rows: Rows | None = None
+        self.addons: list[object] = []
+        self._reloads = Reloads()
+
+    def _settings(self) -> Settings:
+        """Those in force. No property: mitmproxy reads every attribute of an addon before there are any."""
+        if self._lifecycle is None:
+            raise RuntimeError("there is no valid configuration")
+        return self._lifecycle.settings
+
+    def settings_changed(self, settings: Settings) -> None:
+        """New settings are in force."""
+        log.use_format(settings.log_format)
+        log.hide(filter(None, (settings.api_key, *settings.client_keys)))
+
+    def load(self, loader: Loader) -> None:
+        """Declare our option, and set those of mitmproxy that everything here depends on."""
+        loader.add_option(
+            "litellm_config",
+            str,
+            "",
+            "litellm-hybrid's configuration, a YAML file. Unset: config.yaml in the current folder.",
+        )
+        loader.add_option(
+            "litellm_view_limit",
+            str,
+            view_limit.DEFAULT,
+            "How many flows, and how much of bodies, the list of mitmweb or of the console keeps. The oldest "
+            "go first, marked ones last. A number, a size, both with a comma between them, or none.",
+        )
+        # The terminal of mitmproxy's console is no place for lines; it has them in its event log.
+        if "console_layout" not in ctx.options:
+            log.install(ctx.master.addons.get("termlog"))
+        view = ctx.master.addons.get("view")
+        if view is not None:
+            self._showing.originals = Originals()
+            self._rows = Rows(view, self._showing.originals)
+            self.addons.append(self._rows)
+        # Lazy: with eager connections, upstream being down would break requests to LiteLLM too.
+        ctx.options.update(connection_strategy="lazy")
+        if "flow_detail" in ctx.options:
+            # mitmdump's own lines show the query, and credentials in it.
+            ctx.options.update(flow_detail=0)
+
+    def configure(self, updated: set[str]) -> None:
+        """Read the configuration anew where an option that concerns it has changed."""
+        if "connection_strategy" in updated and ctx.options.connection_strategy != "lazy":
+            raise exceptions.OptionsError("litellm-hybrid needs connection_strategy=lazy")
+        self._showing.enabled = _is_seen()
+        self._bodies.configure(updated, seen=self._showing.enabled)
+        if self._showing.enabled:
+            _offer_views()
+        if "litellm_view_limit" in updated:
+            self._limit_view()
+        if not updated & {"litellm_config", "mode", "listen_host", "listen_port"}:
+            return
+        try:
+            self._start()
+        except (ConfigError, ValueError, engine.EngineError) as e:
+            self._refuse(e)
+            self._lifecycle = None
+
+    def _limit_view(self) -> None:
+        try:
+            limit = view_limit.parse(ctx.options.litellm_view_limit)
+        except ValueError as e:
+            self._refuse(e)
+            return
+        if self._rows is not None:
+            self._rows.keeper.limit = limit
+
+    def _refuse(self, error: Exception) -> None:
+        """Say what is wrong with the options or the file.
+
+        Raises:
+            OptionsError: while running. At start mitmproxy would add a traceback, and an ERROR is enough
+                for it to end with rc 1.
+        """
+        if self._running:
+            raise exceptions.OptionsError(str(error)) from error
+        for line in str(error).splitlines():
+            log.emit(logging.ERROR, f"litellm config: {line}", event="config-broken")
+
+    def running(self) -> None:
+        """Begin to watch the file, and to wait for signals."""
+        self._running = True
+        allocator.keep_for_reuse()
+        self._leaving = Leaving(
+            engine.Door(ctx.master.addons.get("proxyserver")),
+            ctx.master.shutdown,
+            lambda: self._settings().grace_period,
+        )
+        self._leaving.watch()
+        self._watch()
+
+    def _watch(self) -> None:
+        if self._lifecycle is not None:
+            self._watching = asyncio.get_running_loop().create_task(
+                self._lifecycle.watch(self.settings_changed)
+            )
+
+    def done(self) -> None:
+        """Stop watching it."""
+        if self._watching is not None:
+            self._watching.cancel()
+        if self._running:
+            log.emit(logging.INFO, "litellm: ended", event="ended")
+        log.uninstall()
+
+    def _start(self) -> None:
+        engine.check()
+        listeners = engine.listeners(ctx.options.mode, ctx.options.listen_host, ctx.options.listen_port)
+        path = lifecycle.config_path(ctx.options.litellm_config)
+        self._lifecycle = Lifecycle(path, listeners, self._reloads)
+        self.settings_changed(self._lifecycle.settings)
+        if self._watching is not None:
+            self._watching.cancel()
+            self._watch()
+
+
+def _offer_views() -> None:
+    from litellm_hybrid.mitmweb import contentview as views  # noqa: PLC0415  15 rooms that nobody else needs
+
+    views.install()
+
+
+def _is_seen() -> bool:
+    """Whether anybody sees flows: mitmweb, or a file that they are saved to."""
+    saved = any(getattr(ctx.options, name, None) for name in ("save_stream_file", "hardump"))
+    return saved or ctx.master.addons.get("view") is not None

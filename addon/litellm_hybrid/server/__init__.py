@@ -1,0 +1,1 @@
+"""`litellm-hybrid serve`: a lean mitmproxy, and the supervisor of several."""

@@ -1,0 +1,205 @@
+"""`litellm-hybrid serve`: the same addon on a lean mitmproxy, in one process or several.
+
+mitmdump runs about 45 built-in addons and asks every one of them about every
+event; here are the six that a reverse proxy needs, and whom an event concerns
+is worked out once. Like engine.py this room knows mitmproxy from within.
+"""
+
+import asyncio
+import inspect
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, override
+
+from mitmproxy import addonmanager, exceptions, hooks, master, options
+from mitmproxy.addons import core, disable_h2c, errorcheck, next_layer, proxyserver, termlog, tlsconfig
+from mitmproxy.flow import Flow
+from mitmproxy.proxy import mode_servers
+
+from litellm_hybrid.addon import HybridAddon
+from litellm_hybrid.config.settings import Address
+from litellm_hybrid.observability.logging import logger as log
+from litellm_hybrid.proxy import engine
+from litellm_hybrid.server.supervisor import CANNOT_START
+
+_BACKLOG = 2048
+"""How many connections may wait to be accepted; with asyncio's 100 a burst of clients waits a second."""
+
+type _Handler = Callable[..., Awaitable[None] | None]
+
+
+class LeanAddonManager(addonmanager.AddonManager):
+    """Remembers which handlers an event has, instead of asking every addon every time.
+
+    On one core and tiny bodies the asking is a third of the whole cost of a request.
+    """
+
+    def __init__(self, lean: master.Master) -> None:
+        super().__init__(lean)  # type: ignore[no-untyped-call]
+        self._handlers: dict[str, list[_Handler]] = {}
+
+    @override
+    def register(self, addon: object) -> object:
+        self._handlers = {}
+        return super().register(addon)  # type: ignore[no-untyped-call]
+
+    @override
+    def remove(self, addon: object) -> None:
+        self._handlers = {}
+        super().remove(addon)  # type: ignore[no-untyped-call]
+
+    @override
+    async def handle_lifecycle(self, event: hooks.Hook) -> None:
+        await self.trigger_event(event)
+        if self._find("update") and isinstance(event.args()[0], Flow):
+            await self.trigger_event(hooks.UpdateHook([event.args()[0]]))
+
+    @override
+    async def trigger_event(self, event: hooks.Hook) -> None:
+        for handler in self._find(event.name):
+            try:
+                with addonmanager.safecall():
+                    result = handler(*event.args())
+                    if result is not None and inspect.isawaitable(result):
+                        await result
+            except exceptions.AddonHalt:
+                return
+
+    def _find(self, name: str) -> list[_Handler]:
+        found = self._handlers.get(name)
+        if found is None:
+            addons = addonmanager.traverse(self.chain)
+            found = [handler for addon in addons if callable(handler := getattr(addon, name, None))]
+            self._handlers[name] = found
+        return found
+
+
+class _StartCheck(errorcheck.ErrorCheck):
+    """Ends the process where an error was logged at start, without a text of its own: the log has said it."""
+
+    name = "errorcheck"  # where mitmproxy looks for it
+
+    @override
+    async def shutdown_if_errored(self) -> None:
+        await asyncio.sleep(0)  # as in mitmproxy: logging tasks finish first
+        if self.logger.has_errored:
+            sys.exit(1)
+
+
+class LeanMaster(master.Master):
+    """mitmproxy with our addon and the six others that a reverse proxy needs."""
+
+    def __init__(self, opts: options.Options, place: Path | None = None) -> None:
+        super().__init__(opts, with_termlog=False)
+        self.addons = LeanAddonManager(self)
+        self._termlog = termlog.TermLog()
+        self.addons.add(  # type: ignore[no-untyped-call]
+            self._termlog,
+            core.Core(),
+            disable_h2c.DisableH2C(),
+            proxyserver.Proxyserver(),
+            # Before mitmproxy's own choice of a layer, or ours comes too late.
+            HybridAddon(place),
+            next_layer.NextLayer(),
+            tlsconfig.TlsConfig(),
+            _StartCheck(),
+        )
+
+    @override
+    async def running(self) -> None:
+        await super().running()
+        # Not before: until here an ERROR has to reach mitmproxy's check of the start.
+        log.batch(asyncio.get_running_loop())
+        for host, port, *_ in self.addons.get("proxyserver").listen_addrs():
+            message = f"litellm: serving on {host}:{port} ({self.options.mode[0]})"
+            log.emit(logging.INFO, message, event="serving")
+
+    @override
+    async def done(self) -> None:
+        await super().done()
+        self._termlog.uninstall()
+
+
+def check_sharing() -> None:
+    """Make sure that several processes can listen on one port.
+
+    Raises:
+        OSError: the system has no SO_REUSEPORT.
+    """
+    if not hasattr(socket, "SO_REUSEPORT"):
+        raise OSError("this system cannot share a port among processes (no SO_REUSEPORT): use workers: 1")
+
+
+def share_port() -> None:
+    """Let several processes listen on one port, each with its own queue of new connections.
+
+    Raises:
+        OSError: the system has no SO_REUSEPORT.
+    """
+    check_sharing()
+
+    _listen_with(reuse_port=True)
+
+
+def _listen_with(*, reuse_port: bool) -> None:
+    async def listen(
+        self: mode_servers.AsyncioServerInstance[Any], host: str, port: int
+    ) -> list[asyncio.Server]:
+        server = await asyncio.start_server(
+            self.handle_stream, host, port, reuse_port=reuse_port, backlog=_BACKLOG
+        )
+        return [server]
+
+    mode_servers.AsyncioServerInstance.listen = listen  # type: ignore[assignment,method-assign]
+
+
+async def serve(config: Path, upstream: Address, listen: tuple[str, int], place: Path | None) -> None:
+    """Run one process until it is told to end.
+
+    Args:
+        config: the configuration file.
+        upstream: where CLIProxyAPI is.
+        listen: host and port.
+        place: as for `run`.
+    """
+    logging.getLogger().setLevel(logging.INFO)
+    for noisy in ("asyncio", "hpack", "mitmproxy.proxy.server"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    opts = options.Options()
+    lean = LeanMaster(opts, place)
+    host, port = listen
+    bracketed = f"[{host}]" if ":" in host else host
+    opts.update(
+        litellm_config=str(config), mode=[f"reverse:{upstream}@{bracketed}:{port}"], termlog_verbosity="warn"
+    )
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Until the addon runs, which lets running requests finish first.
+        loop.add_signal_handler(number, lean.shutdown)
+    await lean.run()
+
+
+def run(config: Path, upstream: Address, listen: tuple[str, int], *, shared: Path | None) -> int:
+    """One process; its exit code.
+
+    Args:
+        config: the configuration file.
+        upstream: where CLIProxyAPI is.
+        listen: host and port.
+        shared: where this process shares its numbers with the others that listen on the same port; None:
+            there are no others.
+    """
+    if shared is not None:
+        share_port()
+    else:
+        _listen_with(reuse_port=False)
+    engine.skip_self_checks()
+    try:
+        asyncio.run(serve(config, upstream, listen, shared))
+    except SystemExit:  # mitmproxy's way to end where an error was logged at start
+        return 1 if shared is None else CANNOT_START
+    return 0

@@ -1,0 +1,120 @@
+"""Several processes on one port: starts them, restarts one that dies, passes signals on.
+
+Each worker is a process of its own that knows nothing of the others: cooldowns,
+budgets and remembered conversations are a worker's own. Only the numbers for
+`/_hybrid/metrics` are put into a folder that all of them read.
+"""
+
+import logging
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import FrameType
+
+from litellm_hybrid.observability.logging import logger as log
+
+CANNOT_START = 78
+"""The exit code of a worker whose configuration or address is wrong (EX_CONFIG): so would another be."""
+
+_PAUSE = 1.0
+"""Seconds before a worker that died is replaced."""
+
+_LOOK_EVERY = 0.1
+
+
+class Supervisor:
+    """Keeps a number of workers running until a signal comes."""
+
+    def __init__(self, command: Sequence[str], workers: int) -> None:
+        """Make one.
+
+        Args:
+            command: what starts a worker; `--shared folder/name` is put behind it: the folder that the
+                workers share, and the worker's name.
+            workers: how many of them.
+        """
+        self._command = list(command)
+        self._wanted = workers
+        self._workers: dict[Path, subprocess.Popen[bytes]] = {}
+        self._missing: list[tuple[float, Path]] = []
+        self._leaving = False
+
+    def run(self) -> int:
+        """Run until the last worker has ended; the exit code.
+
+        A worker that cannot start, because of a wrong configuration for instance, ends all.
+
+        Raises:
+            OSError: the workers' folder cannot be made.
+        """
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._pass_on)
+        code = 0
+        with TemporaryDirectory(prefix="litellm-hybrid-") as folder:
+            try:
+                for name in range(1, self._wanted + 1):
+                    if self._leaving:
+                        break
+                    self._start(Path(folder, str(name)))
+                while self._workers or self._missing:
+                    time.sleep(_LOOK_EVERY)
+                    code = max(code, self._look())
+                    self._replace()
+            finally:
+                self._end_all()
+        return code
+
+    def _start(self, place: Path) -> None:
+        worker = subprocess.Popen([*self._command, "--shared", str(place)])  # noqa: S603 (our own)
+        self._workers[place] = worker
+        if self._leaving:
+            # A signal that came meanwhile was passed on to the others alone.
+            worker.send_signal(signal.SIGTERM)
+
+    def _look(self) -> int:
+        from litellm_hybrid.observability.metrics import exporter as metrics  # noqa: PLC0415 (a tenth of a second, which only this command takes)
+
+        worst = 0
+        for place, worker in list(self._workers.items()):
+            if (code := worker.poll()) is None:
+                continue
+            del self._workers[place]
+            metrics.bury(place)
+            if self._leaving:
+                # One that had not come to handle signals yet was ended by ours.
+                worst = max(worst, int(code > 0))
+            elif code == CANNOT_START:
+                self._pass_on(signal.SIGTERM, None)
+                worst = 1
+            else:
+                message = f"litellm: worker {worker.pid} ended with {code}: starting another"
+                log.emit(logging.ERROR, message, event="worker-ended")
+                self._missing.append((time.monotonic() + _PAUSE, place))
+        return worst
+
+    def _replace(self) -> None:
+        if self._leaving:
+            self._missing.clear()
+        while self._missing and self._missing[0][0] <= time.monotonic():
+            _, place = self._missing.pop(0)
+            self._start(place)
+
+    def _pass_on(self, number: int, _frame: FrameType | None) -> None:
+        self._leaving = True
+        for worker in self._workers.values():
+            worker.send_signal(number)
+
+    def _end_all(self) -> None:
+        for worker in self._workers.values():
+            worker.kill()
+        for worker in self._workers.values():
+            worker.wait()
+
+
+def worker_command(arguments: Sequence[str]) -> list[str]:
+    """The command line of a worker with these arguments of `litellm-hybrid`."""
+    return [sys.executable, "-m", "litellm_hybrid", *arguments]
