@@ -30,7 +30,7 @@ COMMANDS: dict[str, Elsewhere] = {
         "belongs to the machine", _DEPLOY
     ),
     "cp compose.env.example .env && chmod 600 .env    # and fill it in": Elsewhere(
-        "stands beside compose.yaml", "tests/unit/test_deploy.py"
+        "stands beside compose.yaml", "tests/docs/test_deploy.py"
     ),
 }
 """Whole commands, as they are written."""

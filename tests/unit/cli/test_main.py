@@ -17,7 +17,7 @@ from litellm_hybrid.config.parser import ConfigError
 from litellm_hybrid.config.settings import Settings
 from litellm_hybrid.terminal import hide, printable
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PROGRAM = Path(sys.executable).with_name("litellm-hybrid")
 API_KEY = "sk-key-of-litellm"
 GOOD = f"""\

@@ -17,7 +17,7 @@ from litellm_hybrid.observability.logging import fields as log_fields
 from litellm_hybrid.observability.logging.fields import EVENTS, Event, Fields, OfRequest
 
 ROOMS = sorted(Path(litellm_hybrid.__file__).parent.rglob("*.py"))
-DOCS = (Path(__file__).parents[2] / "docs" / "logs.md").read_text(encoding="utf-8")
+DOCS = (Path(__file__).parents[4] / "docs" / "logs.md").read_text(encoding="utf-8")
 NAMES = {column.name for column in log_fields.table()}
 SEVERAL_AT_ONCE = {"exchange.fields(record)": OfRequest, "timing.of(flow)": Timing}
 """What an `emit` may unpack: expression → the type that says which fields come of it."""

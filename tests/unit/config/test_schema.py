@@ -21,7 +21,7 @@ from litellm_hybrid.config.schema import (
 from litellm_hybrid.config.settings import Settings
 from litellm_hybrid.config.yaml_nodes import Value, compose
 
-EXAMPLE = Path(__file__).parents[2] / "config.example.yaml"
+EXAMPLE = Path(__file__).parents[3] / "config.example.yaml"
 ENV = {"LITELLM_API_KEY": "sk-1", "HYBRID_CLIENT_KEY": "sk-2"}
 BY_KEY = pytest.mark.parametrize("key", KEYS, ids=lambda key: key.name)
 

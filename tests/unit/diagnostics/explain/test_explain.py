@@ -272,7 +272,7 @@ def test_a_verdict_comes_with_its_rule_and_its_wait() -> None:
     )
 
 
-CORPUS = json.loads((Path(__file__).parents[1] / "corpus" / "upstream_answers.json").read_text("utf-8"))
+CORPUS = json.loads((Path(__file__).parents[3] / "corpus" / "upstream_answers.json").read_text("utf-8"))
 
 
 @pytest.mark.parametrize(
