@@ -247,7 +247,7 @@ async def test_an_answer_is_released_at_the_limit(
     assert await client.chunk() == QUOTA
     assert await client.chunk() == b""
     assert litellm.requests == []
-    (line,) = proxy.log("was released undecided")
+    (line,) = proxy.log("was passed through unclassified")
     assert line.fields["model"] == "o3"
 
 

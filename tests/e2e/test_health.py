@@ -170,4 +170,4 @@ async def test_it_says_that_it_leaves(start: Start) -> None:
 
     got = await _health(proxy)
 
-    assert (_reasons(got), got.header("connection")) == (["leaving"], "close")
+    assert (_reasons(got), got.header("connection")) == (["draining"], "close")

@@ -117,7 +117,7 @@ async def test_a_keep_alive_client_is_told_to_go(connect: Connect, tmp_path: Pat
             await client.request("POST", "/v1/messages", {"model": "gpt-5"})
             await arrived.wait()
             os.kill(process.popen.pid, signal.SIGTERM)
-            await until(lambda: "leaving" in process.output())
+            await until(lambda: "draining" in process.output())
             go_on.set()
 
             answered = await client.answer()

@@ -148,7 +148,7 @@ async def test_every_line_is_an_object_of_the_table(
         up, times = ("listening at", 1) if program == "mitmdump" else ("serving on", 1 + len(options) // 2)
         await until(lambda: process.output().count(up) == times)
         await _ask_all(process.port, upstream, traceparent=TRACEPARENT)
-        await until(lambda: '"client-gone"' in process.output())
+        await until(lambda: '"client-disconnected"' in process.output())
         good = (tmp_path / "config.yaml").read_text()
         (tmp_path / "config.yaml").write_text(good.replace('"models"', '"modles"'))
         await until(lambda: '"config-broken"' in process.output())
@@ -166,7 +166,7 @@ async def test_every_line_is_an_object_of_the_table(
     requests = _by_request(entries)
     for request_id, (*_, events) in REQUESTS.items():
         assert [entry["event"] for entry in requests[request_id]] == events, request_id
-    assert [entry["event"] for entry in requests["gone"]] == ["client-gone"]
+    assert [entry["event"] for entry in requests["gone"]] == ["client-disconnected"]
     about = [entry for entry in entries if "request_id" in entry]
     assert all((entry["trace_id"], entry["span_id"]) == (TRACE, SPAN) for entry in about)
     process_events = {entry["event"] for entry in requests[""]}

@@ -169,7 +169,7 @@ async def test_failures(start: Start, litellm: Stub) -> None:
     assert numbers['errors_total{error_class="network_error",target="upstream"}'] == 3
     assert numbers['errors_total{error_class="network_error",target="litellm"}'] == 1
     assert numbers['fallbacks_total{kind="unreachable",outcome="served"}'] == 1
-    assert numbers['fallbacks_total{kind="unreachable",outcome="refused"}'] == 1
+    assert numbers['fallbacks_total{kind="unreachable",outcome="not-attempted"}'] == 1
     assert numbers['request_duration_seconds_count{target="litellm"}'] == 1
 
 
@@ -269,8 +269,8 @@ async def test_reloads(start: Start, litellm: Stub) -> None:
     await proxy.post("gpt-5")
 
     numbers = await _scrape(proxy)
-    assert numbers['reloads_total{result="taken"}'] == 1
-    assert numbers['reloads_total{result="kept-back"}'] == 1
+    assert numbers['reloads_total{result="applied"}'] == 1
+    assert numbers['reloads_total{result="rejected"}'] == 1
     assert numbers['model_requests_total{model="o3",target="litellm"}'] == 1
     assert numbers['model_requests_total{model="other",target="upstream"}'] == 1
 

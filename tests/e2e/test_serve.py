@@ -121,7 +121,7 @@ async def test_workers_let_running_requests_finish(servers: tuple[Stub, Stub], t
         await arrived.wait()
 
         process.popen.terminate()
-        await until(lambda: "leaving" in process.output())
+        await until(lambda: "draining" in process.output())
         go_on.set()
 
         assert (await client.answer()).status == 200

@@ -89,11 +89,11 @@ async def test_reloads_show(start: Start, litellm: Stub) -> None:
 
     assert (broken["ready"], broken["configuration"]["broken"]) == (False, True)
     assert [reason["reason"] for reason in broken["reasons"]] == ["broken-configuration"]
-    assert broken["configuration"]["last_reload"]["result"] == "kept-back"
+    assert broken["configuration"]["last_reload"]["result"] == "rejected"
     assert "unknown key; did you mean `models`?" in broken["configuration"]["last_reload"]["lines"][0]
     assert broken["configuration"]["settings"]["models"] == "[gpt-5]"
     assert (mended["ready"], mended["configuration"]["broken"]) == (True, False)
-    assert mended["configuration"]["last_reload"]["result"] == "taken"
+    assert mended["configuration"]["last_reload"]["result"] == "applied"
     assert "models: [gpt-5] → [o3]" in mended["configuration"]["last_reload"]["lines"]
     assert mended["configuration"]["settings"]["models"] == "[o3]"
 

@@ -102,7 +102,7 @@ class Fallbacks:
         if not (fallback.enabled and kinds and is_suspect(answer)):
             return None
         if len(self._held) >= MOST_AT_ONCE:
-            self.counts["not-held"] += 1
+            self.counts["hold-capacity-reached"] += 1
             fallback_log.not_held(record, MOST_AT_ONCE)
             return None
         held = Held(
@@ -116,10 +116,10 @@ class Fallbacks:
         return held
 
     def released_at_limit(self, flow: http.HTTPFlow, held: Held) -> None:
-        """Say that an answer was held as long as may be, and went to the client undecided."""
+        """Say that an answer was held as long as may be, and went to the client unclassified."""
         record = exchange.get(flow)
         assert record is not None
-        self.counts["released-at-limit"] += 1
+        self.counts["hold-limit-reached"] += 1
         fallback_log.released_at_limit(record, len(held.body))
 
     # -- it is a failure ------------------------------------------------------

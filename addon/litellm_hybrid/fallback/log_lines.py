@@ -61,7 +61,7 @@ def retry_failed(record: Record, why: str, status: int) -> None:
 def login_gone(record: Record) -> None:
     """The provider has refused upstream's sign-in: somebody has to act."""
     message = f"litellm: upstream's login for {record['model']} is gone; sign in again at CLIProxyAPI"
-    log.emit(logging.ERROR, message, event="login-gone", **exchange.fields(record))
+    log.emit(logging.ERROR, message, event="upstream-login-expired", **exchange.fields(record))
 
 
 def unknown_model(record: Record, name: str, settings: Settings) -> None:
@@ -82,8 +82,8 @@ def released_at_limit(record: Record, length: int) -> None:
     """An answer was held as long as may be."""
     log.emit(
         logging.INFO,
-        f"litellm: an answer was released undecided after {length} bytes",
-        event="released-at-limit",
+        f"litellm: an answer was passed through unclassified after {length} bytes",
+        event="hold-limit-reached",
         **exchange.fields(record),
     )
 
@@ -91,7 +91,7 @@ def released_at_limit(record: Record, length: int) -> None:
 def not_held(record: Record, most: int) -> None:
     """So many answers are held already that this one goes to the client as it comes."""
     message = f"litellm: an answer was not held, {most} are being held already"
-    log.emit(logging.WARNING, message, event="not-held", **exchange.fields(record))
+    log.emit(logging.WARNING, message, event="hold-capacity-reached", **exchange.fields(record))
 
 
 def stateful(record: Record) -> None:

@@ -140,7 +140,7 @@ def failed(record: Record, failure: Failure, *, answered: bool) -> http.Response
     log.emit(
         level,
         message,
-        event="error" if level == logging.ERROR else "client-gone",
+        event="error" if level == logging.ERROR else "client-disconnected",
         error_type=failure.error_type.value,
         **exchange.fields(record),
         error=failure.detail,

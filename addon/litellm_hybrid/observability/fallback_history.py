@@ -14,11 +14,11 @@ class Outcome(StrEnum):
     RUNNING = "running"
     SERVED = "served"
     """The client got LiteLLM's answer."""
-    CUT = "cut"
+    ABORTED = "aborted"
     """LiteLLM's answer broke off, or the client left."""
     FAILED = "failed"
     """LiteLLM could not help: the client got upstream's answer."""
-    REFUSED = "refused"
+    NOT_ATTEMPTED = "not-attempted"
     """It was not tried: the client may not, the budget is spent, LiteLLM does not know the model."""
 
 
@@ -66,7 +66,7 @@ class Recent:
     def refused(self, replayed: Replayed, why: str) -> None:
         """One was called for, but not tried."""
         self.last.append(replayed)
-        self._settle(replayed, Outcome.REFUSED, why)
+        self._settle(replayed, Outcome.NOT_ATTEMPTED, why)
 
     def failed(self, key: str, why: str) -> None:
         """LiteLLM did not help."""
@@ -76,7 +76,7 @@ class Recent:
     def ended(self, key: str, *, whole: bool) -> None:
         """A request has ended; `whole`: with an answer to its end."""
         if self._running and (replayed := self._running.pop(key, None)) is not None:
-            self._settle(replayed, Outcome.SERVED if whole else Outcome.CUT)
+            self._settle(replayed, Outcome.SERVED if whole else Outcome.ABORTED)
 
     def _settle(self, replayed: Replayed, outcome: Outcome, why: str = "") -> None:
         replayed.outcome, replayed.why = outcome, why

@@ -25,7 +25,7 @@ _UNANSWERED = frozenset({ErrorType.NETWORK_ERROR.value, ErrorType.NETWORK_TIMEOU
 
 _NAMES = {Target.UPSTREAM: "CLIProxyAPI", Target.LITELLM: "LiteLLM"}
 
-_LEAVING = ("leaving", "The process has been told to end and only finishes what is running")
+_DRAINING = ("draining", "The process has been told to end and only finishes what is running")
 _NO_CONFIG = ("no-configuration", "There is no valid configuration; the log says why")
 _BROKEN_CONFIG = (
     "broken-configuration",
@@ -73,13 +73,13 @@ class State:
     Attributes:
         settings: those in force; None: there are none.
         broken: the file on disk is not what is in force, because it has an error.
-        leaving: the process has been told to end.
+        draining: the process has been told to end.
         down: the servers that could not be reached a moment ago.
     """
 
     settings: Settings | None
     broken: bool
-    leaving: bool
+    draining: bool
     down: frozenset[Target] = frozenset()
 
 
@@ -93,14 +93,14 @@ def health(state: State) -> Page:
 def why_not_ready(state: State) -> tuple[tuple[str, str], ...]:
     """(reason, message) for each reason why it is not ready.
 
-    They are `leaving`, `no-configuration`, `broken-configuration`, `upstream-unreachable` and
+    They are `draining`, `no-configuration`, `broken-configuration`, `upstream-unreachable` and
     `litellm-unreachable`.
     """
     needed = [Target.UPSTREAM]
     if state.settings is not None and state.settings.active:
         needed.append(Target.LITELLM)
     found = [
-        (state.leaving, _LEAVING),
+        (state.draining, _DRAINING),
         (state.settings is None, _NO_CONFIG),
         (state.broken, _BROKEN_CONFIG),
         *((target in state.down, _unreachable(target)) for target in needed),

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-TAKEN = "taken"
-KEPT_BACK = "kept-back"
+APPLIED = "applied"
+REJECTED = "rejected"
 """The file has an error: the last good settings stay in force."""
 
 
@@ -15,8 +15,8 @@ class Reload:
 
     Attributes:
         at: epoch seconds.
-        result: `taken` or `kept-back`.
-        lines: what a taken one changed, or the problems of one that was kept back; secrets are `***`.
+        result: `applied` or `rejected`.
+        lines: what an applied one changed, or the problems of a rejected one; secrets are `***`.
     """
 
     at: float
@@ -38,14 +38,14 @@ class Reloads:
         self.last: Reload | None = None
         self.counts: Counter[str] = Counter()
 
-    def taken(self, changes: Iterable[str], at: float) -> None:
+    def applied(self, changes: Iterable[str], at: float) -> None:
         """New settings are in force."""
         self.since = at
-        self._note(Reload(at, TAKEN, tuple(changes)))
+        self._note(Reload(at, APPLIED, tuple(changes)))
 
-    def kept_back(self, problems: Iterable[str], at: float) -> None:
+    def rejected(self, problems: Iterable[str], at: float) -> None:
         """A file with an error has been found."""
-        self._note(Reload(at, KEPT_BACK, tuple(problems)))
+        self._note(Reload(at, REJECTED, tuple(problems)))
 
     def _note(self, reload: Reload) -> None:
         self.last = reload

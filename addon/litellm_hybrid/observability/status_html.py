@@ -7,7 +7,7 @@ from html import escape
 from litellm_hybrid.config.durations import format_duration
 from litellm_hybrid.config.schema import KEYS
 from litellm_hybrid.observability.fallback_history import Outcome, Replayed
-from litellm_hybrid.observability.reload_history import TAKEN
+from litellm_hybrid.observability.reload_history import APPLIED
 from litellm_hybrid.observability.status import Status, timestamp
 from litellm_hybrid.observability.status_css import STYLE
 from litellm_hybrid.terminal import printable
@@ -17,8 +17,8 @@ _DEFAULTS = {key.name: key.default for key in KEYS}
 _TONES = {
     Outcome.SERVED: "good",
     Outcome.FAILED: "bad",
-    Outcome.CUT: "bad",
-    Outcome.REFUSED: "warn",
+    Outcome.ABORTED: "bad",
+    Outcome.NOT_ATTEMPTED: "warn",
     Outcome.RUNNING: "quiet",
 }
 
@@ -138,11 +138,11 @@ def _last_reload(status: Status) -> str:
     reload = status.last_reload
     if reload is None:
         return '<p class="quiet">The file has not changed since the start.</p>'
-    if reload.result == TAKEN:
-        said, tone = f"Last reload {_time(reload.at)}: taken", "good"
+    if reload.result == APPLIED:
+        said, tone = f"Last reload {_time(reload.at)}: applied", "good"
     else:
         said, tone = (
-            f"Last reload {_time(reload.at)}: kept back, the settings below are the last good ones",
+            f"Last reload {_time(reload.at)}: rejected, the settings below are the last good ones",
             "bad",
         )
     lines = "".join(f"<li><code>{_text(line)}</code></li>" for line in reload.lines)

@@ -36,11 +36,11 @@ class Known:
 
     Attributes:
         lifecycle: gives the settings in force, None if there are none.
-        leaving: whether the process has been told to end.
+        draining: whether the process has been told to end.
     """
 
     lifecycle: Callable[[], Lifecycle | None]
-    leaving: Callable[[], bool]
+    draining: Callable[[], bool]
     reloads: Reloads
     last_seen: LastSeen
     traffic: Traffic
@@ -121,7 +121,7 @@ class OwnPages:
         return State(
             lifecycle.settings if lifecycle else None,
             broken=lifecycle is not None and lifecycle.broken,
-            leaving=self._known.leaving(),
+            draining=self._known.draining(),
             down=frozenset(target for target in Target if self._known.last_seen.is_down(target, now)),
         )
 

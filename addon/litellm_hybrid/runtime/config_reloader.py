@@ -79,12 +79,12 @@ class Lifecycle:
             log.emit(logging.INFO, f"litellm config: {change}", event="config-changed")
         if not changes:
             log.emit(logging.INFO, "litellm config: read again, nothing has changed", event="config-changed")
-        self._reloads.taken(changes, time())
+        self._reloads.applied(changes, time())
         changed(parsed.settings)
 
     def _keep(self, error: ConfigError) -> None:
         self.broken = True
-        self._reloads.kept_back(error.problems, time())
+        self._reloads.rejected(error.problems, time())
         for problem in error.problems:
             log.emit(logging.ERROR, f"litellm config: {problem}", event="config-broken")
 

@@ -73,14 +73,14 @@ class Leaving:
         if running:
             log.emit(
                 logging.INFO,
-                f"litellm: leaving: waiting up to {self._grace():g} s for {running} running requests; "
+                f"litellm: draining: waiting up to {self._grace():g} s for {running} running requests; "
                 "a second signal ends at once",
-                event="leaving",
+                event="draining",
             )
         while (running := self._door.dismiss_idle()) and loop.time() < deadline:  # noqa: ASYNC110
             # Nothing tells when the last byte has left a socket's buffer.
             await asyncio.sleep(_LOOK_EVERY)
         if running:
-            message = f"litellm: leaving: {running} requests were cut off"
-            log.emit(logging.WARNING, message, event="cut-off")
+            message = f"litellm: drain timeout: {running} requests were cut off"
+            log.emit(logging.WARNING, message, event="drain-timeout")
         self._shutdown()

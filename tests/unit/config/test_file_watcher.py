@@ -180,7 +180,7 @@ def test_a_symbolic_link_is_followed_anew_as_in_kubernetes(tmp_path: Path) -> No
         ("# nothing\n", "config.yaml: all litellm keys are gone"),
     ],
 )
-def test_a_bad_file_is_kept_back_and_said_once(
+def test_a_bad_file_is_rejected_and_said_once(
     disk: Disk, watcher: Watcher, content: str | bytes, message: str
 ) -> None:
     disk.write(content)

@@ -25,11 +25,11 @@ def test_what_becomes_of_one() -> None:
 
     assert [(one.outcome, one.why) for one in recent.last] == [
         (Outcome.SERVED, ""),
-        (Outcome.CUT, ""),
+        (Outcome.ABORTED, ""),
         (Outcome.FAILED, "503"),
-        (Outcome.REFUSED, "budget"),
+        (Outcome.NOT_ATTEMPTED, "budget"),
     ]
-    assert recent.counts == {("quota", what): 1 for what in ("served", "cut", "failed", "refused")}
+    assert recent.counts == {("quota", what): 1 for what in ("served", "aborted", "failed", "not-attempted")}
 
 
 def test_only_the_last_are_kept() -> None:
@@ -50,9 +50,9 @@ def test_reloads() -> None:
     assert (reloads.since, reloads.last) == (None, None)
     reloads.since = 50.0
 
-    reloads.taken(["models: [a] → [b]"], 100.0)
-    reloads.kept_back(["config.yaml:3: unknown key"], 200.0)
+    reloads.applied(["models: [a] → [b]"], 100.0)
+    reloads.rejected(["config.yaml:3: unknown key"], 200.0)
 
     assert reloads.since == 100.0
-    assert reloads.last == Reload(200.0, "kept-back", ("config.yaml:3: unknown key",))
-    assert reloads.counts == {"taken": 1, "kept-back": 1}
+    assert reloads.last == Reload(200.0, "rejected", ("config.yaml:3: unknown key",))
+    assert reloads.counts == {"applied": 1, "rejected": 1}

@@ -15,7 +15,7 @@ from litellm_hybrid.routing.rules import Target
 LITELLM = Address("http", "127.0.0.1", 4000)
 ROUTED = Settings(enabled=True, base_url=LITELLM)
 FALLBACK = Settings(base_url=LITELLM, fallback=Fallback(enabled=True))
-GOOD = State(ROUTED, broken=False, leaving=False)
+GOOD = State(ROUTED, broken=False, draining=False)
 BOTH_DOWN = frozenset({Target.UPSTREAM, Target.LITELLM})
 
 
@@ -27,7 +27,7 @@ def _said(page: Page) -> tuple[int, Any]:
     ("state", "reasons"),
     [
         (GOOD, []),
-        (replace(GOOD, leaving=True), ["leaving"]),
+        (replace(GOOD, draining=True), ["draining"]),
         (replace(GOOD, settings=None), ["no-configuration"]),
         (replace(GOOD, broken=True), ["broken-configuration"]),
         (replace(GOOD, down=frozenset({Target.UPSTREAM})), ["upstream-unreachable"]),
@@ -37,8 +37,8 @@ def _said(page: Page) -> tuple[int, Any]:
         (replace(GOOD, settings=Settings(base_url=LITELLM), down=BOTH_DOWN), ["upstream-unreachable"]),
         (replace(GOOD, settings=Settings(enabled=True), down=frozenset({Target.LITELLM})), []),
         (
-            State(None, broken=True, leaving=True, down=BOTH_DOWN),
-            ["leaving", "no-configuration", "broken-configuration", "upstream-unreachable"],
+            State(None, broken=True, draining=True, down=BOTH_DOWN),
+            ["draining", "no-configuration", "broken-configuration", "upstream-unreachable"],
         ),
     ],
 )

@@ -12,7 +12,7 @@ from litellm_hybrid.config.schema import KEYS
 from litellm_hybrid.config.settings import Address, Secret, Settings
 from litellm_hybrid.observability import status_html as status_page
 from litellm_hybrid.observability.fallback_history import Outcome, Replayed
-from litellm_hybrid.observability.reload_history import KEPT_BACK, TAKEN, Reload
+from litellm_hybrid.observability.reload_history import APPLIED, REJECTED, Reload
 from litellm_hybrid.observability.status import Status, as_json, timestamp, versions
 from litellm_hybrid.observability.status_css import CONTENT_SECURITY_POLICY, STYLE
 
@@ -114,12 +114,12 @@ def test_json() -> None:
 
 
 def test_json_of_a_reload_and_of_no_configuration() -> None:
-    broken = replace(STATUS, broken=True, last_reload=Reload(NOW, KEPT_BACK, ("config.yaml:1: bad",)))
+    broken = replace(STATUS, broken=True, last_reload=Reload(NOW, REJECTED, ("config.yaml:1: bad",)))
     said: Any = as_json(broken)["configuration"]
     assert said["broken"] is True
     assert said["last_reload"] == {
         "at": timestamp(NOW),
-        "result": "kept-back",
+        "result": "rejected",
         "lines": ("config.yaml:1: bad",),
     }
 
@@ -158,12 +158,12 @@ def test_what_the_page_shows(part: str) -> None:
         (IDLE, "No model is cooling down."),
         (IDLE, "The file has not changed since the start."),
         (replace(IDLE, worker="2"), "this is worker 2 of several"),
-        (replace(IDLE, not_ready=(("leaving", "It leaves"),)), "not ready"),
-        (replace(IDLE, not_ready=(("leaving", "It leaves"),)), "It leaves"),
-        (replace(IDLE, last_reload=Reload(NOW, TAKEN, ("models: [] → [a]",))), "models: [] → [a]"),
-        (replace(IDLE, last_reload=Reload(NOW, TAKEN, ())), "nothing has changed"),
-        (replace(IDLE, last_reload=Reload(NOW, KEPT_BACK, ("x:1: bad",))), "x:1: bad"),
-        (replace(IDLE, last_reload=Reload(NOW, KEPT_BACK, ("x:1: bad",))), "the last good ones"),
+        (replace(IDLE, not_ready=(("draining", "It leaves"),)), "not ready"),
+        (replace(IDLE, not_ready=(("draining", "It leaves"),)), "It leaves"),
+        (replace(IDLE, last_reload=Reload(NOW, APPLIED, ("models: [] → [a]",))), "models: [] → [a]"),
+        (replace(IDLE, last_reload=Reload(NOW, APPLIED, ())), "nothing has changed"),
+        (replace(IDLE, last_reload=Reload(NOW, REJECTED, ("x:1: bad",))), "x:1: bad"),
+        (replace(IDLE, last_reload=Reload(NOW, REJECTED, ("x:1: bad",))), "the last good ones"),
         (replace(IDLE, settings=(), since=None, file=""), "There is no valid configuration"),
     ],
 )
@@ -183,7 +183,7 @@ def test_whatever_a_client_sends_is_text() -> None:
             file=EVIL,
             not_ready=((EVIL, EVIL),),
             versions={EVIL: EVIL},
-            last_reload=Reload(NOW, KEPT_BACK, (EVIL,)),
+            last_reload=Reload(NOW, REJECTED, (EVIL,)),
             settings=((EVIL, EVIL),),
             requests={(EVIL, EVIL, EVIL): 1},
             fallbacks={(EVIL, EVIL): 1},

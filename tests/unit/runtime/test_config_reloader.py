@@ -127,7 +127,7 @@ async def test_a_change_is_taken_and_logged(
     assert "litellm config: api-key: *** → *** (changed)" in caplog.messages
     reload = watch.reloads.last
     assert reload is not None
-    assert (reload.result, reload.at) == ("taken", watch.reloads.since)
+    assert (reload.result, reload.at) == ("applied", watch.reloads.since)
     assert reload.lines == ("api-key: *** → *** (changed)", "models: [gpt-5] → [o3]")
 
 
@@ -155,7 +155,7 @@ async def test_a_bad_change_keeps_what_is_in_force(
     assert {record.levelname for record in caplog.records if says in record.getMessage()} == {"ERROR"}
     reload = watch.reloads.last
     assert reload is not None
-    assert reload.result == "kept-back"
+    assert reload.result == "rejected"
     assert any(says in line for line in reload.lines)
     assert watch.reloads.since is not None
     assert watch.reloads.since < reload.at

@@ -74,7 +74,7 @@ def _ours(where: str, health: Seen) -> list[Finding]:
 
 
 _FIXES = {
-    "leaving": "wait until it has ended, or start it again",
+    "draining": "wait until it has ended, or start it again",
     "broken-configuration": "correct the file: `litellm-hybrid check FILE`; it is read again within 2 s",
     "no-configuration": "correct the file: `litellm-hybrid check FILE`; then start it again",
     "upstream-unreachable": "see what is said of upstream below; it is forgotten after 10 s",

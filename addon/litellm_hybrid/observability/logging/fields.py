@@ -18,13 +18,13 @@ _NAMED = "lines about a request that names a model"
 _TRACED = "lines about a request with a valid `traceparent`"
 _ANSWERED = "event `answered`"
 _DECIDED = "events `routed` and `answered`"
-_FAILED = "events `error` and `client-gone`"
+_FAILED = "events `error` and `client-disconnected`"
 _FELL_BACK = "event `fallback`, where upstream answered"
 
 Event = Literal[
     "serving",
-    "leaving",
-    "cut-off",
+    "draining",
+    "drain-timeout",
     "ended",
     "worker-ended",
     "crashed",
@@ -39,14 +39,14 @@ Event = Literal[
     "fallback-failed",
     "fallback-refused",
     "unknown-model",
-    "login-gone",
+    "upstream-login-expired",
     "history-reduced",
     "history-retry-failed",
-    "released-at-limit",
-    "not-held",
+    "hold-limit-reached",
+    "hold-capacity-reached",
     "stateful",
     "error",
-    "client-gone",
+    "client-disconnected",
     "refused",
 ]
 """What a line of ours says, for programs; its message says it to people."""
@@ -135,8 +135,8 @@ def table() -> tuple[Column, ...]:
 EVENTS: Mapping[Event, str] = MappingProxyType(
     {
         "serving": "`serve` accepts connections; mitmdump's own line says it otherwise",
-        "leaving": "told to end, with requests still running",
-        "cut-off": "`grace-period` was over, and requests were not",
+        "draining": "told to end, with requests still running",
+        "drain-timeout": "`grace-period` was over, and requests were not",
         "ended": "the process has ended",
         "worker-ended": "a worker of `serve --workers` has died and is replaced",
         "crashed": "an exception that nothing caught",
@@ -151,14 +151,14 @@ EVENTS: Mapping[Event, str] = MappingProxyType(
         "fallback-failed": "LiteLLM could not serve it either: the client gets upstream's answer",
         "fallback-refused": "it might have fallen back, but the client may not, or the budget is spent",
         "unknown-model": "LiteLLM does not know a model's name",
-        "login-gone": "somebody has to sign in at CLIProxyAPI again",
+        "upstream-login-expired": "somebody has to sign in at CLIProxyAPI again",
         "history-reduced": "what another account has sealed was left out of a request",
         "history-retry-failed": "and that did not help",
-        "released-at-limit": "an answer was held as long as may be, and went to the client undecided",
-        "not-held": "an answer was not held, because too many are",
+        "hold-limit-reached": "an answer was held as long as may be, and went to the client unclassified",
+        "hold-capacity-reached": "an answer was not held, because too many are",
         "stateful": "a client's requests continue stored responses and cannot fall back; said once",
         "error": "a server could not be reached or broke off, or our own code failed",
-        "client-gone": "the client left before its answer was complete",
+        "client-disconnected": "the client left before its answer was complete",
         "refused": "answered here: no key, too much, too many at once, or not HTTP",
     }
 )

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 from litellm_hybrid.config.settings import FALLBACK_KINDS
 from litellm_hybrid.errors import ErrorType
 from litellm_hybrid.observability.fallback_history import Outcome
-from litellm_hybrid.observability.reload_history import KEPT_BACK, TAKEN
+from litellm_hybrid.observability.reload_history import APPLIED, REJECTED
 from litellm_hybrid.observability.request_counters import MALFORMED, Histogram, Traffic
 from litellm_hybrid.routing.rules import Target
 
@@ -76,6 +76,13 @@ def _one(value: float) -> Values:
     return {(): value}
 
 
+def _unclassified(events: Mapping[str, int]) -> Values:
+    return {
+        ("limit",): events.get("hold-limit-reached", 0),
+        ("too-many",): events.get("hold-capacity-reached", 0),
+    }
+
+
 FAMILIES = (
     Family(
         "requests",
@@ -141,14 +148,18 @@ FAMILIES = (
         lambda measured: _one(measured.held_bytes()),
     ),
     Family(
+        "unclassified_responses",
+        "counter",
+        ("why",),
+        "Responses that went to the client before it was clear whether they are failures.",
+        lambda measured: _unclassified(measured.events),
+    ),
+    Family(
         "undecided_answers",
         "counter",
         ("why",),
-        "Answers that went to the client before it was clear whether they are failures.",
-        lambda measured: {
-            ("limit",): measured.events.get("released-at-limit", 0),
-            ("too-many",): measured.events.get("not-held", 0),
-        },
+        "The old name of unclassified_responses; the next release drops it.",
+        lambda measured: _unclassified(measured.events),
     ),
     Family(
         "history_retries",
@@ -168,8 +179,8 @@ FAMILIES = (
         "reloads",
         "counter",
         ("result",),
-        "Changes of the configuration file: taken, or kept back because it has an error.",
-        lambda measured: {(result,): measured.reloads.get(result, 0) for result in (TAKEN, KEPT_BACK)},
+        "Changes of the configuration file: applied, or rejected because it has an error.",
+        lambda measured: {(result,): measured.reloads.get(result, 0) for result in (APPLIED, REJECTED)},
     ),
     Family(
         "build_info",

@@ -110,8 +110,8 @@ def test_an_example_has_fields_of_the_table_alone(example: dict[str, object]) ->
 def test_there_is_an_example_of_each_kind() -> None:
     shown = {example.get("event") for example in EXAMPLES}
     assert shown >= {
-        "config-loaded", "config-changed", "config-broken", "serving", "leaving", "ended", "routed", "answered",
-        "fallback", "fallback-failed", "error", "refused", "client-gone",
+        "config-loaded", "config-changed", "config-broken", "serving", "draining", "ended", "routed", "answered",
+        "fallback", "fallback-failed", "error", "refused", "client-disconnected",
     }  # fmt: skip
 
 
