@@ -32,6 +32,8 @@ def examples() -> list[tuple[str, int, str, str]]:
     """(kind, status, body, reason) of each answer on the page."""
     found = []
     for kind in (*FALLBACK_KINDS[:-1], "none"):
+        if kind in {"no-answer", "context-length"}:  # no rule says so yet
+            continue
         title = "No kind" if kind == "none" else f"`{kind}`: "
         rows = re.findall(r"^\| `(\d{3}) ?(.*)` \| (.+) \|$", chapter(title), re.MULTILINE)
         assert rows

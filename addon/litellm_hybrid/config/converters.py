@@ -6,6 +6,7 @@ Each raises BadValueError for what it cannot take.
 import difflib
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Literal
 
 from litellm_hybrid.config.addresses import parse_listen, parse_url
 from litellm_hybrid.config.durations import parse_duration
@@ -27,14 +28,19 @@ def flag(value: Value) -> bool:
     return found
 
 
-def duration(value: Value) -> float:
+def duration(value: Value, expected: str = "a duration such as 10s, 5m or 1m30s") -> float:
     """Seconds, 0 or more."""
-    expected = "a duration such as 10s, 5m or 1m30s"
     text = value.text(expected)
     try:
         return parse_duration(text)
     except ValueError as e:
         raise value.bad(f"expected {expected}, got {value.shown}") from e
+
+
+def duration_or_auto(value: Value) -> float | Literal["auto"]:
+    """Seconds, 0 or more, or the word `auto`."""
+    expected = "`auto` or a duration such as 10s, 5m or 1m30s"
+    return "auto" if value.text(expected).lower() == "auto" else duration(value, expected)
 
 
 def limit(value: Value) -> float:

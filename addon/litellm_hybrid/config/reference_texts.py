@@ -43,6 +43,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "fallback.models",
         "fallback.except",
         "fallback.hold-max",
+        "fallback.opening-max",
+        "fallback.first-byte",
         "fallback.cooldown-max",
         "fallback.max-per-hour",
         "fallback.history",
@@ -98,10 +100,10 @@ HELP: dict[str, Help] = {
         odd=("fallback:\n  enabled: true", "base-url: http://127.0.0.1:4000"),
     ),
     "fallback.on": Help(
-        "`quota`, `overload`, `no-credential`, `login`, `account`, `unknown-model`, "
-        "`server-error`, `unreachable`",
+        "`quota`, `overload`, `no-credential`, `login`, `account`, `no-answer`, `unknown-model`, "
+        "`context-length`, `server-error`, `unreachable`",
         "[quota, overload, no-credential, login, unreachable]",
-        "The list replaces the default: name the four of the default too, if you want them. With `[]` "
+        "The list replaces the default: name the six of the default too, if you want them. With `[]` "
         "nothing falls back. What each kind means: [fallback.md](fallback.md).",
         wrong=("quota", "[qouta]"),
     ),
@@ -111,16 +113,28 @@ HELP: dict[str, Help] = {
         _LONGER,
         "1m",
         "CLIProxyAPI may write blank lines to keep a client waiting, and the error after them. An error "
-        "status and a JSON answer are held no longer than this either; a stream's opening events are held "
-        "for 5 s.",
+        "status and a JSON answer are held no longer than this either.",
         wrong=("0s", "soon"),
     ),
-    "fallback.cooldown-max": Help(
+    "fallback.opening-max": Help(
+        _LONGER,
+        "30s",
+        "A stream may open with events that carry no text, call or media, and fail after them. Until its "
+        "first content it can still be replaced.",
+        wrong=("0s",),
+    ),
+    "fallback.first-byte": Help(
         _DURATION,
+        "2m",
+        "What upstream was asked is dropped; its account may have spent the tokens all the same.",
+        wrong=("never",),
+    ),
+    "fallback.cooldown-max": Help(
+        f"{_DURATION}, or the word `auto`",
         "30m",
-        "Off by default, because CLIProxyAPI answers for an account in its own cooldown within milliseconds, "
-        "and a cooldown that is no longer true spends money. When it ends, one request asks upstream.",
-        wrong=("-1s",),
+        "CLIProxyAPI mostly says within milliseconds that an account is in its own cooldown, and a cooldown "
+        "that is no longer true spends money. When one ends, a single request asks upstream.",
+        wrong=("-1s", "[auto]"),
     ),
     "fallback.max-per-hour": Help(
         "a whole number, 0 or more; 0 is no limit",

@@ -14,6 +14,8 @@ from litellm_hybrid.config.model_patterns import Patterns
 LogFormat = Literal["text", "json"]
 WebsocketPolicy = Literal["downgrade", "pass"]
 HistoryPolicy = Literal["auto", "keep", "reduce"]
+CooldownMax = float | Literal["auto"]
+"""Seconds, 0 for no cooldown; or `auto`: only where upstream was slow to say that a quota is used up."""
 
 FALLBACK_KINDS = (
     "quota",
@@ -21,13 +23,15 @@ FALLBACK_KINDS = (
     "no-credential",
     "login",
     "account",
+    "no-answer",
     "unknown-model",
+    "context-length",
     "server-error",
     "unreachable",
 )
-"""Every kind of failure that `fallback.on` may list; the first four are its default."""
+"""Every kind of failure that `fallback.on` may list; the first six are its default."""
 
-DEFAULT_FALLBACK_KINDS = frozenset(FALLBACK_KINDS[:4])
+DEFAULT_FALLBACK_KINDS = frozenset(FALLBACK_KINDS[:6])
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -73,14 +77,25 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Fallback:
-    """When and how an upstream failure is replayed to LiteLLM."""
+    """When and how an upstream failure is replayed to LiteLLM.
+
+    Attributes:
+        on: the kinds of failure that are replayed, each one of FALLBACK_KINDS.
+        hold_max: longest time, in seconds, that a response is held that has only sent blank lines.
+        opening_max: longest time, in seconds, that a stream's events before its first content are held.
+        first_byte: after so many seconds without a response the request goes to LiteLLM; 0: never.
+        max_per_hour: how many replays an hour may have; 0 is no limit.
+        sticky: how long, in seconds, a conversation stays on LiteLLM after a fallback; 0: not at all.
+    """
 
     enabled: bool = False
     on: frozenset[str] = DEFAULT_FALLBACK_KINDS
     models: Patterns = field(default_factory=lambda: Patterns(["*"]))
     excluded: Patterns = field(default_factory=Patterns)
     hold_max: float = 45.0
-    cooldown_max: float = 0.0
+    opening_max: float = 20.0
+    first_byte: float = 0.0
+    cooldown_max: CooldownMax = "auto"
     max_per_hour: int = 0
     history: HistoryPolicy = "auto"
     sticky: float = 0.0

@@ -41,7 +41,7 @@ class Straight:
             return None
         if self._stays(flow, record):
             return self._instead(flow, record, Reason.STICKY)
-        if self._settings().fallback.cooldown_max <= 0:
+        if self._settings().fallback.cooldown_max in {"auto", 0.0}:
             return None
         key = _cooldown_key(flow, record)
         advice = self.cooldowns.ask(key, monotonic())
@@ -87,7 +87,8 @@ class Straight:
 
     def cool_down(self, flow: http.HTTPFlow, record: Record, verdict: Verdict) -> None:
         """Upstream has said what it cannot serve; remember it if the answer says for how long."""
-        longest = self._settings().fallback.cooldown_max
+        limit = self._settings().fallback.cooldown_max
+        longest = 0.0 if limit == "auto" else limit
         if verdict.kind != "quota" or verdict.per_request or not verdict.retry_after or longest <= 0:
             return
         self._waiting.pop(flow.id, None)

@@ -54,12 +54,12 @@ def status(found: Status) -> list[str]:
     return lines
 
 
-def cooldowns(running: Sequence[tuple[str, float]], longest: float | None, now: float) -> list[str]:
+def cooldowns(running: Sequence[tuple[str, float]], longest: float | str | None, now: float) -> list[str]:
     """The models for which upstream is not asked.
 
     Args:
         running: (model, seconds left).
-        longest: `fallback.cooldown-max` in seconds, where it is to be said that it is off.
+        longest: `fallback.cooldown-max` in seconds or `auto`, where it is to be said that it is off.
         now: epoch seconds.
     """
     if not running:

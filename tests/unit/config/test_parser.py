@@ -46,6 +46,22 @@ def test_empty_and_foreign_sections_are_no_keys(text: str) -> None:
     assert read(text) == Parsed(Settings(), (), has_keys=False)
 
 
+@pytest.mark.parametrize(
+    ("said", "cooldown"),
+    [("auto", "auto"), ("'AUTO '", "auto"), ("0", 0.0), ("0s", 0.0), ("10m", 600.0), ("'${WAIT}'", "auto")],
+)
+def test_a_cooldown_is_a_duration_or_auto(said: str, cooldown: object) -> None:
+    text = ours(f"fallback: {{cooldown-max: {said}, opening-max: 2s, first-byte: 90}}")
+    found = parse(text, source="f", env={"WAIT": "auto"}).settings.fallback
+    assert (found.cooldown_max, found.opening_max, found.first_byte) == (cooldown, 2.0, 90.0)
+
+
+@pytest.mark.parametrize("said", ["automatic", "-1s", "[auto]", "true"])
+def test_a_cooldown_is_nothing_else(said: str) -> None:
+    with pytest.raises(ConfigError, match="expected `auto` or a duration"):
+        read(ours(f"fallback: {{cooldown-max: {said}}}"))
+
+
 def test_a_whole_file_in_the_namespaced_form() -> None:
     parsed = read(
         ours("""\

@@ -48,7 +48,7 @@ NOTHING = Settings()
             NOTHING,
             Settings(fallback=Fallback(on=frozenset({"login", "quota"}), max_per_hour=20)),
             (
-                "fallback.on: [quota, overload, no-credential, login] → [quota, login]",
+                "fallback.on: [quota, overload, no-credential, login, account, no-answer] → [quota, login]",
                 "fallback.max-per-hour: 0 → 20",
             ),
         ),

@@ -76,7 +76,7 @@ def test_fallback_covers(fallback: Fallback, model: str, *, covered: bool) -> No
 
 
 def test_the_default_kinds_are_what_an_exhausted_account_looks_like() -> None:
-    assert {"quota", "overload", "no-credential", "login"} == DEFAULT_FALLBACK_KINDS
+    assert {"quota", "overload", "no-credential", "login", "account", "no-answer"} == DEFAULT_FALLBACK_KINDS
 
 
 def test_settings_are_frozen_and_can_be_copied() -> None:

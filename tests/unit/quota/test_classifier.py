@@ -18,6 +18,7 @@ from litellm_hybrid.quota.rule import Rule
 
 NOW = 1789000000.0
 ANSWERS = [*SHARED, *OWN]
+NOT_JUDGED = {"unreachable", "no-answer", "context-length"}
 JSON = {"content-type": "application/json"}
 STREAM = {"content-type": "text/event-stream"}
 
@@ -55,7 +56,7 @@ def test_the_corpora_have_every_kind_and_enough_of_our_own() -> None:
     assert len(SHARED) == 98
     assert len(OWN) >= 60
     kinds = {answer.kind for answer in OWN}
-    assert kinds == {"none", *FALLBACK_KINDS} - {"unreachable"}
+    assert kinds == {"none", *FALLBACK_KINDS} - NOT_JUDGED
     assert {answer.name for answer in SHARED}.isdisjoint(answer.name for answer in OWN)
 
 
@@ -292,7 +293,7 @@ def test_deep_and_huge_bodies_are_read(body: bytes, headers: dict[str, str]) -> 
 
 def check(status: int, headers: dict[str, str], body: bytes) -> None:
     verdict = classify(status, headers, body, now=NOW)
-    assert verdict.kind in {"none", *FALLBACK_KINDS} - {"unreachable"}
+    assert verdict.kind in {"none", *FALLBACK_KINDS} - NOT_JUDGED
     assert verdict.retry_after is None or 0 <= verdict.retry_after <= 30 * 86400
     assert len(verdict.message) <= 200
     assert "\n" not in verdict.message

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from litellm_hybrid.config.settings import FALLBACK_KINDS
 from litellm_hybrid.observability.metrics import exporter as metrics
 from litellm_hybrid.observability.metrics.exporter import Metrics, SharedMetrics
 from litellm_hybrid.observability.metrics.families import FAMILIES, Measured
@@ -119,7 +120,7 @@ def test_everything_is_there_from_the_start() -> None:
     """But for the requests, of which nobody knows which there will be."""
     samples = _samples(Metrics(_measured()).page())
     assert {name: number for name, number in samples.items() if number} == {BUILD: 1, "held_bytes": 4096}
-    assert len([name for name in samples if name.startswith("fallbacks_total")]) == 8 * 4
+    assert len([name for name in samples if name.startswith("fallbacks_total")]) == len(FALLBACK_KINDS) * 4
 
 
 @pytest.mark.parametrize("shared", [False, True])
