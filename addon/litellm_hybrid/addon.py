@@ -15,7 +15,7 @@ from mitmproxy.flow import Error
 from litellm_hybrid.config.settings import Settings, Timeouts
 from litellm_hybrid.errors import ErrorType, Failure
 from litellm_hybrid.fallback.controller import Fallbacks
-from litellm_hybrid.fallback.response_hold import Held
+from litellm_hybrid.fallback.response_hold import JudgedResponse
 from litellm_hybrid.flow import exchange
 from litellm_hybrid.flow import local_replies as answers
 from litellm_hybrid.mitmweb.commands import Commands
@@ -38,14 +38,12 @@ class HybridAddon(Startup):
         """Make it; `place` is where a worker shares its numbers with others (see metrics.py)."""
         super().__init__()
         self._traffic = Traffic()
-        self.sending = self._showing.sending
-        self.sent = self._showing.sent
         self._last_seen = LastSeen()
         self._fallbacks = Fallbacks(self._settings, lambda: ctx.master.addons.get("view"))
-        # The engine asks about fallbacks there.
-        self.released_at_limit = self._fallbacks.released_at_limit
-        self.fall_back = answers.or_none(self._fallbacks.fall_back)
-        self.rescue = answers.or_none(self._fallbacks.rescue)
+        self._proxy = engine.HybridProxy[JudgedResponse](policy=self, view=self._showing, observer=self)
+        self.hold_limit_reached = self._fallbacks.released_at_limit
+        self.on_failed_response = answers.or_none(self._fallbacks.fall_back)
+        self.on_failure = answers.or_none(self._fallbacks.rescue)
         self._hold = answers.or_none(self._fallbacks.hold)
         self._dispatch = Dispatch(self._settings, self._fallbacks, self._traffic)
         self._own_pages = OwnPages(
@@ -82,7 +80,7 @@ class HybridAddon(Startup):
 
     def next_layer(self, next_layer: engine.NextLayer) -> None:
         """Put our HTTP layer in the place of mitmproxy's."""
-        engine.choose_layer(ctx.master.addons.get("nextlayer"), next_layer, self)
+        engine.choose_layer(ctx.master.addons.get("nextlayer"), next_layer, self._proxy)
 
     def client_connected(self, client: connection.Client) -> None:
         """Put our limits in the place of mitmproxy's."""
@@ -161,19 +159,23 @@ class HybridAddon(Startup):
         """The limits for a request that starts now."""
         return self._lifecycle.settings.timeouts if self._lifecycle else Timeouts()
 
-    def hold(self, flow: http.HTTPFlow, response: http.Response) -> Held | None:
+    def first_byte_limit(self, flow: http.HTTPFlow) -> float | None:  # noqa: ARG002
+        """No other than the configured one."""
+        return None
+
+    def on_response(self, flow: http.HTTPFlow, response: http.Response) -> JudgedResponse | None:
         """What to hold an answer in that has just begun."""
         if (record := exchange.get(flow)) is not None:
             self._last_seen.answered(record["target"])
         return self._hold(flow, response)
 
-    def fall_back_failed(self, flow: http.HTTPFlow, why: str, held: Held | None) -> None:
+    def replay_failed(self, flow: http.HTTPFlow, why: str, held: JudgedResponse | None) -> None:
         """A replay failed: the client gets the first answer."""
         if (record := exchange.get(flow)) is not None:
             self._last_seen.replay_failed(record["target"], why, monotonic())
         self._fallbacks.fall_back_failed(flow, why, held)
 
-    def is_decided(self, flow: http.HTTPFlow) -> bool:
+    def may_forward(self, flow: http.HTTPFlow) -> bool:
         """Whether `request` has run for this flow."""
         record = exchange.get(flow)
         return record is not None and record["target"] != Target.NONE.value
@@ -183,10 +185,14 @@ class HybridAddon(Startup):
         self._traffic.errors[MALFORMED, Target.NONE.value] += 1
         answers.malformed(client, why)
 
-    def failed(self, flow: http.HTTPFlow, failure: Failure, *, answered: bool) -> http.Response:
-        """Log a failure and word the answer to it."""
+    def failed(self, flow: http.HTTPFlow, failure: Failure, *, response_begun: bool) -> None:
+        """Log a failure."""
         record = exchange.get(flow) or exchange.begin(flow)
         self._last_seen.failed(record["target"], failure.cause, monotonic())
         self._traffic.errors[failure.error_type.value, record["target"]] += 1
         self._showing.failed(flow, failure)
-        return answers.failed(record, failure, answered=answered)
+        answers.failed(record, failure, response_begun=response_begun)
+
+    def error_response(self, flow: http.HTTPFlow, failure: Failure) -> http.Response:
+        """What the client gets where no server has answered."""
+        return answers.error_response(exchange.get(flow) or exchange.begin(flow), failure)

@@ -62,11 +62,11 @@ def test_eager_is_refused(addon: HybridAddon) -> None:
 @pytest.mark.parametrize(("model", "port"), [("gpt-5", 4000), ("o3", 22)])
 def test_a_request_is_decided_on(model: str, port: int, addon: HybridAddon) -> None:
     flow = _flow(model)
-    assert not addon.is_decided(flow)
+    assert not addon.may_forward(flow)
 
     addon.request(flow)
 
-    assert addon.is_decided(flow)
+    assert addon.may_forward(flow)
     assert flow.request.port == port
 
 
@@ -97,7 +97,7 @@ def test_a_flow_that_is_not_the_clients_is_left_alone(state: object, addon: Hybr
     addon.request(flow)
 
     assert flow.request.data == before.data
-    assert not addon.is_decided(flow)
+    assert not addon.may_forward(flow)
 
 
 def test_an_exception_is_our_own_fault(addon: HybridAddon, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,7 +158,9 @@ def test_a_failure_is_worded_and_logged(
     flow = _flow(model)
     addon.request(flow)
 
-    answer = addon.failed(flow, Failure(Cause.CONNECT_FAILED, "refused"), answered=False)
+    failure = Failure(Cause.CONNECT_FAILED, "refused")
+    addon.failed(flow, failure, response_begun=False)
+    answer = addon.error_response(flow, failure)
 
     assert (answer.status_code, answer.raw_content) == (502, body)
     assert answer.headers["x-hybrid-route"] == f"{who}; reason=error"
@@ -176,7 +178,7 @@ def test_a_client_that_left_is_a_warning(addon: HybridAddon, caplog: pytest.LogC
     flow = _flow()
     addon.request(flow)
 
-    addon.failed(flow, Failure(Cause.CLIENT_LEFT, "gone"), answered=True)
+    addon.failed(flow, Failure(Cause.CLIENT_LEFT, "gone"), response_begun=True)
 
     assert caplog.records[-1].levelname == "WARNING"
     assert caplog.messages[-1] == "litellm: client disconnected during POST /v1/messages"

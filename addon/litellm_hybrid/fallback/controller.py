@@ -25,7 +25,7 @@ from litellm_hybrid.fallback.response_hold import (
     MOST_AT_ONCE,
     REPLAY_LIMIT,
     Answer,
-    Held,
+    JudgedResponse,
     is_suspect,
 )
 from litellm_hybrid.flow import exchange
@@ -71,7 +71,7 @@ class Fallbacks:
         self.straight = Straight(settings, self.replays)
         self.recent = Recent()
         self.counts: Counter[str] = Counter()
-        self._held: WeakSet[Held] = WeakSet()
+        self._held: WeakSet[JudgedResponse] = WeakSet()
         self._told_stateful = memory.UnknownModels()
 
     def stateful(self, flow: http.HTTPFlow, record: Record) -> None:
@@ -88,7 +88,7 @@ class Fallbacks:
 
     # -- an answer begins ---------------------------------------------------
 
-    def hold(self, flow: http.HTTPFlow, response: http.Response) -> Held | None:
+    def hold(self, flow: http.HTTPFlow, response: http.Response) -> JudgedResponse | None:
         """What to hold an answer in, if it could be a failure that this request may fall back from."""
         record = exchange.get(flow)
         if record is None or not record["may_fall_back"]:
@@ -105,7 +105,7 @@ class Fallbacks:
             self.counts["hold-capacity-reached"] += 1
             fallback_log.not_held(record, MOST_AT_ONCE)
             return None
-        held = Held(
+        held = JudgedResponse(
             answer,
             since=monotonic(),
             hold_max=fallback.hold_max,
@@ -115,7 +115,7 @@ class Fallbacks:
         self._held.add(held)
         return held
 
-    def released_at_limit(self, flow: http.HTTPFlow, held: Held) -> None:
+    def released_at_limit(self, flow: http.HTTPFlow, held: JudgedResponse) -> None:
         """Say that an answer was held as long as may be, and went to the client unclassified."""
         record = exchange.get(flow)
         assert record is not None
@@ -124,7 +124,7 @@ class Fallbacks:
 
     # -- it is a failure ------------------------------------------------------
 
-    def fall_back(self, flow: http.HTTPFlow, held: Held) -> http.Request | None:
+    def fall_back(self, flow: http.HTTPFlow, held: JudgedResponse) -> http.Request | None:
         """The request that replaces one whose held answer is a failure, or None."""
         record, verdict = exchange.get(flow), held.verdict
         assert record is not None
@@ -167,7 +167,7 @@ class Fallbacks:
         inspect.comment(flow)
         return request
 
-    def fall_back_failed(self, flow: http.HTTPFlow, why: str, held: Held | None) -> None:
+    def fall_back_failed(self, flow: http.HTTPFlow, why: str, held: JudgedResponse | None) -> None:
         """Say that the replay, or the retry with less history, failed: the client gets the first answer."""
         record = exchange.get(flow)
         assert record is not None
@@ -214,8 +214,8 @@ class Fallbacks:
         return request
 
 
-def _hold_litellm(answer: Answer) -> Held | None:
-    held = Held(
+def _hold_litellm(answer: Answer) -> JudgedResponse | None:
+    held = JudgedResponse(
         answer,
         since=monotonic(),
         hold_max=0.0,

@@ -5,7 +5,7 @@ import logging
 
 from litellm_hybrid.config.settings import Settings
 from litellm_hybrid.fallback import cooldowns as memory
-from litellm_hybrid.fallback.response_hold import Held
+from litellm_hybrid.fallback.response_hold import JudgedResponse
 from litellm_hybrid.flow import exchange
 from litellm_hybrid.flow.exchange import Record
 from litellm_hybrid.observability.logging import logger as log
@@ -35,7 +35,7 @@ def unreachable(record: Record) -> None:
     log.emit(logging.WARNING, message, event="fallback", **exchange.fields(record))
 
 
-def failed(record: Record, why: str, status: int, held: Held | None) -> None:
+def failed(record: Record, why: str, status: int, held: JudgedResponse | None) -> None:
     """LiteLLM could not help either: both answers in a line."""
     log.emit(
         logging.ERROR,

@@ -1,17 +1,17 @@
 """Which answers are held back, and for how long: those that could still turn out to be a failure.
 
 An answer that is held has not reached the client yet, so it can be replaced.
-Held are error statuses, a 200 in JSON until it is complete, and a 200 event
+JudgedResponse are error statuses, a 200 in JSON until it is complete, and a 200 event
 stream until its first event past the handshake. Pure: the bytes come in, an
 `Outcome` comes out, and the caller does what it says.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import Enum
 
 from litellm_hybrid.message import sse
 from litellm_hybrid.message.decoders import UndecodableError, decode
+from litellm_hybrid.proxy.held_response import HoldDecision
 from litellm_hybrid.quota import classifier as quota
 from litellm_hybrid.quota.classifier import Verdict
 
@@ -36,18 +36,6 @@ HISTORY = "history"
 
 type Refuses = Callable[[int, bytes], str | None]
 """Which refusal of a foreign history an answer (status and body) is, or None."""
-
-
-class Step(Enum):
-    """What to do with a held answer."""
-
-    HOLD = "hold"
-    RELEASE = "release"
-    """It is an answer: the client gets it, the rest as it comes."""
-    RELEASE_AT_LIMIT = "release at the limit"
-    """It could not be told in time; the client gets it."""
-    FAILED = "failed"
-    """It is a failure: `Held.verdict` says which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +79,8 @@ def is_suspect(answer: Answer) -> bool:
     return answer.is_json or (answer.is_stream and answer.is_plain)
 
 
-class Held:
-    """One held answer: what has come of it, and what that means so far.
+class JudgedResponse:
+    """A `proxy.interfaces.HeldResponse`: what has come of it, and what that means so far.
 
     Attributes:
         body: the bytes held, in order, as they came.
@@ -152,7 +140,12 @@ class Held:
         """When, on the clock of `since`, `expire` has to be called."""
         return self._since + self._limit
 
-    def feed(self, data: bytes, *, now: float, clock: float) -> Step:
+    @property
+    def is_failure(self) -> bool:
+        """Whether there is a verdict, and only the rest of the words is waited for."""
+        return self.verdict is not None
+
+    def feed(self, data: bytes, *, now: float, clock: float) -> HoldDecision:
         """More of the body has come.
 
         Args:
@@ -168,22 +161,25 @@ class Held:
                     continue
                 verdict = self._refusal(event.data.encode()) or verdict
                 if verdict.kind != HISTORY and not self._fails(verdict):
-                    return Step.RELEASE
+                    return HoldDecision.RELEASE
                 self.verdict = verdict
                 self._since, self._limit = clock, COLLECT_LIMIT
                 break
-        return Step.HOLD if len(self.body) <= MOST else self.expire()
+        return HoldDecision.HOLD if len(self.body) <= MOST else self.expire()
 
-    def end(self, *, now: float) -> Step:
+    def end(self, *, now: float) -> HoldDecision:
         """Its end has come."""
         self.complete = True
         if self.verdict is None or self._by_head:
             self._judge(now)
-        return Step.RELEASE if self.verdict is None else Step.FAILED
+        return HoldDecision.RELEASE if self.verdict is None else HoldDecision.REPLACE
 
-    def expire(self) -> Step:
+    def expire(self) -> HoldDecision:
         """`due` has passed, or there is too much of it."""
-        return Step.RELEASE_AT_LIMIT if self.verdict is None else Step.FAILED
+        return HoldDecision.TIMED_OUT if self.verdict is None else HoldDecision.REPLACE
+
+    def close(self) -> None:
+        """No longer held, whatever has become of it."""
 
     def fail(self, verdict: Verdict) -> None:
         """Make it a failure by its head alone; its words are waited for a moment."""

@@ -122,16 +122,15 @@ def malformed(client: str, why: str) -> None:
     log.emit(logging.WARNING, message, event="refused", client_ip=client)
 
 
-def failed(record: Record, failure: Failure, *, answered: bool) -> http.Response:
-    """To a request whose server gave no answer, or that broke off.
+def failed(record: Record, failure: Failure, *, response_begun: bool) -> None:
+    """Log a request whose server gave no answer, or that broke off.
 
     Args:
         record: what was decided about it.
         failure: what happened.
-        answered: a byte of an answer has already gone to the client: this one is not used.
+        response_begun: a byte of an answer has already gone to the client.
     """
-    by_litellm = record["target"] == Target.LITELLM.value
-    who = "litellm" if by_litellm else "upstream"
+    who = "litellm" if record["target"] == Target.LITELLM.value else "upstream"
     where = f"{record['method']} {record['path']}"
     if failure.error_type is ErrorType.CLIENT_DISCONNECT:
         level, message = logging.WARNING, f"{who}: client disconnected during {where}"
@@ -145,13 +144,19 @@ def failed(record: Record, failure: Failure, *, answered: bool) -> http.Response
         **exchange.fields(record),
         error=failure.detail,
     )
-    if not answered:
+    if not response_begun:
         record["reason"] = Reason.ERROR.value
+
+
+def error_response(record: Record, failure: Failure) -> http.Response:
+    """To a request that no server answered."""
     if failure.cause is Cause.OUR_FAULT:
         exchange.settle(record, Target.NONE, Reason.ERROR)
         return _our_fault(record)
-    body = errors.LITELLM_UNREACHABLE if by_litellm else errors.UPSTREAM_UNREACHABLE
-    return exchange.answer(502, body, record)
+    by_litellm = record["target"] == Target.LITELLM.value
+    return exchange.answer(
+        502, errors.LITELLM_UNREACHABLE if by_litellm else errors.UPSTREAM_UNREACHABLE, record
+    )
 
 
 def _our_fault(record: Record) -> http.Response:

@@ -93,7 +93,7 @@ class Showing:
             self.originals.put(flow.id, flow.request.copy())
         return True
 
-    def sending(self, flow: http.HTTPFlow) -> None:
+    def restore_credentials(self, flow: http.HTTPFlow) -> None:
         """Put back what mitmweb's page did not know when an intercepted request was edited there.
 
         The page gives all headers back with each edit, the masked ones too. What the request was before
@@ -106,7 +106,7 @@ class Showing:
         if _server(before) == _server(flow.request):
             _put_back(flow.request, before.headers.fields, before.path)
 
-    def sent(self, flow: http.HTTPFlow) -> http.Request:
+    def redacted(self, flow: http.HTTPFlow) -> http.Request:
         """What is shown of a flow's request from now on; without anyone to see it, the request itself."""
         if not self.enabled:
             return flow.request

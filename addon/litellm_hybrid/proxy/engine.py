@@ -72,7 +72,8 @@ from mitmproxy.proxy.utils import ReceiveBuffer
 
 from litellm_hybrid.config.settings import Address, Timeouts
 from litellm_hybrid.errors import Cause, Failure
-from litellm_hybrid.fallback.response_hold import Held, Step
+from litellm_hybrid.proxy.held_response import HeldResponse, HoldDecision
+from litellm_hybrid.proxy.interfaces import FlowView, ForwardingPolicy, ProxyObserver
 
 _LOOK_EVERY = 5.0
 """Longest time, in seconds, between two looks at the limits while a request is running."""
@@ -94,75 +95,13 @@ class EngineError(RuntimeError):
     """The installed mitmproxy is not one that this engine fits."""
 
 
-class Rules(Protocol):
-    """What the engine asks the addon. Nothing here may block."""
+@dataclass(frozen=True, slots=True)
+class HybridProxy[H: HeldResponse]:
+    """Whom the transport asks, and whom it tells."""
 
-    def limits(self) -> Timeouts:
-        """The limits for a request that starts now."""
-        ...
-
-    def is_decided(self, flow: http.HTTPFlow) -> bool:
-        """Whether the addon has decided where this request goes."""
-        ...
-
-    def hold(self, flow: http.HTTPFlow, response: http.Response) -> Held | None:
-        """What to hold an answer in, by its head, if it has to be held back."""
-        ...
-
-    def released_at_limit(self, flow: http.HTTPFlow, held: Held) -> None:
-        """Log that an answer was held as long as may be."""
-        ...
-
-    def fall_back(self, flow: http.HTTPFlow, held: Held) -> http.Request | None:
-        """The request that replaces one whose held answer is a failure, for either server.
-
-        None: the client gets the first answer that failed.
-        """
-        ...
-
-    def rescue(self, flow: http.HTTPFlow, failure: Failure) -> http.Request | None:
-        """The request that replaces one whose server gave no answer; None: the client gets ours."""
-        ...
-
-    def sending(self, flow: http.HTTPFlow) -> None:
-        """Last look at a request that is about to go out."""
-        ...
-
-    def sent(self, flow: http.HTTPFlow) -> http.Request:
-        """What is to be shown of a request that has gone out."""
-        ...
-
-    def malformed(self, client: str, why: str) -> None:
-        """Log a request that is not valid HTTP and has been refused; there is no flow for it.
-
-        Args:
-            client: the address that it came from.
-            why: the parser's words.
-        """
-        ...
-
-    def fall_back_failed(self, flow: http.HTTPFlow, why: str, held: Held | None) -> None:
-        """Log that a replay failed and the client gets the original answer.
-
-        Args:
-            flow: with the original request and answer back in place.
-            why: an HTTP status, an error type or `error-event`, for the route header.
-            held: LiteLLM's answer, if there was one.
-        """
-        ...
-
-    def failed(self, flow: http.HTTPFlow, failure: Failure, *, answered: bool) -> http.Response:
-        """Log a failure; called once for a request.
-
-        Args:
-            flow: the request and what has become of it.
-            failure: what happened.
-            answered: whether a byte of an answer has already gone to the client.
-
-        Returns:
-            The answer that the client gets, if none has been begun.
-        """
-        ...
+    policy: ForwardingPolicy[H]
+    view: FlowView
+    observer: ProxyObserver[H]
 
 
 _FROM_SERVER = (ResponseHeaders, ResponseData, ResponseTrailers, ResponseEndOfMessage, ResponseProtocolError)
@@ -274,7 +213,7 @@ class HybridStream(HttpStream):
     answered: bool = False
     reported: bool = False
     head: ResponseHeaders
-    held: Held | None = None
+    held: HeldResponse | None = None
     original: _Original | None = None
     private: http.Request | None = None
     needs_own_connection: bool = False
@@ -319,7 +258,7 @@ class HybridStream(HttpStream):
     def state_wait_for_request_headers(self, event: RequestHeaders) -> layer.CommandGenerator[None]:
         # In reverse mode mitmproxy overwrites the client's Host before any hook runs.
         self.client_host = event.request.authority or event.request.host_header or ""
-        self.limits = self.parent.rules.limits()
+        self.limits = self.parent.proxy.policy.limits()
         self.enter(Phase.UPLOAD)
         too_long = _is_too_long(event.request.headers.get("content-length", ""))
         if too_long:
@@ -344,7 +283,7 @@ class HybridStream(HttpStream):
     def _hide(self) -> None:
         """From now on the flow shows no credentials; the engine keeps the request that has them."""
         self.private = self.flow.request
-        self.flow.request = self.parent.rules.sent(self.flow)
+        self.flow.request = self.parent.proxy.view.redacted(self.flow)
 
     def _show(self) -> None:
         """Let the addon see the request as it was sent."""
@@ -358,7 +297,7 @@ class HybridStream(HttpStream):
     def _refuse_upload(self, why: str, code: ErrorCode) -> layer.CommandGenerator[None]:
         """Answer a request that has not come to its end; its connection is of no more use."""
         self.phase = Phase.NOTHING
-        self.parent.rules.malformed(self._peer(), why)
+        self.parent.proxy.observer.malformed(self._peer(), why)
         self.reported = True
         self.flow.error = flow.Error(why)
         yield HttpErrorHook(self.flow)
@@ -372,10 +311,10 @@ class HybridStream(HttpStream):
 
     @override
     def make_server_connection(self) -> layer.CommandGenerator[bool]:
-        if not self.parent.rules.is_decided(self.flow):
+        if not self.parent.proxy.policy.may_forward(self.flow):
             yield from self._answer(Failure(Cause.OUR_FAULT, "no decision was made for this request"))
             return False
-        self.parent.rules.sending(self.flow)
+        self.parent.proxy.view.restore_credentials(self.flow)
         connected = yield from super().make_server_connection()
         if connected and self._client_left():
             yield from self._abandon("client disconnected while connecting")
@@ -433,7 +372,7 @@ class HybridStream(HttpStream):
     def state_wait_for_response_headers(self, event: ResponseHeaders) -> layer.CommandGenerator[None]:
         self.enter(Phase.BODY)
         self._show()
-        held = self.parent.rules.hold(self.flow, event.response)
+        held = self.parent.proxy.policy.on_response(self.flow, event.response)
         self._hide()
         if held is None:
             yield from super().state_wait_for_response_headers(event)
@@ -484,18 +423,18 @@ class HybridStream(HttpStream):
         if not 200 <= status <= 999:
             raise ValueError(f"the status {status}, which is not one of a final answer")
 
-    def _take(self, step: Step) -> layer.CommandGenerator[None]:
+    def _take(self, step: HoldDecision) -> layer.CommandGenerator[None]:
         assert self.held is not None
-        if step is Step.HOLD:
+        if step is HoldDecision.HOLD:
             self.parent.look_by(self.held.due)
-        elif step is not Step.FAILED:
-            if step is Step.RELEASE_AT_LIMIT:
-                self.parent.rules.released_at_limit(self.flow, self.held)
+        elif step is not HoldDecision.REPLACE:
+            if step is HoldDecision.TIMED_OUT:
+                self.parent.proxy.observer.hold_limit_reached(self.flow, self.held)
             yield from self._release(self.held)
         else:
             yield from self._replace(self.held)
 
-    def _release(self, held: Held) -> layer.CommandGenerator[None]:
+    def _release(self, held: HeldResponse) -> layer.CommandGenerator[None]:
         """The client gets what was held, and the rest as it comes."""
         self.held = None
         if held.complete:
@@ -512,7 +451,7 @@ class HybridStream(HttpStream):
         if not (yield from self.check_killed(emit_error_hook=True)):
             yield from self.send_response()
 
-    def _replace(self, held: Held) -> layer.CommandGenerator[None]:
+    def _replace(self, held: HeldResponse) -> layer.CommandGenerator[None]:
         """Send another request in place of one that failed, or give the client the first answer that did."""
         if (yield from self.check_killed(emit_error_hook=True)):
             # In mitmweb, while it was held.
@@ -521,7 +460,7 @@ class HybridStream(HttpStream):
             return
         self.head.response.data.content = bytes(held.body)
         self._show()
-        request = self.parent.rules.fall_back(self.flow, held)
+        request = self.parent.proxy.policy.on_failed_response(self.flow, held)
         if request is None and self.original is not None:
             status = self.head.response.status_code
             yield from self._give_back(str(status) if status >= 400 else "error-event", held)
@@ -557,7 +496,7 @@ class HybridStream(HttpStream):
         yield SendHttp(RequestEndOfMessage(self.stream_id), server)
         self._hide()
 
-    def _give_back(self, why: str, held: Held | None = None) -> layer.CommandGenerator[None]:
+    def _give_back(self, why: str, held: HeldResponse | None = None) -> layer.CommandGenerator[None]:
         """The replay failed: the client gets the original answer."""
         original, self.original, self.held = self.original, None, None
         assert original is not None
@@ -569,7 +508,7 @@ class HybridStream(HttpStream):
         self.flow.request, self.flow.server_conn = original.request, original.server
         self._hide()
         self.flow.response = original.response
-        self.parent.rules.fall_back_failed(self.flow, why, held)
+        self.parent.proxy.observer.replay_failed(self.flow, why, held)
         body = original.response.raw_content or b""
         if original.complete:
             yield from self._send_whole(original.response, body)
@@ -666,7 +605,7 @@ class HybridStream(HttpStream):
             yield from super().handle_protocol_error(event)
         elif self.original is not None:
             yield from self._give_back(failure.error_type.value)
-        elif held is not None and held.verdict is not None:
+        elif held is not None and held.is_failure:
             yield from self._replace(held)
         elif held is not None and self.head.response.status_code < 400:
             yield from self._release(held)
@@ -677,10 +616,10 @@ class HybridStream(HttpStream):
 
     def _answer(self, failure: Failure) -> layer.CommandGenerator[None]:
         """LiteLLM's answer to a failure, or ours."""
-        answer = self._report(failure)
-        assert answer is not None
+        self._report(failure)
+        answer = self.parent.proxy.policy.error_response(self.flow, failure)
         self._show()
-        request = self.parent.rules.rescue(self.flow, failure)
+        request = self.parent.proxy.policy.on_failure(self.flow, failure)
         if request is not None:
             self.original = _Original(self.flow.request, answer, self.flow.server_conn, complete=True)
             yield from self._send_again(request)
@@ -688,12 +627,11 @@ class HybridStream(HttpStream):
         self.response_body_buf = ReceiveBuffer()
         yield from self._send_whole(answer, answer.raw_content or b"")
 
-    def _report(self, failure: Failure) -> http.Response | None:
-        """Tell the addon, once; None if it has been told already."""
-        if self.reported:
-            return None
-        self.reported = True
-        return self.parent.rules.failed(self.flow, failure, answered=self.answered)
+    def _report(self, failure: Failure) -> None:
+        """Tell the observer, once."""
+        if not self.reported:
+            self.reported = True
+            self.parent.proxy.observer.failed(self.flow, failure, response_begun=self.answered)
 
     def _client_left(self) -> bool:
         return any(isinstance(event, RequestProtocolError) for event in self._paused_event_queue)
@@ -734,7 +672,7 @@ _layers: weakref.WeakSet["HybridLayer"] = weakref.WeakSet()
 class HybridLayer(HttpLayer):
     """One client connection: its requests, and the server connections made for them."""
 
-    rules: Rules
+    proxy: HybridProxy[Any]
     closed_by_peer: set[Connection]
     _connecting: dict[Connection, float]
     _gave_up: dict[Connection, _LimitReached]
@@ -745,14 +683,14 @@ class HybridLayer(HttpLayer):
     _wakeup_at: float
 
     @classmethod
-    def take_over(cls, plain: HttpLayer, rules: Rules) -> None:
+    def take_over(cls, plain: HttpLayer, proxy: HybridProxy[Any]) -> None:
         """Turn a layer that has not started yet into one of ours; others already refer to it."""
         plain.__class__ = cls
-        cast("HybridLayer", plain).begin(rules)
+        cast("HybridLayer", plain).begin(proxy)
 
-    def begin(self, rules: Rules) -> None:
+    def begin(self, proxy: HybridProxy[Any]) -> None:
         """What a constructor would do."""
-        self.rules = rules
+        self.proxy = proxy
         _layers.add(self)
         self.closed_by_peer = set()
         self._connecting = {}
@@ -773,7 +711,7 @@ class HybridLayer(HttpLayer):
             return
         else:
             if isinstance(event, events.Start) and self.context.client.alpn not in (b"h2", b"h3"):
-                client_side = HybridHttp1Server(self.context.fork(), self.rules)
+                client_side = HybridHttp1Server(self.context.fork(), self.proxy)
                 self.connections.setdefault(self.context.client, client_side)
             if isinstance(event, events.ConnectionClosed):
                 self.closed_by_peer.add(event.connection)
@@ -800,7 +738,7 @@ class HybridLayer(HttpLayer):
                 self._deaf[child] = _Deaf(child)
         for connection in self.waiting_for_establishment:
             if connection not in self._connecting:
-                self._connecting[connection] = monotonic() + self.rules.limits().connect
+                self._connecting[connection] = monotonic() + self.proxy.policy.limits().connect
                 self.look_by(self._connecting[connection])
 
     @override
@@ -858,7 +796,7 @@ class HybridLayer(HttpLayer):
 
     def _enforce_limits(self) -> layer.CommandGenerator[None]:
         now = monotonic()
-        limits = self.rules.limits()
+        limits = self.proxy.policy.limits()
         for connection, due in list(self._connecting.items()):
             if due <= now and connection not in self._gave_up:
                 self._gave_up[connection] = _LimitReached(Cause.CONNECT_LIMIT, limits.connect)
@@ -938,9 +876,9 @@ def _is_bad(received: bytes, bad: re.Pattern[bytes]) -> bool:
 class HybridHttp1Server(Http1Server):
     """The client's side of HTTP/1, with JSON where mitmproxy answers for itself in HTML."""
 
-    def __init__(self, context: Context, rules: Rules) -> None:
+    def __init__(self, context: Context, proxy: HybridProxy[Any]) -> None:
         super().__init__(context)
-        self._rules = rules
+        self._proxy = proxy
 
     @override
     def send(self, event: HttpEvent) -> layer.CommandGenerator[None]:
@@ -1008,7 +946,7 @@ class HybridHttp1Server(Http1Server):
 
     def _refuse(self, why: str, status: int = 400) -> layer.CommandGenerator[None]:
         peer = self.conn.peername
-        self._rules.malformed(peer[0] if peer else "", why)
+        self._proxy.observer.malformed(peer[0] if peer else "", why)
         yield commands.SendData(self.conn, _error_response(status, why))
 
 
@@ -1122,7 +1060,7 @@ class _NextLayerAddon(Protocol):
     def next_layer(self, nextlayer: layer.NextLayer) -> None: ...
 
 
-def choose_layer(builtin: _NextLayerAddon, next_layer: layer.NextLayer, rules: Rules) -> None:
+def choose_layer(builtin: _NextLayerAddon, next_layer: layer.NextLayer, proxy: HybridProxy[Any]) -> None:
     """Let mitmproxy choose the next layer, then put ours in the place of every plain HTTP layer in it.
 
     mitmproxy's own addon, which is called after this, leaves a chosen layer alone.
@@ -1131,7 +1069,7 @@ def choose_layer(builtin: _NextLayerAddon, next_layer: layer.NextLayer, rules: R
     chosen = next_layer.layer
     while chosen is not None:
         if type(chosen) is HttpLayer:
-            HybridLayer.take_over(chosen, rules)
+            HybridLayer.take_over(chosen, proxy)
         chosen = getattr(chosen, "child_layer", None)
 
 

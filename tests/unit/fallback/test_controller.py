@@ -13,7 +13,7 @@ from litellm_hybrid.fallback import bypass as straight
 from litellm_hybrid.fallback import controller as fallback
 from litellm_hybrid.fallback import replay
 from litellm_hybrid.fallback.controller import Fallbacks
-from litellm_hybrid.fallback.response_hold import COLLECT_LIMIT, REPLAY_LIMIT, Held
+from litellm_hybrid.fallback.response_hold import COLLECT_LIMIT, REPLAY_LIMIT, JudgedResponse
 from litellm_hybrid.flow import exchange
 from litellm_hybrid.quota.classifier import Verdict
 from litellm_hybrid.routing.rules import Reason, Target
@@ -84,7 +84,7 @@ class World:
         headers: dict[str, str] | None = None,
         *,
         replayed: bool = False,
-    ) -> Held | None:
+    ) -> JudgedResponse | None:
         """Ask whether an answer is held."""
         response = http.Response.make(status, b"", headers or JSON)
         if replayed:

@@ -14,10 +14,10 @@ from litellm_hybrid.fallback.response_hold import (
     HANDSHAKE_LIMIT,
     MOST,
     Answer,
-    Held,
-    Step,
+    JudgedResponse,
     is_suspect,
 )
+from litellm_hybrid.proxy.held_response import HoldDecision
 from litellm_hybrid.quota import classifier as quota
 from litellm_hybrid.quota.classifier import Verdict
 
@@ -32,12 +32,16 @@ OVERLOADED = b'data: {"type":"error","error":{"type":"overloaded_error","message
 CONTENT = b'data: {"type":"content_block_delta","delta":{"text":"Hi"}}\n\n'
 
 
-def hold(status: int = 200, headers: dict[str, str] | None = None, *, hold_max: float = 45.0) -> Held:
+def hold(
+    status: int = 200, headers: dict[str, str] | None = None, *, hold_max: float = 45.0
+) -> JudgedResponse:
     answer = Answer(status, JSON if headers is None else headers)
-    return Held(answer, since=100.0, hold_max=hold_max, fails=lambda v: v.kind in DEFAULT_FALLBACK_KINDS)
+    return JudgedResponse(
+        answer, since=100.0, hold_max=hold_max, fails=lambda v: v.kind in DEFAULT_FALLBACK_KINDS
+    )
 
 
-def feed(held: Held, data: bytes, *, clock: float = 100.0) -> Step:
+def feed(held: JudgedResponse, data: bytes, *, clock: float = 100.0) -> HoldDecision:
     return held.feed(data, now=NOW, clock=clock)
 
 
@@ -74,9 +78,9 @@ def test_a_plain_answer_is_judged_at_its_end(status: int) -> None:
     """Not a byte earlier, however much of the error is there."""
     held = hold(status)
     for at in range(len(QUOTA)):
-        assert feed(held, QUOTA[at : at + 1]) is Step.HOLD
+        assert feed(held, QUOTA[at : at + 1]) is HoldDecision.HOLD
     assert (held.complete, held.verdict) == (False, None)
-    assert held.end(now=NOW) is Step.FAILED
+    assert held.end(now=NOW) is HoldDecision.REPLACE
     assert (held.complete, bytes(held.body)) == (True, QUOTA)
     assert held.verdict is not None
     assert held.verdict.kind == "quota"
@@ -89,58 +93,58 @@ def test_a_plain_answer_is_judged_at_its_end(status: int) -> None:
 def test_an_answer_is_released_at_its_end(status: int, body: bytes) -> None:
     held = hold(status)
     feed(held, body)
-    expected = Step.FAILED if status == 429 else Step.RELEASE  # any 429 is a quota answer
+    expected = HoldDecision.REPLACE if status == 429 else HoldDecision.RELEASE  # any 429 is a quota answer
     assert held.end(now=NOW) is expected
 
 
 def test_a_stream_is_released_with_its_first_content() -> None:
     held = hold(headers=SSE)
-    assert feed(held, OPENING) is Step.HOLD
-    assert feed(held, CONTENT) is Step.RELEASE
+    assert feed(held, OPENING) is HoldDecision.HOLD
+    assert feed(held, CONTENT) is HoldDecision.RELEASE
     assert held.body == OPENING + CONTENT
     assert held.verdict is None
 
 
 def test_an_error_behind_content_in_the_same_piece_does_not_count() -> None:
     held = hold(headers=SSE)
-    assert feed(held, OPENING + CONTENT + OVERLOADED) is Step.RELEASE
+    assert feed(held, OPENING + CONTENT + OVERLOADED) is HoldDecision.RELEASE
     assert held.verdict is None
 
 
 def test_an_error_that_is_no_reason_to_fall_back_releases() -> None:
     held = hold(headers=SSE)
     fault = b'data: {"error":{"type":"invalid_request_error","message":"no"}}\n\n'
-    assert feed(held, fault) is Step.RELEASE
+    assert feed(held, fault) is HoldDecision.RELEASE
     assert held.verdict is None
 
 
 def test_the_rest_of_a_failed_stream_is_collected_for_a_moment() -> None:
     held = hold(headers=SSE)
-    assert feed(held, OPENING) is Step.HOLD
-    assert feed(held, OVERLOADED, clock=103.0) is Step.HOLD
+    assert feed(held, OPENING) is HoldDecision.HOLD
+    assert feed(held, OVERLOADED, clock=103.0) is HoldDecision.HOLD
     assert held.due == 103.0 + COLLECT_LIMIT
     assert held.verdict is not None
     assert held.verdict.kind == "overload"
-    assert feed(held, CONTENT, clock=104.0) is Step.HOLD, "nothing after the verdict matters"
+    assert feed(held, CONTENT, clock=104.0) is HoldDecision.HOLD, "nothing after the verdict matters"
     assert held.due == 103.0 + COLLECT_LIMIT
-    assert held.expire() is Step.FAILED
-    assert held.end(now=NOW) is Step.FAILED
+    assert held.expire() is HoldDecision.REPLACE
+    assert held.end(now=NOW) is HoldDecision.REPLACE
     assert held.verdict.kind == "overload"
     assert held.body == OPENING + OVERLOADED + CONTENT
 
 
 def test_a_failed_stream_of_many_bytes_is_not_collected_further() -> None:
     held = hold(headers=SSE)
-    assert feed(held, OVERLOADED) is Step.HOLD
-    assert feed(held, b"x" * MOST) is Step.FAILED
+    assert feed(held, OVERLOADED) is HoldDecision.HOLD
+    assert feed(held, b"x" * MOST) is HoldDecision.REPLACE
 
 
 @pytest.mark.parametrize("headers", [JSON, SSE])
 @pytest.mark.parametrize("status", [200, 500])
 def test_the_most_that_is_held(status: int, headers: dict[str, str]) -> None:
     held = hold(status, headers)
-    assert feed(held, b"x" * MOST) is Step.HOLD
-    assert feed(held, b"x") is Step.RELEASE_AT_LIMIT
+    assert feed(held, b"x" * MOST) is HoldDecision.HOLD
+    assert feed(held, b"x") is HoldDecision.TIMED_OUT
 
 
 @pytest.mark.parametrize(
@@ -158,16 +162,16 @@ def test_the_longest_that_is_held(status: int, headers: dict[str, str], limit: f
     assert held.due == 100.0 + limit
     feed(held, b"\n", clock=110.0)
     assert held.due == 100.0 + limit, "blank lines do not prolong it"
-    assert held.expire() is Step.RELEASE_AT_LIMIT
+    assert held.expire() is HoldDecision.TIMED_OUT
 
 
 def test_a_failure_by_the_head_alone() -> None:
     held = hold(500, hold_max=0.0)
     held.fail(Verdict("litellm", "status 500"))
     assert held.due == 100.0 + COLLECT_LIMIT
-    assert feed(held, b"words") is Step.HOLD
-    assert held.expire() is Step.FAILED
-    assert held.end(now=NOW) is Step.FAILED
+    assert feed(held, b"words") is HoldDecision.HOLD
+    assert held.expire() is HoldDecision.REPLACE
+    assert held.end(now=NOW) is HoldDecision.REPLACE
     assert held.verdict == Verdict("litellm", "status 500")
 
 
@@ -176,7 +180,7 @@ def test_a_compressed_answer_is_read(status: int) -> None:
     body = gzip.compress(QUOTA)
     held = hold(status, JSON | GZIP)
     feed(held, body)
-    assert held.end(now=NOW) is Step.FAILED
+    assert held.end(now=NOW) is HoldDecision.REPLACE
     assert held.body == body
 
 
@@ -188,7 +192,7 @@ def test_a_compressed_answer_is_read(status: int) -> None:
 def test_an_unreadable_answer_is_released(coding: str, body: bytes) -> None:
     held = hold(429, JSON | {"content-encoding": coding})
     feed(held, body)
-    assert held.end(now=NOW) is Step.RELEASE
+    assert held.end(now=NOW) is HoldDecision.RELEASE
 
 
 @pytest.mark.parametrize("ending", [b"", b"\n", b"\n\n"])
@@ -196,22 +200,22 @@ def test_a_stream_that_ends_behind_an_error(ending: bytes) -> None:
     """CLIProxyAPI may close without the blank line."""
     held = hold(headers=SSE)
     feed(held, OPENING + OVERLOADED.rstrip() + ending)
-    assert held.end(now=NOW) is Step.FAILED
+    assert held.end(now=NOW) is HoldDecision.REPLACE
 
 
 # -- however the bytes are cut -------------------------------------------------
 
 
-def decide(entry: Entry, cuts: list[int]) -> tuple[str, bytes, Step]:
+def decide(entry: Entry, cuts: list[int]) -> tuple[str, bytes, HoldDecision]:
     """The kind that an answer cut so falls back for ("" if it does not), the bytes held, and the last step."""
     held = hold(entry.status, entry.lower_headers)
     body = entry.body.encode()
     bounds = [0, *sorted(cut for cut in cuts if cut < len(body)), len(body)]
     for start, end in pairwise(bounds):
         step = feed(held, body[start:end])
-        if step is Step.RELEASE:
+        if step is HoldDecision.RELEASE:
             return "", bytes(held.body) + body[end:], step
-        assert step is Step.HOLD
+        assert step is HoldDecision.HOLD
     step = held.end(now=NOW)
     return held.verdict.kind if held.verdict else "", bytes(held.body), step
 
@@ -225,7 +229,7 @@ def test_the_corpora(entry: Entry) -> None:
     kind, body, step = decide(entry, [])
     assert kind == (entry.kind if entry.kind in DEFAULT_FALLBACK_KINDS else "")
     assert body == entry.body.encode()
-    assert step is (Step.FAILED if kind else Step.RELEASE)
+    assert step is (HoldDecision.REPLACE if kind else HoldDecision.RELEASE)
 
 
 @pytest.mark.parametrize("entry", STREAMS, ids=str)

@@ -19,12 +19,13 @@ from litellm_hybrid.config.model_patterns import Patterns
 from litellm_hybrid.config.parser import ConfigError, parse
 from litellm_hybrid.config.settings import Settings
 from litellm_hybrid.fallback import conversations as conversation
-from litellm_hybrid.fallback.response_hold import Answer, Held, Step, is_suspect
+from litellm_hybrid.fallback.response_hold import Answer, JudgedResponse, is_suspect
 from litellm_hybrid.llm.history import reduce as history
 from litellm_hybrid.message import forwarded as client_address
 from litellm_hybrid.message import sse
 from litellm_hybrid.message.credentials import Headers
 from litellm_hybrid.message.forwarded import ClientAddress
+from litellm_hybrid.proxy.held_response import HoldDecision
 from litellm_hybrid.quota import classifier as quota
 from litellm_hybrid.quota import retry_after
 from litellm_hybrid.routing import paths
@@ -212,8 +213,8 @@ EVENTS = st.lists(
 ).map(b"".join)
 
 
-def held(status: int, kind: str) -> Held:
-    return Held(
+def held(status: int, kind: str) -> JudgedResponse:
+    return JudgedResponse(
         Answer(status, {"content-type": kind}),
         since=0,
         hold_max=9,
@@ -225,7 +226,7 @@ def decided(status: int, kind: str, body: bytes, bounds: list[int]) -> tuple[str
     """What an answer is taken for, cut so: the kind of its failure, and whether it went to the client early."""
     one = held(status, kind)
     for start, end in pairwise(bounds):
-        if one.feed(body[start:end], now=NOW, clock=0) is Step.RELEASE:
+        if one.feed(body[start:end], now=NOW, clock=0) is HoldDecision.RELEASE:
             return None, True
         if one.verdict is not None:
             return one.verdict.kind, False

@@ -25,7 +25,7 @@ def test_where_nobody_sees_flows_nothing_is_done(flow: http.HTTPFlow) -> None:
     showing.enabled = False
     request = flow.request
     assert showing.received(flow)
-    assert showing.sent(flow) is request
+    assert showing.redacted(flow) is request
     showing.failed(flow, Failure(Cause.OTHER, "x"))
     showing.over(flow)
     assert flow.request is request
@@ -35,7 +35,7 @@ def test_where_nobody_sees_flows_nothing_is_done(flow: http.HTTPFlow) -> None:
 def test_a_flow_that_is_saved_is_masked_and_commented(flow: http.HTTPFlow) -> None:
     showing = Showing()
     showing.received(flow)
-    assert showing.sent(flow).headers["authorization"] == "Bearer ***"
+    assert showing.redacted(flow).headers["authorization"] == "Bearer ***"
     showing.over(flow)
     assert flow.request.headers["authorization"] == "Bearer ***"
     assert flow.comment.startswith("reason=error; target=none; ")
@@ -45,7 +45,7 @@ def test_a_replay_is_no_request_of_a_client(flow: http.HTTPFlow) -> None:
     showing = Showing()
     showing.originals = Originals()
     showing.received(flow)
-    flow.request = showing.sent(flow)
+    flow.request = showing.redacted(flow)
     flow.is_replay = "request"
     assert not showing.received(flow)
     assert flow.request.headers["authorization"] == "Bearer secret"
@@ -65,7 +65,7 @@ def test_the_state_before_an_edit_is_masked_too(flow: http.HTTPFlow) -> None:
     flow.request.path = "/?key=secret&a=b"
     flow.backup()
     showing = Showing()
-    flow.request = showing.sent(flow)
+    flow.request = showing.redacted(flow)
     flow.marked = "x"
     saved = BytesIO()
     io.FlowWriter(saved).add(flow)
@@ -89,7 +89,7 @@ def test_the_state_before_an_edit_of_one_that_was_not_sent_is_masked_too(flow: h
 )
 def test_credentials_are_for_the_server_that_had_them(part: str, value: object, flow: http.HTTPFlow) -> None:
     showing = Showing()
-    flow.request = showing.sent(flow)
+    flow.request = showing.redacted(flow)
     flow.is_replay, flow.response = "request", None
     setattr(flow.request, part, value)
     showing.received(flow)
@@ -101,7 +101,7 @@ def test_credentials_are_for_the_server_that_had_them(part: str, value: object, 
 
 def test_a_request_without_credentials_goes_anywhere(flow: http.HTTPFlow) -> None:
     showing = Showing()
-    flow.request = showing.sent(flow)
+    flow.request = showing.redacted(flow)
     flow.is_replay, flow.response = "request", None
     flow.request.host = "example.com"
     flow.request.headers["authorization"] = "Bearer mine"
@@ -114,7 +114,7 @@ def test_what_was_edited_is_replayed(flow: http.HTTPFlow) -> None:
     flow.request.path = "/path?key=secret&a=b"
     flow.request.headers["x-api-key"] = "secret"
     showing = Showing()
-    flow.request = showing.sent(flow)
+    flow.request = showing.redacted(flow)
     flow.is_replay = "request"
     flow.request.path = flow.request.path.replace("a=b", "a=c")
     flow.request.headers["x-new"] = "new"

@@ -113,7 +113,7 @@ def test_a_plain_http_layer_becomes_ours() -> None:
     context = _context()
     plain = layers.HttpLayer(context, HTTPMode.transparent)
 
-    engine.choose_layer(_Builtin(plain), next_ := layer.NextLayer(context), HybridAddon())
+    engine.choose_layer(_Builtin(plain), next_ := layer.NextLayer(context), HybridAddon()._proxy)
 
     assert next_.layer is plain
     assert type(plain) is HybridLayer
@@ -124,7 +124,7 @@ def test_a_layer_below_another_becomes_ours() -> None:
     tls = layers.ServerTLSLayer(context)
     tls.child_layer = below = layers.HttpLayer(context, HTTPMode.transparent)
 
-    engine.choose_layer(_Builtin(tls), layer.NextLayer(context), HybridAddon())
+    engine.choose_layer(_Builtin(tls), layer.NextLayer(context), HybridAddon()._proxy)
 
     assert isinstance(below, HybridLayer)
 
@@ -134,7 +134,7 @@ def test_another_layer_stays(chosen: str | None) -> None:
     context = _context()
     tcp = layers.TCPLayer(context) if chosen else None
 
-    engine.choose_layer(_Builtin(tcp), next_ := layer.NextLayer(context), HybridAddon())
+    engine.choose_layer(_Builtin(tcp), next_ := layer.NextLayer(context), HybridAddon()._proxy)
 
     assert next_.layer is tcp
 
@@ -148,7 +148,7 @@ def test_mitmproxys_own_addon_fits() -> None:
 
 def test_what_cannot_be_parsed_is_refused_in_json() -> None:
     context = _context()
-    server = HybridHttp1Server(context, HybridAddon())
+    server = HybridHttp1Server(context, HybridAddon()._proxy)
     list(server.handle_event(events.Start()))
 
     sent = list(server.handle_event(events.DataReceived(context.client, b"GET / HTTP/9\r\n\r\n")))

@@ -7,8 +7,9 @@ from litellm_hybrid.config.model_patterns import bare
 from litellm_hybrid.config.settings import Settings
 from litellm_hybrid.diagnostics.explain import remedies as explain_fix
 from litellm_hybrid.fallback import response_hold as hold
-from litellm_hybrid.fallback.response_hold import Held, Step
+from litellm_hybrid.fallback.response_hold import JudgedResponse
 from litellm_hybrid.message.decoders import UndecodableError, decode
+from litellm_hybrid.proxy.held_response import HoldDecision
 from litellm_hybrid.quota import classifier as quota
 from litellm_hybrid.quota.classifier import Verdict
 from litellm_hybrid.routing import access
@@ -94,11 +95,11 @@ def _passes_unheld(answer: Answer, now: float) -> Obstacle | None:
         return Obstacle(
             "an answer of this status and type is never held back, so it is at the client already"
         )
-    held = Held(answer.head, since=0.0, hold_max=1.0, fails=lambda verdict: verdict.kind != "none")
+    held = JudgedResponse(answer.head, since=0.0, hold_max=1.0, fails=lambda verdict: verdict.kind != "none")
     step = held.feed(answer.body, now=now, clock=0.0)
-    if step is Step.HOLD:
+    if step is HoldDecision.HOLD:
         step = held.end(now=now)
-    if step is Step.FAILED:
+    if step is HoldDecision.REPLACE:
         return None
     return Obstacle(f"it is too long to be held back until it is clear (more than {hold.MOST} bytes)")
 

@@ -1,0 +1,112 @@
+"""What the transport asks of the rest: where a request may go, what is shown of it, and who is told.
+
+proxy/ stands below flow/ and fallback/ and knows neither. It speaks of `mitmproxy.http.HTTPFlow` and calls
+three objects that are handed to it:
+
+- a `ForwardingPolicy` decides: limits, whether a response is held back, what replaces a failed one;
+- a `FlowView` keeps credentials out of what mitmweb shows and files save;
+- a `ProxyObserver` is told what nobody decides: it logs and counts.
+
+None of their methods may block or raise.
+"""
+
+from typing import Protocol
+
+from mitmproxy import http
+
+from litellm_hybrid.config.settings import Timeouts
+from litellm_hybrid.errors import Failure
+from litellm_hybrid.proxy.held_response import HeldResponse
+
+
+class ForwardingPolicy[H: HeldResponse](Protocol):
+    """Decides what becomes of a request; `H` is its own kind of held response."""
+
+    def limits(self) -> Timeouts:
+        """Return the limits for a request that starts now."""
+        ...
+
+    def first_byte_limit(self, flow: http.HTTPFlow) -> float | None:
+        """Return how long, in seconds, this request waits for the head of its response before it is replaced.
+
+        Asked each time that the request goes out, to either server. Past it `on_failure` is asked with
+        `Cause.FIRST_BYTE_LIMIT`; where that has no replacement, the wait goes on up to `timeouts.first-byte`.
+        None: that is the only limit.
+        """
+        ...
+
+    def may_forward(self, flow: http.HTTPFlow) -> bool:
+        """Return whether it has been decided where this request goes; otherwise it goes nowhere."""
+        ...
+
+    def on_response(self, flow: http.HTTPFlow, response: http.Response) -> H | None:
+        """Return what to hold a response in whose head has come; None: it is passed on as it comes."""
+        ...
+
+    def on_failed_response(self, flow: http.HTTPFlow, held: H) -> http.Request | None:
+        """Return the request that replaces one whose held response is a failure, for either server.
+
+        `flow.response` is the response, with what has come of its body. None: the client gets the first
+        response that failed.
+        """
+        ...
+
+    def on_failure(self, flow: http.HTTPFlow, failure: Failure) -> http.Request | None:
+        """Return the request that replaces one whose server gave no response.
+
+        None: the client gets `error_response`.
+        """
+        ...
+
+    def error_response(self, flow: http.HTTPFlow, failure: Failure) -> http.Response:
+        """Return what the client gets where no server gave a response; `ProxyObserver.failed` comes first."""
+        ...
+
+
+class FlowView(Protocol):
+    """Decides what a flow shows of its request, to people and to files."""
+
+    def restore_credentials(self, flow: http.HTTPFlow) -> None:
+        """Put back what an edit in mitmweb has masked; the request is about to go out."""
+        ...
+
+    def redacted(self, flow: http.HTTPFlow) -> http.Request:
+        """Return what is to be shown of a request that has gone out; the flow's own if nobody looks."""
+        ...
+
+
+class ProxyObserver[H: HeldResponse](Protocol):
+    """Is told what happens; logs and counts it."""
+
+    def malformed(self, client: str, why: str) -> None:
+        """A request that is not valid HTTP was refused; there may be no flow for it.
+
+        Args:
+            client: the address that it came from.
+            why: the parser's words.
+        """
+        ...
+
+    def hold_limit_reached(self, flow: http.HTTPFlow, held: H) -> None:
+        """A response was held for as long, or as much of it, as may be, and goes to the client."""
+        ...
+
+    def replay_failed(self, flow: http.HTTPFlow, why: str, held: H | None) -> None:
+        """A replacement failed, and the client gets the first response.
+
+        Args:
+            flow: with the first request and response back in place.
+            why: an HTTP status, an error type or `error-event`, for the route header.
+            held: the replacement's response, if there was one.
+        """
+        ...
+
+    def failed(self, flow: http.HTTPFlow, failure: Failure, *, response_begun: bool) -> None:
+        """A request failed; called once for each server that was tried.
+
+        Args:
+            flow: the request and what has become of it.
+            failure: what happened.
+            response_begun: whether a byte of a response has already gone to the client.
+        """
+        ...
