@@ -129,7 +129,7 @@ def _said(key: Key, about: Help) -> Iterator[tuple[str, str, str]]:
 def _messages(text: str) -> Iterator[tuple[str, str, str]]:
     """(error or warning, key, message) for each thing that the parser says."""
     try:
-        said = [("warning", line) for line in parse(text, source="f", env=ENV).warnings]
+        said = [("warning", str(line)) for line in parse(text, source="f", env=ENV).warnings]
     except ConfigError as error:
         said = [("error", line) for line in error.problems]
     for what, line in said:

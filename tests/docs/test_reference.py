@@ -40,7 +40,7 @@ def said(section: str) -> str:
     """The errors and warnings of a section below extensions.litellm."""
     text = "extensions:\n  litellm:\n" + "".join(f"    {line}\n" for line in section.split("\n"))
     try:
-        return "\n".join(parse(text, source="f", env=ENV).warnings)
+        return "\n".join(map(str, parse(text, source="f", env=ENV).warnings))
     except ConfigError as e:
         return str(e)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from litellm_hybrid.config.addresses import parse_listen
 from litellm_hybrid.config.converters import flag
 from litellm_hybrid.config.settings import Address, Secret
-from litellm_hybrid.config.validation import Finding
+from litellm_hybrid.config.validation import Diagnostic
 from litellm_hybrid.config.yaml_nodes import BadValueError, Value
 
 UPSTREAM_KEYS = frozenset({"host", "port", "tls", "api-keys"})
@@ -34,24 +34,26 @@ def upstream_address(top: Mapping[str, Value]) -> Address:
         return _DEFAULT
 
 
-def upstream_client_keys(top: Mapping[str, Value]) -> tuple[tuple[Secret, ...], tuple[Finding, ...]]:
+def upstream_client_keys(top: Mapping[str, Value]) -> tuple[tuple[Secret, ...], tuple[Diagnostic, ...]]:
     """The client keys in CLIProxyAPI's `api-keys`, and a warning for each entry that is none."""
-    findings: list[Finding] = []
-    keys = tuple(_keys(top, findings))
-    return keys, tuple(findings)
+    warnings: list[Diagnostic] = []
+    keys = tuple(_keys(top, warnings))
+    return keys, tuple(warnings)
 
 
-def _keys(top: Mapping[str, Value], findings: list[Finding]) -> Iterator[Secret]:
+def _keys(top: Mapping[str, Value], warnings: list[Diagnostic]) -> Iterator[Secret]:
     entries = top.get("api-keys")
     if entries is None or entries.is_null:
         return
     try:
         items = list(entries.items())
     except BadValueError:
-        findings.append(Finding(entries.line, "api-keys", "is no list; no client key is read from it"))
+        message = "is no list; no client key is read from it"
+        warnings.append(Diagnostic(entries.line, "api-keys", message, "unreadable-client-key"))
         return
     for item in items:
         if item.is_text and item.node.value.strip():
             yield Secret(item.node.value.strip())
         else:
-            findings.append(Finding(item.line, "api-keys", "an entry that is no text is left out; quote it"))
+            message = "an entry that is no text is left out; quote it"
+            warnings.append(Diagnostic(item.line, "api-keys", message, "unreadable-client-key"))

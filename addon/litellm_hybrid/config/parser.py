@@ -2,24 +2,30 @@
 
 The file may be CLIProxyAPI's own config.yaml: keys that are not ours are left
 alone. Ours come in two forms, namespaced below `extensions.litellm` and flat as
-in the fork (`litellm-…`); config_keys.py is the table of them.
+in the fork (`litellm-…`); schema.py is the table of them.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from litellm_hybrid.config import validation as config_checks
-from litellm_hybrid.config.addresses import same_server
-from litellm_hybrid.config.cliproxyapi import upstream_address, upstream_client_keys
-from litellm_hybrid.config.key_walker import Reading
+from litellm_hybrid.config import validation
+from litellm_hybrid.config.cliproxyapi import UPSTREAM_KEYS, upstream_address, upstream_client_keys
 from litellm_hybrid.config.model_patterns import Patterns
-from litellm_hybrid.config.report import changes, in_force
+from litellm_hybrid.config.schema import (
+    BY_FLAT,
+    BY_NAME,
+    FLAT_PREFIX,
+    NAMESPACE,
+    SECTIONS,
+    Key,
+    suggest_flat,
+    suggest_namespaced,
+    suggest_top_level,
+)
 from litellm_hybrid.config.settings import Fallback, Settings, Timeouts
-from litellm_hybrid.config.validation import Finding, Place
+from litellm_hybrid.config.validation import Diagnostic, Location, Locations
 from litellm_hybrid.config.yaml_nodes import BadValueError, Value, compose
-
-__all__ = ["ConfigError", "Parsed", "changes", "in_force", "parse", "same_server"]
 
 
 class ConfigError(ValueError):
@@ -39,12 +45,12 @@ class Parsed:
     """What a file says.
 
     Attributes:
-        warnings: lines like those of ConfigError, for the log.
+        warnings: in the order of the file's lines.
         has_keys: whether any setting of ours is in the file.
     """
 
     settings: Settings
-    warnings: tuple[str, ...]
+    warnings: tuple[Diagnostic, ...]
     has_keys: bool
 
 
@@ -59,60 +65,136 @@ def parse(text: str, *, source: str, env: Mapping[str, str]) -> Parsed:
     Raises:
         ConfigError: all problems of the file, in the order of its lines.
     """
-    reading = Reading()
+    keys = KeyCollector()
     try:
         root = compose(text)
     except BadValueError as e:
-        reading.report("", e)
+        keys.report("", e)
         root = None
     if root is not None and not (value := Value(root, env)).is_null:
-        reading.top_level(value)
+        keys.top_level(value)
 
-    values, places = _converted(reading)
-    settings = _settings(values, reading, places)
-    named = {key.name for key, _, _ in reading.given}
-    if problems := [*reading.problems, *config_checks.errors(settings, places, named)]:
-        raise ConfigError(_lines(source, problems))
-    warnings = [*reading.warnings, *config_checks.warnings(settings, places)]
-    return Parsed(settings, _lines(source, warnings), has_keys=bool(places))
-
-
-def _lines(source: str, findings: Iterable[Finding]) -> tuple[str, ...]:
-    return tuple(
-        f"{source}:{found.line}: {_one_line(found)}" if found.line else f"{source}: {_one_line(found)}"
-        for found in sorted(findings, key=lambda found: found.line)
-    )
+    values, locations = _converted(keys)
+    settings = _settings(values, keys, locations)
+    named = {key.name for key, _, _ in keys.given}
+    if problems := [*keys.problems, *validation.errors(settings, locations, named)]:
+        raise ConfigError(str(problem) for problem in _sorted(source, problems))
+    warnings = [*keys.warnings, *validation.warnings(settings, locations)]
+    return Parsed(settings, _sorted(source, warnings), has_keys=bool(locations))
 
 
-def _one_line(found: Finding) -> str:
-    # A quoted key may have any character in it; a message is one line of a log.
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(found)
-    )
+def _sorted(source: str, found: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    return tuple(replace(one, source=source) for one in sorted(found, key=lambda one: one.line))
 
 
-def _converted(reading: Reading) -> tuple[dict[str, Any], dict[str, Place]]:
+@dataclass(slots=True)
+class KeyCollector:
+    """Walks over a file and gathers which of its keys are ours, in either form, and which are mistakes.
+
+    Attributes:
+        given: (setting, where, what) for each of our keys, in the order of the file.
+        upstream: CLIProxyAPI's own top-level keys that say something about it.
+    """
+
+    given: list[tuple[Key, Location, Value]] = field(default_factory=list)
+    upstream: dict[str, Value] = field(default_factory=dict)
+    problems: list[Diagnostic] = field(default_factory=list)
+    warnings: list[Diagnostic] = field(default_factory=list)
+
+    def report(self, path: str, error: BadValueError) -> None:
+        """Add the problems of `error` under the key `path`."""
+        self.problems += [Diagnostic(line, path, message) for line, message in error.problems]
+
+    def top_level(self, root: Value) -> None:
+        """Walk over the whole file."""
+        for name, key, value in self._pairs("", root):
+            if name == "extensions":
+                self._extensions(value)
+            elif name in UPSTREAM_KEYS:
+                # CLIProxyAPI does not know `${VAR}`: what it takes by its letters is no variable for us.
+                self.upstream[name] = replace(value, env=None)
+            elif name in BY_FLAT:
+                self._take(BY_FLAT[name], Location(key.line, name), value)
+            elif name.startswith(FLAT_PREFIX):
+                self.problems.append(Diagnostic(key.line, name, f"unknown key; {suggest_flat(name)}"))
+            elif known := suggest_top_level(name):
+                message = f"is not read; did you mean `{known}`?"
+                self.warnings.append(Diagnostic(key.line, name, message, "misspelt-key"))
+
+    def _extensions(self, extensions: Value) -> None:
+        if extensions.is_null:
+            return
+        for name, _, value in self._pairs("extensions", extensions):
+            if name == "litellm":
+                self._section("", value)
+
+    def _section(self, prefix: str, section: Value) -> None:
+        if section.is_null:  # all that was in it is commented out
+            return
+        for last, key, value in self._pairs((NAMESPACE + prefix).rstrip("."), section):
+            name = prefix + last
+            location = Location(key.line, NAMESPACE + name)
+            if name in SECTIONS:
+                self._section(name + ".", value)
+            elif name not in BY_NAME:
+                self.problems.append(Diagnostic(*location, f"unknown key; {suggest_namespaced(name)}"))
+            elif "." in last:
+                outer, _, inner = last.partition(".")
+                message = f"unknown key; write `{inner}` in a mapping `{outer}`"
+                self.problems.append(Diagnostic(*location, message))
+            else:
+                self._take(BY_NAME[name], location, value)
+
+    def _take(self, key: Key, location: Location, value: Value) -> None:
+        self.given.append((key, location, replace(value, secret=key.secret)))
+
+    def _pairs(self, path: str, mapping: Value) -> Iterator[tuple[str, Value, Value]]:
+        """(name, key, value) of a mapping's keys; one of ours that is there twice is reported instead."""
+        lines: dict[str, int] = {}
+        try:
+            pairs = list(mapping.pairs())
+        except BadValueError as e:
+            self.report(path, e)
+            return
+        for key, value in pairs:
+            name = key.name
+            if name in lines and _is_ours(path, name):
+                message = f"is there already, on line {lines[name]}; keep one"
+                self.problems.append(Diagnostic(key.line, f"{path}.{name}".lstrip("."), message))
+                continue
+            lines[name] = key.line
+            yield name, key, value
+
+
+def _is_ours(path: str, name: str) -> bool:
+    if path == "":
+        return name in {"extensions", *UPSTREAM_KEYS} or name.startswith(FLAT_PREFIX)
+    return path.startswith(NAMESPACE.rstrip(".")) or name == "litellm"
+
+
+def _converted(keys: KeyCollector) -> tuple[dict[str, Any], dict[str, Location]]:
     """Attribute of Settings → value, and namespaced name → where the file gives it."""
     values: dict[str, Any] = {}
-    places: dict[str, Place] = {}
-    for key, place, value in reading.given:
+    locations: dict[str, Location] = {}
+    for key, location, value in keys.given:
         try:
             converted = key.convert(value)
         except BadValueError as e:
-            reading.report(place.path, e)
+            keys.report(location.path, e)
             continue
-        first = places.setdefault(key.name, place)
+        first = locations.setdefault(key.name, location)
         if values.setdefault(key.field, converted) != converted:
-            reading.problems.append(
-                Finding(*place, f"says something else than {first.path} on line {first.line}; keep one")
-            )
-    return values, places
+            message = f"says something else than {first.path} on line {first.line}; keep one"
+            keys.problems.append(Diagnostic(*location, message))
+    return values, locations
 
 
-def _settings(values: dict[str, Any], reading: Reading, places: Mapping[str, Place]) -> Settings:
-    fallback = Fallback(**_below("fallback.", values))
-    timeouts = Timeouts(**_below("timeouts.", values))
-    plain = {field: value for field, value in values.items() if "." not in field}
+def _settings(values: dict[str, Any], keys: KeyCollector, locations: Locations) -> Settings:
+    plain: dict[str, Any] = {}
+    parts: dict[str, dict[str, Any]] = {"fallback": {}, "timeouts": {}}
+    for name, value in values.items():
+        section, _, attribute = name.rpartition(".")
+        (parts[section] if section else plain)[attribute] = value
     if "api_key" in plain:
         plain["no_auth"] = plain["api_key"] is None
     if mappings := plain.pop("mappings", None):
@@ -120,15 +202,10 @@ def _settings(values: dict[str, Any], reading: Reading, places: Mapping[str, Pla
         plain["mapping_patterns"] = Patterns(mappings)
     if (base_url := plain.get("base_url")) and base_url.path.endswith("/v1"):
         plain["base_url"] = replace(base_url, path=base_url.path.removesuffix("/v1").rstrip("/"))
-        reading.warnings.append(
-            Finding(*places["base-url"], "the `/v1` at the end is dropped; every request brings its own")
-        )
+        message = "the `/v1` at the end is dropped; every request brings its own"
+        keys.warnings.append(Diagnostic(*locations["base-url"], message, "base-url-ends-in-v1"))
     if "client_keys" not in plain:
-        plain["client_keys"], findings = upstream_client_keys(reading.upstream)
-        reading.warnings += findings
-    plain.setdefault("upstream", upstream_address(reading.upstream))
-    return Settings(**plain, fallback=fallback, timeouts=timeouts)
-
-
-def _below(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    return {field.removeprefix(prefix): value for field, value in values.items() if field.startswith(prefix)}
+        plain["client_keys"], warnings = upstream_client_keys(keys.upstream)
+        keys.warnings += warnings
+    plain.setdefault("upstream", upstream_address(keys.upstream))
+    return Settings(**plain, fallback=Fallback(**parts["fallback"]), timeouts=Timeouts(**parts["timeouts"]))

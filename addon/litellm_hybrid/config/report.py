@@ -9,12 +9,12 @@ from litellm_hybrid.config.schema import KEYS, NOT_SET, Key
 from litellm_hybrid.config.settings import FALLBACK_KINDS, Settings
 
 
-def in_force(settings: Settings) -> tuple[tuple[str, str], ...]:
+def effective_settings(settings: Settings) -> tuple[tuple[str, str], ...]:
     """(namespaced key, its value as text) for every setting; secrets are `***`."""
     return tuple((key.name, _text(_value(key, settings))) for key in KEYS)
 
 
-def changes(old: Settings, new: Settings) -> tuple[str, ...]:
+def diff(old: Settings, new: Settings) -> tuple[str, ...]:
     """A line for each setting that differs: `models: [a] → [a, b]`, `api-key: *** → *** (changed)`."""
     return tuple(
         _change(key.name, _text(before), _text(after))

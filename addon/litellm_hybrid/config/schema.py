@@ -157,7 +157,7 @@ SECTIONS = frozenset(key.name.partition(".")[0] for key in KEYS if "." in key.na
 """The namespaced names that hold other keys: `fallback`, `timeouts`."""
 
 
-def nearest_flat(name: str) -> str:
+def suggest_flat(name: str) -> str:
     """What to write instead of the unknown top-level key `litellm-…`."""
     plain = _normal(name)
     namespaced = {
@@ -173,7 +173,7 @@ def nearest_flat(name: str) -> str:
     return f"the flat keys are {', '.join(BY_FLAT)}"
 
 
-def nearest_namespaced(name: str) -> str:
+def suggest_namespaced(name: str) -> str:
     """What to write instead of the unknown key `extensions.litellm.<name>`; `name` is dotted."""
     spellings = {known: known for known in (*BY_NAME, *SECTIONS)}
     for key in KEYS:
@@ -187,7 +187,7 @@ def nearest_namespaced(name: str) -> str:
     return f"the keys are {', '.join(BY_NAME)}"
 
 
-def resembles(name: str) -> str | None:
+def suggest_top_level(name: str) -> str | None:
     """The key that a foreign top-level key would be if it were spelt as ours are, or None."""
     plain = _normal(name)
     if plain in BY_FLAT:

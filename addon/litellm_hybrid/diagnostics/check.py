@@ -1,7 +1,7 @@
 """What a configuration file says, as lines for a terminal and as JSON; secrets are `***`."""
 
-from litellm_hybrid.config import parser as config
 from litellm_hybrid.config.parser import Parsed
+from litellm_hybrid.config.report import effective_settings
 from litellm_hybrid.config.schema import KEYS
 from litellm_hybrid.terminal import Line, Tone
 
@@ -11,7 +11,7 @@ _NO_KEYS = "no setting of litellm-hybrid is in this file: every request goes ups
 def lines(parsed: Parsed) -> list[Line]:
     """For people: every setting in force, those with their default quieter, then the warnings."""
     return [
-        *(Line(name, value, _tone(name, value)) for name, value in config.in_force(parsed.settings)),
+        *(Line(name, value, _tone(name, value)) for name, value in effective_settings(parsed.settings)),
         Line("", ""),
         *(Line("warning", warning, Tone.NOTICE) for warning in warnings(parsed)),
         Line("ok", _summary(parsed), Tone.GOOD),
@@ -20,7 +20,8 @@ def lines(parsed: Parsed) -> list[Line]:
 
 def warnings(parsed: Parsed) -> tuple[str, ...]:
     """Those of the start, and what only `check` says."""
-    return parsed.warnings if parsed.has_keys else (*parsed.warnings, _NO_KEYS)
+    warnings = tuple(map(str, parsed.warnings))
+    return warnings if parsed.has_keys else (*warnings, _NO_KEYS)
 
 
 def as_json(file: str, parsed: Parsed) -> dict[str, object]:
@@ -28,7 +29,7 @@ def as_json(file: str, parsed: Parsed) -> dict[str, object]:
     return {
         "file": file,
         "ok": True,
-        "settings": dict(config.in_force(parsed.settings)),
+        "settings": dict(effective_settings(parsed.settings)),
         "warnings": warnings(parsed),
         "errors": (),
     }

@@ -140,7 +140,7 @@ class OwnPages:
             since=known.reloads.since,
             broken=lifecycle is not None and lifecycle.broken,
             last_reload=known.reloads.last,
-            settings=config_report.in_force(lifecycle.settings) if lifecycle else (),
+            settings=config_report.effective_settings(lifecycle.settings) if lifecycle else (),
             in_flight=len(known.traffic.running),
             streams=len(known.traffic.streaming),
             held_bytes=known.fallbacks.held_bytes,

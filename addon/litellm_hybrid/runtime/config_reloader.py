@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import time
 
-from litellm_hybrid.config import parser as config
+from litellm_hybrid.config.addresses import same_server
 from litellm_hybrid.config.file_watcher import Watcher
 from litellm_hybrid.config.parser import ConfigError, Parsed
+from litellm_hybrid.config.report import diff
 from litellm_hybrid.config.settings import Address, Settings
 from litellm_hybrid.observability.logging import logger as log
 from litellm_hybrid.observability.reload_history import Reloads
@@ -70,7 +71,7 @@ class Lifecycle:
         except ConfigError as e:
             self._keep(ConfigError([*e.problems, "the last good settings stay in force"]))
             return
-        changes = config.changes(self.settings, parsed.settings)
+        changes = diff(self.settings, parsed.settings)
         self.settings = parsed.settings
         self.broken = False
         for warning in parsed.warnings:
@@ -112,7 +113,7 @@ class Lifecycle:
         for host, port, upstream in self._listeners:
             ourselves = Address("http", host or "127.0.0.1", port)
             for what, other in (("upstream", upstream), ("litellm-hybrid itself", ourselves)):
-                if settings.base_url is not None and config.same_server(settings.base_url, other):
+                if settings.base_url is not None and same_server(settings.base_url, other):
                     problems.append(
                         f"{self.path}: base-url {settings.base_url} is {what}; give the address of LiteLLM, "
                         "for example http://127.0.0.1:4000"

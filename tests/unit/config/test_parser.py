@@ -3,6 +3,7 @@
 from ipaddress import ip_network
 from operator import attrgetter
 from textwrap import dedent, indent
+from typing import get_args
 
 import pytest
 from hypothesis import example, given, settings
@@ -12,6 +13,7 @@ from litellm_hybrid.config.model_patterns import Patterns
 from litellm_hybrid.config.parser import ConfigError, Parsed, parse
 from litellm_hybrid.config.schema import BY_FLAT, KEYS
 from litellm_hybrid.config.settings import Address, Secret, Settings
+from litellm_hybrid.config.validation import Code
 
 ENV = {"KEY": "sk-env", "HOST": "litellm", "PORT": "4000", "YES": "Yes", "EMPTY": "", "LINE": " sk-line\n"}
 LITELLM = "base-url: http://127.0.0.1:4000\napi-key: sk-1\n"
@@ -403,7 +405,7 @@ def test_v1_at_the_end_of_base_url_is_dropped(url: str, path: str, *, warned: bo
     parsed = read(f"litellm-base-url: {url}")
     warning = "f:1: litellm-base-url: the `/v1` at the end is dropped; every request brings its own"
     assert parsed.settings.base_url == Address("http", "a", 1, path)
-    assert (warning in parsed.warnings) is warned
+    assert (warning in map(str, parsed.warnings)) is warned
 
 
 @pytest.mark.parametrize(
@@ -428,9 +430,31 @@ def test_v1_at_the_end_of_base_url_is_dropped(url: str, path: str, *, warned: bo
     ],
 )
 def test_warnings(text: str, expected: tuple[str, ...]) -> None:
-    found = read(ours(text)).warnings
+    found = [str(warning) for warning in read(ours(text)).warnings]
     assert len(found) == len(expected)
     assert all(line.startswith(start) for line, start in zip(found, expected, strict=True))
+
+
+CODES = {
+    "routing-without-base-url": ours("enabled: true"),
+    "routing-without-models": ours(
+        "enabled: true\nbase-url: http://a\napi-key: k\nfallback: {enabled: true}"
+    ),
+    "passthrough-without-enabled": ours("passthrough-mode: true"),
+    "fallback-off": ours("base-url: http://a"),
+    "base-url-ends-in-v1": ours("base-url: http://a/v1\napi-key: k\nfallback: {enabled: true}"),
+    "unreadable-client-key": "api-keys: [1234]",
+    "misspelt-key": "litellm_models: []",
+}
+
+
+@pytest.mark.parametrize(("code", "text"), CODES.items())
+def test_every_warning_has_a_code(code: str, text: str) -> None:
+    assert [warning.code for warning in read(text).warnings] == [code]
+
+
+def test_no_code_is_without_its_warning() -> None:
+    assert {"invalid", *CODES} == set(get_args(Code))
 
 
 @pytest.mark.parametrize(
@@ -506,7 +530,7 @@ def test_upstream_is_where_cliproxyapi_says(text: str, upstream: Address) -> Non
 def test_client_keys(text: str, keys: list[str], warnings: tuple[str, ...]) -> None:
     parsed = read(text)
     assert [key.value for key in parsed.settings.client_keys] == keys
-    assert parsed.warnings == warnings
+    assert tuple(map(str, parsed.warnings)) == warnings
 
 
 def test_cliproxyapis_own_keys_are_left_alone() -> None:
@@ -534,7 +558,7 @@ def test_cliproxyapis_own_keys_are_left_alone() -> None:
 )
 def test_a_key_that_looks_like_ours_is_warned_about(text: str, line: str) -> None:
     parsed = read(text)
-    assert parsed.warnings == (line,)
+    assert [str(warning) for warning in parsed.warnings] == [line]
     assert not parsed.has_keys
 
 
@@ -634,6 +658,6 @@ def check_anything(text: str) -> None:
         lines = e.problems
         assert lines
     else:
-        lines = parsed.warnings
+        lines = tuple(map(str, parsed.warnings))
         assert isinstance(parsed.settings, Settings)
     assert all(line.startswith("f:") and line.isprintable() for line in lines)

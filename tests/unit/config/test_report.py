@@ -4,7 +4,7 @@ from ipaddress import ip_network
 import pytest
 
 from litellm_hybrid.config.model_patterns import Patterns
-from litellm_hybrid.config.report import changes, in_force
+from litellm_hybrid.config.report import diff, effective_settings
 from litellm_hybrid.config.settings import Address, Fallback, Secret, Settings, Timeouts
 
 NOTHING = Settings()
@@ -61,12 +61,12 @@ NOTHING = Settings()
     ],
 )
 def test_changes(old: Settings, new: Settings, lines: tuple[str, ...]) -> None:
-    assert changes(old, new) == lines
+    assert diff(old, new) == lines
 
 
-def test_in_force_shows_every_key_and_no_secret() -> None:
+def test_effective_settings_shows_every_key_and_no_secret() -> None:
     settings = replace(NOTHING, api_key=Secret("sk-1"), client_keys=(Secret("sk-2"), Secret("sk-3")))
-    shown = dict(in_force(settings))
+    shown = dict(effective_settings(settings))
     assert shown["api-key"] == "***"
     assert shown["client-api-keys"] == "[***, ***]"
     assert shown["fallback.hold-max"] == "45s"

@@ -8,15 +8,16 @@ from typing import Any
 import pytest
 import yaml
 
-from litellm_hybrid.config.parser import in_force, parse
+from litellm_hybrid.config.parser import parse
+from litellm_hybrid.config.report import effective_settings
 from litellm_hybrid.config.schema import (
     BY_FLAT,
     KEYS,
     NAMESPACE,
     Key,
-    nearest_flat,
-    nearest_namespaced,
-    resembles,
+    suggest_flat,
+    suggest_namespaced,
+    suggest_top_level,
 )
 from litellm_hybrid.config.settings import Settings
 from litellm_hybrid.config.yaml_nodes import Value, compose
@@ -62,7 +63,7 @@ def test_the_flat_keys_are_the_forks() -> None:
 
 @BY_KEY
 def test_the_default_is_what_holds_without_the_key(key: Key) -> None:
-    shown = dict(in_force(Settings()))[key.name]
+    shown = dict(effective_settings(Settings()))[key.name]
     assert shown == {"client-api-keys": "[]"}.get(key.name, key.default)
 
 
@@ -105,7 +106,7 @@ def test_what_the_example_comments_out_parses_and_is_the_default() -> None:
     """So nothing but the client keys, which are an example, changes when everything is uncommented."""
     as_it_is = parse(EXAMPLE.read_text("utf-8"), source="example", env=ENV)
     uncommented = parse(all_of_the_example(), source="example", env=ENV)
-    differing = set(in_force(uncommented.settings)) ^ set(in_force(as_it_is.settings))
+    differing = set(effective_settings(uncommented.settings)) ^ set(effective_settings(as_it_is.settings))
     assert {name for name, _ in differing} == {"client-api-keys"}
 
 
@@ -121,8 +122,8 @@ def test_what_the_example_comments_out_parses_and_is_the_default() -> None:
         ("litellm-qqqqqqqqqqqqqqqq", f"the flat keys are {', '.join(BY_FLAT)}"),
     ],
 )
-def test_nearest_flat(name: str, hint: str) -> None:
-    assert nearest_flat(name) == hint
+def test_suggest_flat(name: str, hint: str) -> None:
+    assert suggest_flat(name) == hint
 
 
 @pytest.mark.parametrize(
@@ -141,12 +142,12 @@ def test_nearest_flat(name: str, hint: str) -> None:
         ("timeouts.first-bite", "timeouts.first-byte"),
     ],
 )
-def test_nearest_namespaced(name: str, nearest: str) -> None:
-    assert nearest_namespaced(name) == f"did you mean `{nearest}`?"
+def test_suggest_namespaced(name: str, nearest: str) -> None:
+    assert suggest_namespaced(name) == f"did you mean `{nearest}`?"
 
 
 def test_without_a_near_key_all_are_named() -> None:
-    assert nearest_namespaced("zzzz") == f"the keys are {', '.join(key.name for key in KEYS)}"
+    assert suggest_namespaced("zzzz") == f"the keys are {', '.join(key.name for key in KEYS)}"
 
 
 @pytest.mark.parametrize(
@@ -159,5 +160,5 @@ def test_without_a_near_key_all_are_named() -> None:
         ("model_list", None),
     ],
 )
-def test_resembles(name: str, key: str | None) -> None:
-    assert resembles(name) == key
+def test_suggest_top_level(name: str, key: str | None) -> None:
+    assert suggest_top_level(name) == key

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from litellm_hybrid.config.parser import ConfigError, Parsed
 from litellm_hybrid.config.settings import Settings
+from litellm_hybrid.config.validation import Code, Diagnostic
 from litellm_hybrid.diagnostics.doctor.probes import listening
 from litellm_hybrid.diagnostics.doctor.report import Finding, Severity
 from litellm_hybrid.routing.access import is_loopback
@@ -15,50 +16,43 @@ MAKE_KEY = "`client-api-keys: [KEY]`, with a KEY from `openssl rand -hex 24`"
 
 
 class _Advice(NamedTuple):
-    phrase: str
     severity: Severity
     cause: str
     fix: str
 
 
-# By what the warning says (config_checks.py, config.py, config_upstream.py); the first that fits.
-_ADVICE = (
-    _Advice(
-        "has no effect without base-url",
+_ADVICE: dict[Code, _Advice] = {
+    "routing-without-base-url": _Advice(
         Severity.WARNING,
         "routing needs LiteLLM's address",
         "`base-url: http://127.0.0.1:4000`",
     ),
-    _Advice(
-        "while models is empty",
+    "routing-without-models": _Advice(
         Severity.WARNING,
         "no request can match an empty list",
         "`models: [NAME, …]`, or `passthrough-mode: true`",
     ),
-    _Advice(
-        "has no effect without enabled",
+    "passthrough-without-enabled": _Advice(
         Severity.WARNING,
         "passthrough is a way of routing, and routing is off",
         "`enabled: true`, or take passthrough-mode out",
     ),
-    _Advice(
-        "fallback is off",
+    "fallback-off": _Advice(
         Severity.NOTE,
         "it spends money, so it is on only where the file says so",
         "`fallback: {enabled: true}`, if that is what you want",
     ),
-    _Advice(
-        "the `/v1` at the end is dropped",
+    "base-url-ends-in-v1": _Advice(
         Severity.NOTE,
         "every request brings its own /v1",
         "write base-url without it",
     ),
-)
+}
 
 
 def judge(parsed: Parsed, file: str) -> list[Finding]:
     """The warnings of a file that can be used."""
-    found = [_warning(text) for text in parsed.warnings]
+    found = [_warning(warning) for warning in parsed.warnings]
     if not parsed.has_keys:
         found.append(
             Finding(
@@ -81,11 +75,10 @@ def broken(error: ConfigError) -> list[Finding]:
     ]
 
 
-def _warning(text: str) -> Finding:
-    for advice in _ADVICE:
-        if advice.phrase in text:
-            return Finding(_CHECK, advice.severity, text.partition(";")[0], advice.cause, advice.fix)
-    return _split(text, Severity.WARNING, "")
+def _warning(warning: Diagnostic) -> Finding:
+    if advice := _ADVICE.get(warning.code):
+        return Finding(_CHECK, advice.severity, str(warning).partition(";")[0], advice.cause, advice.fix)
+    return _split(str(warning), Severity.WARNING, "")
 
 
 def _split(text: str, severity: Severity, cause: str) -> Finding:
