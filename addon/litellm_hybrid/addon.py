@@ -21,6 +21,7 @@ from litellm_hybrid.flow import local_replies as answers
 from litellm_hybrid.mitmweb.commands import Commands
 from litellm_hybrid.observability import admin_endpoints as pages
 from litellm_hybrid.observability.health import LastSeen
+from litellm_hybrid.observability.logging.logger import AppLog
 from litellm_hybrid.observability.request_counters import MALFORMED, Traffic
 from litellm_hybrid.proxy import engine
 from litellm_hybrid.routing.rules import Reason, Target
@@ -34,9 +35,14 @@ class HybridAddon(Startup):
 
     name = "litellm_hybrid"
 
-    def __init__(self, place: Path | None = None) -> None:
-        """Make it; `place` is where a worker shares its numbers with others (see metrics.py)."""
-        super().__init__()
+    def __init__(self, place: Path | None = None, app_log: AppLog | None = None) -> None:
+        """Make one.
+
+        Args:
+            place: where a worker shares its numbers with others (see metrics/exporter.py).
+            app_log: the process's log; None: nothing has written to it before.
+        """
+        super().__init__(app_log or AppLog())
         self._traffic = Traffic()
         self._last_seen = LastSeen()
         self._fallbacks = Fallbacks(self._settings, lambda: ctx.master.addons.get("view"))

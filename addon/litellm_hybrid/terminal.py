@@ -39,7 +39,23 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+class SecretMask:
+    """Writes `***` wherever one of some secrets stands in a text.
+
+    A secret that begins with another one is masked whole: the longest is looked for first.
+    """
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        long = sorted(
+            {secret for secret in secrets if len(secret) >= _SHORTEST_HIDDEN}, key=len, reverse=True
+        )
+        self._pattern = re.compile("|".join(map(re.escape, long))) if long else None
+
+    def __call__(self, text: str) -> str:
+        """`text` without them."""
+        return self._pattern.sub("***", text) if self._pattern else text
+
+
 def hide(text: str, secrets: Iterable[str]) -> str:
     """`text` with `***` wherever one of the secrets stands in it."""
-    long = sorted({secret for secret in secrets if len(secret) >= _SHORTEST_HIDDEN}, key=len, reverse=True)
-    return re.sub("|".join(map(re.escape, long)), "***", text) if long else text
+    return SecretMask(secrets)(text)

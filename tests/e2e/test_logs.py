@@ -1,4 +1,4 @@
-"""What a real run writes: in JSON, every line an object of the table in log_fields.py, with its request's id."""
+"""What a real run writes: in JSON, every line an object of the table in logging/fields.py, with its request's id."""
 
 import json
 import os
@@ -8,14 +8,13 @@ import sys
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
 from e2e.conftest import Start
 from e2e.harness import Client, Stub, hello, settings, until
-from litellm_hybrid.observability.logging import fields as log_fields
-from litellm_hybrid.observability.logging.fields import EVENTS
+from litellm_hybrid.observability.logging.fields import Event, Fields, Line
 from support.processes import Process, accepts, free_port, mitmdump, running
 from support.servers import Reply
 from support.wire import Request
@@ -25,8 +24,7 @@ QUOTA = {"error": {"type": "usage_limit_reached", "message": "The usage limit ha
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 TRACEPARENT = f"00-{TRACE}-{SPAN}-01"
 TRACESTATE = "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE"
-PYTHON_TYPES: Mapping[str, type | tuple[type, ...]] = {"string": str, "integer": int, "number": (int, float)}
-TABLE = {column.name: PYTHON_TYPES[column.type] for column in log_fields.table()}
+TYPES = {name: hint for part in (Line, Fields) for name, hint in get_type_hints(part).items()}
 
 type Entry = dict[str, Any]
 
@@ -64,16 +62,21 @@ def _config(litellm: str, **keys: Any) -> dict[str, Any]:
     )
 
 
+def _has_type(value: object, hint: object) -> bool:
+    kinds = (hint, *get_args(hint))
+    return isinstance(value, (int, float) if float in kinds else int if int in kinds else str)
+
+
 def _entries(output: str) -> list[Entry]:
     """The lines of a log, each checked against the table."""
     entries = [json.loads(line) for line in output.splitlines()]
     for entry in entries:
-        assert set(entry) <= set(TABLE), entry
+        assert set(entry) <= set(TYPES), entry
         assert {"time", "level", "logger", "message"} <= set(entry), entry
-        assert all(isinstance(value, TABLE[name]) for name, value in entry.items()), entry
+        assert all(_has_type(value, TYPES[name]) for name, value in entry.items()), entry
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", entry["time"])
         assert ("event" in entry) is (entry["logger"] == "litellm_hybrid"), entry
-        assert entry.get("event", "ended") in EVENTS
+        assert entry.get("event", "ended") in get_args(Event)
     return entries
 
 

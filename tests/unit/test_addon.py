@@ -116,6 +116,14 @@ def test_an_exception_is_our_own_fault(addon: HybridAddon, monkeypatch: pytest.M
     assert flow.request.port == 22
 
 
+def test_an_error_of_our_own_is_logged_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    HybridAddon().request(_flow())
+
+    (record,) = caplog.records
+    assert record.exc_info
+    assert record.exc_info[2] is not None
+
+
 def test_without_a_valid_configuration_nothing_is_sent() -> None:
     """mitmproxy goes on listening for a moment after a start that failed."""
     addon = HybridAddon()

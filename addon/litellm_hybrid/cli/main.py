@@ -13,7 +13,7 @@ from litellm_hybrid.cli.migrate import migrate
 from litellm_hybrid.config.addresses import parse_listen, parse_url
 from litellm_hybrid.config.parser import ConfigError
 from litellm_hybrid.diagnostics import check as check_room
-from litellm_hybrid.observability.logging import logger as log
+from litellm_hybrid.observability.logging.logger import AppLog
 from litellm_hybrid.server.supervisor import Supervisor, worker_command
 from litellm_hybrid.terminal import printable
 
@@ -102,13 +102,13 @@ def serve(
     except ValueError as e:
         raise click.UsageError(printable(str(e))) from e
     # From here on the format is known, also to a worker that finds the file broken a moment later.
-    log.use_format(settings.log_format)
+    app_log = AppLog(settings.log_format)
     count = workers or settings.workers
     if shared is not None or count == 1:
-        context.exit(server.run(file, behind, here, shared=shared))
+        context.exit(server.run(file, behind, here, shared=shared, app_log=app_log))
     host = f"[{here[0]}]" if ":" in here[0] else here[0]
     where = ["-c", str(file), "--upstream", str(behind), "--listen", f"{host}:{here[1]}"]
-    log.install(None)
+    app_log.install(None)
     try:
         server.check_sharing()
         context.exit(Supervisor(worker_command(["serve", *where]), count).run())

@@ -75,11 +75,11 @@ def our_fault(record: Record, error: Exception) -> http.Response:
     log.emit(
         logging.ERROR,
         f"litellm proxy error for {where}: {type(error).__name__}: {error}",
+        exc_info=error,
         event="error",
         error_type=ErrorType.PROXY_ERROR.value,
         **exchange.fields(record),
     )
-    log.logger.debug("traceback", exc_info=error)
     return _our_fault(record)
 
 
@@ -94,8 +94,14 @@ def or_none[**P, T](
         except Exception as e:  # noqa: BLE001 (in the engine it would leave the client without any answer)
             message = f"litellm: fallback failed by our own fault: {type(e).__name__}: {e}"
             record = exchange.get(flow) or exchange.begin(flow)
-            error_type = ErrorType.PROXY_ERROR.value
-            log.emit(logging.ERROR, message, event="error", error_type=error_type, **exchange.fields(record))
+            log.emit(
+                logging.ERROR,
+                message,
+                exc_info=e,
+                event="error",
+                error_type=ErrorType.PROXY_ERROR.value,
+                **exchange.fields(record),
+            )
             return None
 
     return guarded

@@ -13,6 +13,7 @@ from litellm_hybrid.config.parser import ConfigError, Parsed
 from litellm_hybrid.config.report import diff
 from litellm_hybrid.config.settings import Address, Settings
 from litellm_hybrid.observability.logging import logger as log
+from litellm_hybrid.observability.logging.logger import AppLog
 from litellm_hybrid.observability.reload_history import Reloads
 from litellm_hybrid.routing.access import is_loopback
 
@@ -32,13 +33,20 @@ class Lifecycle:
         broken: the file has an error now, and `settings` are the last good ones.
     """
 
-    def __init__(self, path: Path, listeners: Sequence[Listener], reloads: Reloads | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        listeners: Sequence[Listener],
+        reloads: Reloads | None = None,
+        app_log: AppLog | None = None,
+    ) -> None:
         """Read the file.
 
         Args:
             path: the file.
             listeners: every address we listen on.
             reloads: where it is written down what becomes of the file.
+            app_log: what the file's log-format is for, before anything is logged about the file.
 
         Raises:
             ConfigError: the file, or what it says together with the addresses, is wrong.
@@ -47,7 +55,8 @@ class Lifecycle:
         self._listeners = tuple(listeners)
         self.path = path
         parsed = self._watcher.load()
-        log.use_format(parsed.settings.log_format)
+        if app_log is not None:
+            app_log.use_format(parsed.settings.log_format)
         self._check(parsed.settings)
         self.settings = parsed.settings
         self.broken = False

@@ -13,6 +13,7 @@ from litellm_hybrid.mitmweb.flow_list import Rows
 from litellm_hybrid.mitmweb.flow_redaction import Originals, Showing
 from litellm_hybrid.mitmweb.streamed_bodies import StreamedBodies
 from litellm_hybrid.observability.logging import logger as log
+from litellm_hybrid.observability.logging.logger import AppLog
 from litellm_hybrid.observability.reload_history import Reloads
 from litellm_hybrid.proxy import engine
 from litellm_hybrid.runtime import config_reloader as lifecycle
@@ -24,7 +25,8 @@ from litellm_hybrid.runtime.graceful_shutdown import Leaving
 class Startup:
     """The part of the addon that outlives a request."""
 
-    def __init__(self) -> None:
+    def __init__(self, app_log: AppLog) -> None:
+        self._app_log = app_log
         self._lifecycle: Lifecycle | None = None
         self._watching: asyncio.Task[None] | None = None
         self._running = False
@@ -43,8 +45,8 @@ class Startup:
 
     def settings_changed(self, settings: Settings) -> None:
         """New settings are in force."""
-        log.use_format(settings.log_format)
-        log.hide(filter(None, (settings.api_key, *settings.client_keys)))
+        self._app_log.use_format(settings.log_format)
+        self._app_log.hide(filter(None, (settings.api_key, *settings.client_keys)))
 
     def load(self, loader: Loader) -> None:
         """Declare our option, and set those of mitmproxy that everything here depends on."""
@@ -63,7 +65,7 @@ class Startup:
         )
         # The terminal of mitmproxy's console is no place for lines; it has them in its event log.
         if "console_layout" not in ctx.options:
-            log.install(ctx.master.addons.get("termlog"))
+            self._app_log.install(ctx.master.addons.get("termlog"))
         view = ctx.master.addons.get("view")
         if view is not None:
             self._showing.originals = Originals()
@@ -138,13 +140,13 @@ class Startup:
             self._watching.cancel()
         if self._running:
             log.emit(logging.INFO, "litellm: ended", event="ended")
-        log.uninstall()
+        self._app_log.uninstall()
 
     def _start(self) -> None:
         engine.check()
         listeners = engine.listeners(ctx.options.mode, ctx.options.listen_host, ctx.options.listen_port)
         path = lifecycle.config_path(ctx.options.litellm_config)
-        self._lifecycle = Lifecycle(path, listeners, self._reloads)
+        self._lifecycle = Lifecycle(path, listeners, self._reloads, self._app_log)
         self.settings_changed(self._lifecycle.settings)
         if self._watching is not None:
             self._watching.cancel()

@@ -71,7 +71,7 @@ class Dispatch:
             f"litellm routing: {routed.route.model} → LiteLLM",
             event="routed",
             reason=routed.reason.value,
-            sends=name,
+            litellm_model=name,
             **exchange.fields(record),
         )
 

@@ -23,6 +23,7 @@ from mitmproxy.proxy import mode_servers
 from litellm_hybrid.addon import HybridAddon
 from litellm_hybrid.config.settings import Address
 from litellm_hybrid.observability.logging import logger as log
+from litellm_hybrid.observability.logging.logger import AppLog
 from litellm_hybrid.proxy import engine
 from litellm_hybrid.server.supervisor import CANNOT_START
 
@@ -93,8 +94,9 @@ class _StartCheck(errorcheck.ErrorCheck):
 class LeanMaster(master.Master):
     """mitmproxy with our addon and the six others that a reverse proxy needs."""
 
-    def __init__(self, opts: options.Options, place: Path | None = None) -> None:
+    def __init__(self, opts: options.Options, app_log: AppLog, place: Path | None = None) -> None:
         super().__init__(opts, with_termlog=False)
+        self._app_log = app_log
         self.addons = LeanAddonManager(self)
         self._termlog = termlog.TermLog()
         self.addons.add(  # type: ignore[no-untyped-call]
@@ -103,7 +105,7 @@ class LeanMaster(master.Master):
             disable_h2c.DisableH2C(),
             proxyserver.Proxyserver(),
             # Before mitmproxy's own choice of a layer, or ours comes too late.
-            HybridAddon(place),
+            HybridAddon(place, app_log),
             next_layer.NextLayer(),
             tlsconfig.TlsConfig(),
             _StartCheck(),
@@ -113,7 +115,7 @@ class LeanMaster(master.Master):
     async def running(self) -> None:
         await super().running()
         # Not before: until here an ERROR has to reach mitmproxy's check of the start.
-        log.batch(asyncio.get_running_loop())
+        self._app_log.batch(asyncio.get_running_loop())
         for host, port, *_ in self.addons.get("proxyserver").listen_addrs():
             message = f"litellm: serving on {host}:{port} ({self.options.mode[0]})"
             log.emit(logging.INFO, message, event="serving")
@@ -157,7 +159,9 @@ def _listen_with(*, reuse_port: bool) -> None:
     mode_servers.AsyncioServerInstance.listen = listen  # type: ignore[assignment,method-assign]
 
 
-async def serve(config: Path, upstream: Address, listen: tuple[str, int], place: Path | None) -> None:
+async def serve(
+    config: Path, upstream: Address, listen: tuple[str, int], place: Path | None, app_log: AppLog
+) -> None:
     """Run one process until it is told to end.
 
     Args:
@@ -165,12 +169,13 @@ async def serve(config: Path, upstream: Address, listen: tuple[str, int], place:
         upstream: where CLIProxyAPI is.
         listen: host and port.
         place: as for `run`.
+        app_log: as for `run`.
     """
     logging.getLogger().setLevel(logging.INFO)
     for noisy in ("asyncio", "hpack", "mitmproxy.proxy.server"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     opts = options.Options()
-    lean = LeanMaster(opts, place)
+    lean = LeanMaster(opts, app_log, place)
     host, port = listen
     bracketed = f"[{host}]" if ":" in host else host
     opts.update(
@@ -183,7 +188,9 @@ async def serve(config: Path, upstream: Address, listen: tuple[str, int], place:
     await lean.run()
 
 
-def run(config: Path, upstream: Address, listen: tuple[str, int], *, shared: Path | None) -> int:
+def run(
+    config: Path, upstream: Address, listen: tuple[str, int], *, shared: Path | None, app_log: AppLog
+) -> int:
     """One process; its exit code.
 
     Args:
@@ -192,6 +199,7 @@ def run(config: Path, upstream: Address, listen: tuple[str, int], *, shared: Pat
         listen: host and port.
         shared: where this process shares its numbers with the others that listen on the same port; None:
             there are no others.
+        app_log: the process's log.
     """
     if shared is not None:
         share_port()
@@ -199,7 +207,7 @@ def run(config: Path, upstream: Address, listen: tuple[str, int], *, shared: Pat
         _listen_with(reuse_port=False)
     engine.skip_self_checks()
     try:
-        asyncio.run(serve(config, upstream, listen, shared))
+        asyncio.run(serve(config, upstream, listen, shared, app_log))
     except SystemExit:  # mitmproxy's way to end where an error was logged at start
         return 1 if shared is None else CANNOT_START
     return 0

@@ -8,16 +8,11 @@ import json
 import logging
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import override
-
-from litellm_hybrid.config.settings import Secret
 
 OURS = "litellm_hybrid"
 """The name of our logger."""
-
-_SHORTEST_SECRET = 8
-"""Shorter ones would blot out ordinary words."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _NEEDS_QUOTES = re.compile(r'[\s"=]|^$')
@@ -34,27 +29,24 @@ _RESET, _DIM = "\x1b[0m", "\x1b[2m"
 _COLORS = {"WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[31m"}
 
 
-_secrets: tuple[str, ...] = ()
+class _Formatter(logging.Formatter):
+    """What both formats share: the message and the traceback without secrets."""
+
+    def __init__(self, mask: Callable[[str], str]) -> None:
+        super().__init__()
+        self._mask = mask
+
+    def _message(self, record: logging.LogRecord) -> str:
+        # `AppLog` has masked our own lines already, for every handler.
+        message = record.getMessage()
+        return message if record.name == OURS else self._mask(message)
+
+    def _traceback(self, record: logging.LogRecord) -> str:
+        return self._mask(self.formatException(record.exc_info)) if record.exc_info else ""
 
 
-def hide(secrets: Iterable[Secret]) -> None:
-    """Write `***` for these credentials from now on, wherever they turn up in a line.
-
-    Our own code writes none; a server's answer that a line quotes may, and so may an exception's text.
-    """
-    global _secrets  # noqa: PLW0603 (one log for the process)
-    _secrets = tuple(secret.value for secret in secrets if len(secret.value) >= _SHORTEST_SECRET)
-
-
-def hidden(text: str) -> str:
-    """`text` without the credentials that are to be hidden."""
-    for secret in _secrets:
-        text = text.replace(secret, "***")
-    return text
-
-
-class JsonFormatter(logging.Formatter):
-    """One JSON object a line; log_fields.py has the table of its members."""
+class JsonFormatter(_Formatter):
+    """One JSON object a line; `fields` has the members."""
 
     @override
     def format(self, record: logging.LogRecord) -> str:
@@ -62,32 +54,28 @@ class JsonFormatter(logging.Formatter):
             "time": f"{_utc(int(record.created))}.{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": _message(record),
+            "message": self._message(record),
             **_fields(record),
         }
-        if traceback := _traceback(record):
+        if traceback := self._traceback(record):
             entry["traceback"] = traceback
         line = json.dumps(entry, ensure_ascii=False, default=str)
         return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", line)
 
 
-class TextFormatter(logging.Formatter):
+class TextFormatter(_Formatter):
     """Time, level, message, fields, and the request's id at the end."""
 
-    def __init__(self, *, colors: bool = False) -> None:
-        """Make one.
-
-        Args:
-            colors: for a terminal.
-        """
-        super().__init__()
+    def __init__(self, mask: Callable[[str], str], *, colors: bool = False) -> None:
+        """Make one; `colors` is for a terminal."""
+        super().__init__(mask)
         self._reset, self._dim = (_RESET, _DIM) if colors else ("", "")
         self._colors = _COLORS if colors else {}
 
     @override
     def format(self, record: logging.LogRecord) -> str:
         # mitmproxy's messages may have several lines; no field of ours that a client fills has.
-        message, *more = _lines(record)
+        message, *more = self._lines(record)
         color = self._colors.get(record.levelname, "")
         reset = self._reset if color else ""
         pairs = _pairs(_fields(record), message)
@@ -97,9 +85,16 @@ class TextFormatter(logging.Formatter):
             f"{self._dim}[{_clock(int(record.created))}.{int(record.msecs):03d}]{self._reset} "
             f"{color}{record.levelname:7} {message}{reset}{pairs}"
         )
-        more += _traceback(record).splitlines()
+        more += self._traceback(record).splitlines()
         # Indented: an exception's text must not forge a line of ours.
         return "\n".join([first, *(f"  {_printable(text)}" for text in more)])
+
+    def _lines(self, record: logging.LogRecord) -> list[str]:
+        message = self._message(record)
+        if record.name == OURS:
+            return [_printable(message)]
+        first, *more = message.splitlines() or [""]
+        return [_printable(first), *more]
 
 
 @functools.lru_cache(maxsize=2)
@@ -118,20 +113,6 @@ def _fields(record: logging.LogRecord) -> Mapping[str, object]:
         return fields
     client = getattr(record, "client", None)  # mitmproxy's name for it: (host, port, …)
     return {"client": f"{client[0]}:{client[1]}"} if client else {}
-
-
-def _message(record: logging.LogRecord) -> str:
-    # `log.emit` has seen to its own, for every handler; those with an exception do not come from there.
-    is_ready = record.name == OURS and not record.exc_info
-    return record.getMessage() if is_ready else hidden(record.getMessage())
-
-
-def _lines(record: logging.LogRecord) -> list[str]:
-    message = _message(record)
-    if record.name == OURS:
-        return [_printable(message)]
-    first, *more = message.splitlines() or [""]
-    return [_printable(first), *more]
 
 
 def _pairs(fields: Mapping[str, object], message: str) -> str:
@@ -163,7 +144,3 @@ def _text(value: object) -> str:
 
 def _printable(text: str) -> str:
     return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
-
-
-def _traceback(record: logging.LogRecord) -> str:
-    return hidden(logging.Formatter().formatException(record.exc_info)) if record.exc_info else ""

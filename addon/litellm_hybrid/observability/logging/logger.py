@@ -10,20 +10,21 @@ import asyncio
 import logging
 import os
 import sys
+import threading
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Protocol, Unpack
+from types import TracebackType
+from typing import Any, Protocol, Unpack
 
-from litellm_hybrid.config.settings import LogFormat
-from litellm_hybrid.observability.logging.excepthooks import Uncaught
+from litellm_hybrid.config.settings import LogFormat, Secret
 from litellm_hybrid.observability.logging.fields import Fields
-from litellm_hybrid.observability.logging.formatters import OURS, JsonFormatter, TextFormatter, hidden, hide
+from litellm_hybrid.observability.logging.formatters import OURS, JsonFormatter, TextFormatter
+from litellm_hybrid.terminal import SecretMask
 
-__all__ = ["batch", "emit", "hide", "install", "logger", "uninstall", "use_format"]
+_logger = logging.getLogger(OURS)
 
-logger = logging.getLogger(OURS)
-
-_MOMENT = 0.05
-"""How long, in seconds, a line may wait to be written together with others."""
+_BATCH_DELAY = 0.05
+"""Seconds that a line may wait to be written together with others."""
 
 
 class _TermLog(Protocol):
@@ -32,113 +33,189 @@ class _TermLog(Protocol):
     logger: logging.Handler
 
 
-def emit(level: int, message: str, **fields: Unpack[Fields]) -> None:
-    """One line.
+def emit(
+    level: int, message: str, *, exc_info: BaseException | None = None, **fields: Unpack[Fields]
+) -> None:
+    """Log one line.
 
     Args:
         level: as in `logging`.
         message: for people; users of the fork grep for some of them.
+        exc_info: an exception whose traceback goes with it: a field in JSON, indented lines in text.
         fields: members in JSON, and `name=value` behind the message in text; None is left out.
     """
-    if not logger.isEnabledFor(level):
+    if not _logger.isEnabledFor(level):
         return
-    message = hidden(message)
-    shown = {
-        name: hidden(value) if isinstance(value, str) else value
-        for name, value in fields.items()
-        if value is not None
-    }
+    present = {name: value for name, value in fields.items() if value is not None}
+    trace = (type(exc_info), exc_info, exc_info.__traceback__) if exc_info is not None else None
     # Not logger.log: that finds out which line of code has called, and nobody is told.
-    record = logger.makeRecord(OURS, level, "", 0, message, (), None, extra={"fields": shown})
-    logger.handle(record)
+    _logger.handle(_logger.makeRecord(OURS, level, "", 0, message, (), trace, extra={"fields": present}))
 
 
-class Handler(logging.Handler):
-    """Writes our lines to stdout."""
+class AppLog:
+    """Where the process's lines go, in which format, and what is masked in them.
 
-    _loop: asyncio.AbstractEventLoop | None = None
+    There is one for each process. `install` and `uninstall` enclose its work; the format may be set before.
+    """
+
+    def __init__(self, log_format: LogFormat = "text") -> None:
+        self._handler = _StdoutHandler()
+        self._mask = SecretMask()
+        self._termlog: logging.Handler | None = None
+        self._replaced: list[tuple[Any, str, Callable[..., None]]] = []
+        self._last_resort: logging.Formatter | None = None
+        self.use_format(log_format)
+
+    def install(self, termlog: _TermLog | None) -> None:
+        """Write our lines from now on, and keep mitmproxy's terminal log from writing them a second time."""
+        for stream in (sys.stdout, sys.stderr):
+            reconfigure = getattr(stream, "reconfigure", None)
+            if reconfigure is not None:
+                reconfigure(encoding="utf-8", errors="backslashreplace")
+        _logger.setLevel(logging.INFO)
+        _logger.addFilter(self._mask_record)
+        _logger.addHandler(self._handler)
+        if termlog is not None:
+            self._termlog = termlog.logger
+            self._termlog.addFilter(_is_not_ours)
+        self._set_formatters()
+
+    def uninstall(self) -> None:
+        """Stop writing our lines. What Python itself has to say in the end is still written in our format."""
+        self._handler.flush()
+        _logger.removeHandler(self._handler)
+        _logger.removeFilter(self._mask_record)
+
+    def batch(self, loop: asyncio.AbstractEventLoop) -> None:
+        """For a process that does nothing but serve: write lines together, and to nobody but stdout."""
+        self._handler.loop = loop
+        _logger.propagate = False
+        # What no format of ours has in it: it would be found out for each line.
+        logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+
+    def use_format(self, log_format: LogFormat) -> None:
+        """Write as `text` or as `json` from now on, mitmproxy's lines too.
+
+        In JSON an exception that nothing caught and a warning of Python's are lines of the log as well.
+        """
+        self._format = log_format
+        self._set_formatters()
+
+    def hide(self, secrets: Iterable[Secret]) -> None:
+        """Write `***` for these credentials from now on, wherever they turn up in a line.
+
+        Our own code writes none; a server's answer that a line quotes may, and so may an exception's text.
+        """
+        self._mask = SecretMask(secret.value for secret in secrets)
+        self._set_formatters()
+
+    def _set_formatters(self) -> None:
+        is_json = self._format == "json"
+        formatter = JsonFormatter(self._mask) if is_json else TextFormatter(self._mask, colors=_may_color())
+        self._handler.setFormatter(formatter)
+        if self._termlog is not None:
+            self._termlog.setFormatter(formatter)
+        if is_json:
+            self._replace_hooks(formatter)
+        else:
+            self._restore_hooks()
+
+    def _mask_record(self, record: logging.LogRecord) -> bool:
+        """Mask a line of ours for every handler, mitmweb's event log included."""
+        record.msg = self._mask(record.msg)
+        fields = getattr(record, "fields", {})
+        for name, value in fields.items():
+            if isinstance(value, str):
+                fields[name] = self._mask(value)
+        return True
+
+    def _replace_hooks(self, formatter: logging.Formatter) -> None:
+        if logging.lastResort is not None:
+            # For what comes when no handler is left any more: that goes to stderr.
+            if not self._replaced:
+                self._last_resort = logging.lastResort.formatter
+            logging.lastResort.setFormatter(formatter)
+        if self._replaced:
+            return
+        for module, name, hook in _HOOKS:
+            self._replaced.append((module, name, getattr(module, name)))
+            setattr(module, name, hook)
+        logging.captureWarnings(capture=True)
+
+    def _restore_hooks(self) -> None:
+        if not self._replaced:
+            return
+        for module, name, hook in self._replaced:
+            setattr(module, name, hook)
+        self._replaced.clear()
+        logging.captureWarnings(capture=False)
+        if logging.lastResort is not None:
+            logging.lastResort.setFormatter(self._last_resort)
+
+
+class _StdoutHandler(logging.Handler):
+    """Writes lines to stdout; with a loop, those of INFO together, a moment later.
+
+    A write for each line is a tenth of a small request's cost.
+    """
+
+    loop: asyncio.AbstractEventLoop | None = None
 
     def __init__(self) -> None:
         super().__init__()
-        self._waiting: list[str] = []
-
-    def batch(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Write lines of INFO together, a moment later: a write for each is a tenth of a request's cost."""
-        self._loop = loop
+        self._pending: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line; a closed stdout is not our problem to raise."""
         try:
-            self._waiting.append(f"{self.format(record)}\n")
-            if self._loop is None or record.levelno > logging.INFO:
+            self._pending.append(f"{self.format(record)}\n")
+            if self.loop is None or record.levelno > logging.INFO:
                 self._write()
-            elif len(self._waiting) == 1:
-                self._loop.call_later(_MOMENT, self.flush)
+            elif len(self._pending) == 1:
+                self.loop.call_later(_BATCH_DELAY, self.flush)
         except (OSError, ValueError):
             self.handleError(record)
 
     def flush(self) -> None:
-        """Write what is waiting; nobody is left to be told that it cannot be."""
+        """Write what is pending; nobody is left to be told that it cannot be."""
         with suppress(OSError, ValueError):
             self._write()
 
     def _write(self) -> None:
-        lines, self._waiting = self._waiting, []
+        lines, self._pending = self._pending, []
         print("".join(lines), end="", flush=True)  # noqa: T201
 
 
-_handler = Handler()
-_uncaught = Uncaught()
-_termlog: _TermLog | None = None
-_format: LogFormat = "text"
+def _log_crash(message: str, error: BaseException | None) -> None:
+    emit(logging.CRITICAL, message, exc_info=error, event="crashed")
 
 
-def _not_ours(record: logging.LogRecord) -> bool:
+def _excepthook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)  # somebody's wish, and no crash
+        return
+    _log_crash(f"litellm: uncaught {kind.__name__}: {error}", error.with_traceback(trace))
+
+
+def _thread_excepthook(args: threading.ExceptHookArgs) -> None:
+    name = args.thread.name if args.thread else "a thread"
+    _log_crash(f"litellm: uncaught {args.exc_type.__name__} in {name}: {args.exc_value}", args.exc_value)
+
+
+def _unraisablehook(args: "sys.UnraisableHookArgs") -> None:
+    message = args.err_msg or "Exception ignored in"
+    _log_crash(f"litellm: {message} {args.object!r}: {args.exc_value}", args.exc_value)
+
+
+_HOOKS: tuple[tuple[Any, str, Callable[..., None]], ...] = (
+    (sys, "excepthook", _excepthook),
+    (threading, "excepthook", _thread_excepthook),
+    (sys, "unraisablehook", _unraisablehook),
+)
+
+
+def _is_not_ours(record: logging.LogRecord) -> bool:
     return record.name != OURS
-
-
-def install(termlog: _TermLog | None) -> None:
-    """Start writing our lines, and keep mitmproxy's terminal log from writing them a second time."""
-    global _termlog  # noqa: PLW0603 (one log for the process)
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(encoding="utf-8", errors="backslashreplace")
-    logger.setLevel(logging.INFO)
-    if _handler not in logger.handlers:
-        logger.addHandler(_handler)
-    if termlog is not None and _not_ours not in termlog.logger.filters:
-        termlog.logger.addFilter(_not_ours)
-    _termlog = termlog
-    use_format(_format)
-
-
-def uninstall() -> None:
-    """Stop writing our lines. What Python itself has to say in the end is still written in our format."""
-    _handler.flush()
-    logger.removeHandler(_handler)
-
-
-def batch(loop: asyncio.AbstractEventLoop) -> None:
-    """For a process that does nothing but serve: write lines together, and to nobody but stdout."""
-    _handler.batch(loop)
-    logger.propagate = False
-    # What no format of ours has in it: it would be found out for each line.
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-
-
-def use_format(log_format: LogFormat) -> None:
-    """Write as `text` or as `json` from now on, mitmproxy's lines too."""
-    global _format  # noqa: PLW0603 (one log for the process)
-    _format = log_format
-    formatter = JsonFormatter() if log_format == "json" else TextFormatter(colors=_may_color())
-    _handler.setFormatter(formatter)
-    if _termlog is not None:
-        _termlog.logger.setFormatter(formatter)
-    if log_format == "json":
-        _uncaught.take(formatter)
-    else:
-        _uncaught.give_back()
 
 
 def _may_color() -> bool:

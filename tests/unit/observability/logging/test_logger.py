@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +16,39 @@ import litellm_hybrid
 from litellm_hybrid.config.settings import LogFormat, Secret
 from litellm_hybrid.observability.logging import logger as log
 from litellm_hybrid.observability.logging.formatters import TextFormatter
+from litellm_hybrid.observability.logging.logger import AppLog
 
 CLOCK = re.compile(r"\[\d\d:\d\d:\d\d\.\d{3}\] ")
+type Line = Callable[..., str]
+
 CONTROLS = "\n\r\x1b[31m\x00\x7f\x85\x9b\u2028\u2029"
 
 
 @pytest.fixture(autouse=True)
-def _installed() -> Iterator[None]:
-    log.install(None)
-    yield
-    log.use_format("text")
-    log.uninstall()
+def app_log() -> Iterator[AppLog]:
+    app_log = AppLog()
+    app_log.install(None)
+    yield app_log
+    app_log.use_format("text")
+    app_log.uninstall()
 
 
-def line(
-    capsys: pytest.CaptureFixture[str], log_format: LogFormat, level: int, message: str, **fields: object
-) -> str:
-    log.use_format(log_format)
-    log.emit(level, message, **fields)  # type: ignore[arg-type]
-    written = capsys.readouterr().out
-    assert isinstance(written, str)
-    assert written.endswith("\n")
-    return written[:-1]
+@pytest.fixture
+def line(app_log: AppLog, capsys: pytest.CaptureFixture[str]) -> Line:
+    """Emits a line in a format, and gives back what stands on stdout without its end."""
+
+    def emit(log_format: LogFormat, level: int, message: str, **fields: object) -> str:
+        app_log.use_format(log_format)
+        log.emit(level, message, **fields)  # type: ignore[arg-type]
+        written = capsys.readouterr().out
+        assert written.endswith("\n")
+        return written[:-1]
+
+    return emit
+
+
+def _identity(text: str) -> str:
+    return text
 
 
 @pytest.mark.parametrize(
@@ -86,10 +97,8 @@ def line(
         (logging.INFO, "status 200", {"status": 200, "bytes": 200}, "INFO    status 200 bytes=200"),
     ],
 )
-def test_text(
-    capsys: pytest.CaptureFixture[str], level: int, message: str, fields: dict[str, Any], expected: str
-) -> None:
-    written = line(capsys, "text", level, message, **fields)
+def test_text(line: Line, level: int, message: str, fields: dict[str, Any], expected: str) -> None:
+    written = line("text", level, message, **fields)
     assert CLOCK.match(written)
     assert CLOCK.sub("", written, count=1) == expected
 
@@ -111,7 +120,7 @@ def record(
     ],
 )
 def test_colors(level: int, expected: str) -> None:
-    written = TextFormatter(colors=True).format(
+    written = TextFormatter(_identity, colors=True).format(
         record("m", level, "litellm_hybrid", fields={"kind": "quota"})
     )
     assert re.sub(r"\[\d\d:\d\d:\d\d\.\d{3}\]", "[T]", written) == expected
@@ -146,7 +155,10 @@ def _python(
     env: dict[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run code in an interpreter of its own that writes log lines."""
-    begin = f"from litellm_hybrid.observability.logging import logger as log; log.install(None); log.use_format({log_format!r})\n"
+    begin = (
+        "from litellm_hybrid.observability.logging import logger as log; "
+        f"app_log = log.AppLog({log_format!r}); app_log.install(None)\n"
+    )
     return subprocess.run(
         [sys.executable, "-c", begin + textwrap.dedent(code)],
         stdout=stdout,
@@ -158,9 +170,8 @@ def _python(
     )
 
 
-def test_json(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json(line: Line) -> None:
     written = line(
-        capsys,
         "json",
         logging.WARNING,
         "a → b",
@@ -168,7 +179,7 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
         model="ü",
         status=502,
         kind=None,
-        sends=Secret("sk-1"),
+        litellm_model=Secret("sk-1"),
         duration_ms=1.5,
     )
     entry = json.loads(written)
@@ -180,7 +191,7 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
         "event": "answered",
         "model": "ü",
         "status": 502,
-        "sends": "***",
+        "litellm_model": "***",
         "duration_ms": 1.5,
     }
     assert "→" in written
@@ -189,10 +200,10 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("log_format", ["text", "json"])
 @pytest.mark.parametrize("control", CONTROLS.replace("[31m", ""), ids=ascii)
 def test_control_characters_forge_no_line_and_drive_no_terminal(
-    capsys: pytest.CaptureFixture[str], log_format: LogFormat, control: str
+    line: Line, log_format: LogFormat, control: str
 ) -> None:
     forged = f"x{control}[00:00:00.000] forged"
-    written = line(capsys, log_format, logging.INFO, forged, model=forged, path=f"a{control}b")
+    written = line(log_format, logging.INFO, forged, model=forged, path=f"a{control}b")
     assert control not in written
     assert len(written.splitlines()) == 1
     if log_format == "json":
@@ -201,11 +212,9 @@ def test_control_characters_forge_no_line_and_drive_no_terminal(
 
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
-def test_a_traceback_forges_no_line_either(capsys: pytest.CaptureFixture[str], log_format: LogFormat) -> None:
-    log.use_format(log_format)
+def test_a_traceback_forges_no_line_either(line: Line, log_format: LogFormat) -> None:
     error = ValueError(f"{CONTROLS}\n[00:00:00.000] forged")
-    log.logger.error("it failed", exc_info=error)
-    written = capsys.readouterr().out
+    written = line(log_format, logging.ERROR, "it failed", exc_info=error, event="error")
     first, *rest = written.splitlines()
     assert "it failed" in first
     assert "\x1b" not in written
@@ -220,10 +229,10 @@ def test_a_traceback_forges_no_line_either(capsys: pytest.CaptureFixture[str], l
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
 def test_half_an_emoji_is_written_with_a_backslash(
-    capfdbinary: pytest.CaptureFixture[bytes], log_format: LogFormat
+    app_log: AppLog, capfdbinary: pytest.CaptureFixture[bytes], log_format: LogFormat
 ) -> None:
-    log.install(None)
-    log.use_format(log_format)
+    app_log.install(None)
+    app_log.use_format(log_format)
     log.emit(logging.INFO, "a\ud83db →", event="ended")
     sys.stdout.flush()
     written = capfdbinary.readouterr().out
@@ -248,9 +257,9 @@ def test_a_closed_stdout_raises_nothing(
     assert "BrokenPipeError" in capsys.readouterr().err
 
 
-def test_a_line_is_written_once_however_often_it_is_installed(capsys: pytest.CaptureFixture[str]) -> None:
-    log.install(None)
-    assert line(capsys, "text", logging.INFO, "once").count("once") == 1
+def test_a_line_is_written_once_however_often_it_is_installed(app_log: AppLog, line: Line) -> None:
+    app_log.install(None)
+    assert line("text", logging.INFO, "once").count("once") == 1
 
 
 def test_debug_lines_are_not_written(capsys: pytest.CaptureFixture[str]) -> None:
@@ -258,8 +267,8 @@ def test_debug_lines_are_not_written(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().out == ""
 
 
-def test_after_uninstall_nothing_is_written(capsys: pytest.CaptureFixture[str]) -> None:
-    log.uninstall()
+def test_after_uninstall_nothing_is_written(app_log: AppLog, capsys: pytest.CaptureFixture[str]) -> None:
+    app_log.uninstall()
     log.emit(logging.INFO, "m", event="ended")
     assert capsys.readouterr().out == ""
 
@@ -272,28 +281,27 @@ class TermLog:
 
 
 @pytest.mark.parametrize(("name", "passes"), [("litellm_hybrid", False), ("mitmproxy.proxy.server", True)])
-def test_mitmproxys_terminal_log_leaves_our_lines_to_us(name: str, *, passes: bool) -> None:
+def test_mitmproxys_terminal_log_leaves_our_lines_to_us(app_log: AppLog, name: str, *, passes: bool) -> None:
     termlog = TermLog()
-    log.install(termlog)
-    log.install(termlog)
+    app_log.install(termlog)
+    app_log.install(termlog)
     assert len(termlog.logger.filters) == 1
     assert bool(termlog.logger.filter(logging.LogRecord(name, logging.INFO, "", 1, "m", (), None))) is passes
 
 
-def test_known_secrets_are_hidden_in_messages_and_fields(caplog: pytest.LogCaptureFixture) -> None:
+def test_known_secrets_are_hidden_in_messages_and_fields(
+    app_log: AppLog, caplog: pytest.LogCaptureFixture
+) -> None:
     secret = "sk-litellm-0123456789"
-    log.hide([Secret(secret), Secret("short")])
-    try:
-        with caplog.at_level(logging.INFO, logger="litellm_hybrid"):
-            log.emit(
-                logging.INFO,
-                f"LiteLLM says: {secret} is wrong",
-                event="fallback-failed",
-                litellm_message=f"short {secret}",
-                status=3,
-            )
-    finally:
-        log.hide([])
+    app_log.hide([Secret(secret), Secret("short")])
+    with caplog.at_level(logging.INFO, logger="litellm_hybrid"):
+        log.emit(
+            logging.INFO,
+            f"LiteLLM says: {secret} is wrong",
+            event="fallback-failed",
+            litellm_message=f"short {secret}",
+            status=3,
+        )
 
     (record,) = caplog.records
     assert record.getMessage() == "LiteLLM says: *** is wrong"
@@ -306,22 +314,29 @@ def test_known_secrets_are_hidden_in_messages_and_fields(caplog: pytest.LogCaptu
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
 @pytest.mark.parametrize("name", ["mitmproxy.proxy.server", "asyncio", "litellm_hybrid"])
-def test_known_secrets_are_hidden_in_others_lines_and_in_tracebacks(name: str, log_format: LogFormat) -> None:
+def test_known_secrets_are_hidden_in_others_lines_and_in_tracebacks(
+    app_log: AppLog, name: str, log_format: LogFormat
+) -> None:
     secret = 'sk-"litellm"-0123456789'  # as JSON it would look different
     termlog = TermLog()
-    log.install(termlog)
-    log.use_format(log_format)
-    log.hide([Secret(secret)])
-    try:
-        raise ValueError(f"no header takes {secret}")  # noqa: TRY301
-    except ValueError:
-        failed = record(f"what is {secret}?", logging.ERROR, name, exc_info=sys.exc_info())
-        written = termlog.logger.format(failed)
-    finally:
-        log.hide([])
+    app_log.install(termlog)
+    app_log.use_format(log_format)
+    app_log.hide([Secret(secret)])
+    error = ValueError(f"no header takes {secret}")
+    failed = record(f"what is {secret}?", logging.ERROR, name, exc_info=(ValueError, error, None))
+    if name == "litellm_hybrid":
+        logging.getLogger(name).filter(failed)  # as `Logger.handle` does
+    written = termlog.logger.format(failed)
     assert "what is ***?" in written
     assert "ValueError: no header takes ***" in written
     assert "0123456789" not in written
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_secret_that_begins_with_another_is_hidden_whole(app_log: AppLog, line: Line, order: int) -> None:
+    app_log.hide([Secret("sk-team-a"), Secret("sk-team-a-of-berlin")][::order])
+    written = line("text", logging.INFO, "sk-team-a-of-berlin and sk-team-a", event="ended")
+    assert written.endswith("*** and ***")
 
 
 # -- mitmproxy's own lines -----------------------------------------------------
@@ -335,16 +350,16 @@ def test_known_secrets_are_hidden_in_others_lines_and_in_tracebacks(name: str, l
         (record(""), "INFO    "),
     ],
 )
-def test_mitmproxys_lines_look_like_ours(given: logging.LogRecord, expected: str) -> None:
+def test_mitmproxys_lines_look_like_ours(app_log: AppLog, given: logging.LogRecord, expected: str) -> None:
     termlog = TermLog()
-    log.install(termlog)
+    app_log.install(termlog)
     assert CLOCK.sub("", termlog.logger.format(given), count=1) == expected
 
 
-def test_and_are_json_where_ours_are() -> None:
+def test_and_are_json_where_ours_are(app_log: AppLog) -> None:
     termlog = TermLog()
-    log.install(termlog)
-    log.use_format("json")
+    app_log.install(termlog)
+    app_log.use_format("json")
     entry = json.loads(termlog.logger.format(record("a\nb", logging.WARNING, client=("::1", 5))))
     del entry["time"]
     assert entry == {
@@ -381,7 +396,7 @@ def test_and_are_json_where_ours_are() -> None:
         ),
         # Nobody listens to the log any more, but Python still has something to say.
         (
-            "log.uninstall(); 1 / 0",
+            "app_log.uninstall(); 1 / 0",
             "litellm: uncaught ZeroDivisionError: division by zero",
             "ZeroDivisionError",
         ),
@@ -389,8 +404,7 @@ def test_and_are_json_where_ours_are() -> None:
             """
             import warnings
             from mitmproxy.addons.termlog import TermLog
-            log.install(TermLog())
-            log.use_format("json")
+            app_log.install(TermLog())
             warnings.warn("odd", UserWarning)
             """,
             "UserWarning: odd",
@@ -421,19 +435,10 @@ def test_in_text_python_says_it_in_its_own_way() -> None:
     assert done.stderr.endswith("ZeroDivisionError: division by zero\n")
 
 
-def test_a_format_that_is_known_already_stays(capsys: pytest.CaptureFixture[str]) -> None:
-    """`serve` has read the file before mitmproxy installs anything."""
-    log.uninstall()
-    log.use_format("json")
-    log.install(None)
-    log.emit(logging.INFO, "m", event="ended")
-    assert json.loads(capsys.readouterr().out)["message"] == "m"
-
-
-def test_hooks_are_given_back() -> None:
+def test_hooks_are_given_back(app_log: AppLog) -> None:
     before = sys.excepthook, sys.unraisablehook
-    log.use_format("json")
-    log.use_format("json")
+    app_log.use_format("json")
+    app_log.use_format("json")
     assert sys.excepthook is not before[0]
-    log.use_format("text")
+    app_log.use_format("text")
     assert (sys.excepthook, sys.unraisablehook) == before
