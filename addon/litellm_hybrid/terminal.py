@@ -9,7 +9,7 @@ _SHORTEST_HIDDEN = 8
 """Shorter secrets are not searched for in other text: they would be found in words."""
 
 
-class Tone(Enum):
+class Style(Enum):
     """What a line is, for its color."""
 
     PLAIN = "plain"
@@ -19,15 +19,15 @@ class Tone(Enum):
     QUIET = "quiet"
 
 
-class Line(NamedTuple):
+class OutputLine(NamedTuple):
     """One line: a label at the left margin, and what it says; without a label it continues the one above."""
 
     label: str
     text: str
-    tone: Tone = Tone.PLAIN
+    style: Style = Style.PLAIN
 
 
-def label_width(lines: Iterable[Line]) -> int:
+def label_width(lines: Iterable[OutputLine]) -> int:
     """How wide the column of labels is."""
     return max((len(line.label) for line in lines), default=0)
 

@@ -5,15 +5,15 @@
 
 import re
 
-from litellm_hybrid.diagnostics.explain.reason_catalog import MEANINGS
-from litellm_hybrid.diagnostics.explain.reason_lookup import FALLBACK_FAILURES
+from litellm_hybrid.diagnostics.explain.reasons import FALLBACK_FAILURES, REASONS
 from litellm_hybrid.routing.rules import Target
 from support.processes import ROOT
 
 DOCUMENT = ROOT / "docs" / "troubleshooting.md"
 _WHO = {Target.LITELLM: "LiteLLM", Target.UPSTREAM: "upstream", Target.NONE: "the proxy itself"}
 _TABLE = re.compile(
-    r"(?P<begin><!-- (?P<name>[a-z ]+): from \S+, checked by tests/docs -->\n).*?(?=<!-- end -->)", re.DOTALL
+    r"(?P<begin><!-- (?P<name>[a-z ]+): from the catalogue of reasons, checked by tests/docs -->\n).*?(?=<!-- end -->)",
+    re.DOTALL,
 )
 
 
@@ -21,7 +21,7 @@ def reasons() -> str:
     """A row for each reason of the route header."""
     rows = [
         f"| `{reason}` | {_WHO[said.target]} | {said.means} | {said.fix} |"
-        for reason, said in MEANINGS.items()
+        for reason, said in REASONS.items()
     ]
     return "\n".join(["| reason | answered by | means | fix |", "|---|---|---|---|", *rows, ""])
 

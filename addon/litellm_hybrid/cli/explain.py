@@ -6,12 +6,20 @@ from pathlib import Path
 
 import click
 
-from litellm_hybrid.cli import request as cli_request
-from litellm_hybrid.cli.common import as_json_option, config_option, end, load, show, show_json
+from litellm_hybrid.cli.common import (
+    as_json_option,
+    config_option,
+    end,
+    load,
+    parse_request,
+    parse_response,
+    secrets_of,
+    show,
+    show_json,
+)
 from litellm_hybrid.config.parser import ConfigError
-from litellm_hybrid.diagnostics.explain import output as explain_text
-from litellm_hybrid.diagnostics.explain import reason_lookup as explain_reason
-from litellm_hybrid.diagnostics.explain.explain import explain as explain_request
+from litellm_hybrid.diagnostics.explain import explain as explanations
+from litellm_hybrid.diagnostics.explain import reasons
 from litellm_hybrid.terminal import printable
 
 _INPUT = click.Path(exists=True, dir_okay=False, allow_dash=True)
@@ -26,9 +34,22 @@ _HEADER = "'NAME: VALUE'"
 @click.option("--body", type=_INPUT, help="A file with the body; - is stdin.")
 @click.option("--client-ip", default="127.0.0.1", show_default=True, help="Where the request comes from.")
 @click.option("--reason", metavar="TEXT", help="What a reason means: it, an x-hybrid-route, a log line.")
-@click.option("--answer-status", type=click.IntRange(100, 599), help="Status of upstream's answer.")
-@click.option("--answer-header", "answer_headers", multiple=True, metavar=_HEADER, help="Of it; repeatable.")
-@click.option("--answer-body", type=_INPUT, help="A file with its body; - is stdin.")
+@click.option(
+    *("--response-status", "--answer-status", "status"),
+    type=click.IntRange(100, 599),
+    help="Status of upstream's response. The --answer-… names are those of older releases.",
+)
+@click.option(
+    *("--response-header", "--answer-header", "response_headers"),
+    multiple=True,
+    metavar=_HEADER,
+    help="Of it; repeatable.",
+)
+@click.option(
+    *("--response-body", "--answer-body", "response_body"),
+    type=_INPUT,
+    help="A file with its body; - is stdin.",
+)
 @as_json_option
 def explain(
     *,
@@ -39,9 +60,9 @@ def explain(
     body: str | None,
     client_ip: str,
     reason: str | None,
-    answer_status: int | None,
-    answer_headers: Sequence[str],
-    answer_body: str | None,
+    status: int | None,
+    response_headers: Sequence[str],
+    response_body: str | None,
     as_json: bool,
 ) -> None:
     """Explain where a request goes, and why. Nothing is sent.
@@ -49,11 +70,11 @@ def explain(
     \b
       litellm-hybrid explain gpt-5
       litellm-hybrid explain /v1/messages -H 'x-api-key: k' -d '{"model": "claude-opus-4"}'
-      litellm-hybrid explain gpt-5 --answer-status 429 --answer-body answer.json
+      litellm-hybrid explain gpt-5 --response-status 429 --response-body response.json
       litellm-hybrid explain --reason 'x-hybrid-route: upstream; reason=not-listed'
 
     MODEL alone is a POST to /v1/chat/completions that names it; METHOD is POST if left out. With an
-    answer of upstream's: whether LiteLLM is asked instead, and the rule that decides.
+    response of upstream's: whether LiteLLM is asked instead, and the rule that decides.
     """  # noqa: D301  \b is click's
     if reason is not None:
         _explain_reason(reason, what, as_json=as_json)
@@ -62,30 +83,29 @@ def explain(
         raise click.UsageError("Missing argument: a model, a path, or --reason with what the header says")
     if data is not None and body is not None:
         raise click.UsageError("--data and --body exclude each other")
-    if body == answer_body == "-":
-        raise click.UsageError("--body and --answer-body cannot both be stdin")
-    if answer_status is None and (answer_headers or answer_body):
-        raise click.UsageError("upstream's answer needs a status: --answer-status")
+    if body == response_body == "-":
+        raise click.UsageError("--body and --response-body cannot both be stdin")
+    if status is None and (response_headers or response_body):
+        raise click.UsageError("upstream's response needs a status: --response-status")
     text = None if data is None else data.encode("utf-8", "surrogateescape")
     try:
         settings = load(file).settings
     except ConfigError as e:
         end(e)
     try:
-        request = cli_request.request(what, headers, _read(body) if body else text, client_ip, settings)
-        answer = None
-        if answer_status is not None:
-            answer = cli_request.answer(
-                answer_status, answer_headers, _read(answer_body) if answer_body else b""
-            )
+        request = parse_request(what, headers, _read(body) if body else text, client_ip, settings)
+        response = None
+        if status is not None:
+            content = _read(response_body) if response_body else b""
+            response = parse_response(status, response_headers, content)
     except ValueError as e:
         raise click.UsageError(printable(str(e))) from e
-    explanation = explain_request(settings, request, answer, now=time.time())
-    secrets = cli_request.secrets(settings, request)
+    explanation = explanations.explain(settings, request, response, now=time.time())
+    secrets = secrets_of(settings, request)
     if as_json:
-        show_json(explain_text.as_json(explanation), secrets)
+        show_json(explanations.as_json(explanation), secrets)
     else:
-        show(explain_text.lines(explanation), secrets)
+        show(explanations.lines(explanation), secrets)
 
 
 def _explain_reason(text: str, what: Sequence[str], *, as_json: bool) -> None:
@@ -93,13 +113,13 @@ def _explain_reason(text: str, what: Sequence[str], *, as_json: bool) -> None:
     if what:
         raise click.UsageError("--reason explains a reason, of any request: leave the request out")
     try:
-        seen = explain_reason.parse(text)
+        header = reasons.parse(text)
     except ValueError as e:
         raise click.UsageError(printable(str(e))) from e
     if as_json:
-        show_json(explain_reason.as_json(seen))
+        show_json(reasons.as_json(header))
     else:
-        show(explain_reason.lines(seen))
+        show(reasons.lines(header))
 
 
 def _read(file: str) -> bytes:

@@ -3,18 +3,19 @@
 from litellm_hybrid.config.parser import Parsed
 from litellm_hybrid.config.report import effective_settings
 from litellm_hybrid.config.schema import KEYS
-from litellm_hybrid.terminal import Line, Tone
+from litellm_hybrid.terminal import OutputLine, Style
 
 _NO_KEYS = "no setting of litellm-hybrid is in this file: every request goes upstream"
 
 
-def lines(parsed: Parsed) -> list[Line]:
+def lines(parsed: Parsed) -> list[OutputLine]:
     """For people: every setting in force, those with their default quieter, then the warnings."""
+    settings = effective_settings(parsed.settings)
     return [
-        *(Line(name, value, _tone(name, value)) for name, value in effective_settings(parsed.settings)),
-        Line("", ""),
-        *(Line("warning", warning, Tone.NOTICE) for warning in warnings(parsed)),
-        Line("ok", _summary(parsed), Tone.GOOD),
+        *(OutputLine(name, value, _style(name, value)) for name, value in settings),
+        OutputLine("", ""),
+        *(OutputLine("warning", warning, Style.NOTICE) for warning in warnings(parsed)),
+        OutputLine("ok", _summary(parsed), Style.GOOD),
     ]
 
 
@@ -50,8 +51,8 @@ def _summary(parsed: Parsed) -> str:
     return f"routing: {routing}; fallback: {fallback}"
 
 
-def _tone(name: str, value: str) -> Tone:
-    return Tone.QUIET if value == _DEFAULTS[name] else Tone.PLAIN
+def _style(name: str, value: str) -> Style:
+    return Style.QUIET if value == _DEFAULTS[name] else Style.PLAIN
 
 
 _DEFAULTS = {key.name: key.default for key in KEYS}

@@ -7,11 +7,10 @@ from time import time
 from mitmproxy import http
 
 from litellm_hybrid.config.settings import Settings
-from litellm_hybrid.diagnostics.explain import reason_lookup as explain_reason
-from litellm_hybrid.diagnostics.explain import upstream_answer as explain_answer
+from litellm_hybrid.diagnostics.explain import reasons, replay
 from litellm_hybrid.diagnostics.explain.explain import explain as explain_request
-from litellm_hybrid.diagnostics.explain.reason_lookup import Seen
-from litellm_hybrid.diagnostics.explain.upstream_answer import Answer
+from litellm_hybrid.diagnostics.explain.reasons import RouteHeader
+from litellm_hybrid.diagnostics.explain.replay import UpstreamResponse
 from litellm_hybrid.fallback import response_hold as hold
 from litellm_hybrid.flow import exchange
 from litellm_hybrid.flow.exchange import Record
@@ -81,8 +80,8 @@ def explain(settings: Settings, flow: http.HTTPFlow, original: http.Request | No
     lines = [flow.comment or inspect.says(flow, record)]
     if record["reason"] == reroute.REASON:
         return _printable([*lines, "means: `litellm.reroute` sent it"])
-    seen = Seen(Reason(record["reason"]), Target(record["target"]), _failed(record))
-    meaning = explain_reason.meaning(seen)
+    seen = RouteHeader(Reason(record["reason"]), Target(record["target"]), _failed(record))
+    meaning = reasons.meaning(seen)
     if inspect.request_of(flow) == flow.id:
         lines.append(f"means: {meaning.means}")
     if original is None:
@@ -90,7 +89,7 @@ def explain(settings: Settings, flow: http.HTTPFlow, original: http.Request | No
     explanation = explain_request(
         settings, _request(flow, original, record), _answer(flow, record), now=_answered_at(flow)
     )
-    lines += [f"{step.name}: {step.says}" for step in explanation.steps]
+    lines += [f"{step.name}: {step.message}" for step in explanation.steps]
     lines.append(f"as things are now: reason={explanation.reason}; target={explanation.target}")
     fixes: Iterable[str] = explanation.fixes if seen.reason in _BY_RULE else (meaning.fix,)
     return _printable([*lines, *(f"fix: {fix}" for fix in fixes)])
@@ -123,14 +122,14 @@ def _request(flow: http.HTTPFlow, original: http.Request, record: Record) -> Req
     return exchange.request(sent, record)
 
 
-def _answer(flow: http.HTTPFlow, record: Record) -> Answer | None:
+def _answer(flow: http.HTTPFlow, record: Record) -> UpstreamResponse | None:
     """Upstream's, if it may be a failure."""
     response = flow.response
     if response is None or record["target"] != Target.UPSTREAM or record["reason"] == Reason.ERROR:
         return None
     headers = {name.lower(): value for name, value in response.headers.items(multi=True)}
-    answer = Answer(hold.Answer(response.status_code, headers), response.raw_content or b"")
-    means = explain_answer.verdict(answer, now=_answered_at(flow)).kind
+    answer = UpstreamResponse(hold.Answer(response.status_code, headers), response.raw_content or b"")
+    means = replay.verdict(answer, now=_answered_at(flow)).kind
     return answer if response.status_code >= 400 or means != "none" else None
 
 

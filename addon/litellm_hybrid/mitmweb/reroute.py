@@ -11,8 +11,7 @@ from time import time
 from mitmproxy import http
 
 from litellm_hybrid.config.settings import Settings
-from litellm_hybrid.diagnostics.explain.reason_catalog import MEANINGS
-from litellm_hybrid.diagnostics.explain.reason_lookup import FALLBACK_FAILURES
+from litellm_hybrid.diagnostics.explain.reasons import FALLBACK_FAILURES, REASONS
 from litellm_hybrid.fallback.replay import Replays
 from litellm_hybrid.flow import exchange
 from litellm_hybrid.flow.exchange import Record
@@ -94,7 +93,7 @@ def _for_litellm(new: http.HTTPFlow, settings: Settings, replays: Replays) -> ht
     if routed.refusal is not None:
         raise RerouteError(routed.refusal.message)
     if routed.route.target is not Target.LITELLM:
-        said = MEANINGS[routed.route.reason]
+        said = REASONS[routed.route.reason]
         raise RerouteError(f"LiteLLM cannot serve it: {said.means}; {said.fix}")
     record["model"], record["sends"] = routed.route.model, routed.route.sends
     request = replays.to_litellm(new, record)

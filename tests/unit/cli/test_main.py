@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from litellm_hybrid.cli import main as cli
-from litellm_hybrid.cli import request as cli_request
+from litellm_hybrid.cli.common import parse_request, parse_response
 from litellm_hybrid.config.file_watcher import Watcher
 from litellm_hybrid.config.parser import ConfigError
 from litellm_hybrid.config.settings import Settings
@@ -137,7 +137,7 @@ def explained(*args: str, stdin: bytes = b"") -> dict[str, object]:
 
 def test_a_model_alone_is_a_chat_completion() -> None:
     explanation = explained("gpt-5")
-    assert (explanation["target"], explanation["reason"], explanation["sends"]) == (
+    assert (explanation["target"], explanation["reason"], explanation["litellm_model"]) == (
         "litellm",
         "model",
         "gpt-5",
@@ -158,8 +158,8 @@ def test_a_model_alone_is_a_chat_completion() -> None:
         (("gpt-5", "-H", "Host: evil.example"), b"", "refused"),
         (("gpt-5", "-H", "Origin:"), b"", "refused"),
         (("gpt-5", "--client-ip", "10.0.0.9"), b"", "refused"),
-        (("other", "--answer-status", "429"), b"", "fallback"),
-        (("other", "--answer-status", "429", "--answer-body", "-"), REQUEST_FAULT, "not-listed"),
+        (("other", "--response-status", "429"), b"", "fallback"),
+        (("other", "--response-status", "429", "--response-body", "-"), REQUEST_FAULT, "not-listed"),
     ],
 )
 def test_explain_takes_a_request_in_parts(
@@ -170,13 +170,22 @@ def test_explain_takes_a_request_in_parts(
 
 
 def test_an_answers_headers_count_whatever_their_case() -> None:
-    verdict = explained("other", "--answer-status", "429", "--answer-header", "RETRY-AFTER: 7")["verdict"]
+    verdict = explained("other", "--response-status", "429", "--response-header", "RETRY-AFTER: 7")["verdict"]
     assert isinstance(verdict, dict)
     assert (verdict["kind"], verdict["retry_after"]) == ("quota", 7)
 
 
+def test_names_of_older_releases_still_work() -> None:
+    old, new = (explained("other", f"--{name}-status", "429") for name in ("answer", "response"))
+    assert old == new
+    assert old["sends"] == old["litellm_model"] == "other"
+    steps = old["steps"]
+    assert isinstance(steps, list)
+    assert all(step["says"] == step["message"] for step in steps)
+
+
 def test_explain_in_words() -> None:
-    result = run("explain", "other", "--answer-status", "500")
+    result = run("explain", "other", "--response-status", "500")
     lines = result.output.splitlines()
     assert 'models    no entry matches "other"' in lines
     assert "goes to   upstream; reason=not-listed" in lines
@@ -198,11 +207,11 @@ def test_explain_in_words() -> None:
         (("/v1", "-d", "{}", "--body", "-"), "--data and --body exclude each other"),
         (("/v1", "--body", "missing.json"), "missing.json"),
         (
-            ("/v1", "--body", "-", "--answer-status", "429", "--answer-body", "-"),
-            "--body and --answer-body cannot both be stdin",
+            ("/v1", "--body", "-", "--response-status", "429", "--response-body", "-"),
+            "--body and --response-body cannot both be stdin",
         ),
-        (("gpt-5", "--answer-body", "-"), "upstream's answer needs a status: --answer-status"),
-        (("gpt-5", "--answer-status", "42"), "100<=x<=599"),
+        (("gpt-5", "--response-body", "-"), "upstream's response needs a status: --response-status"),
+        (("gpt-5", "--response-status", "42"), "100<=x<=599"),
         (("gpt-5", "-H", "A: b", "-H", "Bearer sk-secret"), "header 2 is not written 'Name: value'"),
         (("gpt-5", "--client-ip", "localhost"), "'localhost' is no IP address"),
     ],
@@ -247,7 +256,7 @@ def test_no_credential_is_shown_wherever_it_stands(as_json: tuple[str, ...]) -> 
         f"/v1/{API_KEY}/{key}?key={key}&x={key}",
         *("-H", f"x-api-key: {key}", "-H", f"X-Seen: {key}", "-H", "Cookie: sk-in-a-cookie"),
         *("-d", f'{{"model": "m-{key}"}}'),
-        *("--answer-status", "429", "--answer-body", "-"),
+        *("--response-status", "429", "--response-body", "-"),
         *as_json,
         stdin=f'{{"error": {{"message": "quota of {key} is gone"}}}}'.encode(),
     )
@@ -285,7 +294,7 @@ def test_hide_takes_the_longest_secret_first_and_leaves_words_alone() -> None:
 
 
 def test_headers_keep_their_order_and_host_comes_first() -> None:
-    request = cli_request.request(("/v1",), ["B: 1", "a:2 "], b"x", "::1", Settings(listen=("::1", 8318)))
+    request = parse_request(("/v1",), ["B: 1", "a:2 "], b"x", "::1", Settings(listen=("::1", 8318)))
     assert request.sent.headers == (
         (b"Host", b"[::1]:8318"),
         (b"Content-Length", b"1"),
@@ -294,9 +303,9 @@ def test_headers_keep_their_order_and_host_comes_first() -> None:
     )
 
 
-def test_repeated_headers_of_an_answer_are_joined() -> None:
-    answer = cli_request.answer(429, ["X: 1", "Y: 3", "x: 2"], b"")
-    assert answer.head.headers == {"x": "1, 2", "y": "3"}
+def test_repeated_headers_of_a_response_are_joined() -> None:
+    response = parse_response(429, ["X: 1", "Y: 3", "x: 2"], b"")
+    assert response.head.headers == {"x": "1, 2", "y": "3"}
 
 
 # -- the program itself -------------------------------------------------------

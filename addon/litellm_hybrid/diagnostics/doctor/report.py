@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from litellm_hybrid.terminal import Line, Tone
+from litellm_hybrid.terminal import OutputLine, Style
 
 
 class Severity(StrEnum):
@@ -36,11 +36,11 @@ CHECKS = (
 """Every name that `Finding.check` may have, in the order in which they are told."""
 
 _ORDER = tuple(Severity)
-_TONES = {
-    Severity.OK: Tone.GOOD,
-    Severity.NOTE: Tone.PLAIN,
-    Severity.WARNING: Tone.NOTICE,
-    Severity.ERROR: Tone.BAD,
+_STYLES = {
+    Severity.OK: Style.GOOD,
+    Severity.NOTE: Style.PLAIN,
+    Severity.WARNING: Style.NOTICE,
+    Severity.ERROR: Style.BAD,
 }
 _EXIT_CODES = {Severity.OK: 0, Severity.NOTE: 0, Severity.WARNING: 1, Severity.ERROR: 2}
 _WIDTH = max(map(len, _ORDER)) + 2
@@ -87,14 +87,16 @@ class Report:
         return _EXIT_CODES[self.severity]
 
 
-def lines(report: Report) -> list[Line]:
+def lines(report: Report) -> list[OutputLine]:
     """For people: what was found in the order of a request's way, then how much of each."""
-    found: list[Line] = []
+    found: list[OutputLine] = []
     for each in report.findings:
-        found.append(Line(each.check, f"{each.severity:<{_WIDTH}}{each.symptom}", _TONES[each.severity]))
+        found.append(
+            OutputLine(each.check, f"{each.severity:<{_WIDTH}}{each.symptom}", _STYLES[each.severity])
+        )
         more = (("cause", each.cause), ("fix", each.fix))
-        found += [Line("", f"{name:<{_WIDTH}}{text}") for name, text in more if text]
-    return [*found, Line("", ""), Line("result", _summary(report), _TONES[report.severity])]
+        found += [OutputLine("", f"{name:<{_WIDTH}}{text}") for name, text in more if text]
+    return [*found, OutputLine("", ""), OutputLine("result", _summary(report), _STYLES[report.severity])]
 
 
 def as_json(report: Report) -> dict[str, object]:

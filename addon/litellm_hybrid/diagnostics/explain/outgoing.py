@@ -3,8 +3,7 @@
 from dataclasses import dataclass, replace
 
 from litellm_hybrid.config.settings import Address, Settings
-from litellm_hybrid.message import forwarded as client_address
-from litellm_hybrid.message import request_id
+from litellm_hybrid.message import forwarded, request_id
 from litellm_hybrid.message.redaction import masked_headers, masked_target
 from litellm_hybrid.routing import rewrite
 from litellm_hybrid.routing.requested_model import Named
@@ -35,7 +34,7 @@ class Sent:
 
 
 def to_litellm(settings: Settings, request: Request, named: Named, model: str) -> Sent:
-    """The request as LiteLLM gets it.
+    """Make the request as LiteLLM gets it.
 
     Args:
         settings: those in force; they have a base_url.
@@ -43,7 +42,7 @@ def to_litellm(settings: Settings, request: Request, named: Named, model: str) -
         named: what its body and path say; the body could be read.
         model: LiteLLM's name for the model.
     """
-    sent = replace(request.sent, headers=client_address.put(request.sent.headers, request.client.ip))
+    sent = replace(request.sent, headers=forwarded.put(request.sent.headers, request.client.ip))
     outgoing = rewrite.for_litellm(settings, sent, named, model, _request_id(request))
     note = [] if outgoing.body != request.sent.body else ["as the client sends it"]
     if coding := request.sent.header(b"content-encoding"):
@@ -62,12 +61,12 @@ def to_litellm(settings: Settings, request: Request, named: Named, model: str) -
 
 
 def to_upstream(settings: Settings, request: Request) -> Sent:
-    """The request as upstream gets it: the client's, but for Host, X-Request-ID and a stripped prefix."""
+    """Make the request for upstream: the client's, but for Host, X-Request-ID and a stripped prefix."""
     sent = request.sent
     host = str(settings.upstream).partition("://")[2].encode()
     headers = [
         (name, host if name.lower() == b"host" else value)
-        for name, value in client_address.put(sent.headers, request.client.ip)
+        for name, value in forwarded.put(sent.headers, request.client.ip)
         if name.lower() != b"x-request-id"
     ]
     headers.append((b"X-Request-ID", _request_id(request).encode()))

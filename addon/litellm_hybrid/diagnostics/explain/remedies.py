@@ -1,130 +1,82 @@
 """What to change so that a request would go to LiteLLM after all.
 
-Each change is tried on the settings, or on the request, and the rooms decide
-anew, until they say LiteLLM: a fix that is named here is complete.
+Each change is tried on the settings, or on the request, and the route is decided anew, until it says
+LiteLLM: a fix that is named here is complete.
 """
 
-from collections.abc import Callable, Mapping
 from dataclasses import replace
-from types import MappingProxyType
-from typing import NamedTuple
 
 from litellm_hybrid.config.model_patterns import Patterns, bare
 from litellm_hybrid.config.settings import Address, Settings
+from litellm_hybrid.diagnostics.explain.reasons import REASONS
 from litellm_hybrid.routing.router import Request, Routed, route
 from litellm_hybrid.routing.rules import Reason, Target
 
 EXAMPLE_BASE_URL = Address("http", "127.0.0.1", 4000)
-SET_BASE_URL = f"set `base-url` to LiteLLM's address, for example {EXAMPLE_BASE_URL}"
-
-
 WHOLE_CONVERSATION = "have the client send the whole conversation (`store: false`): then it may fall back"
-
 _ASK_NO_MODEL = frozenset({"GET", "HEAD", "OPTIONS"})
 
-
-class _Change(NamedTuple):
-    """A change, and what it leaves; neither settings nor request: nothing further can be said."""
-
-    text: str
-    settings: Settings | None = None
-    request: Request | None = None
+type _Change = tuple[str, Settings | None, Request | None]
+"""A change in words, and what it leaves; neither settings nor request: nothing further can be said."""
 
 
 def for_route(settings: Settings, request: Request) -> str:
-    """All that has to change so that this request goes to LiteLLM at once; "" if it does."""
+    """Say all that has to change so that this request goes to LiteLLM at once; "" if it does."""
     said: list[str] = []
-    while True:
-        routed = route(settings, request)
-        if routed.route.target is Target.LITELLM:
-            if routed.refusal is not None:
-                said.append(for_access(settings))
+    while (routed := route(settings, request)).route.target is not Target.LITELLM:
+        text, changed, sent = _change(settings, request, routed)
+        said.append(text)
+        if changed is None and sent is None:
             return "; ".join(said)
-        change = _CHANGES[routed.route.reason](settings, request, routed)
-        said.append(change.text)
-        if change.settings is None and change.request is None:
-            return "; ".join(said)
-        settings, request = change.settings or settings, change.request or request
+        settings, request = changed or settings, sent or request
+    if routed.refusal is not None:
+        said.append(for_access(settings))
+    return "; ".join(said)
 
 
 def for_access(settings: Settings) -> str:
-    """How a client that is refused may spend the key."""
+    """Say how a client that is refused may spend the key."""
     where = "or come from this machine, with a loopback Host and without Origin"
     if settings.client_keys:
         return f"send one of the keys in `client-api-keys`, {where}"
     return f"set `client-api-keys` and send one of them, {where}"
 
 
-def _disabled(settings: Settings, request: Request, routed: Routed) -> _Change:
-    if settings.enabled:
-        return _no_base_url(settings, request, routed)
-    return _Change("set `enabled: true`", settings=replace(settings, enabled=True))
+def _change(settings: Settings, request: Request, routed: Routed) -> _Change:  # noqa: PLR0911 (one a reason)
+    reason, model = routed.route.reason, routed.route.model
+    match reason:
+        case Reason.NOT_POST if request.method in _ASK_NO_MODEL:
+            text = f"nothing to do: a {request.method} asks no model, and a list of models is upstream's"
+            return text, None, None
+        case Reason.NOT_POST:
+            text = f"send it as POST: LiteLLM gets nothing else, and this is {request.method}"
+            return text, None, replace(request, method="POST")
+        case Reason.UNREADABLE_BODY:
+            problem = routed.named.problem if routed.named else ""
+            return f"send a body that can be read, JSON or a form ({problem})", None, None
+        case Reason.NEVER_REROUTE | Reason.WEBSOCKET:
+            return _cannot(settings, request, routed), None, None
+        case Reason.NO_MODEL:
+            return REASONS[reason].fix, None, None
+    if not settings.enabled:
+        return "set `enabled: true`", replace(settings, enabled=True), None
+    if settings.base_url is None or model is None:
+        return REASONS[Reason.NO_BASE_URL].fix, replace(settings, base_url=EXAMPLE_BASE_URL), None
+    listed = Patterns((*settings.models.entries, bare(model)))
+    text = f'add "{bare(model)}" to `models`, or set `passthrough-mode: true`'
+    return text, replace(settings, models=listed), None
 
 
-def _no_base_url(settings: Settings, _request: Request, _routed: Routed) -> _Change:
-    return _Change(SET_BASE_URL, settings=replace(settings, base_url=EXAMPLE_BASE_URL))
-
-
-def _not_listed(settings: Settings, request: Request, routed: Routed) -> _Change:
-    if not settings.routing:
-        return _disabled(settings, request, routed)
-    assert routed.route.model is not None
-    name = bare(routed.route.model)
-    listed = Patterns((*settings.models.entries, name))
-    return _Change(
-        f'add "{name}" to `models`, or set `passthrough-mode: true`',
-        settings=replace(settings, models=listed),
-    )
-
-
-def _not_post(_settings: Settings, request: Request, _routed: Routed) -> _Change:
-    if request.method in _ASK_NO_MODEL:
-        return _Change(f"nothing to do: a {request.method} asks no model, and a list of models is upstream's")
-    return _Change(
-        f"send it as POST: LiteLLM gets nothing else, and this is {request.method}",
-        request=replace(request, method="POST"),
-    )
-
-
-def _no_model(_settings: Settings, _request: Request, _routed: Routed) -> _Change:
-    return _Change('name a model: as the text member "model" of a JSON body, a form field, or in the path')
-
-
-def _unreadable_body(_settings: Settings, _request: Request, routed: Routed) -> _Change:
-    problem = routed.named.problem if routed.named else ""
-    return _Change(f"send a body that can be read, JSON or a form ({problem})")
-
-
-def _never_reroute(_settings: Settings, request: Request, routed: Routed) -> _Change:
+def _cannot(settings: Settings, request: Request, routed: Routed) -> str:
+    """Say what there is to do about a request that can never be routed as it is."""
+    if routed.route.reason is Reason.WEBSOCKET:
+        if routed.downgrade:
+            return "nothing to do: answered with 426, Codex sends the same as a POST, which is routed"
+        helps = route(replace(settings, websocket="downgrade"), request).downgrade
+        more = "; `websocket: downgrade` makes Codex do so" if helps else ""
+        return f"use HTTP: a websocket is never routed{more}"
     if routed.named is not None:
-        return _Change("send no `agent`: it lives on upstream's account, and only `model` can be routed")
+        return "send no `agent`: it lives on upstream's account, and only `model` can be routed"
     if request.own_via:
-        return _Change(
-            "break the loop: LiteLLM sends what it gets back to this proxy; give it another api_base"
-        )
-    return _Change("nothing helps: only upstream can serve this path")
-
-
-def _websocket(settings: Settings, request: Request, routed: Routed) -> _Change:
-    if routed.downgrade:
-        return _Change("nothing to do: answered with 426, Codex sends the same as a POST, which is routed")
-    change = _Change("use HTTP: a websocket is never routed")
-    downgrading = replace(settings, websocket="downgrade")
-    if route(downgrading, request).downgrade:
-        return change._replace(text=f"{change.text}; `websocket: downgrade` makes Codex do so")
-    return change
-
-
-_CHANGES: Mapping[Reason, Callable[[Settings, Request, Routed], _Change]] = MappingProxyType(
-    {
-        Reason.DISABLED: _disabled,
-        Reason.NO_BASE_URL: _no_base_url,
-        Reason.NOT_LISTED: _not_listed,
-        Reason.STATEFUL: _not_listed,
-        Reason.NOT_POST: _not_post,
-        Reason.NO_MODEL: _no_model,
-        Reason.UNREADABLE_BODY: _unreadable_body,
-        Reason.NEVER_REROUTE: _never_reroute,
-        Reason.WEBSOCKET: _websocket,
-    }
-)
+        return "break the loop: LiteLLM sends what it gets back to this proxy; give it another api_base"
+    return "nothing helps: only upstream can serve this path"

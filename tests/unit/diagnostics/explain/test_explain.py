@@ -12,11 +12,11 @@ import pytest
 from litellm_hybrid.config.model_patterns import Patterns
 from litellm_hybrid.config.parser import parse
 from litellm_hybrid.config.settings import DEFAULT_FALLBACK_KINDS, Fallback, Settings
-from litellm_hybrid.diagnostics.explain import output as explain_text
-from litellm_hybrid.diagnostics.explain import remedies as explain_fix
-from litellm_hybrid.diagnostics.explain.explain import Explanation, explain
+from litellm_hybrid.diagnostics.explain import remedies
+from litellm_hybrid.diagnostics.explain.explain import Explanation, as_json, explain, lines
+from litellm_hybrid.diagnostics.explain.reasons import REASONS
+from litellm_hybrid.diagnostics.explain.replay import UpstreamResponse
 from litellm_hybrid.diagnostics.explain.steps import nearest
-from litellm_hybrid.diagnostics.explain.upstream_answer import Answer
 from litellm_hybrid.fallback import response_hold as hold
 from litellm_hybrid.message.forwarded import ClientAddress, is_loopback
 from litellm_hybrid.message.redaction import masked_headers, masked_target
@@ -58,11 +58,11 @@ def request_of(
     return Request(method, sent, ClientAddress(ip, is_loopback(ip)), sent.header(b"host"))
 
 
-def answer_of(status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> Answer:
-    return Answer(hold.Answer(status, JSON if headers is None else headers), body)
+def response_of(status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> UpstreamResponse:
+    return UpstreamResponse(hold.Answer(status, JSON if headers is None else headers), body)
 
 
-QUOTA = answer_of(429, b'{"error": {"code": "model_cooldown", "reset_seconds": 42}}')
+QUOTA = response_of(429, b'{"error": {"code": "model_cooldown", "reset_seconds": 42}}')
 ORIGIN = (b"Origin", b"http://evil.example")
 
 
@@ -72,7 +72,7 @@ class Case:
     fix: tuple[str, ...]
     settings: str = ON
     request: Request = field(default_factory=request_of)
-    answer: Answer | None = None
+    response: UpstreamResponse | None = None
 
 
 LIST_GPT5 = 'add "gpt-5" to `models`, or set `passthrough-mode: true`'
@@ -111,7 +111,7 @@ CASES = [
     ),
     Case(
         Reason.NO_MODEL,
-        ('name a model: as the text member "model" of a JSON body, a form field, or in the path',),
+        (REASONS[Reason.NO_MODEL].fix,),
         request=request_of(body=b"{}"),
     ),
     Case(
@@ -152,7 +152,7 @@ CASES = [
     ),
     Case(
         Reason.STATEFUL,
-        (f"{ENABLE}; {LIST_GPT5}", explain_fix.WHOLE_CONVERSATION),
+        (f"{ENABLE}; {LIST_GPT5}", remedies.WHOLE_CONVERSATION),
         FALLBACK,
         request_of(body=b'{"model": "gpt-5", "previous_response_id": "r"}'),
         QUOTA,
@@ -166,8 +166,8 @@ CASES = [
             body=b'{"model": "claude-x"}', ip="10.0.0.9", headers=((b"x-api-key", b"sk-another-key"),)
         ),
     ),
-    # with an answer of upstream's
-    Case(Reason.FALLBACK, (), FALLBACK, answer=QUOTA),
+    # with a response of upstream's
+    Case(Reason.FALLBACK, (), FALLBACK, response=QUOTA),
     Case(
         Reason.FALLBACK_FAILED,
         (f"{ENABLE}; {LIST_GPT5}; {ALLOW}", ALLOW),
@@ -175,12 +175,12 @@ CASES = [
         request_of(headers=(ORIGIN,)),
         QUOTA,
     ),
-    Case(Reason.NOT_LISTED, (LIST_GPT5, FALL_BACK), ON, answer=QUOTA),
+    Case(Reason.NOT_LISTED, (LIST_GPT5, FALL_BACK), ON, response=QUOTA),
     Case(
         Reason.NOT_LISTED,
         (LIST_GPT5, f"{FALL_BACK}; {KEY}"),
         NO_KEY.replace("gpt-5", "other"),
-        answer=QUOTA,
+        response=QUOTA,
     ),
     Case(
         Reason.DISABLED,
@@ -196,48 +196,50 @@ CASES = [
         Reason.DISABLED,
         (f"{ENABLE}; {LIST_GPT5}", "take gpt-* out of `fallback.except`"),
         EXCEPT,
-        answer=QUOTA,
+        response=QUOTA,
     ),
     Case(
         Reason.DISABLED,
         (f"{ENABLE}; {LIST_GPT5}", 'add "gpt-5" to `fallback.models`'),
         ONLY_CLAUDE,
-        answer=QUOTA,
+        response=QUOTA,
     ),
     Case(
         Reason.DISABLED,
         (f"{ENABLE}; {LIST_GPT5}", "add server-error to `fallback.on`"),
         FALLBACK,
-        answer=answer_of(500),
+        response=response_of(500),
     ),
-    # answers that nothing can get replayed
-    Case(Reason.DISABLED, (f"{ENABLE}; {LIST_GPT5}",), FALLBACK, answer=answer_of(200, b'{"choices": []}')),
+    # responses that nothing can get replayed
     Case(
-        Reason.DISABLED,
-        (f"{ENABLE}; {LIST_GPT5}",),
-        FALLBACK,
-        answer=answer_of(429, b"x", {"content-encoding": "gzip"}),
-    ),
-    Case(
-        Reason.DISABLED,
-        (f"{ENABLE}; {LIST_GPT5}",),
-        FALLBACK,
-        answer=answer_of(429, b'{"error": {"code": "model_cooldown"}}' + b" " * hold.MOST),
+        Reason.DISABLED, (f"{ENABLE}; {LIST_GPT5}",), FALLBACK, response=response_of(200, b'{"choices": []}')
     ),
     Case(
         Reason.DISABLED,
         (f"{ENABLE}; {LIST_GPT5}",),
         FALLBACK,
-        answer=answer_of(200, QUOTA.body, {"content-type": "text/plain"}),
+        response=response_of(429, b"x", {"content-encoding": "gzip"}),
     ),
-    Case(Reason.MODEL, (), request=request_of(body=b'{"model": "claude-x"}'), answer=QUOTA),
+    Case(
+        Reason.DISABLED,
+        (f"{ENABLE}; {LIST_GPT5}",),
+        FALLBACK,
+        response=response_of(429, b'{"error": {"code": "model_cooldown"}}' + b" " * hold.MOST),
+    ),
+    Case(
+        Reason.DISABLED,
+        (f"{ENABLE}; {LIST_GPT5}",),
+        FALLBACK,
+        response=response_of(200, QUOTA.body, {"content-type": "text/plain"}),
+    ),
+    Case(Reason.MODEL, (), request=request_of(body=b'{"model": "claude-x"}'), response=QUOTA),
 ]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.reason.value)
 def test_every_reason_and_how_to_get_it_to_litellm(case: Case) -> None:
     """The reason, and the fixes in the order: at once, by fallback."""
-    explanation = explain(settings_of(case.settings), case.request, case.answer)
+    explanation = explain(settings_of(case.settings), case.request, case.response)
     assert (explanation.reason, explanation.fixes) == (case.reason, case.fix)
 
 
@@ -252,11 +254,11 @@ def test_the_cases_have_every_reason_but_those_of_a_running_proxy() -> None:
 
 
 @pytest.mark.parametrize(
-    "case", [case for case in CASES if case.answer is not None], ids=lambda case: case.settings
+    "case", [case for case in CASES if case.response is not None], ids=lambda case: case.settings
 )
 def test_a_replay_is_explained_only_where_routing_allows_one(case: Case) -> None:
     settings = settings_of(case.settings)
-    explanation = explain(settings, case.request, case.answer)
+    explanation = explain(settings, case.request, case.response)
     replays = explanation.reason in {Reason.FALLBACK, Reason.FALLBACK_FAILED}
     if replays:
         assert route(settings, case.request).route.may_fall_back
@@ -267,7 +269,7 @@ def test_a_replay_is_explained_only_where_routing_allows_one(case: Case) -> None
 def test_a_verdict_comes_with_its_rule_and_its_wait() -> None:
     said = dict(_steps(explain(settings_of(FALLBACK), request_of(), QUOTA)))
     assert (
-        said["answer"]
+        said["response"]
         == "429 means quota; the rule that decides: quota code model_cooldown; retry after 42 s"
     )
 
@@ -278,10 +280,10 @@ CORPUS = json.loads((Path(__file__).parents[3] / "corpus" / "upstream_answers.js
 @pytest.mark.parametrize(
     "entry", [entry for entry in CORPUS if entry["status"] != 101], ids=lambda entry: entry["name"]
 )
-def test_upstreams_answers_are_replayed_by_their_kind(entry: dict[str, Any]) -> None:
+def test_upstreams_responses_are_replayed_by_their_kind(entry: dict[str, Any]) -> None:
     headers = {name.lower(): value for name, value in entry["headers"].items()}
-    answer = answer_of(entry["status"], entry["body"].encode(), headers)
-    explanation = explain(settings_of(FALLBACK), request_of(), answer)
+    response = response_of(entry["status"], entry["body"].encode(), headers)
+    explanation = explain(settings_of(FALLBACK), request_of(), response)
     replayed = entry["kind"] in DEFAULT_FALLBACK_KINDS
     assert explanation.verdict is not None
     assert explanation.verdict.kind == entry["kind"]
@@ -328,7 +330,7 @@ def test_what_a_step_says(settings: str, body: bytes, step: str, says: str) -> N
 
 def test_a_fix_ends_for_settings_that_no_file_can_give() -> None:
     settings = Settings(enabled=True, fallback=Fallback(enabled=True))
-    assert explain_fix.for_route(settings, request_of()) == f"{BASE_URL}; {LIST_GPT5}"
+    assert remedies.for_route(settings, request_of()) == f"{BASE_URL}; {LIST_GPT5}"
 
 
 def test_near_misses_ignore_case_and_provider() -> None:
@@ -402,8 +404,8 @@ def test_no_secret_is_in_any_output(case: Case) -> None:
         case.request.address,
         case.request.host,
     )
-    explanation = explain(settings_of(case.settings), request, case.answer)
-    shown = f"{explain_text.lines(explanation)}{json.dumps(explain_text.as_json(explanation))}"
+    explanation = explain(settings_of(case.settings), request, case.response)
+    shown = f"{lines(explanation)}{json.dumps(as_json(explanation))}"
     assert CLIENT_KEY not in shown
     assert API_KEY not in shown
 
@@ -411,7 +413,7 @@ def test_no_secret_is_in_any_output(case: Case) -> None:
 # mitmproxy warns at its import, about a dependency of its own.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize(
-    "case", [case for case in CASES if case.answer is None], ids=lambda case: case.reason.value
+    "case", [case for case in CASES if case.response is None], ids=lambda case: case.reason.value
 )
 async def test_explain_says_what_the_addon_does(case: Case, tmp_path: Path) -> None:
     """The same reason, target and names in the flow, and the same request on the wire."""
@@ -436,7 +438,7 @@ async def test_explain_says_what_the_addon_does(case: Case, tmp_path: Path) -> N
     assert decision is not None
     explanation = explain(settings_of(case.settings), case.request)
     assert (explanation.target, explanation.reason) == (decision["target"], decision["reason"])
-    assert (explanation.model, explanation.sends) == (decision["model"], decision["sends"])
+    assert (explanation.model, explanation.litellm_model) == (decision["model"], decision["sends"])
     assert explanation.own_status == (flow.response.status_code if flow.response else None)
     if explanation.sent is not None:
         assert explanation.sent.target == flow.request.path
@@ -466,7 +468,7 @@ def _flow(request: Request) -> "HTTPFlow":
 
 
 def _steps(explanation: Explanation) -> list[tuple[str, str]]:
-    return [(step.name, step.says) for step in explanation.steps]
+    return [(step.name, step.message) for step in explanation.steps]
 
 
 @pytest.mark.parametrize(
@@ -497,5 +499,5 @@ def test_own_pages_go_nowhere(method: str, path: str, ip: str, status: int, reas
 
     assert (found.target, found.reason, found.own_status) == (Target.NONE, reason, status)
     assert (found.sent, found.fixes) == (None, ())
-    assert found.steps[0].says == f"{method} {path}"
-    assert any("/_hybrid/status" in step.says for step in found.steps)
+    assert found.steps[0].message == f"{method} {path}"
+    assert any("/_hybrid/status" in step.message for step in found.steps)

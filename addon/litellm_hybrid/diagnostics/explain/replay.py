@@ -1,11 +1,12 @@
-"""What upstream's answer means: the rule that decides, and what keeps it from being replayed to LiteLLM."""
+"""What upstream's response means: the rule that decides, and what keeps it from being replayed to LiteLLM."""
 
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from litellm_hybrid.config.model_patterns import bare
 from litellm_hybrid.config.settings import Settings
-from litellm_hybrid.diagnostics.explain import remedies as explain_fix
+from litellm_hybrid.diagnostics.explain import remedies
+from litellm_hybrid.diagnostics.explain.reasons import REASONS
 from litellm_hybrid.fallback import response_hold as hold
 from litellm_hybrid.fallback.response_hold import JudgedResponse
 from litellm_hybrid.message.decoders import UndecodableError, decode
@@ -14,12 +15,12 @@ from litellm_hybrid.quota import classifier as quota
 from litellm_hybrid.quota.classifier import Verdict
 from litellm_hybrid.routing import access
 from litellm_hybrid.routing.router import Request, route
-from litellm_hybrid.routing.rules import Target
+from litellm_hybrid.routing.rules import Reason, Target
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer of upstream's.
+class UpstreamResponse:
+    """A complete response of upstream's.
 
     Attributes:
         body: raw, its content coding still on it.
@@ -30,7 +31,7 @@ class Answer:
 
 
 class Obstacle(NamedTuple):
-    """One thing that keeps an answer from being replayed.
+    """One thing that keeps a response from being replayed.
 
     Attributes:
         fix: what to change; "": nothing helps.
@@ -40,28 +41,29 @@ class Obstacle(NamedTuple):
     fix: str = ""
 
 
-def verdict(answer: Answer, *, now: float) -> Verdict:
-    """What the answer means.
-
-    Args:
-        answer: complete.
-        now: epoch seconds.
-    """
-    headers = answer.head.headers
+def verdict(response: UpstreamResponse, *, now: float) -> Verdict:
+    """Classify a response; `now` in epoch seconds."""
+    headers = response.head.headers
     try:
-        body = decode(answer.body, headers.get("content-encoding", ""))
+        body = decode(response.body, headers.get("content-encoding", ""))
     except UndecodableError as e:
         return Verdict("none", f"its body cannot be decoded: {e}")
-    return quota.classify(answer.head.status, headers, body, now=now)
+    return quota.classify(response.head.status, headers, body, now=now)
 
 
-def obstacles(settings: Settings, request: Request, answer: Answer, *, now: float) -> tuple[Obstacle, ...]:
-    """What keeps this answer from being replayed; empty if nothing does."""
-    kind = verdict(answer, now=now).kind
+def obstacles(
+    settings: Settings, request: Request, response: UpstreamResponse, *, now: float
+) -> tuple[Obstacle, ...]:
+    """Find what keeps this response from being replayed; empty if nothing does."""
+    kind = verdict(response, now=now).kind
     if kind == "none":
-        return (Obstacle("the answer is no reason to fall back"),)
-    if (passed := _passes_unheld(answer, now)) is not None:
-        return (passed,)
+        return (Obstacle("the response is no reason to fall back"),)
+    if not hold.is_suspect(response.head):
+        why = "a response of this status and type is never held back, so it is at the client already"
+        return (Obstacle(why),)
+    if not _is_decided_in_time(response, now):
+        why = f"it is too long to be held back until it is clear (more than {hold.MOST} bytes)"
+        return (Obstacle(why),)
     found, settings = _off(settings), _switched_on(settings)
     decided = route(settings, request).route
     if decided.target is Target.LITELLM:
@@ -76,32 +78,26 @@ def obstacles(settings: Settings, request: Request, answer: Answer, *, now: floa
 
 
 def outside(settings: Settings, model: str) -> tuple[Obstacle, ...]:
-    """What keeps every answer about this model from being replayed; empty if nothing does."""
+    """Find what keeps every response about this model from being replayed; empty if nothing does."""
     return (*_off(settings), *_not_covered(settings, model))
 
 
 def fix(settings: Settings, request: Request, found: tuple[Obstacle, ...]) -> str:
-    """All that has to change so that the answer is replayed; "" if nothing helps, or nothing has to."""
+    """Say all that has to change so that the response is replayed; "" if nothing helps, or has to."""
     fixes = [obstacle.fix for obstacle in found]
     if not all(fixes):
         return ""
     if access.check(_switched_on(settings), request.client) is not None:
-        fixes.append(explain_fix.for_access(settings))
+        fixes.append(remedies.for_access(settings))
     return "; ".join(fixes)
 
 
-def _passes_unheld(answer: Answer, now: float) -> Obstacle | None:
-    if not hold.is_suspect(answer.head):
-        return Obstacle(
-            "an answer of this status and type is never held back, so it is at the client already"
-        )
-    held = JudgedResponse(answer.head, since=0.0, hold_max=1.0, fails=lambda verdict: verdict.kind != "none")
-    step = held.feed(answer.body, now=now, clock=0.0)
-    if step is HoldDecision.HOLD:
-        step = held.end(now=now)
-    if step is HoldDecision.REPLACE:
-        return None
-    return Obstacle(f"it is too long to be held back until it is clear (more than {hold.MOST} bytes)")
+def _is_decided_in_time(response: UpstreamResponse, now: float) -> bool:
+    held = JudgedResponse(
+        response.head, since=0.0, hold_max=1.0, fails=lambda verdict: verdict.kind != "none"
+    )
+    step = held.feed(response.body, now=now, clock=0.0)
+    return (held.end(now=now) if step is HoldDecision.HOLD else step) is HoldDecision.REPLACE
 
 
 def _off(settings: Settings) -> list[Obstacle]:
@@ -109,7 +105,7 @@ def _off(settings: Settings) -> list[Obstacle]:
         return []
     found = [Obstacle("fallback is off", "set `fallback.enabled: true`")]
     if settings.base_url is None:
-        found.append(Obstacle("there is no base-url", explain_fix.SET_BASE_URL))
+        found.append(Obstacle("there is no base-url", REASONS[Reason.NO_BASE_URL].fix))
     if settings.api_key is None and not settings.no_auth:
         found.append(Obstacle("there is no api-key", "set `api-key` (`none` for a LiteLLM without keys)"))
     return found
@@ -118,7 +114,7 @@ def _off(settings: Settings) -> list[Obstacle]:
 def _switched_on(settings: Settings) -> Settings:
     return replace(
         settings,
-        base_url=settings.base_url or explain_fix.EXAMPLE_BASE_URL,
+        base_url=settings.base_url or remedies.EXAMPLE_BASE_URL,
         no_auth=settings.no_auth or settings.api_key is None,
         fallback=replace(settings.fallback, enabled=True),
     )
