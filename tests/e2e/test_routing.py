@@ -70,7 +70,7 @@ CASES = [
     Case("not a string", "upstream; reason=no-model", {"model": 5}),
     Case("blank", "upstream; reason=no-model", {"model": "  "}),
     Case("no body", "upstream; reason=no-model"),
-    Case("the last of two", TO_LITELLM, b'{"model":"o3","model":"gpt-5"}'),
+    Case("the first of two", TO_LITELLM, b'{"model":"gpt-5","model":"o3"}'),
     Case(
         "the content type does not matter", TO_LITELLM, {"model": "gpt-5"}, headers=(("Content-Type", "x/y"),)
     ),
@@ -156,9 +156,7 @@ CASES = [
     Case("an agent", NEVER, {"model": "gpt-5", "agent": "a"}, target="/v1beta/interactions"),
     Case("a loop", NEVER, {"model": "gpt-5"}, headers=(("Via", "1.1 litellm-hybrid"),)),
     Case("a corrupt body", "upstream; reason=unreadable-body", b"x", headers=(("Content-Encoding", "gzip"),)),
-    Case(
-        "an unknown coding", "upstream; reason=unreadable-body", b"{}", headers=(("Content-Encoding", "x"),)
-    ),
+    Case("an unknown coding", "upstream; reason=unreadable-body", b"x", headers=(("Content-Encoding", "x"),)),
     # settings
     Case("disabled", "upstream; reason=disabled", {"model": "gpt-5"}, keys=OFF),
     Case("disabled, GET", "upstream; reason=disabled", method="GET", keys=OFF),

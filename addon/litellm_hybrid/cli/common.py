@@ -17,7 +17,7 @@ from litellm_hybrid.diagnostics.explain.replay import UpstreamResponse
 from litellm_hybrid.fallback import response_hold as hold
 from litellm_hybrid.message import credentials, forwarded
 from litellm_hybrid.message.credentials import Headers
-from litellm_hybrid.message.redaction import masked_target
+from litellm_hybrid.message.redaction import redact_target
 from litellm_hybrid.routing.rewrite import Incoming
 from litellm_hybrid.routing.router import Request
 from litellm_hybrid.terminal import OutputLine, Style, hide, label_width, printable
@@ -88,7 +88,7 @@ def parse_request(
     if not path.startswith("/"):
         if body is not None:
             raise ValueError(
-                f"{masked_target(path)!r} is taken as a model; with a body of your own give a path instead"
+                f"{redact_target(path)!r} is taken as a model; with a body of your own give a path instead"
             )
         path, body = "/v1/chat/completions", json.dumps({"model": path}).encode()
         fields = _with_default(fields, b"Content-Type", b"application/json")
@@ -153,7 +153,7 @@ def _method_and_path(what: Sequence[str]) -> tuple[str, str]:
     if "://" in path:
         raise ValueError("give the path alone, and its host as a header: -H 'Host: …'")
     if len(what) == 2 and not path.startswith("/"):
-        raise ValueError(f"the path {masked_target(path)!r} does not begin with a slash")
+        raise ValueError(f"the path {redact_target(path)!r} does not begin with a slash")
     if not _TOKEN.fullmatch(method):
         raise ValueError(f"{method!r} is no method")
     return method, path

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 import msgspec
 
 from litellm_hybrid.message.credentials import Headers
+from litellm_hybrid.message.json import readable
 
 # The headers by which CLIProxyAPI keeps a session on one account, in the order of how sure they are.
 _SESSION_HEADERS = (
@@ -73,7 +74,11 @@ def _session(headers: Headers) -> bytes | None:
 def _opening(body: bytes) -> bytes | None:
     """The history up to the user's first words."""
     try:
-        beginning = _beginning.decode(body)
+        try:
+            beginning = _beginning.decode(body)
+        except msgspec.DecodeError:
+            body = readable(body)
+            beginning = _beginning.decode(body)
         history = beginning.messages or beginning.input or beginning.contents
         if not isinstance(history, list):
             return None

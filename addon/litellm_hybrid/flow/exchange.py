@@ -8,10 +8,8 @@ from typing import TypedDict
 
 from mitmproxy import http
 
-from litellm_hybrid.message import credentials, request_id
+from litellm_hybrid.message import credentials, ids, redaction
 from litellm_hybrid.message import forwarded as client_address
-from litellm_hybrid.message import redaction as masking
-from litellm_hybrid.message import trace_context as trace
 from litellm_hybrid.message.decoders import UndecodableError, decode
 from litellm_hybrid.message.forwarded import ClientAddress
 from litellm_hybrid.observability.logging.fields import OfRequest
@@ -53,9 +51,9 @@ def begin(flow: http.HTTPFlow) -> Record:
     """The record of a request that has not been decided on; it is not in the flow yet."""
     peer = _peer(flow)
     headers = flow.request.headers
-    traced = trace.parse(given) if (given := headers.get("traceparent")) else None
+    traced = ids.parse_traceparent(given) if (given := headers.get("traceparent")) else None
     return Record(
-        request_id=request_id.choose(headers.get("x-request-id")),
+        request_id=ids.choose(headers.get("x-request-id")),
         method=flow.request.method,
         path=flow.request.path.partition("?")[0],
         client_ip=peer,
@@ -166,9 +164,9 @@ def masked(request: http.Request) -> http.Request:
         method=data.method,
         scheme=data.scheme,
         authority=data.authority,
-        path=masking.masked_target(request.path).encode("utf-8", "surrogateescape"),
+        path=redaction.redact_target(request.path).encode("utf-8", "surrogateescape"),
         http_version=data.http_version,
-        headers=http.Headers(masking.mask_fields(data.headers.fields)),
+        headers=http.Headers(redaction.redact_headers(data.headers.fields)),
         content=data.content,
         trailers=data.trailers,
         timestamp_start=data.timestamp_start,

@@ -17,6 +17,9 @@ type Networks = Iterable[IPv4Network | IPv6Network]
 
 _FORWARDED_FOR = b"x-forwarded-for"
 
+_LONGEST = 64
+"""Characters of an address: 45 at most, and room for a zone (`fe80::1%eth0`)."""
+
 _NAMING = frozenset({_FORWARDED_FOR, b"forwarded", b"x-real-ip"})
 _SIGNS = _NAMING | {b"via"}
 
@@ -85,8 +88,14 @@ def _is_in(ip: str, networks: tuple[IPv4Network | IPv6Network, ...]) -> bool:
     return address is not None and any(address in network for network in networks)
 
 
-@lru_cache(maxsize=1024)
 def _parse(ip: str) -> IPv4Address | IPv6Address | None:
+    # Clients write this text, up to a header's 64 KiB: as in uvicorn, what is longer than any address is
+    # neither read nor made the key of a cache.
+    return _parse_short(ip) if len(ip) <= _LONGEST else None
+
+
+@lru_cache(maxsize=1024)
+def _parse_short(ip: str) -> IPv4Address | IPv6Address | None:
     try:
         address = ip_address(ip.partition("%")[0])
     except ValueError:

@@ -9,7 +9,7 @@ given to the client exactly as they came.
 import re
 from dataclasses import dataclass
 
-from litellm_hybrid.message.lenient_json import decode
+from litellm_hybrid.message.json import decode
 
 HANDSHAKE_TYPES = frozenset(
     {

@@ -13,9 +13,9 @@ from mitmproxy import http
 
 from litellm_hybrid.errors import Failure
 from litellm_hybrid.flow import exchange
-from litellm_hybrid.message import redaction as masking
+from litellm_hybrid.message import redaction
 from litellm_hybrid.message.credentials import Headers
-from litellm_hybrid.message.redaction import MASK, MOST_KEPT, Head, Vault
+from litellm_hybrid.message.redaction import MASK, MOST_KEPT, CredentialStore, RequestHead
 from litellm_hybrid.mitmweb import annotations as inspect
 from litellm_hybrid.observability import admin_endpoints as pages
 
@@ -80,7 +80,7 @@ class Showing:
     """
 
     def __init__(self) -> None:
-        self._vault = Vault()
+        self._vault = CredentialStore()
         self.enabled = True
         self.originals: Originals | None = None
 
@@ -131,7 +131,7 @@ class Showing:
 
     def _keep(self, flow: http.HTTPFlow) -> http.Request:
         request = flow.request
-        self._vault.put(flow.id, Head(_server(request), request.headers.fields, request.path))
+        self._vault.put(flow.id, RequestHead(_server(request), request.headers.fields, request.path))
         _mask_backup(flow)
         return exchange.masked(flow.request)
 
@@ -154,8 +154,8 @@ def _server(request: http.Request) -> tuple[str, str, int]:
 
 
 def _put_back(request: http.Request, headers: Headers, target: str) -> None:
-    request.headers.fields = masking.unmask_fields(request.headers.fields, headers)
-    request.path = masking.unmask_target(request.path, target)
+    request.headers.fields = redaction.restore_headers(request.headers.fields, headers)
+    request.path = redaction.restore_target(request.path, target)
 
 
 def _is_masked(request: http.Request) -> bool:
@@ -171,6 +171,6 @@ def _mask_backup(flow: http.HTTPFlow) -> None:
     backup: Any = flow._backup  # noqa: SLF001 (mitmproxy offers nothing else)
     if backup:
         request = backup["request"]
-        request["headers"] = masking.mask_fields(request["headers"])
+        request["headers"] = redaction.redact_headers(request["headers"])
         target = request["path"].decode("utf-8", "surrogateescape")
-        request["path"] = masking.masked_target(target).encode("utf-8", "surrogateescape")
+        request["path"] = redaction.redact_target(target).encode("utf-8", "surrogateescape")

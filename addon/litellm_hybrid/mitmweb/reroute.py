@@ -16,7 +16,7 @@ from litellm_hybrid.fallback.replay import Replays
 from litellm_hybrid.flow import exchange
 from litellm_hybrid.flow.exchange import Record
 from litellm_hybrid.message import forwarded as client_address
-from litellm_hybrid.message import request_id
+from litellm_hybrid.message import ids
 from litellm_hybrid.mitmweb import annotations as inspect
 from litellm_hybrid.routing import rewrite
 from litellm_hybrid.routing import router as decision
@@ -75,7 +75,7 @@ def _copy(flow: http.HTTPFlow, original: http.Request, record: Record) -> http.H
     new.metadata = {key: value for key, value in new.metadata.items() if key in _DECIDED_BY}
     to_litellm = record["target"] == Target.UPSTREAM
     ours = record.copy()
-    ours["request_id"] = request_id.generate()
+    ours["request_id"] = ids.generate()
     ours["target"] = (Target.LITELLM if to_litellm else Target.UPSTREAM).value
     ours["reason"], ours["note"], ours["reduced"] = REASON, "", False
     exchange.put(new, ours)

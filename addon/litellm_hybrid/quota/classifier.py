@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from litellm_hybrid.message import sse
-from litellm_hybrid.message.lenient_json import decode
+from litellm_hybrid.message.json import decode
 from litellm_hybrid.quota import error_shapes as quota_shapes
 from litellm_hybrid.quota.error_shapes import Failure
 from litellm_hybrid.quota.retry_after import retry_after

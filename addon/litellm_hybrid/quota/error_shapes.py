@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from litellm_hybrid.message.lenient_json import decode
+from litellm_hybrid.message.json import decode
 
 Fields = Mapping[str, object]
 Shape = Literal["", "object", "claude", "coded", "bare", "flat"]

@@ -56,16 +56,17 @@ class ModelPath:
 
     Attributes:
         model: the name, percent-decoded.
+        verb: of `…/models/{model}:{verb}`; "" where the path has none.
     """
 
     model: str
+    verb: str
     _template: str
-    _verb: str
     _rest: str
 
     def with_model(self, name: str) -> str:
         """The path under which LiteLLM serves this, with `name` in the model's place."""
-        return self._template.format(model=quote(name, safe="/"), verb=self._verb, rest=self._rest)
+        return self._template.format(model=quote(name, safe="/"), verb=self.verb, rest=self._rest)
 
 
 def strip_provider(path: str) -> str:
@@ -83,7 +84,7 @@ def model_path(path: str) -> ModelPath | None:
         model = _NO_UTF8.sub("\ufffd", unquote(groups["model"])).strip()
         if not model:
             return None
-        return ModelPath(model, template, groups.get("verb") or "", groups.get("rest") or "")
+        return ModelPath(model, groups.get("verb") or "", template, groups.get("rest") or "")
     return None
 
 

@@ -1,19 +1,21 @@
-"""Which model does a request name? JSON body first, then form field, then path.
+"""Which model does a request name? A path with a `:verb` first, then JSON body, form field, any other path.
 
-The rules are those of CLIProxyAPI's handlers: the member `model` of a JSON
-body whatever its Content-Type says, the field `model` of a form, the path for
-Gemini, Vertex and Azure shapes. A `model` that is not a non-blank string counts
-as absent. Go's decoder also took other spellings of the key (`Model`); this
-one does not.
+The rules are those of CLIProxyAPI's handlers: the path's model for Gemini and
+Vertex shapes, whatever the body says; the member `model` of a JSON body,
+whatever its Content-Type says; the field `model` of a form; the path for other
+shapes. A `model` that is not a non-blank string counts as absent. Go's decoder
+also took other spellings of the key (`Model`); this one does not.
 """
 
 from dataclasses import dataclass, field
 
-from litellm_hybrid.message import forms
-from litellm_hybrid.message import json_members as json_body
+from litellm_hybrid.message import forms, json
 from litellm_hybrid.message.decoders import TooLongError, UndecodableError, decode
-from litellm_hybrid.message.json_members import Members
+from litellm_hybrid.message.json import Members, NotJSONError
 from litellm_hybrid.routing import paths
+
+_DECIDING = ("model", "agent", "previous_response_id")
+"""The members that decide where a request goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,8 @@ class Named:
     Attributes:
         model: the name as the client spelt it; None: it names none.
         where: "json", "form", "path" or "".
-        content: the body without its content coding; None: it could not be read.
+        content: the body without its content coding, and in strict JSON where it was not (see
+            `Members.irregular`); None: it could not be read.
         members: of a body in JSON: it is read only once.
         problem: why the body could not be read, for people; "" if it could.
         too_long: the body was not read because it is too long.
@@ -44,22 +47,35 @@ class Named:
 def read(path: str, content_type: str, content_encoding: str, body: bytes) -> Named:
     """What a request with this path (no query) and this raw body says about its model."""
     try:
-        content = decode(body, content_encoding)
+        content = _decoded(body, content_encoding)
         members = _members(content, content_type)
-        found, where = (json_body.strings(members), "json") if members else _in_form(content, content_type)
-    except (UndecodableError, json_body.NotJSONError, ValueError) as e:
+        found, where = (members.strings(*_DECIDING), "json") if members else _in_form(content, content_type)
+    except ValueError as e:
         return Named(content=None, problem=str(e), too_long=isinstance(e, TooLongError))
+    in_path = paths.model_path(path)
     model = found.get("model")
-    if model is None and (in_path := paths.model_path(path)) is not None:
+    if in_path is not None and (model is None or in_path.verb):
         model, where = in_path.model, "path"
     return Named(
         model=model,
         where=where if model else "",
-        content=content,
+        content=members.joined() if members and members.irregular else content,
         members=members,
         agent="agent" in found,
         stateful="previous_response_id" in found,
     )
+
+
+def _decoded(body: bytes, content_encoding: str) -> bytes:
+    """The body without its content coding; as it is where that is plainly wrong, as CLIProxyAPI reads it."""
+    try:
+        return decode(body, content_encoding)
+    except TooLongError:
+        raise
+    except UndecodableError:
+        if body.lstrip().startswith(b"{"):
+            return body
+        raise
 
 
 def _members(content: bytes, content_type: str) -> Members | None:
@@ -67,8 +83,8 @@ def _members(content: bytes, content_type: str) -> Members | None:
     if not content or content.isspace():
         return None
     try:
-        return json_body.read(content)
-    except json_body.NotJSONError:
+        return json.read(content)
+    except NotJSONError:
         if forms.is_form(content_type):
             return None
         raise

@@ -92,10 +92,9 @@ def for_litellm(
     assert settings.base_url is not None
     assert named.content is not None
     body = incoming.body
-    if incoming.header(b"content-encoding"):
+    if incoming.header(b"content-encoding") or (named.members is not None and named.members.irregular):
         body = named.content
-    if named.model != model:
-        body = _respell(body, incoming.header(b"content-type"), named, model)
+    body = _respell(body, incoming.header(b"content-type"), named, model)
     path = settings.base_url.path + paths.for_litellm(incoming.path, model)
     query = credentials.without_credentials(incoming.query)
     return Outgoing(
@@ -121,10 +120,12 @@ def target_for_upstream(settings: Settings, target: str) -> str:
 
 
 def _respell(body: bytes, content_type: str, named: Named, model: str) -> bytes:
-    if named.where == "json" and named.members is not None:
-        return named.members.replace("model", model)
-    if named.where == "form" and (field := forms.find_field(body, content_type, "model")):
-        return field.replace(body, model)
+    """The body with LiteLLM's name for the model, wherever it names one; beside a path, too."""
+    if named.members is not None:
+        stated = named.members.strings("model")
+        return named.members.replace("model", model) if stated and stated["model"] != model else body
+    if forms.is_form(content_type) and (field := forms.find_field(body, content_type, "model")):
+        return body if field.value == model else field.replace(body, model)
     return body
 
 

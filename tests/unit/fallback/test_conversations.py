@@ -56,6 +56,14 @@ def test_another_client_key_is_another_conversation() -> None:
 # -- by how it begins ---------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("name", ["messages", "input"])
+def test_a_lone_surrogate_hides_no_conversation(name: str) -> None:
+    """JavaScript clients send one where they cut a text off, mostly in a tool's output."""
+    cut = {"role": "user", "content": "Hello \ud83d"}
+    assert of({name: [USER, ASSISTANT, cut]}) == of({name: [USER]})
+    assert of({name: [cut, ASSISTANT]}) == of({name: [cut]}) != of({name: [USER]})
+
+
 @pytest.mark.parametrize(
     ("name", "turns"),
     [

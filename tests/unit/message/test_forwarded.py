@@ -1,3 +1,5 @@
+import gc
+import weakref
 from ipaddress import ip_network
 
 import pytest
@@ -109,3 +111,20 @@ def test_several_headers_are_one_list() -> None:
 )
 def test_loopback(host: str, expected: bool) -> None:
     assert is_loopback(host) is expected
+
+
+class Text(str):  # noqa: SLOT000 (weak references need it)
+    pass
+
+
+def test_text_that_is_longer_than_an_address_is_not_kept() -> None:
+    """Clients write X-Forwarded-For: a cache of what they write would hold 64 KiB an entry."""
+    kept: list[weakref.ref[Text]] = []
+    for number in range(100):
+        text = Text(f"{number:032d}" + "8" * 100)
+        kept.append(weakref.ref(text))
+        assert not is_loopback(text)
+        del text
+    gc.collect()
+
+    assert [ref for ref in kept if ref() is not None] == []

@@ -298,3 +298,9 @@ def check(status: int, headers: dict[str, str], body: bytes) -> None:
     assert len(verdict.message) <= 200
     assert "\n" not in verdict.message
     assert verdict.reason
+
+
+def test_a_lone_surrogate_hides_no_error() -> None:
+    """A provider quotes what the user wrote, and JavaScript clients cut texts in the middle of a character."""
+    error = {"message": "The usage limit has been reached \ud83d", "type": "usage_limit_reached"}
+    assert classify(200, JSON, json.dumps({"error": error}).encode(), now=NOW).kind == "quota"

@@ -14,6 +14,7 @@ JSON = "application/json"
 URLENCODED = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data; boundary=b"
 CHAT = "/v1/chat/completions"
+AZURE = "/openai/deployments/gpt-5/chat/completions"
 GEMINI = "/v1beta/models/gemini-2.5-pro:generateContent"
 FORM = (
     b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n\xff\x00\r\n'
@@ -44,9 +45,12 @@ FORM = (
         (GEMINI, URLENCODED, b"x=1", "gemini-2.5-pro", "path"),
         ("/api/provider/google" + GEMINI, JSON, b"{}", "gemini-2.5-pro", "path"),
         (GEMINI.replace("-", "%2d"), JSON, b"{}", "gemini-2.5-pro", "path"),
-        # body first, then path
-        (GEMINI, JSON, b'{"model":"a"}', "a", "json"),
-        (GEMINI, URLENCODED, b"model=a", "a", "form"),
+        # a path with a verb, whatever the body says
+        (GEMINI, JSON, b'{"model":"a"}', "gemini-2.5-pro", "path"),
+        (GEMINI, URLENCODED, b"model=a", "gemini-2.5-pro", "path"),
+        # else the body first
+        (AZURE, JSON, b'{"model":"a"}', "a", "json"),
+        (AZURE, JSON, b"{}", "gpt-5", "path"),
         (GEMINI, JSON, b'{"model":null}', "gemini-2.5-pro", "path"),
         (GEMINI, JSON, b'{"model":" "}', "gemini-2.5-pro", "path"),
         (GEMINI, JSON, b"[]", "gemini-2.5-pro", "path"),
@@ -57,7 +61,7 @@ FORM = (
         (CHAT, JSON, b'{"Model":"a"}', None, ""),
         # as the client spelt it
         (CHAT, JSON, b'{"model":" GPT-5(high) "}', " GPT-5(high) ", "json"),
-        # half an emoji is no character
+        # a lone surrogate is no character
         (CHAT, JSON, b'{"model":"\\ud83d"}', "\ufffd", "json"),
     ],
 )
@@ -68,7 +72,7 @@ def test_where_the_model_is(path: str, content_type: str, body: bytes, model: st
 @pytest.mark.parametrize(
     ("encoded", "coding"),
     [
-        (gzip.compress(b'{"model":"a"}'), "gzip"),
+        (gzip.compress(b'{"model":"a"}', mtime=0), "gzip"),
         (zlib.compress(b'{"model":"a"}'), "deflate"),
         (brotli.compress(b'{"model":"a"}'), "br"),
         (zstandard.compress(b'{"model":"a"}'), "ZSTD"),
@@ -76,6 +80,16 @@ def test_where_the_model_is(path: str, content_type: str, body: bytes, model: st
 )
 def test_a_compressed_body_is_read(encoded: bytes, coding: str) -> None:
     assert read(CHAT, JSON, coding, encoded) == Named("a", "json", b'{"model":"a"}')
+
+
+@pytest.mark.parametrize("coding", ["gzip", "zstd", "br", "deflate", "plain", "utf-8"])
+def test_a_content_coding_that_the_body_does_not_have_is_looked_past(coding: str) -> None:
+    assert read(CHAT, JSON, coding, b' {"model":"a"}') == Named("a", "json", b' {"model":"a"}')
+
+
+def test_what_only_cliproxyapi_reads_is_made_strict() -> None:
+    named = read(CHAT, JSON, "", b'\xef\xbb\xbf{"model":"a","x":1,} {}')
+    assert (named.model, named.content) == ("a", b'{"model":"a","x":1}')
 
 
 def test_a_compressed_form_is_read() -> None:
@@ -87,10 +101,10 @@ def test_a_compressed_form_is_read() -> None:
     ("content_type", "coding", "body", "problem"),
     [
         (JSON, "", b"invalid", "no JSON"),
-        (JSON, "", b'{"model":"a"', "index"),
-        (JSON, "", b'{"model":"a","x":' + b"[" * 100_000, "recursion"),
-        (JSON, "gzip", b'{"model":"a"}', "corrupt gzip"),
-        (JSON, "compress", b'{"model":"a"}', "unknown content coding 'compress'"),
+        (JSON, "", b'{"model', "no JSON"),
+        (JSON, "", b"x" + b"[" * 100_000, "no JSON"),
+        (JSON, "gzip", b'x{"model":"a"}', "corrupt gzip"),
+        (JSON, "compress", b"\x1f\x9d", "unknown content coding 'compress'"),
         (JSON, "zstd", zstandard.compress(bytes(65 * 1024 * 1024)), "longer than 67108864"),
         (MULTIPART, "", b"invalid", "boundary"),
         ("multipart/form-data", "", FORM, "boundary"),

@@ -324,3 +324,19 @@ def test_there_is_one_content_length_and_it_is_right(headers: list[tuple[str, st
 def test_target_for_upstream(target: str, stripped: str) -> None:
     assert target_for_upstream(KEYED, target) == target
     assert target_for_upstream(replace(KEYED, strip_provider_prefix=True), target) == stripped
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'\xef\xbb\xbf{"model":"gpt-5","x":1}',
+        b'{"model":"gpt-5","x":1,}',
+        b'{"model":"gpt-5","x":1} {"model":"other"}',
+        b'{"model":"gpt-5","x":1,"model":"other"}',
+        b'{"model":"gpt-5", // a remark\n "x":1}',
+    ],
+)
+@pytest.mark.parametrize("model", ["gpt-5", "openai/gpt-5"])
+def test_litellm_gets_one_model_in_strict_json(body: bytes, model: str) -> None:
+    """CLIProxyAPI serves these; of two models it takes the first, LiteLLM would take the last."""
+    assert send(body=body, model=model).body == b'{"model":"%s","x":1}' % model.encode()

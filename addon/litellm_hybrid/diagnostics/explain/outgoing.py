@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 
 from litellm_hybrid.config.settings import Address, Settings
-from litellm_hybrid.message import forwarded, request_id
-from litellm_hybrid.message.redaction import masked_headers, masked_target
+from litellm_hybrid.message import forwarded, ids
+from litellm_hybrid.message.redaction import redact_as_text, redact_target
 from litellm_hybrid.routing import rewrite
 from litellm_hybrid.routing.requested_model import Named
 from litellm_hybrid.routing.router import Request
@@ -54,8 +54,8 @@ def to_litellm(settings: Settings, request: Request, named: Named, model: str) -
         server="litellm",
         url=str(Address(where.scheme, where.host, where.port)),
         method=request.method,
-        target=masked_target(outgoing.target),
-        headers=masked_headers(outgoing.headers),
+        target=redact_target(outgoing.target),
+        headers=redact_as_text(outgoing.headers),
         body=_summary(len(outgoing.body), ", ".join(note)),
     )
 
@@ -75,15 +75,15 @@ def to_upstream(settings: Settings, request: Request) -> Sent:
         server="upstream",
         url=str(settings.upstream),
         method=request.method,
-        target=masked_target(rewrite.target_for_upstream(settings, target)),
-        headers=masked_headers(headers),
+        target=redact_target(rewrite.target_for_upstream(settings, target)),
+        headers=redact_as_text(headers),
         body=_summary(len(sent.body), "as the client sends it"),
     )
 
 
 def _request_id(request: Request) -> str:
     given = request.sent.header(b"x-request-id")
-    return given if request_id.is_valid(given) else GENERATED_ID
+    return given if ids.is_valid(given) else GENERATED_ID
 
 
 def _summary(length: int, note: str) -> str:

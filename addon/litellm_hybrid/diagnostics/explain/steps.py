@@ -7,7 +7,7 @@ from litellm_hybrid.config.model_patterns import bare
 from litellm_hybrid.config.settings import Settings
 from litellm_hybrid.diagnostics.explain.reasons import REASONS
 from litellm_hybrid.message import credentials
-from litellm_hybrid.message.redaction import masked_target
+from litellm_hybrid.message.redaction import redact_target
 from litellm_hybrid.routing.access import Refusal
 from litellm_hybrid.routing.requested_model import Named
 from litellm_hybrid.routing.router import Request, Routed
@@ -69,7 +69,7 @@ def nearest(settings: Settings, model: str) -> tuple[str, ...]:
 def request_line(request: Request) -> str:
     """Return method and target, without credentials."""
     sent = request.sent
-    return f"{request.method} {masked_target(f'{sent.path}?{sent.query}' if sent.query else sent.path)}"
+    return f"{request.method} {redact_target(f'{sent.path}?{sent.query}' if sent.query else sent.path)}"
 
 
 def _head(settings: Settings, request: Request, routed: Routed) -> str:

@@ -122,7 +122,7 @@ def remove(members: Object, keys: Iterable[str], changes: Changes) -> bool:
 
 
 def masked(body: bytes) -> tuple[bytes, bytes]:
-    r"""`body` with half an emoji (`\ud83d`) written as a mark and its digits, and the mark.
+    r"""`body` with a lone surrogate (`\ud83d`) written as a mark and its digits, and the mark.
 
     JavaScript clients send those where they cut a text off; msgspec refuses them.
     """

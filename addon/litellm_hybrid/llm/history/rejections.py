@@ -10,7 +10,7 @@ phrases are in docs/history.md.
 import re
 from typing import Literal
 
-from litellm_hybrid.message.lenient_json import decode
+from litellm_hybrid.message.json import decode
 from litellm_hybrid.quota import error_shapes as quota_shapes
 
 type Refusal = Literal[

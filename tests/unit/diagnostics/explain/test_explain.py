@@ -19,7 +19,7 @@ from litellm_hybrid.diagnostics.explain.replay import UpstreamResponse
 from litellm_hybrid.diagnostics.explain.steps import nearest
 from litellm_hybrid.fallback import response_hold as hold
 from litellm_hybrid.message.forwarded import ClientAddress, is_loopback
-from litellm_hybrid.message.redaction import masked_headers, masked_target
+from litellm_hybrid.message.redaction import redact_as_text, redact_target
 from litellm_hybrid.routing.rewrite import Incoming
 from litellm_hybrid.routing.router import Request, route
 from litellm_hybrid.routing.rules import Reason, Target
@@ -117,7 +117,7 @@ CASES = [
     Case(
         Reason.UNREADABLE_BODY,
         ("send a body that can be read, JSON or a form (unknown content coding 'rot13')",),
-        request=request_of(headers=((b"Content-Encoding", b"rot13"),)),
+        request=request_of(headers=((b"Content-Encoding", b"rot13"),), body=b"x"),
     ),
     Case(
         Reason.NEVER_REROUTE,
@@ -350,12 +350,12 @@ def test_near_misses_ignore_case_and_provider() -> None:
     ],
 )
 def test_a_header_that_may_be_a_credential_is_masked(header: tuple[bytes, bytes], shown: str) -> None:
-    assert masked_headers([header]) == ((header[0].decode(), shown),)
+    assert redact_as_text([header]) == ((header[0].decode(), shown),)
 
 
 def test_a_query_keeps_all_but_its_credentials() -> None:
     target = "/v1?key=sk-1&beta=true&auth_token=sk-1&access_token=sk-1&key="
-    assert masked_target(target) == "/v1?key=***&beta=true&auth_token=***&access_token=***&key="
+    assert redact_target(target) == "/v1?key=***&beta=true&auth_token=***&access_token=***&key="
 
 
 def test_what_upstream_gets_is_the_clients_own() -> None:
@@ -443,7 +443,7 @@ async def test_explain_says_what_the_addon_does(case: Case, tmp_path: Path) -> N
     if explanation.sent is not None:
         assert explanation.sent.target == flow.request.path
         if explanation.sent.server == "litellm":
-            expected = [(n.lower(), v) for n, v in masked_headers(flow.request.headers.fields)]
+            expected = [(n.lower(), v) for n, v in redact_as_text(flow.request.headers.fields)]
             shown = [(n.lower(), v) for n, v in explanation.sent.headers]
             generated = {"x-request-id", "x-litellm-call-id"}
             assert [pair for pair in shown if pair[0] not in generated] == [

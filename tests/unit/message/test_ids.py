@@ -1,8 +1,40 @@
-"""W3C Trace Context, section 3.2: which `traceparent` is valid, and what is read from it."""
+import re
 
 import pytest
 
-from litellm_hybrid.message import trace_context as trace
+from litellm_hybrid.message.ids import Trace, generate, is_valid, parse_traceparent
+
+
+@pytest.mark.parametrize(
+    ("request_id", "expected"),
+    [
+        ("a", True),
+        ("req-1", True),
+        ("x" * 128, True),
+        ("".join(map(chr, range(0x21, 0x7F))), True),
+        ("", False),
+        ("x" * 129, False),
+        ("a b", False),
+        (" a", False),
+        ("a\t", False),
+        ("a\n", False),
+        ("\x7f", False),
+        ("ü", False),
+        ("\udcff", False),
+        ("a\x00", False),
+    ],
+)
+def test_is_valid(request_id: str, *, expected: bool) -> None:
+    assert is_valid(request_id) is expected
+
+
+def test_generated_ids_are_valid_unique_and_look_like_the_forks() -> None:
+    ids = [generate() for _ in range(1000)]
+    assert len(set(ids)) == 1000
+    assert all(is_valid(request_id) and re.fullmatch(r"req-\d{19}-\d+", request_id) for request_id in ids)
+
+
+# W3C Trace Context, section 3.2: which `traceparent` is valid, and what is read from it.
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SPAN = "00f067aa0ba902b7"
@@ -21,7 +53,7 @@ SPAN = "00f067aa0ba902b7"
     ],
 )
 def test_valid(given: str) -> None:
-    assert trace.parse(given) == trace.Trace(TRACE, SPAN)
+    assert parse_traceparent(given) == Trace(TRACE, SPAN)
 
 
 @pytest.mark.parametrize(
@@ -56,4 +88,4 @@ def test_valid(given: str) -> None:
     ],
 )
 def test_invalid(given: str) -> None:
-    assert trace.parse(given) is None
+    assert parse_traceparent(given) is None

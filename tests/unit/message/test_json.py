@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from litellm_hybrid.message.json_members import NotJSONError, read, strings
+from litellm_hybrid.message import json as lenient
+from litellm_hybrid.message.json import NotJSONError, decode, read
 
 DEEP = b"[" * 100_000 + b"]" * 100_000
 # More digits than Python turns into an int, more exponent than a float has.
@@ -13,7 +14,7 @@ LONG_NUMBER = b"1" * 5000
 
 
 def read_strings(body: bytes) -> dict[str, str]:
-    return strings(read(body))
+    return read(body).strings("model", "agent", "previous_response_id")
 
 
 def replace(body: bytes, member: str, value: str) -> bytes:
@@ -45,10 +46,12 @@ def replace(body: bytes, member: str, value: str) -> bytes:
         (b'{"x":{"model":"a"}}', {}),
         (b'{"x":"\\"model\\":\\"a\\""}', {}),
         (b'{"mod\\u0065l":"a"}', {"model": "a"}),
-        # of duplicate keys the last wins, also if it is no string
-        (b'{"model":"a","model":"b"}', {"model": "b"}),
-        (b'{"model":"a","model":5}', {}),
-        (b'{"model":5,"model":"a"}', {"model": "a"}),
+        # of duplicate keys the last wins, of `model` the first, also if it is no string
+        (b'{"agent":"a","agent":"b"}', {"agent": "b"}),
+        (b'{"model":"a","model":"b"}', {"model": "a"}),
+        (b'{"x":{"model":"z"},"model":"a","model":"b"}', {"model": "a"}),
+        (b'{"model":"a","model":5}', {"model": "a"}),
+        (b'{"model":5,"model":"a"}', {}),
         # JSON, but no object
         (b"[]", {}),
         (b'["model"]', {}),
@@ -72,8 +75,8 @@ def test_read_strings(body: bytes, expected: dict[str, str]) -> None:
     [
         (b'{"x":"\\ud83d","model":"a"}', {"model": "a"}),
         (b'{"model":"a","x":"\\ude00\\ud83d"}', {"model": "a"}),
-        (b'{"x":["\\ud83d"],"model":"a","model":"b"}', {"model": "b"}),
-        (b'{"x":"\\ud83d","model":"a","model":5}', {}),
+        (b'{"x":["\\ud83d"],"model":"a","model":"b"}', {"model": "a"}),
+        (b'{"x":"\\ud83d","model":"a","model":5}', {"model": "a"}),
         (b'{"\\ud83d":1,"model":"a"}', {"model": "a"}),
         (b'{"x":"\xff","model":"a"}', {"model": "a"}),
         (b'{"\xff":1,"model":"a"}', {"model": "a"}),
@@ -91,6 +94,69 @@ def test_what_javascript_clients_send_is_read_too(body: bytes, expected: dict[st
     assert all(value.encode() for value in found.values())
 
 
+CLIPROXYAPI_READS = [
+    b'{"model":"a"',
+    b'{"model":"a",',
+    b'{"model":"a",}',
+    b'{"model" "a"}',
+    b'{"model":"a" "x":1}',
+    b'{"model":"a"} x',
+    b'{"model":"a"}{"model":"b"}',
+    b'{"x":"\\ud83d","model":"a"} x',
+    b'{"x":"\\ud83d","model":"a"',
+    b'{"x":"\\ud83d" "model":"a"}',
+    b'{"x":1,,"model":"a"}',
+    b'{"x":NaN,"model":"a"}',
+    b'{"x":[1,{"model":"b",},],"model":"a"}',
+    b'\xef\xbb\xbf{"model":"a"}',
+    b'\0\0{"x":1,\0"model"\0:\0"a"\0}\0',
+    b'// the "model"\n{"x":1, /* not "this": */ "model":"a"}',
+    b'{"model":/* really */"a"// yes',
+    b'{"model":"a","x":' + DEEP + b"}",
+    b'{"model":"a","x":' + b"[" * 100_000,
+    b'{"x":"\\ud83d","model":"a","y":' + DEEP + b"}",
+]
+
+
+@pytest.mark.parametrize("body", CLIPROXYAPI_READS, ids=lambda body: repr(body[:30]))
+def test_what_a_strict_reader_refuses_and_cliproxyapi_serves(body: bytes) -> None:
+    members = read(body)
+    assert members.strings("model") == {"model": "a"}
+    assert members.irregular
+    assert read_strings(members.replace("model", "b")) == {"model": "b"}
+
+
+@pytest.mark.parametrize(
+    ("body", "joined"),
+    [
+        (b'\xef\xbb\xbf { "model" : "a" , "x" : [ 1 ] } ', b'{"model":"a","x":[ 1 ]}'),
+        (b'{"model":"a","x":1,}', b'{"model":"a","x":1}'),
+        (b'{"model":"a"}\n{"model":"b"}', b'{"model":"a"}'),
+        (b'{"model":"a",/* x */"x":"\\ud83d"}', b'{"model":"a","x":"\\ud83d"}'),
+        (b'{"model":"a","model":"b"}', b'{"model":"a"}'),
+        (b'{"x":"\\ud83d","model":"a","x":"b","model":"b"}', b'{"x":"b","model":"a"}'),
+    ],
+)
+def test_an_irregular_body_is_joined_anew(body: bytes, joined: bytes) -> None:
+    members = read(body)
+    assert members.irregular
+    assert members.joined() == joined
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"model":"a"}',
+        b'{"model":"a","x":"\\ud83d"}',
+        b'{"model":"a","tools":{"model":{}}}',
+        b'{"model":"a","x":"\xff"}',
+        b'{"model":"a","model":"a"}',
+    ],
+)
+def test_a_regular_body_stays_as_it_is(body: bytes) -> None:
+    assert not read(body).irregular
+
+
 NOT_JSON = [
     b"",
     b" ",
@@ -98,32 +164,18 @@ NOT_JSON = [
     b"{",
     b'{"model"',
     b'{"model":',
-    b'{"model":"a"',
-    b'{"model":"a",',
-    b'{"model":"a",}',
-    b'{"model" "a"}',
-    b'{"model":"a" "x":1}',
+    b'{"model":"a',
     b"{'model':'a'}",
     b"{model:1}",
     b'{1:"a"}',
-    b'{"model":"a"} x',
     b"{} x",
-    b'{"model":"a"}{"model":"b"}',
-    b'{"x":"\\ud83d","model":"a"} x',
-    b'{"x":"\\ud83d","model":"a"',
-    b'{"x":"\\ud83d" "model":"a"}',
-    b'{"x":"\\ud83d",model:"a"}',
-    b'{"x" "\\ud83d"}',
-    b'{"x":"\\ud83d",',
     b"\xef\xbb\xbf{}",
     b"\x00",
     b"\xff\xfe{\x00}\x00",
     b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\na\r\n--b--',
     b"model=a",
     DEEP,
-    b'{"model":"a","x":' + DEEP + b"}",
-    b'{"x":"\\ud83d","model":"a","y":' + DEEP + b"}",
-    b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+    b'{"x":NaN,"y":[' + b'"",' * lenient.MOST_TOKENS + b'""],"model":"a"}',
 ]
 
 
@@ -179,12 +231,12 @@ def test_replace_keeps_the_other_members_byte_for_byte(other: bytes, value: str)
 
 
 @pytest.mark.parametrize("odd", [b'"\\ud83d"', b'"a\x01"', b'"\\ude00x"'])
-def test_replace_splices_where_the_fast_parser_refuses(odd: bytes) -> None:
+def test_replace_keeps_what_the_fast_parser_refuses(odd: bytes) -> None:
     body = b' { "x" : ' + odd + b' , "model" : "a" , "y" : "\xff" } '
-    assert replace(body, "model", "b") == body.replace(b'"a" ', b'"b" ')
+    assert replace(body, "model", "b") == b'{"x":' + odd + b',"model":"b","y":"\xff"}'
 
 
-def test_replace_splices_around_a_key_that_is_no_utf8() -> None:
+def test_replace_keeps_a_key_that_is_no_utf8() -> None:
     assert replace(b'{"\xff":1,"model":"a"}', "model", "b") == b'{"\xff":1,"model":"b"}'
 
 
@@ -269,6 +321,13 @@ def test_no_body_raises_anything_else(body: bytes) -> None:
         b'{"x":"\\ud83d"' + b',"a":1' * 60_000 + b"}",
         b'{"x":"\\ud83d"' + b" " * 2_000_000 + b"}",
         b'{"x":"\\ud83d","y":"' + b'\\"' * 1_000_000,
+        b'{"x":"\\ud83d",' + b'"a"//' * 500_000,
+        b'{"x":"\\ud83d",' + b'"a"/*' * 500_000,
+        b"/*" * 1_000_000 + b"{",
+        b'{"x":NaN' + b',"model":"a"' * 300_000,
+        b'{"m":NaN' + b',"":0' * 800_000,
+        b'{"model":[NaN' + b",0" * 1_000_000,
+        b'{"model":"a","model":' + b'[""' * 500_000,
         b"\xff" * 4_000_000,
         b" " * 4_000_000,
     ],
@@ -280,3 +339,21 @@ def test_a_hostile_body_takes_no_quadratic_time(body: bytes) -> None:
             work()
         except NotJSONError:
             continue
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        (rb'["\ud83d"]', ["\ufffd"]),
+        (rb'"a\ude00\ud83d"', "a\ufffd\ufffd"),
+        (rb'"\ud83d\ude00"', "\U0001f600"),
+        (rb'"\\ud83d"', r"\ud83d"),
+        (b'"a\xffb"', "a\ufffdb"),
+        (b'"a\nb"', "a\nb"),
+        ('"a\ud83d"', "a\ufffd"),
+        (b"{", None),
+        (DEEP, None),
+    ],
+)
+def test_what_is_no_character_is_read_as_a_replacement(written: str | bytes, value: object) -> None:
+    assert decode(written) == value

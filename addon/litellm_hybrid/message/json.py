@@ -1,0 +1,307 @@
+r"""JSON that others wrote: read whatever it holds, one member of a large body changed, all others kept.
+
+msgspec reads one member out of 2 MB in under a millisecond, but refuses what
+clients really send and CLIProxyAPI serves: a lone surrogate (`\ud83d`, where
+JavaScript cut a text off), a byte order mark, a trailing comma, comments, bytes
+behind the object. Such bodies are read as CLIProxyAPI's gjson reads them: member
+by member, and what stands between the members is passed over.
+
+One rule for what is no character, a lone surrogate or a byte that is no UTF-8:
+it is read as U+FFFD, as in Go, and written back as it came.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from secrets import token_hex
+from typing import Any
+
+import msgspec
+
+type Object = Mapping[str, Any]
+"""A JSON object, decoded."""
+
+MOST_TOKENS = 500_000
+"""More strings and brackets than this and an irregular body is not read: about 0.2 s."""
+
+_ESCAPE = re.compile(
+    rb"""\\(?: u[dD][89abAB][0-9a-fA-F]{2} \\u[dD][c-fC-F][0-9a-fA-F]{2}   # a pair of surrogates
+         | u(?P<lone>[dD][89a-fA-F][0-9a-fA-F]{2})
+         | . )""",
+    re.VERBOSE | re.DOTALL,
+)
+_NO_CHARACTER = re.compile(r"[\ud800-\udfff]")
+
+_BLANKS = re.compile(r"[ \t\r\n]*+")
+
+# What may stand around the members of an irregular body. Nothing is given back, and neither a comment nor a
+# string needs an end: so nothing is searched twice.
+_COMMENT = rb"/\*(?:[^*]++|\*(?!/))*+(?:\*/)?|//[^\n]*+"
+_OPENING = re.compile(rb"(?:\xef\xbb\xbf)?(?:[\s\0]++|" + _COMMENT + rb")*+\{")
+_BEFORE_KEY = re.compile(rb'(?:[^"}/]++|' + _COMMENT + rb"|/)*+")
+_BEFORE_VALUE = re.compile(rb"(?:[\s\0:]++|" + _COMMENT + rb")*+")
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+_LITERAL = re.compile(rb'[^\s\0,:"/{}\[\]]++')
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[{}\[\]]', re.DOTALL)
+
+_raw = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_strict = msgspec.json.Decoder()
+_lenient = json.JSONDecoder(strict=False)
+
+
+class NotJSONError(ValueError):
+    """The body is not JSON, or has too many parts to be read."""
+
+
+# -- values ---------------------------------------------------------------------
+
+
+def decode(data: str | bytes | memoryview | msgspec.Raw) -> object:
+    """The JSON value, or None where this is no JSON, nested too deeply, or `null`."""
+    try:
+        return _strict.decode(data)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return _lenient.decode(_text(data if isinstance(data, str) else bytes(data)))
+    except (ValueError, RecursionError):
+        return None
+
+
+def decode_cut_array(data: bytes) -> list[object]:
+    """The elements of a JSON array up to where it ends, breaks off or is broken; [] for anything else."""
+    return list(_elements(_text(data)))
+
+
+def encode(value: object) -> str:
+    """A value as JSON in a line; `…` for what is nested too deeply."""
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except RecursionError:
+        return "…"
+
+
+def members(value: object) -> Object:
+    """An object; {} for anything else."""
+    return value if isinstance(value, dict) else {}
+
+
+def items(value: object) -> list[Any]:
+    """An array; [] for anything else."""
+    return value if isinstance(value, list) else []
+
+
+def objects(value: object) -> list[Object]:
+    """The objects in an array."""
+    return [item for item in items(value) if isinstance(item, dict)]
+
+
+def text(value: object) -> str:
+    """A string; "" for anything else."""
+    return value if isinstance(value, str) else ""
+
+
+def index(value: object) -> int:
+    """A whole number; 0 for anything else."""
+    return value if isinstance(value, int) else 0
+
+
+def first(of: Object, *names: str) -> object:
+    """The first of these members that is there and not empty, or None."""
+    return next((of[name] for name in names if of.get(name)), None)
+
+
+# -- what is no character ---------------------------------------------------------
+
+
+def readable(data: bytes) -> bytes:
+    r"""`data` with every lone surrogate (`\ud83d`) written as U+FFFD, which takes as many bytes."""
+    if b"\\u" not in data:
+        return data
+    return _ESCAPE.sub(lambda escape: b"\\ufffd" if escape["lone"] else escape[0], data)
+
+
+def masked(data: bytes) -> tuple[bytes, bytes]:
+    """`data` with every lone surrogate written as a mark and its digits, and the mark (see `unmasked`)."""
+    mark = f"lone-surrogate-{token_hex(16)}-".encode()
+    return _ESCAPE.sub(lambda escape: mark + lone if (lone := escape["lone"]) else escape[0], data), mark
+
+
+def unmasked(data: bytes, mark: bytes) -> bytes:
+    """The reverse of `masked`."""
+    return re.sub(re.escape(mark) + rb"([0-9a-fA-F]{4})", rb"\\u\1", data)
+
+
+# -- the members of a body ----------------------------------------------------------
+
+
+class Members:
+    """The top-level members of a body that has been read once; their values are kept as they came.
+
+    Of duplicate names the last counts, of `model` the first, as in CLIProxyAPI.
+
+    Attributes:
+        irregular: a strict reader refuses the body, or sees another `model` in it: `joined` is what
+            LiteLLM can read.
+    """
+
+    def __init__(
+        self,
+        values: dict[str, msgspec.Raw | memoryview],
+        keys: Mapping[str, bytes] | None = None,
+        *,
+        irregular: bool = False,
+    ) -> None:
+        self._values = values
+        self._keys = keys or {}
+        self.irregular = irregular
+
+    def decode(self, name: str) -> object:
+        """One member's value; None if there is none."""
+        return decode(self._values[name]) if name in self._values else None
+
+    def strings(self, *names: str) -> dict[str, str]:
+        """Those of these members that are non-blank strings."""
+        # Only strings are decoded: anything else may be as long as the body.
+        found = {name: self.decode(name) for name in names if bytes(self._beginning(name)) == b'"'}
+        return {name: value for name, value in found.items() if isinstance(value, str) and value.strip()}
+
+    def _beginning(self, name: str) -> memoryview:
+        return memoryview(self._values.get(name, b""))[:1]
+
+    def joined(self) -> bytes:
+        """The body with each member once and nothing between them, every value as it was, byte for byte."""
+        # Joined, not encoded: that would grow its buffer as it goes, up to twice the body.
+        parts: list[bytes | memoryview | msgspec.Raw] = []
+        for name, value in self._values.items():
+            key = self._keys.get(name) or msgspec.json.encode(name)
+            parts += (b"," if parts else b"{", key, b":", value)
+        return b"".join((*parts, b"}")) if parts else b"{}"
+
+    def replace(self, name: str, value: str) -> bytes:
+        """`joined` with this member set to `value`.
+
+        Raises:
+            NotJSONError: there is no such member.
+        """
+        if name not in self._values:
+            raise NotJSONError(f"the body has no member {name!r}")
+        changed = self._values | {name: msgspec.Raw(msgspec.json.encode(value))}
+        return Members(changed, self._keys).joined()
+
+
+def read(body: bytes) -> Members:
+    """Find a body's top-level members; JSON that is no object has none.
+
+    Raises:
+        NotJSONError: see the class.
+    """
+    try:
+        values: dict[str, msgspec.Raw | memoryview] = {**_raw.decode(body)}
+    except msgspec.ValidationError:
+        return Members({})
+    except (ValueError, RecursionError):
+        return _scanned(body)
+    again = body.find(b'"model"', body.find(b'"model"') + 1)
+    if again >= 0 and (stated := _first_model(body)) is not None and bytes(values["model"]) != bytes(stated):
+        return Members(values | {"model": stated}, irregular=True)
+    return Members(values)
+
+
+def _first_model(body: bytes) -> memoryview | None:
+    try:
+        return next((value for name, _, value in _scan(body) if name == "model"), None)
+    except NotJSONError:
+        return None
+
+
+def _scanned(body: bytes) -> Members:
+    values: dict[str, msgspec.Raw | memoryview] = {}
+    keys: dict[str, bytes] = {}
+    twice = False
+    for name, key, value in _scan(body):
+        if name == "model" and name in values:
+            twice = True
+        else:
+            values[name], keys[name] = value, key
+    if not values:
+        raise NotJSONError("the body is no JSON object")
+    return Members(values, keys, irregular=twice or not _is_regular(body))
+
+
+def _is_regular(body: bytes) -> bool:
+    """Whether a strict reader would take the body, were it not for what is no character in it."""
+    try:
+        _raw.decode(readable(body))
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _scan(body: bytes) -> Iterator[tuple[str, bytes, memoryview]]:
+    """The members of an object, however broken: the name, as it is written, and its value's bytes.
+
+    Raises:
+        NotJSONError: the body has too many parts, or is no object.
+    """
+    if (opening := _OPENING.match(body)) is None:
+        raise NotJSONError("the body is no JSON object")
+    view, at, left = memoryview(body), opening.end(), MOST_TOKENS
+    while (key := _STRING.match(body, _end(_BEFORE_KEY, body, at))) is not None:
+        start = _end(_BEFORE_VALUE, body, key.end())
+        at, left = _value_end(body, start, left - 2)
+        name, value = decode(key[0]), view[start:at]
+        # A name that the body ends in, as in `{"model":"gpt-`, is none.
+        if value and isinstance(name, str) and (name != "model" or decode(value) is not None):
+            yield name, key[0], value
+
+
+def _value_end(body: bytes, start: int, left: int) -> tuple[int, int]:
+    """Where a value ends, and how many tokens may still be read."""
+    opening = body[start : start + 1]
+    if opening == b'"':
+        return _end(_STRING, body, start), left
+    if opening not in (b"{", b"["):
+        return _end(_LITERAL, body, start), left
+    depth = 0
+    for token in _TOKEN.finditer(body, start):
+        left -= 1
+        if left < 0:
+            raise NotJSONError("the body has too many parts for one that is not strictly JSON")
+        character = token[0][:1]
+        depth += (character in b"{[") - (character in b"}]")
+        if depth == 0:
+            return token.end(), left
+    return len(body), left
+
+
+def _end(pattern: re.Pattern[bytes], body: bytes, at: int) -> int:
+    found = pattern.match(body, at)
+    return found.end() if found else at
+
+
+# -- reading text -----------------------------------------------------------------
+
+
+def _text(data: str | bytes) -> str:
+    raw = _NO_CHARACTER.sub("\ufffd", data).encode() if isinstance(data, str) else data
+    return _NO_CHARACTER.sub("\ufffd", readable(raw).decode("utf-8", "surrogateescape"))
+
+
+def _elements(array: str) -> Iterator[object]:
+    at = _skip(array, 0)
+    separator = "["
+    while array.startswith(separator, at):
+        at = _skip(array, at + 1)
+        try:
+            element, at = _lenient.raw_decode(array, at)
+        except (ValueError, RecursionError):
+            return
+        yield element
+        at = _skip(array, at)
+        separator = ","
+
+
+def _skip(array: str, at: int) -> int:
+    found = _BLANKS.match(array, at)
+    return found.end() if found else at
