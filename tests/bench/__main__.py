@@ -98,11 +98,9 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="less of everything: under 5 minutes")
     parser.add_argument("--out", type=Path, help="the JSON file to write; else a new one in .run/bench")
     shows = parser.add_mutually_exclusive_group()
-    shows.add_argument("--table", type=Path, metavar="FILE", help="print a run's table, for the README")
+    shows.add_argument("--table", type=Path, metavar="FILE", help="print a run's tables")
     shows.add_argument("--check", type=Path, metavar="FILE", help="print what must hold, and whether it does")
-    shows.add_argument(
-        "--page", type=Path, metavar="FILE", help="write docs/speed.md; print the README's table"
-    )
+    shows.add_argument("--page", type=Path, metavar="FILE", help="write docs/speed.md")
     shows.add_argument("--plot", type=Path, metavar="FILE", help="draw a run's plots into docs/bench")
     arguments = parser.parse_args()
     if unknown := set(arguments.parts) - set(PARTS):
@@ -114,7 +112,6 @@ def main() -> int:
     elif arguments.page:
         found = json.loads(arguments.page.read_text())
         (ROOT / "docs" / "speed.md").write_text(page.render(found))
-        print(page.brief(found))  # noqa: T201
     elif arguments.plot:
         plotting.draw(arguments.plot, ROOT / "docs" / "bench")
     else:

@@ -1,4 +1,4 @@
-"""A run as Markdown tables, for the README: medians, and the lowest and highest of the rounds."""
+"""A run as Markdown tables: medians, and the lowest and highest of the rounds."""
 
 from collections.abc import Sequence
 

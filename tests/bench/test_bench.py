@@ -126,8 +126,4 @@ def test_the_documents_show_the_run_that_is_kept() -> None:
     assert (ROOT / "docs" / "speed.md").read_text() == page.render(run), (
         "write it again: scripts/bench --page"
     )
-    readme = (ROOT / "README.md").read_text()
-    assert page.brief(run) in readme
-    assert run["date"].partition(" ")[0] in readme
-    assert run["machine"]["cpu"] in readme
-    assert all((ROOT / "docs" / "bench" / name).is_file() for name, _ in page._PLOTS)
+    assert all((ROOT / "docs" / "bench" / name).is_file() for name, _ in page.PLOTS)

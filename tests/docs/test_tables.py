@@ -1,8 +1,6 @@
 """The tables that come from the code are the code's."""
 
 from docs.tables import DOCUMENT, filled
-from litellm_hybrid.routing.rules import Reason
-from support.processes import ROOT
 
 TEXT = DOCUMENT.read_text(encoding="utf-8")
 
@@ -10,9 +8,3 @@ TEXT = DOCUMENT.read_text(encoding="utf-8")
 def test_the_tables_are_those_of_the_code() -> None:
     assert filled(TEXT) == TEXT, "write them anew: PYTHONPATH=addon:tests .venv/bin/python -m docs.tables"
     assert TEXT.count("checked by tests/docs") == 2
-
-
-def test_the_readme_names_every_reason() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for reason in Reason:
-        assert f"`{reason}`" in readme, reason
