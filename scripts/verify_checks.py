@@ -11,15 +11,15 @@ from http.client import HTTPException
 from urllib.parse import quote
 
 from litellm_hybrid.config.settings import Address
-from litellm_hybrid.diagnostics.doctor import http_client as doctor_probe
-from litellm_hybrid.diagnostics.doctor.probe_result import (
-    Answer,
-    Ask,
-    Failure,
+from litellm_hybrid.diagnostics.doctor import http_client
+from litellm_hybrid.diagnostics.doctor.probes import (
+    ConnectFailure,
     Fields,
+    Probe,
+    ProbeResponse,
+    ProbeResult,
     Program,
-    Seen,
-    program,
+    identify,
 )
 from litellm_hybrid.quota import classifier as quota
 
@@ -66,15 +66,15 @@ class Upstream:
 
     def ask(
         self, path: str, method: str = "GET", body: object = None, headers: Fields | None = None
-    ) -> Answer:
+    ) -> ProbeResponse:
         """Ask it once; with the key, unless other headers are given."""
         fields = self.fields if headers is None else headers
         content = b"" if body is None else json.dumps(body).encode()
         if content:
             fields = (*fields, ("Content-Type", "application/json"))
-        return answered(doctor_probe.ask(Ask(self.address, path, method, fields, content, LIMIT)))
+        return answered(http_client.send(Probe(self.address, path, method, fields, content, LIMIT)))
 
-    def name_model(self, path: str, model: str = MODEL, **more: object) -> Answer:
+    def name_model(self, path: str, model: str = MODEL, **more: object) -> ProbeResponse:
         """Ask it for a model, unknown if not given."""
         return self.ask(path, "POST", {"model": model, "messages": [], **more})
 
@@ -89,20 +89,20 @@ class Upstream:
         return self.models is not None
 
 
-def answered(seen: Seen) -> Answer:
+def answered(seen: ProbeResult) -> ProbeResponse:
     """The answer, if there is one."""
-    if isinstance(seen, Failure):
-        raise Differs(f"no answer: {seen.detail or seen.trouble}")
+    if isinstance(seen, ConnectFailure):
+        raise Differs(f"no answer: {seen.detail or seen.kind}")
     return seen
 
 
-def shown(answer: Answer) -> str:
+def shown(answer: ProbeResponse) -> str:
     """An answer in a few words."""
     body = " ".join(answer.body[:120].decode("utf-8", "replace").split())
     return f"{answer.status} {body}".rstrip()
 
 
-def kind(answer: Answer) -> str:
+def kind(answer: ProbeResponse) -> str:
     """What our own rules take it for."""
     return quota.classify(answer.status, dict(answer.headers), answer.body, now=0.0).kind
 
@@ -119,7 +119,7 @@ def needs_key(upstream: Upstream) -> None:
 def introduces_itself(upstream: Upstream) -> str:
     """`GET /`."""
     root = upstream.ask("/")
-    who, message = program(root), root.json.get("message") if isinstance(root.json, dict) else None
+    who, message = identify(root), root.json.get("message") if isinstance(root.json, dict) else None
     if who is not Program.CLIPROXYAPI or not (root.is_page or str(message).startswith(INTRODUCTION)):
         raise Differs(f"{who}: {shown(root)}")
     return "its warning about safe mode" if root.is_page else f"{root.status} {message}"
@@ -219,7 +219,7 @@ def leaves_request_id(upstream: Upstream) -> str:
 
 def keeps_alive(upstream: Upstream) -> str:
     """Two requests on one connection, the first with an error."""
-    connection = doctor_probe.connect(Ask(upstream.address, "/", within=LIMIT))
+    connection = http_client.connect(Probe(upstream.address, "/", within=LIMIT))
     try:
         for _ in range(2):
             connection.request("GET", f"{upstream.address.path}/litellm-hybrid/no-such-path")
@@ -230,7 +230,7 @@ def keeps_alive(upstream: Upstream) -> str:
                     f"HTTP version {response.version}, Connection: {response.getheader('connection')}"
                 )
     except (OSError, HTTPException) as e:
-        raise Differs(f"the second request fails: {doctor_probe.failure(e).detail}") from e
+        raise Differs(f"the second request fails: {http_client.failure(e).detail}") from e
     finally:
         connection.close()
     return "two requests on one connection"
@@ -251,7 +251,7 @@ def bodiless(upstream: Upstream) -> str:
 def _two_answers(upstream: Upstream, method: str, path: str) -> bytes:
     """What comes back for this request and another one behind it, as bytes, up to the second one's body."""
     address, received = upstream.address, b""
-    connection = doctor_probe.connect(Ask(address, path, within=LIMIT))
+    connection = http_client.connect(Probe(address, path, within=LIMIT))
     lines = (f"{method} {address.path}{path} HTTP/1.1", f"GET {address.path}/healthz HTTP/1.1")
     try:
         connection.connect()
@@ -259,7 +259,7 @@ def _two_answers(upstream: Upstream, method: str, path: str) -> bytes:
         while received.count(b"\r\n\r\n") < 2 and (data := connection.sock.recv(65536)):
             received += data
     except OSError as e:
-        raise Differs(f"{method} {path}: {doctor_probe.failure(e).detail}") from e
+        raise Differs(f"{method} {path}: {http_client.failure(e).detail}") from e
     finally:
         connection.close()
     return received

@@ -19,8 +19,8 @@ import verify_checks as checks
 from verify_checks import Differs, NotSeen, Upstream
 
 from litellm_hybrid.config.addresses import parse_url
-from litellm_hybrid.diagnostics.doctor import http_client as doctor_probe
-from litellm_hybrid.diagnostics.doctor.probe_result import Ask, Failure
+from litellm_hybrid.diagnostics.doctor import http_client
+from litellm_hybrid.diagnostics.doctor.probes import ConnectFailure, Probe
 from litellm_hybrid.terminal import hide, printable
 
 
@@ -176,10 +176,10 @@ def main() -> int:
         upstream = Upstream(parse_url(arguments.url), key)
     except ValueError as e:
         parser.error(f"URL: {e}")
-    first = doctor_probe.ask(
-        Ask(upstream.address, "/v1/models", headers=upstream.fields, within=checks.LIMIT)
+    first = http_client.send(
+        Probe(upstream.address, "/v1/models", headers=upstream.fields, within=checks.LIMIT)
     )
-    if isinstance(first, Failure):
+    if isinstance(first, ConnectFailure):
         print(
             f"verify-upstream: nothing answers at {upstream.address}: {harmless(first.detail)}",
             file=sys.stderr,

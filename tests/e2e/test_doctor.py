@@ -18,8 +18,8 @@ import pytest
 from e2e.harness import black_hole
 from e2e.tls import server_context
 from litellm_hybrid.config.settings import Address
-from litellm_hybrid.diagnostics.doctor import http_client as doctor_probe
-from litellm_hybrid.diagnostics.doctor.probe_result import Ask, Failure, Trouble
+from litellm_hybrid.diagnostics.doctor import http_client
+from litellm_hybrid.diagnostics.doctor.probes import ConnectFailure, FailureKind, Probe
 from litellm_hybrid.diagnostics.doctor.report import CHECKS
 from support.cliproxyapi import CLIProxyAPI
 from support.processes import MASTER_KEY, accepts, free_port, running
@@ -431,8 +431,8 @@ def test_live_without_a_proxy_asks_the_servers(good: House) -> None:
 
 def test_no_answer_takes_no_longer_than_it_says() -> None:
     with black_hole() as (port, _):
-        seen = doctor_probe.ask_all({"a": Ask(Address("http", "127.0.0.1", port), "/", within=0.2)})
-    assert seen == {"a": Failure(Trouble.TIMEOUT, "timed out")}
+        seen = http_client.send_all({"a": Probe(Address("http", "127.0.0.1", port), "/", within=0.2)})
+    assert seen == {"a": ConnectFailure(FailureKind.TIMEOUT, "timed out")}
 
 
 async def drips(_request: Request, reply: Reply) -> None:
@@ -444,8 +444,8 @@ async def drips(_request: Request, reply: Reply) -> None:
 
 def test_an_answer_that_drips_is_not_waited_for() -> None:
     with in_thread(Server(drips)) as server:
-        seen = doctor_probe.ask_all({"a": Ask(Address("http", "127.0.0.1", server.port), "/", within=0.5)})
-    assert seen == {"a": Failure(Trouble.TIMEOUT, "timed out")}
+        seen = http_client.send_all({"a": Probe(Address("http", "127.0.0.1", server.port), "/", within=0.5)})
+    assert seen == {"a": ConnectFailure(FailureKind.TIMEOUT, "timed out")}
 
 
 class Quiet(BaseHTTPRequestHandler):
@@ -461,39 +461,39 @@ def test_tls(confdir: Path) -> None:
         await reply.json(200, {})
 
     with in_thread(Server(hello, tls=server_context(confdir))) as server:
-        https = doctor_probe.ask(Ask(Address("https", "127.0.0.1", server.port), "/"))
-        http = doctor_probe.ask(Ask(Address("http", "127.0.0.1", server.port), "/"))
+        https = http_client.send(Probe(Address("https", "127.0.0.1", server.port), "/"))
+        http = http_client.send(Probe(Address("http", "127.0.0.1", server.port), "/"))
     # A server that answers what it does not understand, as Go's and uvicorn do.
     with ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as stdlib:
         thread = threading.Thread(target=stdlib.serve_forever)
         thread.start()
-        plain = doctor_probe.ask(Ask(Address("https", "127.0.0.1", stdlib.server_port), "/"))
+        plain = http_client.send(Probe(Address("https", "127.0.0.1", stdlib.server_port), "/"))
         stdlib.shutdown()
         thread.join()
-    assert isinstance(https, Failure)
-    assert isinstance(http, Failure)
-    assert isinstance(plain, Failure)
-    assert (https.trouble, http.trouble, plain.trouble) == (
-        Trouble.CERTIFICATE,
-        Trouble.CLOSED,
-        Trouble.NO_TLS,
+    assert isinstance(https, ConnectFailure)
+    assert isinstance(http, ConnectFailure)
+    assert isinstance(plain, ConnectFailure)
+    assert (https.kind, http.kind, plain.kind) == (
+        FailureKind.CERTIFICATE,
+        FailureKind.CLOSED,
+        FailureKind.NO_TLS,
     )
 
 
 def test_a_name_that_nobody_knows() -> None:
-    seen = doctor_probe.ask(Ask(Address("http", "no-such-host.invalid", 80), "/"))
-    assert isinstance(seen, Failure)
-    assert seen.trouble is Trouble.NO_HOST
+    seen = http_client.send(Probe(Address("http", "no-such-host.invalid", 80), "/"))
+    assert isinstance(seen, ConnectFailure)
+    assert seen.kind is FailureKind.NO_HOST
 
 
 def test_which_addresses_are_free() -> None:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         sock.listen()
-        assert doctor_probe.binding(*sock.getsockname()) is not None
+        assert http_client.binding(*sock.getsockname()) is not None
         port = sock.getsockname()[1]
-    assert doctor_probe.binding("127.0.0.1", port) is None
-    assert doctor_probe.binding("203.0.113.7", port) is not None
+    assert http_client.binding("127.0.0.1", port) is None
+    assert http_client.binding("203.0.113.7", port) is not None
 
 
 # -- the terminal -------------------------------------------------------------

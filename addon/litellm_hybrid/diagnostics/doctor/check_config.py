@@ -6,7 +6,7 @@ from typing import NamedTuple
 from litellm_hybrid.config.parser import ConfigError, Parsed
 from litellm_hybrid.config.settings import Settings
 from litellm_hybrid.config.validation import Code, Diagnostic
-from litellm_hybrid.diagnostics.doctor.probes import listening
+from litellm_hybrid.diagnostics.doctor.probes import listen_text
 from litellm_hybrid.diagnostics.doctor.report import Finding, Severity
 from litellm_hybrid.routing.access import is_loopback
 
@@ -92,7 +92,7 @@ def access(settings: Settings) -> list[Finding]:
     spends = settings.active and (settings.api_key is not None or settings.no_auth)
     if is_loopback(host):
         who = "this machine's programs" + (" and clients with a key" if settings.client_keys else "")
-        return [Finding("access", Severity.OK, f"{who} may use LiteLLM through {listening(settings)}")]
+        return [Finding("access", Severity.OK, f"{who} may use LiteLLM through {listen_text(settings)}")]
     if settings.client_keys:
         return [Finding("access", Severity.OK, "clients elsewhere need a client key for LiteLLM")]
     if settings.listen_without_keys:

@@ -4,20 +4,26 @@ import errno
 from collections.abc import Mapping
 
 from litellm_hybrid.config.settings import Settings
-from litellm_hybrid.diagnostics.doctor import probes as doctor_plan
-from litellm_hybrid.diagnostics.doctor.probe_result import Answer, Program, Seen, Trouble, program
+from litellm_hybrid.diagnostics.doctor import probes
+from litellm_hybrid.diagnostics.doctor.probes import (
+    FailureKind,
+    ProbeResponse,
+    ProbeResult,
+    Program,
+    identify,
+)
 from litellm_hybrid.diagnostics.doctor.report import Finding, Severity
 
 _CHECK = "listen"
 
 
-def runs(seen: Mapping[str, Seen]) -> bool:
+def runs(seen: Mapping[str, ProbeResult]) -> bool:
     """Whether litellm-hybrid answers there; also when it refuses to show its pages."""
     health = seen.get("listen-health")
-    return isinstance(health, Answer) and bool(health.header("x-hybrid-route"))
+    return isinstance(health, ProbeResponse) and bool(health.header("x-hybrid-route"))
 
 
-def judge(settings: Settings, seen: Mapping[str, Seen], bound: OSError | None) -> list[Finding]:
+def judge(settings: Settings, seen: Mapping[str, ProbeResult], bound: OSError | None) -> list[Finding]:
     """What was found there.
 
     Args:
@@ -25,7 +31,7 @@ def judge(settings: Settings, seen: Mapping[str, Seen], bound: OSError | None) -
         seen: the answers.
         bound: what the system says to a program that would listen there; None: it may.
     """
-    where, port = doctor_plan.listening(settings), settings.listen[1]
+    where, port = probes.listen_text(settings), settings.listen[1]
     if runs(seen):
         return _ours(where, seen["listen-health"])
     if bound is None:
@@ -33,9 +39,9 @@ def judge(settings: Settings, seen: Mapping[str, Seen], bound: OSError | None) -
     if bound.errno != errno.EADDRINUSE:
         return [_cannot(where, port, bound)]
     root = seen["listen-root"]
-    who = program(root)
+    who = identify(root)
     named: str = who if who and who is not Program.WEB_PAGE else Program.UNKNOWN
-    if not isinstance(root, Answer) and root.trouble is Trouble.TIMEOUT:
+    if not isinstance(root, ProbeResponse) and root.kind is FailureKind.TIMEOUT:
         named = "a program that does not answer"
     return [
         Finding(
@@ -49,8 +55,8 @@ def judge(settings: Settings, seen: Mapping[str, Seen], bound: OSError | None) -
     ]
 
 
-def _ours(where: str, health: Seen) -> list[Finding]:
-    value = health.json if isinstance(health, Answer) else None
+def _ours(where: str, health: ProbeResult) -> list[Finding]:
+    value = health.json if isinstance(health, ProbeResponse) else None
     if not isinstance(value, dict) or "ready" not in value:
         return [
             Finding(

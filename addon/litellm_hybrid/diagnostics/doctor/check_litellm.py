@@ -4,8 +4,14 @@ from collections.abc import Mapping
 
 from litellm_hybrid.config.settings import Address, Settings
 from litellm_hybrid.diagnostics.doctor import server_errors as doctor_server
-from litellm_hybrid.diagnostics.doctor.probe_result import Answer, Failure, Program, Seen, program
-from litellm_hybrid.diagnostics.doctor.probes import ALIVE
+from litellm_hybrid.diagnostics.doctor.probes import (
+    LIVELINESS,
+    ConnectFailure,
+    ProbeResponse,
+    ProbeResult,
+    Program,
+    identify,
+)
 from litellm_hybrid.diagnostics.doctor.report import Finding, Severity
 from litellm_hybrid.diagnostics.doctor.server_errors import Server
 
@@ -15,7 +21,7 @@ _REFUSED = frozenset({400, 401, 403})
 """A wrong key is 401; without a database, where keys would be looked up, 400."""
 
 
-def judge(settings: Settings, seen: Mapping[str, Seen]) -> list[Finding]:
+def judge(settings: Settings, seen: Mapping[str, ProbeResult]) -> list[Finding]:
     """Everything about LiteLLM but its models; `base-url` may be missing."""
     if settings.base_url is None:
         return [
@@ -29,12 +35,12 @@ def judge(settings: Settings, seen: Mapping[str, Seen]) -> list[Finding]:
         ]
     server = doctor_server.litellm(settings.base_url)
     alive = seen["litellm-alive"]
-    if isinstance(alive, Failure):
+    if isinstance(alive, ConnectFailure):
         return [doctor_server.unreached(server, alive)]
-    who = program(alive, seen["litellm-root"]) or Program.UNKNOWN
+    who = identify(alive, seen["litellm-root"]) or Program.UNKNOWN
     if (path := _path(server, alive, seen)) is not None:
         return [path]
-    if (other := doctor_server.somebody_else(server, who, alive, ALIVE)) is not None:
+    if (other := doctor_server.somebody_else(server, who, alive, LIVELINESS)) is not None:
         return [other]
     if who is not Program.LITELLM and alive.status != 503:
         return [
@@ -50,11 +56,11 @@ def judge(settings: Settings, seen: Mapping[str, Seen]) -> list[Finding]:
     return [_ready(server, seen), *_key(settings, seen)]
 
 
-def _path(server: Server, alive: Answer, seen: Mapping[str, Seen]) -> Finding | None:
+def _path(server: Server, alive: ProbeResponse, seen: Mapping[str, ProbeResult]) -> Finding | None:
     bare = seen.get("litellm-bare")
-    if alive.status == 200 and program(alive) is Program.LITELLM:
+    if alive.status == 200 and identify(alive) is Program.LITELLM:
         return None
-    if bare is None or program(bare) is not Program.LITELLM:
+    if bare is None or identify(bare) is not Program.LITELLM:
         return None
     address = server.address
     right = Address(address.scheme, address.host, address.port)
@@ -65,13 +71,13 @@ def _path(server: Server, alive: Answer, seen: Mapping[str, Seen]) -> Finding | 
     )
 
 
-def _ready(server: Server, seen: Mapping[str, Seen]) -> Finding:
+def _ready(server: Server, seen: Mapping[str, ProbeResult]) -> Finding:
     ready = seen["litellm-ready"]
-    if isinstance(ready, Answer) and ready.status == 200:
+    if isinstance(ready, ProbeResponse) and ready.status == 200:
         version = version_of(seen)
         named = f"LiteLLM ({version})" if version else "LiteLLM"
         return Finding(_CHECK, Severity.OK, f"{named} is ready at {server.address}")
-    state = f"status {ready.status}" if isinstance(ready, Answer) else "no answer"
+    state = f"status {ready.status}" if isinstance(ready, ProbeResponse) else "no answer"
     return server.error(
         f"LiteLLM at {server.address} is alive, but not ready ({state} from /health/readiness)",
         "it is starting or ending, or its database cannot be reached",
@@ -80,19 +86,19 @@ def _ready(server: Server, seen: Mapping[str, Seen]) -> Finding:
     )
 
 
-def version_of(seen: Mapping[str, Seen]) -> str:
+def version_of(seen: Mapping[str, ProbeResult]) -> str:
     """LiteLLM's version, or ""; older ones say it without a key."""
     for name in ("litellm-details", "litellm-ready"):
         answer = seen.get(name)
-        value = answer.json if isinstance(answer, Answer) else None
+        value = answer.json if isinstance(answer, ProbeResponse) else None
         if isinstance(value, dict) and isinstance(version := value.get("litellm_version"), str):
             return version
     return ""
 
 
-def _key(settings: Settings, seen: Mapping[str, Seen]) -> list[Finding]:
+def _key(settings: Settings, seen: Mapping[str, ProbeResult]) -> list[Finding]:
     opened, keyed = seen["litellm-open"], seen.get("litellm-models")
-    is_open = isinstance(opened, Answer) and opened.model_ids is not None
+    is_open = isinstance(opened, ProbeResponse) and opened.model_ids is not None
     if settings.no_auth:
         if is_open:
             return [Finding(_KEY_CHECK, Severity.OK, "LiteLLM takes no keys, and `api-key: none` says so")]
@@ -107,7 +113,7 @@ def _key(settings: Settings, seen: Mapping[str, Seen]) -> list[Finding]:
                 "`api-key: ${LITELLM_API_KEY}`, or `api-key: none` for a LiteLLM without keys",
             )
         ]
-    if isinstance(keyed, Answer) and keyed.model_ids is not None:
+    if isinstance(keyed, ProbeResponse) and keyed.model_ids is not None:
         if is_open:
             return [
                 Finding(
@@ -122,8 +128,8 @@ def _key(settings: Settings, seen: Mapping[str, Seen]) -> list[Finding]:
     return _refused(keyed)
 
 
-def _refused(keyed: Seen | None) -> list[Finding]:
-    if isinstance(keyed, Answer) and keyed.status in _REFUSED:
+def _refused(keyed: ProbeResult | None) -> list[Finding]:
+    if isinstance(keyed, ProbeResponse) and keyed.status in _REFUSED:
         return [
             Finding(
                 _KEY_CHECK,
@@ -136,8 +142,8 @@ def _refused(keyed: Seen | None) -> list[Finding]:
     return _unclear(keyed)
 
 
-def _needed(opened: Seen) -> list[Finding]:
-    if isinstance(opened, Answer) and opened.status in _REFUSED:
+def _needed(opened: ProbeResult) -> list[Finding]:
+    if isinstance(opened, ProbeResponse) and opened.status in _REFUSED:
         return [
             Finding(
                 _KEY_CHECK,
@@ -150,8 +156,8 @@ def _needed(opened: Seen) -> list[Finding]:
     return _unclear(opened)
 
 
-def _unclear(seen: Seen | None) -> list[Finding]:
-    state = f"status {seen.status}" if isinstance(seen, Answer) else "no answer"
+def _unclear(seen: ProbeResult | None) -> list[Finding]:
+    state = f"status {seen.status}" if isinstance(seen, ProbeResponse) else "no answer"
     return [
         Finding(
             _KEY_CHECK,
@@ -163,10 +169,10 @@ def _unclear(seen: Seen | None) -> list[Finding]:
     ]
 
 
-def models(seen: Mapping[str, Seen]) -> tuple[str, ...] | None:
+def models(seen: Mapping[str, ProbeResult]) -> tuple[str, ...] | None:
     """The models and wildcard routes that LiteLLM lists; None: it does not."""
     for name in ("litellm-models", "litellm-open"):
         answer = seen.get(name)
-        if isinstance(answer, Answer) and (ids := answer.model_ids) is not None:
+        if isinstance(answer, ProbeResponse) and (ids := answer.model_ids) is not None:
             return ids
     return None

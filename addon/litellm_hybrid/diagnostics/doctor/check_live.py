@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from litellm_hybrid.config.model_patterns import is_glob
 from litellm_hybrid.config.settings import Settings
-from litellm_hybrid.diagnostics.doctor import probes as doctor_plan
+from litellm_hybrid.diagnostics.doctor import probes
 from litellm_hybrid.diagnostics.doctor.check_models import Known
-from litellm_hybrid.diagnostics.doctor.probe_result import Answer, Ask, Fields, Seen
+from litellm_hybrid.diagnostics.doctor.probes import Fields, Probe, ProbeResponse, ProbeResult
 from litellm_hybrid.diagnostics.doctor.report import Finding, Severity
 from litellm_hybrid.routing.rules import name_for_litellm
 
@@ -33,7 +33,7 @@ class Live:
 
     check: str
     model: str
-    ask: Ask
+    ask: Probe
     expects: str
 
     @property
@@ -70,10 +70,10 @@ def plan(
     routed = settings.models if settings.routing else ()
     ours = [name for name in upstream_models if not (routed and settings.models.match(name))]
     if ours:
-        key = doctor_plan.client_key(settings)
+        key = probes.client_key(settings)
         through = runs and not (settings.routing and settings.passthrough)
-        where = doctor_plan.here(settings) if through else settings.upstream
-        ask = Ask(where, _PATH, "POST", _fields(key), _body(ours[0]), WITHIN)
+        where = probes.proxy_address(settings) if through else settings.upstream
+        ask = Probe(where, _PATH, "POST", _fields(probes.bearer(key)), _body(ours[0]), WITHIN)
         planned.append(Live("live-upstream", ours[0], ask, "upstream;" if through else ""))
     return planned
 
@@ -82,11 +82,11 @@ def _to_litellm(settings: Settings, listed: Iterable[str], runs: bool) -> Live |
     assert settings.base_url is not None
     entry = next((entry for entry in settings.models.entries if not is_glob(entry)), None)
     if runs and settings.routing and entry is not None:
-        ask = Ask(
-            doctor_plan.here(settings),
+        ask = Probe(
+            probes.proxy_address(settings),
             _PATH,
             "POST",
-            _fields(doctor_plan.client_key(settings)),
+            _fields(probes.bearer(probes.client_key(settings))),
             _body(entry),
             WITHIN,
         )
@@ -97,8 +97,8 @@ def _to_litellm(settings: Settings, listed: Iterable[str], runs: bool) -> Live |
         name = next(iter((*settings.mappings.values(), *Known(listed).names)), None)
     if name is None:
         return None
-    key = doctor_plan.bearer(settings.api_key.value) if settings.api_key else ()
-    ask = Ask(settings.base_url, _PATH, "POST", _fields(key), _body(name), WITHIN)
+    key = settings.api_key.value if settings.api_key else ""
+    ask = Probe(settings.base_url, _PATH, "POST", _fields(probes.bearer(key)), _body(name), WITHIN)
     return Live("live-litellm", name, ask, "")
 
 
@@ -119,13 +119,13 @@ def unasked(settings: Settings, planned: Iterable[Live]) -> list[Finding]:
     ]
 
 
-def judge(live: Live, seen: Seen) -> Finding:
+def judge(live: Live, seen: ProbeResult) -> Finding:
     """What its answer means."""
-    if not isinstance(seen, Answer):
+    if not isinstance(seen, ProbeResponse):
         return Finding(
             live.check,
             Severity.ERROR,
-            f"no answer from {live.whom} for {live.model}: {seen.detail or seen.trouble}",
+            f"no answer from {live.whom} for {live.model}: {seen.detail or seen.kind}",
             "the server cannot be reached, or took too long",
             "see what is said of it above, and its log",
         )
@@ -163,7 +163,7 @@ def _elsewhere(live: Live, route: str, took: str) -> Finding:
     )
 
 
-def _refusal(live: Live, seen: Answer) -> tuple[str, str]:
+def _refusal(live: Live, seen: ProbeResponse) -> tuple[str, str]:
     for statuses, cause, fix in _REFUSALS[live.whom]:
         if seen.status in statuses:
             return cause, fix

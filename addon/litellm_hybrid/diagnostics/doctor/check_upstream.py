@@ -5,7 +5,14 @@ from typing import NamedTuple
 
 from litellm_hybrid.config.settings import Settings
 from litellm_hybrid.diagnostics.doctor import server_errors as doctor_server
-from litellm_hybrid.diagnostics.doctor.probe_result import Answer, Failure, Program, Seen, program
+from litellm_hybrid.diagnostics.doctor.probes import (
+    ConnectFailure,
+    ProbeResponse,
+    ProbeResult,
+    Program,
+    identify,
+    is_safe_mode,
+)
 from litellm_hybrid.diagnostics.doctor.report import Finding, Severity
 from litellm_hybrid.routing.access import is_loopback
 
@@ -33,20 +40,20 @@ class Told(NamedTuple):
         return {True: "7.2 or newer", False: "older than 7.2", None: "unknown"}[self.since_7_2]
 
 
-def told(seen: Mapping[str, Seen]) -> Told:
+def told(seen: Mapping[str, ProbeResult]) -> Told:
     """Which CLIProxyAPI it is."""
     managed, aliases = seen.get("upstream-version"), seen.get("upstream-provider")
-    version = managed.header("x-cpa-version") if isinstance(managed, Answer) else ""
-    known = isinstance(aliases, Answer) and aliases.status in (200, 401, 404)
-    return Told(version, aliases.status == 404 if known and isinstance(aliases, Answer) else None)
+    version = managed.header("x-cpa-version") if isinstance(managed, ProbeResponse) else ""
+    known = isinstance(aliases, ProbeResponse) and aliases.status in (200, 401, 404)
+    return Told(version, aliases.status == 404 if known and isinstance(aliases, ProbeResponse) else None)
 
 
-def judge(settings: Settings, seen: Mapping[str, Seen]) -> list[Finding]:
+def judge(settings: Settings, seen: Mapping[str, ProbeResult]) -> list[Finding]:
     """Everything about CLIProxyAPI."""
     server = doctor_server.upstream(settings.upstream)
-    root, who = seen["upstream-root"], program(seen["upstream-root"], seen["upstream-alive"])
-    if isinstance(root, Failure) or who is None:
-        return [doctor_server.unreached(server, root)] if isinstance(root, Failure) else []
+    root, who = seen["upstream-root"], identify(seen["upstream-root"], seen["upstream-alive"])
+    if isinstance(root, ConnectFailure) or who is None:
+        return [doctor_server.unreached(server, root)] if isinstance(root, ConnectFailure) else []
     if (other := doctor_server.somebody_else(server, who, root, "/")) is not None:
         return [other]
     if who is Program.UNKNOWN:
@@ -66,9 +73,8 @@ def judge(settings: Settings, seen: Mapping[str, Seen]) -> list[Finding]:
     return found + _keys(settings, seen)
 
 
-def _safe_mode(seen: Mapping[str, Seen]) -> list[Finding]:
-    opened = seen["upstream-open"]
-    if not isinstance(opened, Answer) or not opened.header("x-cpa-safe-mode"):
+def _safe_mode(seen: Mapping[str, ProbeResult]) -> list[Finding]:
+    if not is_safe_mode(seen["upstream-open"], seen["upstream-root"]):
         return []
     return [
         Finding(
@@ -95,10 +101,10 @@ def _prefix(settings: Settings, which: Told) -> list[Finding]:
     ]
 
 
-def _keys(settings: Settings, seen: Mapping[str, Seen]) -> list[Finding]:
+def _keys(settings: Settings, seen: Mapping[str, ProbeResult]) -> list[Finding]:
     """Whom CLIProxyAPI lets in, and whether the client keys known here are among them."""
     opened, keyed = seen["upstream-open"], seen.get("upstream-models")
-    is_open = isinstance(opened, Answer) and opened.status == 200
+    is_open = isinstance(opened, ProbeResponse) and opened.status == 200
     if is_open and not is_loopback(settings.listen[0]):
         return [
             Finding(
@@ -109,7 +115,7 @@ def _keys(settings: Settings, seen: Mapping[str, Seen]) -> list[Finding]:
                 "put keys into `api-keys` of CLIProxyAPI's config.yaml",
             )
         ]
-    if isinstance(keyed, Answer) and keyed.status == 401 and not is_open:
+    if isinstance(keyed, ProbeResponse) and keyed.status == 401 and not is_open:
         return [
             Finding(
                 _KEY_CHECK,
@@ -122,10 +128,10 @@ def _keys(settings: Settings, seen: Mapping[str, Seen]) -> list[Finding]:
     return []
 
 
-def models(seen: Mapping[str, Seen]) -> tuple[str, ...]:
+def models(seen: Mapping[str, ProbeResult]) -> tuple[str, ...]:
     """The models that CLIProxyAPI lists, as far as it shows them."""
     for name in ("upstream-models", "upstream-open"):
         answer = seen.get(name)
-        if isinstance(answer, Answer) and (ids := answer.model_ids) is not None:
+        if isinstance(answer, ProbeResponse) and (ids := answer.model_ids) is not None:
             return ids
     return ()

@@ -12,9 +12,8 @@ from litellm_hybrid.diagnostics.doctor import check_litellm as doctor_litellm
 from litellm_hybrid.diagnostics.doctor import check_live as doctor_live
 from litellm_hybrid.diagnostics.doctor import check_models as doctor_models
 from litellm_hybrid.diagnostics.doctor import check_upstream as doctor_upstream
-from litellm_hybrid.diagnostics.doctor import http_client as doctor_probe
-from litellm_hybrid.diagnostics.doctor import probes as doctor_plan
-from litellm_hybrid.diagnostics.doctor.probe_result import Seen
+from litellm_hybrid.diagnostics.doctor import http_client, probes
+from litellm_hybrid.diagnostics.doctor.probes import ProbeResult
 from litellm_hybrid.diagnostics.doctor.report import Finding, Report
 
 
@@ -34,10 +33,10 @@ def examine(file: Path, load: Callable[[], Parsed], *, live: bool, tell: Callabl
     except ConfigError as e:
         return Report(str(file), [*doctor_file.broken(e), *surroundings], versions)
     settings = parsed.settings
-    asks = doctor_plan.asks(settings)
+    asks = probes.plan(settings)
     tell(f"asking upstream{' and LiteLLM' if settings.base_url else ''}, 6 s at most …")
-    seen = doctor_probe.ask_all(asks)
-    bound = None if doctor_listen.runs(seen) else doctor_probe.binding(*settings.listen)
+    seen = http_client.send_all(asks)
+    bound = None if doctor_listen.runs(seen) else http_client.binding(*settings.listen)
     versions |= {
         "upstream": doctor_upstream.told(seen).words,
         "litellm": doctor_litellm.version_of(seen) or "unknown",
@@ -55,14 +54,14 @@ def examine(file: Path, load: Callable[[], Parsed], *, live: bool, tell: Callabl
     return Report(str(file), findings, versions)
 
 
-def _models(settings: Settings, seen: dict[str, Seen]) -> list[Finding]:
+def _models(settings: Settings, seen: dict[str, ProbeResult]) -> list[Finding]:
     listed = doctor_litellm.models(seen)
     if listed is None:  # the findings about the key or the server say why
         return []
     return doctor_models.judge(settings, listed, doctor_upstream.models(seen))
 
 
-def _live(settings: Settings, seen: dict[str, Seen], tell: Callable[[str], None]) -> list[Finding]:
+def _live(settings: Settings, seen: dict[str, ProbeResult], tell: Callable[[str], None]) -> list[Finding]:
     planned = doctor_live.plan(
         settings,
         doctor_litellm.models(seen) or (),
@@ -71,7 +70,7 @@ def _live(settings: Settings, seen: dict[str, Seen], tell: Callable[[str], None]
     )
     for each in planned:
         tell(f"asking {each.says} …")
-    answers = doctor_probe.ask_all({each.check: each.ask for each in planned})
+    answers = http_client.send_all({each.check: each.ask for each in planned})
     found = [doctor_live.judge(each, answers[each.check]) for each in planned]
     return found + doctor_live.unasked(settings, planned)
 

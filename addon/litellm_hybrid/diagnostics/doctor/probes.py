@@ -1,77 +1,241 @@
-"""What the doctor asks of whom. Nothing here reaches a model or spends anything.
+"""What the doctor asks of a server, and what it met there: plain values, no I/O."""
 
-LiteLLM's `/health` is never asked: it calls the models. A bad request to
-CLIProxyAPI's management counts towards a ban of the address it comes from, so its
-version is asked in the name of one that nobody has.
-"""
+import json
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from typing import Any
 
 from litellm_hybrid.config.settings import Address, Settings
-from litellm_hybrid.diagnostics.doctor.probe_result import Ask, Fields
 
-_NOBODY = ("X-Forwarded-For", "192.0.2.1")
-"""CLIProxyAPI believes this header; the address is kept for documentation (RFC 5737)."""
+type Fields = tuple[tuple[str, str], ...]
 
+LIVELINESS = "/health/liveliness"
 _LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
-ALIVE = "/health/liveliness"
+
+class FailureKind(StrEnum):
+    """Why there is no response."""
+
+    REFUSED = "refused"
+    NO_HOST = "no-host"
+    UNREACHABLE = "unreachable"
+    TIMEOUT = "timeout"
+    SELF_SIGNED = "self-signed"
+    CERTIFICATE = "certificate"
+    NO_TLS = "no-tls"
+    TLS = "tls"
+    CLOSED = "closed"
+    NO_HTTP = "no-http"
 
 
-def here(settings: Settings) -> Address:
-    """Where a program of this machine reaches the proxy, if it runs."""
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One request.
+
+    Attributes:
+        path: below the address's own prefix, with its query.
+        within: seconds that the whole of it may take.
+    """
+
+    address: Address
+    path: str
+    method: str = "GET"
+    headers: Fields = ()
+    body: bytes = b""
+    within: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectFailure:
+    """No response.
+
+    Attributes:
+        detail: the system's words, for people.
+    """
+
+    kind: FailureKind
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResponse:
+    """A response; redirects are not followed.
+
+    Attributes:
+        headers: names lower-cased.
+        body: its first megabytes at most.
+        seconds: from the connect to the last byte.
+        at: epoch seconds when it had come; 0: not known.
+    """
+
+    status: int
+    headers: Fields = ()
+    body: bytes = b""
+    seconds: float = 0.0
+    at: float = 0.0
+
+    def header(self, name: str) -> str:
+        """Return the first value of a header, or ""; `name` in lower case."""
+        return next((value for other, value in self.headers if other == name), "")
+
+    @property
+    def json(self) -> Any:  # noqa: ANN401  whatever a server writes
+        """The body parsed; None if it is no JSON."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            return None
+
+    @property
+    def is_page(self) -> bool:
+        """Whether it is a web page."""
+        start = self.body.lstrip()[:15].lower()
+        return self.header("content-type").startswith("text/html") or start.startswith(
+            (b"<!doctype", b"<html")
+        )
+
+    @property
+    def error(self) -> str:
+        """What its JSON says went wrong, on one line and not long; "" if it says nothing."""
+        value = self.json
+        error = value.get("error") if isinstance(value, dict) else None
+        said = error.get("message") if isinstance(error, dict) else error
+        return " ".join(said.split())[:200] if isinstance(said, str) else ""
+
+    @property
+    def entries(self) -> tuple[dict[str, Any], ...] | None:
+        """The objects of a list `{"data": [{…}, …]}`; None if it is no such list."""
+        value = self.json
+        data = value.get("data") if isinstance(value, dict) else None
+        if self.status != 200 or not isinstance(data, list):
+            return None
+        return tuple(entry for entry in data if isinstance(entry, dict))
+
+    @property
+    def model_ids(self) -> tuple[str, ...] | None:
+        """The models it lists, by their `id`; None if it is no list of models."""
+        if self.entries is None:
+            return None
+        return tuple(found for entry in self.entries if isinstance(found := entry.get("id"), str))
+
+    @property
+    def clock_skew(self) -> float | None:
+        """By how many seconds the server's clock is ahead of ours; None: not known."""
+        try:
+            return parsedate_to_datetime(self.header("date")).timestamp() - self.at if self.at else None
+        except ValueError:
+            return None
+
+
+type ProbeResult = ProbeResponse | ConnectFailure
+
+
+class Program(StrEnum):
+    """Which program a response comes from."""
+
+    CLIPROXYAPI = "CLIProxyAPI"
+    LITELLM = "LiteLLM"
+    OURSELVES = "litellm-hybrid"
+    WEB_PAGE = "a web page"
+    UNKNOWN = "another program"
+
+
+def identify(*results: ProbeResult | None) -> Program | None:
+    """Tell whose responses these are: those of one server to `GET /` and `GET /health/liveliness`.
+
+    CLIProxyAPI introduces itself at `/` (internal/api/server.go, setupRoutes), LiteLLM at both
+    (health_endpoints). None: there is no response among them.
+    """
+    responses = [each for each in results if isinstance(each, ProbeResponse)]
+    for response in responses:
+        if response.header("x-hybrid-route"):
+            return Program.OURSELVES
+        value = response.json
+        if isinstance(value, dict) and str(value.get("message")).startswith("CLI Proxy API"):
+            return Program.CLIPROXYAPI
+        if value in ("I'm alive!", "LiteLLM: RUNNING"):
+            return Program.LITELLM
+        if is_safe_mode(response) or "X-CPA-" in response.header("access-control-expose-headers").upper():
+            return Program.CLIPROXYAPI
+    if not responses:
+        return None
+    return Program.WEB_PAGE if any(each.is_page for each in responses) else Program.UNKNOWN
+
+
+def is_safe_mode(*results: ProbeResult | None) -> bool:
+    """Tell whether CLIProxyAPI refuses to serve because its `api-keys` are those of its example file.
+
+    v7.2 says so in a header of each refusal, v7.1 answers 404 and says it only on the page at `/`.
+    """
+    responses = [each for each in results if isinstance(each, ProbeResponse)]
+    return any(
+        each.header("x-cpa-safe-mode") or b"<title>Example API key detected" in each.body
+        for each in responses
+    )
+
+
+def proxy_address(settings: Settings) -> Address:
+    """Return where a program of this machine reaches the proxy, if it runs."""
     host, port = settings.listen
     return Address("http", _LOOPBACK.get(host, host), port)
 
 
-def listening(settings: Settings) -> str:
-    """`host:port` where the proxy listens."""
+def listen_text(settings: Settings) -> str:
+    """Return `host:port` where the proxy listens."""
     host, port = settings.listen
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def bearer(key: str) -> Fields:
-    """A key, presented as every server here takes it."""
-    return (("Authorization", f"Bearer {key}"),)
+    """Present a key as every server here takes it; () for ""."""
+    return (("Authorization", f"Bearer {key}"),) if key else ()
 
 
-def client_key(settings: Settings) -> Fields:
-    """The first client key, presented; () if there is none."""
-    return bearer(settings.client_keys[0].value) if settings.client_keys else ()
+def client_key(settings: Settings) -> str:
+    """Return the first client key; "" if there is none."""
+    return settings.client_keys[0].value if settings.client_keys else ""
 
 
-def asks(settings: Settings) -> dict[str, Ask]:
-    """Name → request, for everything that these settings name."""
-    ourselves, upstream = here(settings), settings.upstream
-    key = client_key(settings)
+def plan(settings: Settings) -> dict[str, Probe]:
+    """Plan the requests to everything that these settings name; none reaches a model or spends anything.
+
+    LiteLLM's `/health` is never asked: it calls the models. A bad request to CLIProxyAPI's management
+    counts towards a ban of the address it comes from, so its version is asked in the name of one that
+    nobody has: it believes X-Forwarded-For, and RFC 5737 keeps 192.0.2.1 for documentation.
+    """
+    upstream, key = settings.upstream, bearer(client_key(settings))
+    here = proxy_address(settings)
     planned = {
-        "listen-health": Ask(ourselves, "/_hybrid/health"),
-        "listen-root": Ask(ourselves, "/"),
-        "upstream-root": Ask(upstream, "/"),
-        "upstream-alive": Ask(upstream, ALIVE),
-        "upstream-open": Ask(upstream, "/v1/models"),
-        "upstream-provider": Ask(upstream, "/api/provider/openai/v1/models", headers=key),
-        "upstream-version": Ask(upstream, "/v0/management/debug", headers=(_NOBODY,)),
+        "listen-health": Probe(here, "/_hybrid/health"),
+        "listen-root": Probe(here, "/"),
+        "upstream-root": Probe(upstream, "/"),
+        "upstream-alive": Probe(upstream, LIVELINESS),
+        "upstream-open": Probe(upstream, "/v1/models"),
+        "upstream-provider": Probe(upstream, "/api/provider/openai/v1/models", headers=key),
+        "upstream-version": Probe(
+            upstream, "/v0/management/debug", headers=(("X-Forwarded-For", "192.0.2.1"),)
+        ),
     }
     if key:
-        planned["upstream-models"] = Ask(upstream, "/v1/models", headers=key)
+        planned["upstream-models"] = Probe(upstream, "/v1/models", headers=key)
     if settings.base_url is not None:
         planned |= _of_litellm(settings, settings.base_url)
     return planned
 
 
-def _of_litellm(settings: Settings, address: Address) -> dict[str, Ask]:
+def _of_litellm(settings: Settings, address: Address) -> dict[str, Probe]:
+    models = "/v1/models?return_wildcard_routes=True"
     planned = {
-        "litellm-alive": Ask(address, ALIVE),
-        "litellm-ready": Ask(address, "/health/readiness"),
-        "litellm-root": Ask(address, "/"),
-        "litellm-open": Ask(address, _MODELS),
+        "litellm-alive": Probe(address, LIVELINESS),
+        "litellm-ready": Probe(address, "/health/readiness"),
+        "litellm-root": Probe(address, "/"),
+        "litellm-open": Probe(address, models),
     }
     if address.path:
-        planned["litellm-bare"] = Ask(Address(address.scheme, address.host, address.port), ALIVE)
+        planned["litellm-bare"] = Probe(Address(address.scheme, address.host, address.port), LIVELINESS)
     if settings.api_key is not None:
         key = bearer(settings.api_key.value)
-        planned["litellm-models"] = Ask(address, _MODELS, headers=key)
-        planned["litellm-details"] = Ask(address, "/health/readiness/details", headers=key)
+        planned["litellm-models"] = Probe(address, models, headers=key)
+        planned["litellm-details"] = Probe(address, "/health/readiness/details", headers=key)
     return planned
-
-
-_MODELS = "/v1/models?return_wildcard_routes=True"

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from litellm_hybrid.config.settings import Address
-from litellm_hybrid.diagnostics.doctor.probe_result import Answer, Failure, Program, Trouble
+from litellm_hybrid.diagnostics.doctor.probes import ConnectFailure, FailureKind, ProbeResponse, Program
 from litellm_hybrid.diagnostics.doctor.report import Finding, Severity
 
 
@@ -46,29 +46,37 @@ def litellm(address: Address) -> Server:
 
 
 # {program}, {at}, {key}, {start}, {detail}, {other}: the same address with the other scheme.
-_TROUBLES: Mapping[Trouble, tuple[str, str, str]] = MappingProxyType(
+_TROUBLES: Mapping[FailureKind, tuple[str, str, str]] = MappingProxyType(
     {
-        Trouble.REFUSED: (
+        FailureKind.REFUSED: (
             "nothing listens at {at}",
             "{program} is not running, or listens on another address",
             "{start}, or write its address: `{key}: {example}`",
         ),
-        Trouble.NO_HOST: (
+        FailureKind.NO_HOST: (
             "no address is known for the host of {at}",
             "the name in `{key}` is misspelt, or this machine's name server does not know it ({detail})",
             "write a name or an address that this machine can look up: `{key}: {example}`",
         ),
-        Trouble.UNREACHABLE: (
+        FailureKind.UNREACHABLE: (
             "{at} cannot be reached: {detail}",
             "no route leads there, or a firewall is in between",
             "check the address in `{key}`, and the network: `curl -v {at}`",
         ),
-        Trouble.TIMEOUT: (
+        FailureKind.TIMEOUT: (
             "{at} does not answer in time",
             "a firewall drops the connection, or {program} hangs",
             "try `curl -v --max-time 10 {at}`; restart {program} if it runs, else correct `{key}`",
         ),
-        Trouble.CERTIFICATE: (
+        FailureKind.SELF_SIGNED: (
+            "{at} has a self-signed certificate, which is not trusted",
+            "it is signed by itself, or by an authority of your own",
+            (
+                "on this machine let {program} serve plain http; else use mitmdump with "
+                "`--set ssl_verify_upstream_trusted_ca=CA.pem` for `{key}`"
+            ),
+        ),
+        FailureKind.CERTIFICATE: (
             "the certificate of {at} is not trusted: {detail}",
             "it is signed by an authority of your own, has expired, or is for another name",
             (
@@ -76,22 +84,22 @@ _TROUBLES: Mapping[Trouble, tuple[str, str, str]] = MappingProxyType(
                 "`--set ssl_verify_upstream_trusted_ca=CA.pem`; on this machine plain http will do"
             ),
         ),
-        Trouble.NO_TLS: (
+        FailureKind.NO_TLS: (
             "{at} does not speak TLS",
             "{program} serves plain http there",
             "`{key}: {other}`",
         ),
-        Trouble.TLS: (
+        FailureKind.TLS: (
             "no TLS connection to {at}: {detail}",
             "the two sides agree on no version or cipher, or the other side wants a client certificate",
             "see what it offers: `openssl s_client -connect {netloc}`",
         ),
-        Trouble.CLOSED: (
+        FailureKind.CLOSED: (
             "{at} closes the connection without an answer",
             "another program listens there, or it serves https",
             "try `curl -v {at}`; if it serves https: `{key}: {other}`",
         ),
-        Trouble.NO_HTTP: (
+        FailureKind.NO_HTTP: (
             "what listens at {at} does not speak HTTP",
             "another program listens there, or it serves https",
             "write the address of {program}: `{key}: {example}`; if it serves https: `{key}: {other}`",
@@ -100,7 +108,7 @@ _TROUBLES: Mapping[Trouble, tuple[str, str, str]] = MappingProxyType(
 )
 
 
-def unreached(server: Server, failure: Failure) -> Finding:
+def unreached(server: Server, failure: ConnectFailure) -> Finding:
     """Why there is no answer, and what to do."""
     address = server.address
     turned = {"http": "https", "https": "http"}[address.scheme]
@@ -110,15 +118,15 @@ def unreached(server: Server, failure: Failure) -> Finding:
         "key": server.key,
         "start": server.start,
         "example": server.example,
-        "detail": failure.detail or failure.trouble,
+        "detail": failure.detail or failure.kind,
         "netloc": f"{address.host}:{address.port}",
         "other": f"{turned}://{str(Address('', address.host, address.port, address.path))[3:]}",
     }
-    symptom, cause, fix = _TROUBLES[failure.trouble]
+    symptom, cause, fix = _TROUBLES[failure.kind]
     return server.error(symptom.format(**words), cause.format(**words), fix.format(**words))
 
 
-def somebody_else(server: Server, who: Program, seen: Answer, path: str) -> Finding | None:
+def somebody_else(server: Server, who: Program, seen: ProbeResponse, path: str) -> Finding | None:
     """What answers at the address is not this server; None: it is, or it may be.
 
     Args:
@@ -149,7 +157,7 @@ def somebody_else(server: Server, who: Program, seen: Answer, path: str) -> Find
     return server.error(f"at {at} is {who}, not {server.program}", cause, fix)
 
 
-def _redirect(answer: Answer, path: str) -> str:
+def _redirect(answer: ProbeResponse, path: str) -> str:
     """Where another address is said to be the right one, without query and credentials; or ""."""
     if not 300 <= answer.status < 400:
         return ""

@@ -7,7 +7,7 @@ import pytest
 from litellm_hybrid.config.model_patterns import Patterns
 from litellm_hybrid.config.settings import Address, Secret, Settings
 from litellm_hybrid.diagnostics.doctor.check_live import judge, plan, unasked
-from litellm_hybrid.diagnostics.doctor.probe_result import Answer, Failure, Seen, Trouble
+from litellm_hybrid.diagnostics.doctor.probes import ConnectFailure, FailureKind, ProbeResponse, ProbeResult
 
 LITELLM = Address("http", "127.0.0.1", 4000)
 ROUTED = Settings(
@@ -67,8 +67,8 @@ def test_a_server_that_is_not_asked_is_named() -> None:
     ]
 
 
-def routed(header: str, status: int = 200) -> Answer:
-    return Answer(status, (("x-hybrid-route", header),), b'{"error":{"message":"why"}}')
+def routed(header: str, status: int = 200) -> ProbeResponse:
+    return ProbeResponse(status, (("x-hybrid-route", header),), b'{"error":{"message":"why"}}')
 
 
 FELL_BACK = "litellm; reason=fallback; upstream-status=429"
@@ -84,7 +84,7 @@ FELL_BACK = "litellm; reason=fallback; upstream-status=429"
             "ok",
             "LiteLLM served GPT-5 in 0.00 s (litellm; reason=model)",
         ),
-        (False, 0, Answer(200, (("x-litellm-response-cost", "7e-05"),)), "ok", "for $7e-05"),
+        (False, 0, ProbeResponse(200, (("x-litellm-response-cost", "7e-05"),)), "ok", "for $7e-05"),
         (
             True,
             0,
@@ -98,21 +98,21 @@ FELL_BACK = "litellm; reason=fallback; upstream-status=429"
         (
             False,
             1,
-            Answer(429, (), b'{"error":{"message":"used up"}}'),
+            ProbeResponse(429, (), b'{"error":{"message":"used up"}}'),
             "error",
             "upstream did not serve claude-opus-4: 429 used up",
         ),
-        (False, 1, Answer(418), "error", "418"),
+        (False, 1, ProbeResponse(418), "error", "418"),
         (
             False,
             0,
-            Failure(Trouble.TIMEOUT, "timed out"),
+            ConnectFailure(FailureKind.TIMEOUT, "timed out"),
             "error",
             "no answer from LiteLLM for GPT-5: timed out",
         ),
     ],
 )
-def test_what_its_answer_means(runs: bool, index: int, seen: Seen, severity: str, words: str) -> None:
+def test_what_its_answer_means(runs: bool, index: int, seen: ProbeResult, severity: str, words: str) -> None:
     live = plan(ROUTED, (), UPSTREAM, runs=runs)[index]
     finding = judge(live, seen)
     assert (finding.severity, words in finding.symptom) == (severity, True), finding

@@ -11,28 +11,37 @@ from litellm_hybrid.diagnostics.doctor import check_config as doctor_file
 from litellm_hybrid.diagnostics.doctor import check_listen as doctor_listen
 from litellm_hybrid.diagnostics.doctor import check_litellm as doctor_litellm
 from litellm_hybrid.diagnostics.doctor import check_upstream as doctor_upstream
-from litellm_hybrid.diagnostics.doctor import probes as doctor_plan
+from litellm_hybrid.diagnostics.doctor import probes
 from litellm_hybrid.diagnostics.doctor import report as doctor_finding
 from litellm_hybrid.diagnostics.doctor import server_errors as doctor_server
-from litellm_hybrid.diagnostics.doctor.probe_result import Answer, Failure, Program, Seen, Trouble, program
+from litellm_hybrid.diagnostics.doctor.probes import (
+    ConnectFailure,
+    FailureKind,
+    ProbeResponse,
+    ProbeResult,
+    Program,
+    identify,
+)
 from litellm_hybrid.diagnostics.doctor.report import Finding, Report, Severity
 
 LITELLM = Address("http", "127.0.0.1", 4000)
 KEY = "sk-key-of-litellm"
-ALIVE = Answer(200, (("content-type", "application/json"),), b'"I\'m alive!"')
-PAGE = Answer(200, (("content-type", "text/html; charset=utf-8"),), b"<!doctype html><title>Hello</title>")
-REFUSED = Failure(Trouble.REFUSED, "Connection refused")
-NOT_FOUND = Answer(404, (), b"404 page not found")
-NO_KEY = Answer(401, (), b'{"error":{"message":"No api key passed in.","type":"auth_error"}}')
+ALIVE = ProbeResponse(200, (("content-type", "application/json"),), b'"I\'m alive!"')
+PAGE = ProbeResponse(
+    200, (("content-type", "text/html; charset=utf-8"),), b"<!doctype html><title>Hello</title>"
+)
+REFUSED = ConnectFailure(FailureKind.REFUSED, "Connection refused")
+NOT_FOUND = ProbeResponse(404, (), b"404 page not found")
+NO_KEY = ProbeResponse(401, (), b'{"error":{"message":"No api key passed in.","type":"auth_error"}}')
 
 
-def models(*names: str) -> Answer:
-    return Answer(200, (), json.dumps({"data": [{"id": name} for name in names]}).encode())
+def models(*names: str) -> ProbeResponse:
+    return ProbeResponse(200, (), json.dumps({"data": [{"id": name} for name in names]}).encode())
 
 
-def answer(value: object, status: int = 200, **headers: str) -> Answer:
+def answer(value: object, status: int = 200, **headers: str) -> ProbeResponse:
     fields = tuple((name.replace("_", "-"), text) for name, text in headers.items())
-    return Answer(status, fields, json.dumps(value).encode())
+    return ProbeResponse(status, fields, json.dumps(value).encode())
 
 
 def said(findings: list[Finding]) -> list[tuple[str, str]]:
@@ -97,7 +106,7 @@ def test_the_json_has_fixed_names() -> None:
     [
         ((answer({"message": "CLI Proxy API Server"}),), Program.CLIPROXYAPI),
         (
-            (Answer(200, (("access-control-expose-headers", "Location, X-CPA-VERSION"),), PAGE.body),),
+            (ProbeResponse(200, (("access-control-expose-headers", "Location, X-CPA-VERSION"),), PAGE.body),),
             "CLIProxyAPI",
         ),
         ((NOT_FOUND, ALIVE), Program.LITELLM),
@@ -106,11 +115,11 @@ def test_the_json_has_fixed_names() -> None:
         ((PAGE,), Program.WEB_PAGE),
         ((REFUSED, NOT_FOUND), Program.UNKNOWN),
         ((REFUSED, None), None),
-        ((answer({"message": 7}), answer([]), Answer(200, (), b"[" * 100_000)), Program.UNKNOWN),
+        ((answer({"message": 7}), answer([]), ProbeResponse(200, (), b"[" * 100_000)), Program.UNKNOWN),
     ],
 )
-def test_who_answers(seen: tuple[Seen | None, ...], expected: Program | None) -> None:
-    assert program(*seen) == expected
+def test_who_answers(seen: tuple[ProbeResult | None, ...], expected: Program | None) -> None:
+    assert identify(*seen) == expected
 
 
 @pytest.mark.parametrize(
@@ -124,20 +133,20 @@ def test_who_answers(seen: tuple[Seen | None, ...], expected: Program | None) ->
     ],
 )
 def test_what_an_error_says(body: bytes, error: str) -> None:
-    assert Answer(400, (), body).error == error
+    assert ProbeResponse(400, (), body).error == error
 
 
 # -- no answer, or another one's ----------------------------------------------
 
 
-@pytest.mark.parametrize("trouble", list(Trouble))
+@pytest.mark.parametrize("trouble", list(FailureKind))
 @pytest.mark.parametrize(
     "server", [doctor_server.upstream(Settings().upstream), doctor_server.litellm(LITELLM)]
 )
 def test_every_trouble_has_a_fix_that_names_what_to_do(
-    trouble: Trouble, server: doctor_server.Server
+    trouble: FailureKind, server: doctor_server.Server
 ) -> None:
-    finding = doctor_server.unreached(server, Failure(trouble, "the system's words"))
+    finding = doctor_server.unreached(server, ConnectFailure(trouble, "the system's words"))
     assert finding.severity is Severity.ERROR
     assert finding.cause
     assert "`" in finding.fix
@@ -146,7 +155,10 @@ def test_every_trouble_has_a_fix_that_names_what_to_do(
 
 def test_the_other_scheme_is_written_out() -> None:
     server = doctor_server.litellm(Address("https", "::1", 4000, "/llm"))
-    assert doctor_server.unreached(server, Failure(Trouble.NO_TLS)).fix == "`base-url: http://[::1]:4000/llm`"
+    assert (
+        doctor_server.unreached(server, ConnectFailure(FailureKind.NO_TLS)).fix
+        == "`base-url: http://[::1]:4000/llm`"
+    )
 
 
 @pytest.mark.parametrize(
@@ -163,14 +175,14 @@ def test_the_other_scheme_is_written_out() -> None:
         (answer({}), Program.CLIPROXYAPI, "is CLIProxyAPI, not LiteLLM", "base-url"),
         (answer({}), Program.OURSELVES, "is litellm-hybrid, not LiteLLM", "base-url"),
         (
-            Answer(400, (), b"Client sent an HTTP request to an HTTPS server.\n"),
+            ProbeResponse(400, (), b"Client sent an HTTP request to an HTTPS server.\n"),
             Program.UNKNOWN,
             "wants https",
             "`base-url: https://127.0.0.1:4000`",
         ),
     ],
 )
-def test_somebody_else_answers(seen: Answer, who: Program, symptom: str, fix: str) -> None:
+def test_somebody_else_answers(seen: ProbeResponse, who: Program, symptom: str, fix: str) -> None:
     finding = doctor_server.somebody_else(doctor_server.litellm(LITELLM), who, seen, "/health/liveliness")
     assert finding is not None
     assert (symptom in finding.symptom, fix in finding.fix) == (True, True), finding
@@ -185,11 +197,11 @@ def test_the_right_one_or_perhaps_the_right_one(who: Program) -> None:
 # -- upstream -----------------------------------------------------------------
 
 ROOT = answer({"message": "CLI Proxy API Server"})
-UPSTREAM: dict[str, Seen] = {
+UPSTREAM: dict[str, ProbeResult] = {
     "upstream-root": ROOT,
     "upstream-alive": NOT_FOUND,
-    "upstream-open": Answer(401, (), b'{"error":"Missing API key"}'),
-    "upstream-provider": Answer(401),
+    "upstream-open": ProbeResponse(401, (), b'{"error":"Missing API key"}'),
+    "upstream-provider": ProbeResponse(401),
     "upstream-version": NOT_FOUND,
 }
 WITH_KEY = Settings(client_keys=(Secret("sk-client"),))
@@ -206,7 +218,7 @@ WITH_KEY = Settings(client_keys=(Secret("sk-client"),))
         ),
         (
             Settings(),
-            {"upstream-version": Answer(403, (("x-cpa-version", "6.10.9"),))},
+            {"upstream-version": ProbeResponse(403, (("x-cpa-version", "6.10.9"),))},
             [("upstream", "ok")],
             "CLIProxyAPI (6.10.9) answers",
         ),
@@ -234,7 +246,12 @@ WITH_KEY = Settings(client_keys=(Secret("sk-client"),))
             "CLIProxyAPI (",
         ),
         (WITH_KEY, {"upstream-models": models("m")}, [("upstream", "ok")], ""),
-        (WITH_KEY, {"upstream-models": Answer(401)}, [("upstream", "ok"), ("client-keys", "warning")], ""),
+        (
+            WITH_KEY,
+            {"upstream-models": ProbeResponse(401)},
+            [("upstream", "ok"), ("client-keys", "warning")],
+            "",
+        ),
         (WITH_KEY, {"upstream-models": models(), "upstream-open": models()}, [("upstream", "ok")], ""),
         (
             Settings(listen=("0.0.0.0", 8318), client_keys=(Secret("sk-client"),)),  # noqa: S104
@@ -245,7 +262,7 @@ WITH_KEY = Settings(client_keys=(Secret("sk-client"),))
     ],
 )
 def test_upstream(
-    settings: Settings, changed: dict[str, Seen], expected: list[tuple[str, str]], words: str
+    settings: Settings, changed: dict[str, ProbeResult], expected: list[tuple[str, str]], words: str
 ) -> None:
     findings = doctor_upstream.judge(settings, UPSTREAM | changed)
     assert said(findings) == expected
@@ -253,7 +270,9 @@ def test_upstream(
 
 
 def test_the_models_of_upstream_come_from_whoever_is_shown_them() -> None:
-    assert doctor_upstream.models({"upstream-models": Answer(401), "upstream-open": models("a")}) == ("a",)
+    assert doctor_upstream.models({"upstream-models": ProbeResponse(401), "upstream-open": models("a")}) == (
+        "a",
+    )
     assert doctor_upstream.models({"upstream-models": models("b"), "upstream-open": models("a")}) == ("b",)
     assert doctor_upstream.models(UPSTREAM) == ()
 
@@ -262,7 +281,7 @@ def test_the_models_of_upstream_come_from_whoever_is_shown_them() -> None:
 
 ROUTED = Settings(enabled=True, base_url=LITELLM, api_key=Secret(KEY))
 NO_AUTH = Settings(enabled=True, base_url=LITELLM, no_auth=True)
-UP: dict[str, Seen] = {
+UP: dict[str, ProbeResult] = {
     "litellm-alive": ALIVE,
     "litellm-root": answer("LiteLLM: RUNNING"),
     "litellm-ready": answer({"status": "healthy"}),
@@ -281,7 +300,7 @@ NO_DB = answer({"error": {"message": "No connected db.", "type": "no_db_connecti
         (ROUTED, {"litellm-alive": REFUSED}, [("litellm", "error")], "litellm --config"),
         (
             ROUTED,
-            {"litellm-ready": Answer(503)},
+            {"litellm-ready": ProbeResponse(503)},
             [("litellm", "error"), ("api-key", "ok")],
             "health/readiness",
         ),
@@ -319,7 +338,7 @@ NO_DB = answer({"error": {"message": "No connected db.", "type": "no_db_connecti
     ],
 )
 def test_litellm(
-    settings: Settings, changed: dict[str, Seen], expected: list[tuple[str, str]], fix: str
+    settings: Settings, changed: dict[str, ProbeResult], expected: list[tuple[str, str]], fix: str
 ) -> None:
     findings = doctor_litellm.judge(settings, UP | changed)
     assert said(findings) == expected
@@ -427,11 +446,11 @@ def test_surroundings() -> None:
     )
 
 
-def health(**value: object) -> dict[str, Seen]:
+def health(**value: object) -> dict[str, ProbeResult]:
     return {"listen-health": answer(value, x_hybrid_route="none; reason=own-page"), "listen-root": NOT_FOUND}
 
 
-def other(seen: Seen) -> dict[str, Seen]:
+def other(seen: ProbeResult) -> dict[str, ProbeResult]:
     return {"listen-health": NOT_FOUND, "listen-root": seen}
 
 
@@ -448,7 +467,13 @@ DOWN = {"reason": "upstream-unreachable", "message": "CLIProxyAPI could not be r
         (health(error="litellm_access_refused"), None, "ok", "to others only", ""),
         (other(ROOT), IN_USE, "error", "is taken by CLIProxyAPI", "`listen: 127.0.0.1:8319`"),
         (other(PAGE), IN_USE, "error", "is taken by another program", "ss -ltnp 'sport = :8318'"),
-        (other(Failure(Trouble.TIMEOUT)), IN_USE, "error", "by a program that does not answer", "ss -ltnp"),
+        (
+            other(ConnectFailure(FailureKind.TIMEOUT)),
+            IN_USE,
+            "error",
+            "by a program that does not answer",
+            "ss -ltnp",
+        ),
         (other(REFUSED), OSError(errno.EACCES, "denied"), "error", "nothing can listen on", "8318"),
         (
             other(REFUSED),
@@ -460,7 +485,7 @@ DOWN = {"reason": "upstream-unreachable", "message": "CLIProxyAPI could not be r
     ],
 )
 def test_the_address_to_listen_on(
-    seen: dict[str, Seen], bound: OSError | None, severity: str, symptom: str, fix: str
+    seen: dict[str, ProbeResult], bound: OSError | None, severity: str, symptom: str, fix: str
 ) -> None:
     (finding,) = doctor_listen.judge(Settings(), seen, bound)
     assert (finding.severity, symptom in finding.symptom, fix in finding.fix) == (severity, True, True), (
@@ -473,7 +498,7 @@ def test_the_address_to_listen_on(
 
 @pytest.mark.parametrize("settings", [Settings(), ROUTED, NO_AUTH, WITH_KEY])
 def test_nothing_that_is_asked_costs_or_changes_anything(settings: Settings) -> None:
-    for name, ask in doctor_plan.asks(settings).items():
+    for name, ask in probes.plan(settings).items():
         assert ask.method == "GET", name
         assert ask.path != "/health", name
         assert ask.within <= 5, name
@@ -483,7 +508,7 @@ def test_nothing_that_is_asked_costs_or_changes_anything(settings: Settings) -> 
 
 def test_keys_go_only_where_they_belong() -> None:
     settings = Settings(base_url=LITELLM, api_key=Secret(KEY), client_keys=(Secret("sk-client"),))
-    for ask in doctor_plan.asks(settings).values():
+    for ask in probes.plan(settings).values():
         sent = str(ask.headers)
         assert KEY not in sent or ask.address == LITELLM
         assert "sk-client" not in sent or ask.address == settings.upstream
@@ -494,4 +519,4 @@ def test_keys_go_only_where_they_belong() -> None:
     [("0.0.0.0", "127.0.0.1"), ("::", "::1"), ("10.0.0.1", "10.0.0.1")],  # noqa: S104
 )
 def test_where_this_machine_reaches_the_proxy(host: str, reached: str) -> None:
-    assert doctor_plan.here(Settings(listen=(host, 1))).host == reached
+    assert probes.proxy_address(Settings(listen=(host, 1))).host == reached
