@@ -46,7 +46,7 @@ class HybridAddon(Startup):
         self._traffic = Traffic()
         self._last_seen = LastSeen()
         self._fallbacks = Fallbacks(self._settings, lambda: ctx.master.addons.get("view"))
-        self._proxy = engine.HybridProxy[JudgedResponse](policy=self, view=self._showing, observer=self)
+        self._proxy = engine.HybridProxy[JudgedResponse](policy=self, view=self._redactor, observer=self)
         self.hold_limit_reached = self._fallbacks.released_at_limit
         self.on_failed_response = answers.or_none(self._fallbacks.fall_back)
         self.on_failure = answers.or_none(self._fallbacks.rescue)
@@ -63,7 +63,7 @@ class HybridAddon(Startup):
             ),
             place,
         )
-        self.addons.append(Commands(self._settings, self._own_pages.status, self._fallbacks, self._showing))
+        self.addons.append(Commands(self._settings, self._own_pages.status, self._fallbacks, self._redactor))
 
     @override
     def settings_changed(self, settings: Settings) -> None:
@@ -96,9 +96,10 @@ class HybridAddon(Startup):
 
     def request(self, flow: http.HTTPFlow) -> None:
         """Decide where a complete request goes, and make it fit for there."""
-        if not flow.live or not self._showing.received(flow):
+        if flow.live and flow.is_replay:
+            self._redactor.prepare_replay(flow)
             return
-        if flow.response or flow.error:
+        if not flow.live or flow.response or flow.error:
             return
         record = exchange.begin(flow)
         exchange.put(flow, record)
@@ -131,7 +132,7 @@ class HybridAddon(Startup):
         """Log one line for a request that was answered."""
         if not self._is_ours(flow):
             return
-        self._showing.over(flow)
+        self._redactor.finish(flow)
         record = exchange.get(flow)
         if record is None or flow.response is None or flow.is_replay:
             return
@@ -146,7 +147,7 @@ class HybridAddon(Startup):
         """End one that was not answered, or not to the end."""
         if not self._is_ours(flow):
             return
-        self._showing.over(flow)
+        self._redactor.finish(flow)
         if (record := exchange.get(flow)) is not None:
             self._traffic.broken_off(flow.id, record, flow.response.status_code if flow.response else None)
         self._fallbacks.ended(flow, None)
@@ -196,7 +197,7 @@ class HybridAddon(Startup):
         record = exchange.get(flow) or exchange.begin(flow)
         self._last_seen.failed(record["target"], failure.cause, monotonic())
         self._traffic.errors[failure.error_type.value, record["target"]] += 1
-        self._showing.failed(flow, failure)
+        self._redactor.note_failure(flow, failure)
         answers.failed(record, failure, response_begun=response_begun)
 
     def error_response(self, flow: http.HTTPFlow, failure: Failure) -> http.Response:

@@ -13,7 +13,6 @@ from litellm_hybrid.addon import HybridAddon
 from litellm_hybrid.config.settings import Timeouts
 from litellm_hybrid.errors import LITELLM_UNREACHABLE, UPSTREAM_UNREACHABLE, Cause, ErrorType, Failure
 from litellm_hybrid.flow import exchange
-from litellm_hybrid.mitmweb.flow_redaction import Originals
 from litellm_hybrid.routing import router as decision
 
 KEYS = {"enabled": True, "base-url": "http://127.0.0.1:4000", "api-key": "sk-litellm", "models": ["gpt-5"]}
@@ -206,7 +205,7 @@ def test_answers_of_flows_that_are_not_ours_stay(addon: HybridAddon) -> None:
 
 def test_a_flow_from_a_file_is_left_alone(addon: HybridAddon, caplog: pytest.LogCaptureFixture) -> None:
     """mitmproxy calls the hooks for each flow of a file that somebody opens; replays are saved there too."""
-    addon._showing.enabled, addon._showing.originals = True, Originals()
+    addon._redactor.enabled = True
     for replayed in (None, "request"):
         flow = _flow()
         addon.request(flow)
@@ -218,7 +217,6 @@ def test_a_flow_from_a_file_is_left_alone(addon: HybridAddon, caplog: pytest.Log
         opened = flow.copy()
         opened.id = flow.id
         opened.error = Error("closed")
-        addon._showing.originals.keep_only(lambda _: None)
         caplog.clear()
         before = opened.get_state()
 
@@ -228,13 +226,12 @@ def test_a_flow_from_a_file_is_left_alone(addon: HybridAddon, caplog: pytest.Log
         assert opened.get_state() == before
         assert opened.response
         assert opened.response.stream is False
-        assert addon._showing.originals.get(opened.id) is None
         assert caplog.messages == []
 
 
 def test_a_flow_that_was_killed_is_over(addon: HybridAddon) -> None:
     """It is not live any more, and if its client leaves too, mitmproxy says that in place of `killed`."""
-    addon._showing.enabled = True
+    addon._redactor.enabled = True
     for error in (Error.KILLED_MESSAGE, "client disconnected"):
         flow = _flow()
         addon.request(flow)
@@ -247,7 +244,7 @@ def test_a_flow_that_was_killed_is_over(addon: HybridAddon) -> None:
 
 
 def test_a_flow_that_was_killed_before_it_was_decided_on_is_masked(addon: HybridAddon) -> None:
-    addon._showing.enabled = True
+    addon._redactor.enabled = True
     flow = _flow()
     flow.request.headers["authorization"] = "Bearer secret"
     flow.kill()

@@ -14,6 +14,7 @@ from mitmproxy import http
 from litellm_hybrid.errors import ErrorType, Failure
 from litellm_hybrid.flow import exchange
 from litellm_hybrid.flow.exchange import Record
+from litellm_hybrid.mitmweb import flow_backup
 from litellm_hybrid.routing.rules import Reason, Target
 
 LITELLM = ":arrow_right:"
@@ -74,7 +75,8 @@ def keep_failed_answer(flow: http.HTTPFlow, view: View | None) -> None:
         return
     row = flow.copy()
     row.live = False
-    row.intercepted, row._backup = False, None  # noqa: SLF001 (mitmproxy offers nothing else)
+    row.intercepted = False
+    flow_backup.drop(row)
     row.request = exchange.masked(row.request)
     row.metadata[_REQUEST_OF] = flow.id
     row.marked = FAILED

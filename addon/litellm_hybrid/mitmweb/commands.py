@@ -3,7 +3,8 @@
 They have no hooks: a request costs nothing for them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from time import monotonic, time
 
 from mitmproxy import ctx, exceptions, http
@@ -11,16 +12,35 @@ from mitmproxy.addonmanager import Loader
 from mitmproxy.flow import Flow
 
 from litellm_hybrid.config.settings import Settings
+from litellm_hybrid.diagnostics.explain import explain, reasons, replay
+from litellm_hybrid.diagnostics.explain.reasons import RouteHeader
+from litellm_hybrid.diagnostics.explain.replay import UpstreamResponse
+from litellm_hybrid.fallback import response_hold
 from litellm_hybrid.fallback.controller import Fallbacks
 from litellm_hybrid.flow import exchange
-from litellm_hybrid.mitmweb import annotations as inspect
-from litellm_hybrid.mitmweb import command_output as commands_text
-from litellm_hybrid.mitmweb import reroute
-from litellm_hybrid.mitmweb.flow_redaction import Showing
-from litellm_hybrid.observability.status import Status
+from litellm_hybrid.flow.exchange import Record
+from litellm_hybrid.mitmweb import annotations
+from litellm_hybrid.mitmweb.flow_redaction import FlowRedactor
+from litellm_hybrid.observability.status import Status, timestamp
+from litellm_hybrid.routing.router import Request
+from litellm_hybrid.routing.rules import Reason, Target
+from litellm_hybrid.terminal import printable
 
 _MOST_EXPLAINED = 10
 _NOT_GIVEN: Sequence[Flow] = ()
+
+# What a rule of routing decided: there the fix depends on the request.
+_BY_RULE = frozenset(Reason) - {
+    Reason.MODEL,
+    Reason.PASSTHROUGH,
+    Reason.FALLBACK,
+    Reason.UNREACHABLE,
+    Reason.COOLDOWN,
+    Reason.STICKY,
+    Reason.FALLBACK_FAILED,
+    Reason.OWN_PAGE,
+    Reason.ERROR,
+}
 
 
 class Commands:
@@ -33,7 +53,7 @@ class Commands:
         settings: Callable[[], Settings],
         status: Callable[[], Status],
         fallbacks: Fallbacks,
-        showing: Showing,
+        redactor: FlowRedactor,
     ) -> None:
         """Make them for the life of the process.
 
@@ -41,24 +61,23 @@ class Commands:
             settings: gives those in force; RuntimeError: there are none.
             status: gives what the page `/_hybrid/status` shows.
             fallbacks: has the cooldowns.
-            showing: has the requests as their clients sent them.
+            redactor: has the credentials of requests that went out.
         """
         self._settings = settings
         self._status = status
         self._fallbacks = fallbacks
-        self._showing = showing
+        self._redactor = redactor
 
     def load(self, loader: Loader) -> None:
         """Declare them."""
         loader.add_command("litellm.status", self.status)
         loader.add_command("litellm.explain", self.explain)
-        loader.add_command("litellm.reroute", self.reroute)
         loader.add_command("litellm.cooldowns", self.cooldowns)
         loader.add_command("litellm.cooldowns.clear", self.clear_cooldowns)
 
     def status(self) -> Sequence[str]:
         """Show what is in force, what has been counted, and whether both servers are there."""
-        return commands_text.status(self._status())
+        return status_lines(self._status())
 
     def explain(self, flows: Sequence[Flow] = _NOT_GIVEN) -> Sequence[str]:
         """Explain why requests went where they went, and how to change that; by default the last one."""
@@ -69,51 +88,28 @@ class Commands:
             del decided[:-1]
         lines: list[str] = []
         for flow in decided[:_MOST_EXPLAINED]:
-            lines += commands_text.explain(self._in_force(), flow, self._original(flow))
+            lines += explanation_lines(self._current(), flow, self._redactor.sent_upstream(flow))
         if len(decided) > _MOST_EXPLAINED:
             lines.append(f"and {len(decided) - _MOST_EXPLAINED} more: name fewer flows")
         return lines
 
-    def reroute(self, flow: Flow) -> str:
-        """Send a request once more, to the other server: LiteLLM or upstream. Its answer is a new row."""
-        view = ctx.master.addons.get("view")
-        originals = self._showing.originals
-        if view is None or originals is None:
-            raise exceptions.CommandError("there is no list of flows: use mitmweb")
-        if not isinstance(flow, http.HTTPFlow):
-            raise exceptions.CommandError("this is no HTTP request")
-        original = originals.get(inspect.request_of(flow))
-        try:
-            new = reroute.to_other_side(flow, original, self._in_force(), self._fallbacks.replays)
-        except reroute.RerouteError as e:
-            raise exceptions.CommandError(f"cannot be rerouted: {e}") from e
-        assert original is not None
-        originals.put(new.id, original)
-        new.comment = reroute.comment(new, flow)
-        self._showing.keep(new)
-        view.add([new])
-        ctx.master.commands.call("replay.client", [new])
-        return f"sent: {new.comment}"
-
     def cooldowns(self) -> Sequence[str]:
         """List the models for which upstream is not asked, and until when."""
         running = self._fallbacks.straight.cooldowns.running(monotonic())
-        return commands_text.cooldowns(running, self._in_force().fallback.cooldown_max, time())
+        if not running and self._current().fallback.cooldown_max == 0:
+            return ["nothing is cooling down; `fallback.cooldown-max` is 0s, so nothing ever is"]
+        return cooldown_lines(running, time()) or ["nothing is cooling down"]
 
     def clear_cooldowns(self) -> str:
         """Ask upstream again for every model."""
         count = self._fallbacks.straight.cooldowns.clear_all()
         return f"{count} cleared; upstream is asked again"
 
-    def _in_force(self) -> Settings:
+    def _current(self) -> Settings:
         try:
             return self._settings()
         except RuntimeError as e:
             raise exceptions.CommandError(str(e)) from e
-
-    def _original(self, flow: http.HTTPFlow) -> http.Request | None:
-        originals = self._showing.originals
-        return originals.get(inspect.request_of(flow)) if originals is not None else None
 
     def _every(self) -> Sequence[Flow]:
         view = ctx.master.addons.get("view")
@@ -123,3 +119,96 @@ class Commands:
 
 def _decided(flows: Sequence[Flow]) -> list[http.HTTPFlow]:
     return [flow for flow in flows if isinstance(flow, http.HTTPFlow) and exchange.get(flow) is not None]
+
+
+# -- what they say, line by line ------------------------------------------
+
+
+def status_lines(found: Status) -> list[str]:
+    """Say what is in force, and what has happened so far."""
+    lines = [f"not ready: {message}" for _, message in found.not_ready] or ["ready"]
+    lines.append(f"in flight: {found.in_flight} requests, {found.streams} of them streaming")
+    lines += [
+        f"requests: {target}; reason={reason}, {status_class}: {count}"
+        for (target, reason, status_class), count in sorted(found.requests.items())
+    ]
+    lines += [
+        f"fallbacks: {kind}, {outcome}: {count}" for (kind, outcome), count in sorted(found.fallbacks.items())
+    ]
+    lines += cooldown_lines(found.cooldowns, found.now)
+    since = f", in force since {timestamp(found.since)}" if found.since else ""
+    broken = "; the file has an error now" if found.broken else ""
+    lines.append(f"configuration: {found.file or 'none'}{since}{broken}")
+    lines += [f"{name}: {value}" for name, value in found.settings]
+    lines.append(", ".join(f"{name} {version}" for name, version in found.versions.items()))
+    return lines
+
+
+def cooldown_lines(running: Sequence[tuple[str, float]], now: float) -> list[str]:
+    """Say for which models upstream is not asked.
+
+    Args:
+        running: (model, seconds left); 0: the next request tries upstream.
+        now: epoch seconds.
+    """
+    return [_cooldown(model, left, now) for model, left in running]
+
+
+def explanation_lines(settings: Settings, flow: http.HTTPFlow, sent: http.Request | None) -> list[str]:
+    """Say why a request went where it went, and how to change that.
+
+    Args:
+        settings: those in force now; those of the request may have been others.
+        flow: one with a record.
+        sent: its request as upstream got it, where it went there and that is still known.
+    """
+    record = exchange.get(flow)
+    assert record is not None
+    lines = [flow.comment or annotations.says(flow, record)]
+    header = RouteHeader(Reason(record["reason"]), Target(record["target"]), _fallback_failure(record))
+    meaning = reasons.meaning(header)
+    if annotations.request_of(flow) == flow.id:
+        lines.append(f"means: {meaning.means}")
+    fixes: Iterable[str] = (meaning.fix,)
+    if sent is not None:
+        found = explain.explain(
+            settings, _request(flow, sent, record), _failed_response(flow, record), now=_answered_at(flow)
+        )
+        lines += [f"{step.name}: {step.message}" for step in found.steps]
+        lines.append(f"as things are now: reason={found.reason}; target={found.target}")
+        if header.reason in _BY_RULE:
+            fixes = found.fixes
+    return [printable(line) for line in (*lines, *(f"fix: {fix}" for fix in fixes))]
+
+
+def _cooldown(model: str, left: float, now: float) -> str:
+    if left <= 0:
+        return f"cooldown: {model}: over; the next request finds out whether upstream serves it again"
+    until = datetime.fromtimestamp(now + left).astimezone()
+    return f"cooldown: {model}: {left:.0f} s left, until {until:%H:%M:%S}"
+
+
+def _fallback_failure(record: Record) -> str:
+    _, found, failed = record["note"].partition("fallback-failed=")
+    return failed if found else ""
+
+
+def _request(flow: http.HTTPFlow, sent: http.Request, record: Record) -> Request:
+    whole = flow.copy()
+    whole.request = sent
+    return exchange.request(whole, record)
+
+
+def _failed_response(flow: http.HTTPFlow, record: Record) -> UpstreamResponse | None:
+    """Return upstream's response, if it may be a failure."""
+    if flow.response is None or record["reason"] == Reason.ERROR:
+        return None
+    headers = {name.lower(): value for name, value in flow.response.headers.items(multi=True)}
+    head = response_hold.Answer(flow.response.status_code, headers)
+    response = UpstreamResponse(head, flow.response.raw_content or b"")
+    kind = replay.verdict(response, now=_answered_at(flow)).kind
+    return response if head.status >= 400 or kind != "none" else None
+
+
+def _answered_at(flow: http.HTTPFlow) -> float:
+    return (flow.response and flow.response.timestamp_start) or time()

@@ -14,27 +14,23 @@ from mitmproxy.addons.view import View
 from mitmproxy.flow import Flow
 
 from litellm_hybrid.flow import exchange
-from litellm_hybrid.mitmweb import annotations as inspect
-from litellm_hybrid.mitmweb.flow_redaction import Originals
+from litellm_hybrid.mitmweb import annotations
 from litellm_hybrid.mitmweb.retention import Keeper
 from litellm_hybrid.routing.rules import Reason
 
 _COLUMNS = ["icon", "method", "path", "comment", "status", "size", "time"]
 
 
-class Rows:
+class FlowList:
     """A part of the addon; its handlers are called after those of the same name there."""
 
-    name = "litellm_hybrid_rows"
+    name = "litellm_hybrid_flow_list"
 
-    def __init__(self, view: View, originals: Originals) -> None:
+    def __init__(self, view: View) -> None:
         self._view = view
-        self._originals = originals
-        self.keeper = Keeper(originals.beside)
+        self.keeper = Keeper()
         # In the console the list and its updates are the terminal's own, and read flows as they are.
         self._is_web = False
-        view.sig_store_remove.connect(self._removed)
-        view.sig_store_refresh.connect(self._cleared)
 
     def load(self, _loader: Loader) -> None:
         """Show our comments in mitmweb's list, unless its columns have been chosen."""
@@ -51,7 +47,7 @@ class Rows:
     def request(self, flow: http.HTTPFlow) -> None:
         """Say at once what has been decided."""
         if flow.live and not flow.is_replay:
-            inspect.comment(flow)
+            annotations.comment(flow)
 
     def response(self, flow: http.HTTPFlow) -> None:
         """Keep the list within its limit, and free of the proxy's own pages."""
@@ -88,12 +84,6 @@ class Rows:
             self._view.remove([flow])
         finally:
             flow.live = True
-
-    def _removed(self, flow: Flow) -> None:
-        self._originals.drop(flow.id)
-
-    def _cleared(self) -> None:
-        self._originals.keep_only(self._view.get_by_id)
 
 
 def _is_own(flow: http.HTTPFlow) -> bool:

@@ -5,19 +5,16 @@ without the rules and limits of this addon. Its comment says so.
 """
 
 import json
-from collections import OrderedDict
-from collections.abc import Callable
-from typing import Any
 
-from mitmproxy import http
+from mitmproxy import ctx, http, optmanager
 
 from litellm_hybrid.errors import Failure
 from litellm_hybrid.flow import exchange
 from litellm_hybrid.message import redaction
 from litellm_hybrid.message.credentials import Headers
-from litellm_hybrid.message.redaction import MASK, MOST_KEPT, CredentialStore, RequestHead
-from litellm_hybrid.mitmweb import annotations as inspect
-from litellm_hybrid.observability import admin_endpoints as pages
+from litellm_hybrid.message.redaction import MASK, CredentialStore, RequestHead
+from litellm_hybrid.mitmweb import annotations, flow_backup
+from litellm_hybrid.routing.rules import Target
 
 _NO_CREDENTIALS = {
     "error": "credentials_not_kept",
@@ -32,66 +29,16 @@ _OTHER_SERVER = {
 _REPLAYED = "replayed by mitmproxy, without the rules and limits of litellm-hybrid"
 
 
-class Originals:
-    """The requests of the rows in mitmweb as their clients sent them; in memory only, never saved.
-
-    Their Host is upstream's: mitmproxy overwrites it before anybody can see it.
-    """
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[str, http.Request] = OrderedDict()
-
-    def put(self, key: str, request: http.Request) -> None:
-        """Keep one; beyond `MOST_KEPT` the oldest is forgotten."""
-        self._kept[key] = request
-        if len(self._kept) > MOST_KEPT:
-            self._kept.popitem(last=False)
-
-    def get(self, key: str) -> http.Request | None:
-        """It, or None."""
-        return self._kept.get(key)
-
-    def drop(self, key: str) -> None:
-        """Its row is gone."""
-        self._kept.pop(key, None)
-
-    def keep_only(self, row: Callable[[str], object | None]) -> None:
-        """Many rows are gone.
-
-        Args:
-            row: gives the row that a key stands for, if there still is one.
-        """
-        for key in [key for key in self._kept if row(key) is None]:
-            del self._kept[key]
-
-    def beside(self, flow: http.HTTPFlow) -> int:
-        """How many bytes the client's body takes beside the one that the flow shows."""
-        kept = self._kept.get(flow.id)
-        body = kept.raw_content if kept is not None else None
-        return len(body) if body is not None and body is not flow.request.raw_content else 0
-
-
-class Showing:
+class FlowRedactor:
     """Masks flows once their request has been sent, comments them, and unmasks them for a replay.
 
     Attributes:
         enabled: somebody sees flows.
-        originals: what a row's request was before it was rewritten; None: there are no rows.
     """
 
     def __init__(self) -> None:
-        self._vault = CredentialStore()
+        self._credentials = CredentialStore()
         self.enabled = True
-        self.originals: Originals | None = None
-
-    def received(self, flow: http.HTTPFlow) -> bool:
-        """Take a request as its client sent it; False for a replay, which has been decided on already."""
-        if flow.is_replay:
-            self._unmask(flow)
-            return False
-        if self.originals is not None and not pages.is_own(flow.request.path.partition("?")[0]):
-            self.originals.put(flow.id, flow.request.copy())
-        return True
 
     def restore_credentials(self, flow: http.HTTPFlow) -> None:
         """Put back what mitmweb's page did not know when an intercepted request was edited there.
@@ -99,61 +46,112 @@ class Showing:
         The page gives all headers back with each edit, the masked ones too. What the request was before
         is the row's backup. A row that was sent to another server keeps its `***`.
         """
-        backup: Any = flow._backup  # noqa: SLF001 (mitmproxy offers nothing else)
-        if not backup or not _is_masked(flow.request):
+        if not _is_masked(flow.request):
             return
-        before = http.Request.from_state(dict(backup["request"]))
-        if _server(before) == _server(flow.request):
-            _put_back(flow.request, before.headers.fields, before.path)
+        before = flow_backup.request_before_edit(flow)
+        if before is not None and _server(before) == _server(flow.request):
+            _unmask(flow.request, before.headers.fields, before.path)
 
     def redacted(self, flow: http.HTTPFlow) -> http.Request:
-        """What is shown of a flow's request from now on; without anyone to see it, the request itself."""
+        """Return what is shown of a flow's request from now on; the request itself if nobody sees it."""
         if not self.enabled:
             return flow.request
-        inspect.comment(flow)
-        return self._keep(flow)
+        annotations.comment(flow)
+        self.remember(flow)
+        flow_backup.redact(flow)
+        return exchange.masked(flow.request)
 
-    def keep(self, flow: http.HTTPFlow) -> None:
-        """Mask a flow that has been made to be replayed."""
-        flow.request = self._keep(flow)
+    def remember(self, flow: http.HTTPFlow) -> None:
+        """Keep the credentials of a request that goes out, in memory only, for a replay."""
+        request, first = flow.request, self._credentials.get(flow.id)
+        if first is not None and first.server != _server(request):
+            self._credentials.put(_first_attempt(flow.id), first)  # that attempt is a row, too
+        self._credentials.put(flow.id, RequestHead(_server(request), request.headers.fields, request.path))
 
-    def failed(self, flow: http.HTTPFlow, failure: Failure) -> None:
-        """Take down what went wrong with a flow."""
+    def sent_upstream(self, flow: http.HTTPFlow) -> http.Request | None:
+        """Return a request as it went to upstream, credentials and all.
+
+        None: it did not go there, or its credentials are not kept any more.
+        """
+        of = annotations.request_of(flow)
+        kept = self._credentials.get(of if of == flow.id else _first_attempt(of))
+        record = exchange.get(flow)
+        is_for_upstream = record is not None and record["target"] == Target.UPSTREAM
+        if kept is None or kept.server != _server(flow.request) or not is_for_upstream:
+            return None
+        request = flow.request.copy()
+        _unmask(request, kept.headers, kept.target)
+        return request
+
+    def note_failure(self, flow: http.HTTPFlow, failure: Failure) -> None:
+        """Keep what went wrong with a flow for its comment."""
         if self.enabled:
-            inspect.note_failure(flow, failure)
+            annotations.note_failure(flow, failure)
 
-    def over(self, flow: http.HTTPFlow) -> None:
+    def finish(self, flow: http.HTTPFlow) -> None:
         """Mask a flow that is over, whatever has become of it, and say what that was."""
         if self.enabled:
             flow.request = exchange.masked(flow.request)
-            _mask_backup(flow)
-            inspect.comment(flow)
+            flow_backup.redact(flow)
+            annotations.comment(flow)
 
-    def _keep(self, flow: http.HTTPFlow) -> http.Request:
-        request = flow.request
-        self._vault.put(flow.id, RequestHead(_server(request), request.headers.fields, request.path))
-        _mask_backup(flow)
-        return exchange.masked(flow.request)
-
-    def _unmask(self, flow: http.HTTPFlow) -> None:
+    def prepare_replay(self, flow: http.HTTPFlow) -> None:
         """Give a flow that is being replayed its credentials back; without them it is answered here."""
-        request, kept = flow.request, self._vault.get(flow.id)
+        request, kept = flow.request, self._credentials.get(flow.id)
         if _is_masked(request):
             if kept is None:
                 flow.response = _conflict(_NO_CREDENTIALS)
             elif kept.server != _server(request):
                 flow.response = _conflict(_OTHER_SERVER)
             else:
-                _put_back(request, kept.headers, kept.target)
+                _unmask(request, kept.headers, kept.target)
         if _REPLAYED not in flow.comment:
             flow.comment = f"{flow.comment}; {_REPLAYED}" if flow.comment else _REPLAYED
+
+
+class StreamedBodies:
+    """Sets mitmproxy's option `store_streamed_bodies`; never again once the user has, to whichever value.
+
+    mitmproxy forgets what it has streamed. Where flows are shown or saved, that is all there is of a
+    response; where nobody sees them, keeping them would only cost memory.
+    """
+
+    _OPTION = "store_streamed_bodies"
+
+    def __init__(self) -> None:
+        self._is_users = False
+        self._setting = False
+
+    def configure(self, updated: set[str], *, seen: bool) -> None:
+        """Follow a change of options.
+
+        Args:
+            updated: the options that have changed; at start all of them.
+            seen: whether anybody sees flows now.
+        """
+        if self._setting or self._OPTION not in ctx.options:
+            return
+        if self._OPTION in updated:
+            # `false` on the command line is a wish, too, although it is the default.
+            self._is_users = dict(ctx.options.items())[self._OPTION].value is not optmanager.unset
+        if self._is_users or ctx.options.store_streamed_bodies is seen:
+            return
+        self._setting = True
+        try:
+            ctx.options.update(**{self._OPTION: seen})
+        finally:
+            self._setting = False
+
+
+def _first_attempt(flow_id: str) -> str:
+    return f"{flow_id} upstream"
 
 
 def _server(request: http.Request) -> tuple[str, str, int]:
     return request.scheme, request.host, request.port
 
 
-def _put_back(request: http.Request, headers: Headers, target: str) -> None:
+def _unmask(request: http.Request, headers: Headers, target: str) -> None:
     request.headers.fields = redaction.restore_headers(request.headers.fields, headers)
     request.path = redaction.restore_target(request.path, target)
 
@@ -162,15 +160,5 @@ def _is_masked(request: http.Request) -> bool:
     return any(MASK in value for value in request.headers.values()) or MASK in request.path
 
 
-def _conflict(says: dict[str, str]) -> http.Response:
-    return http.Response.make(409, json.dumps(says).encode(), {"Content-Type": "application/json"})
-
-
-def _mask_backup(flow: http.HTTPFlow) -> None:
-    """Mask what mitmweb goes back to by "revert", made where somebody edits or marks a row: files have it."""
-    backup: Any = flow._backup  # noqa: SLF001 (mitmproxy offers nothing else)
-    if backup:
-        request = backup["request"]
-        request["headers"] = redaction.redact_headers(request["headers"])
-        target = request["path"].decode("utf-8", "surrogateescape")
-        request["path"] = redaction.redact_target(target).encode("utf-8", "surrogateescape")
+def _conflict(message: dict[str, str]) -> http.Response:
+    return http.Response.make(409, json.dumps(message).encode(), {"Content-Type": "application/json"})

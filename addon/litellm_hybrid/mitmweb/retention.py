@@ -5,7 +5,7 @@ part of it is made free at once: a request costs about the same however long it 
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from mitmproxy import http
@@ -76,21 +76,15 @@ def parse(text: str) -> Limit:
 class Keeper:
     """Keeps the list within its limit: the oldest go first, marked ones last, running ones never."""
 
-    def __init__(self, beside: Callable[[http.HTTPFlow], int]) -> None:
-        """Make one for a list.
-
-        Args:
-            beside: how many bytes are kept for a flow beside what is in it.
-        """
+    def __init__(self) -> None:
         self.limit = Limit()
-        self._beside = beside
         self._finished = 0
         self._size = 0
 
     def finished(self, view: View, flow: http.HTTPFlow) -> None:
         """A flow is over; it is in the list."""
         self._finished += 1
-        self._size += self._size_of(flow)
+        self._size += _size_of(flow)
         rows, size = self.limit
         too_many = rows is not None and view.store_count() > rows
         too_large = size is not None and self._size > size
@@ -101,7 +95,7 @@ class Keeper:
 
     def _tidy(self, view: View) -> None:
         every = view.resolve("@all")
-        sizes = {flow.id: self._size_of(flow) for flow in every}
+        sizes = {flow.id: _size_of(flow) for flow in every}
         self._finished, self._size = 0, sum(sizes.values())
         rows, size = self.limit
         free_rows = _to_free(len(every), rows)
@@ -115,15 +109,16 @@ class Keeper:
             free_size -= sizes[flow.id]
             self._size -= sizes[flow.id]
 
-    def _size_of(self, flow: Flow) -> int:
-        if not isinstance(flow, http.HTTPFlow):
-            return 0
-        size = self._beside(flow)
-        for message in (flow.request, flow.response):
-            size += len(message.raw_content or b"") if message is not None else 0
-        if flow.websocket is not None:
-            size += sum(len(message.content) for message in flow.websocket.messages)
-        return size
+
+def _size_of(flow: Flow) -> int:
+    if not isinstance(flow, http.HTTPFlow):
+        return 0
+    size = sum(
+        len(message.raw_content or b"") for message in (flow.request, flow.response) if message is not None
+    )
+    if flow.websocket is not None:
+        size += sum(len(message.content) for message in flow.websocket.messages)
+    return size
 
 
 def _to_free(there: int, most: int | None) -> int:

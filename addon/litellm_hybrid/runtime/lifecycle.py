@@ -9,9 +9,8 @@ from mitmproxy.addonmanager import Loader
 from litellm_hybrid.config.parser import ConfigError
 from litellm_hybrid.config.settings import Settings
 from litellm_hybrid.mitmweb import retention as view_limit
-from litellm_hybrid.mitmweb.flow_list import Rows
-from litellm_hybrid.mitmweb.flow_redaction import Originals, Showing
-from litellm_hybrid.mitmweb.streamed_bodies import StreamedBodies
+from litellm_hybrid.mitmweb.flow_list import FlowList
+from litellm_hybrid.mitmweb.flow_redaction import FlowRedactor, StreamedBodies
 from litellm_hybrid.observability.logging import logger as log
 from litellm_hybrid.observability.logging.logger import AppLog
 from litellm_hybrid.observability.reload_history import Reloads
@@ -31,9 +30,9 @@ class Startup:
         self._watching: asyncio.Task[None] | None = None
         self._running = False
         self._leaving: Leaving | None = None
-        self._showing = Showing()
+        self._redactor = FlowRedactor()
         self._bodies = StreamedBodies()
-        self._rows: Rows | None = None
+        self._flow_list: FlowList | None = None
         self.addons: list[object] = []
         self._reloads = Reloads()
 
@@ -68,9 +67,8 @@ class Startup:
             self._app_log.install(ctx.master.addons.get("termlog"))
         view = ctx.master.addons.get("view")
         if view is not None:
-            self._showing.originals = Originals()
-            self._rows = Rows(view, self._showing.originals)
-            self.addons.append(self._rows)
+            self._flow_list = FlowList(view)
+            self.addons.append(self._flow_list)
         # Lazy: with eager connections, upstream being down would break requests to LiteLLM too.
         ctx.options.update(connection_strategy="lazy")
         if "flow_detail" in ctx.options:
@@ -81,9 +79,9 @@ class Startup:
         """Read the configuration anew where an option that concerns it has changed."""
         if "connection_strategy" in updated and ctx.options.connection_strategy != "lazy":
             raise exceptions.OptionsError("litellm-hybrid needs connection_strategy=lazy")
-        self._showing.enabled = _is_seen()
-        self._bodies.configure(updated, seen=self._showing.enabled)
-        if self._showing.enabled:
+        self._redactor.enabled = _is_seen()
+        self._bodies.configure(updated, seen=self._redactor.enabled)
+        if self._redactor.enabled:
             _offer_views()
         if "litellm_view_limit" in updated:
             self._limit_view()
@@ -101,8 +99,8 @@ class Startup:
         except ValueError as e:
             self._refuse(e)
             return
-        if self._rows is not None:
-            self._rows.keeper.limit = limit
+        if self._flow_list is not None:
+            self._flow_list.keeper.limit = limit
 
     def _refuse(self, error: Exception) -> None:
         """Say what is wrong with the options or the file.

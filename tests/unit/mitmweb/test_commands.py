@@ -4,15 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 from mitmproxy import exceptions, hooks, http
-from mitmproxy.addons.view import View
 from mitmproxy.test import taddons, tflow
 
 from litellm_hybrid.config.settings import Settings
 from litellm_hybrid.fallback.controller import Fallbacks
 from litellm_hybrid.flow import exchange
-from litellm_hybrid.mitmweb import command_output as commands_text
-from litellm_hybrid.mitmweb.commands import Commands
-from litellm_hybrid.mitmweb.flow_redaction import Originals, Showing
+from litellm_hybrid.mitmweb.commands import Commands, status_lines
+from litellm_hybrid.mitmweb.flow_redaction import FlowRedactor
 from litellm_hybrid.observability.reload_history import Reload
 from litellm_hybrid.observability.status import Status
 from litellm_hybrid.routing.rules import Reason, Target
@@ -51,7 +49,7 @@ def _commands(settings: Settings | None = None) -> Commands:
             raise RuntimeError("there is no valid configuration")
         return settings
 
-    return Commands(in_force, lambda: STATUS, Fallbacks(in_force, lambda: None), Showing())
+    return Commands(in_force, lambda: STATUS, Fallbacks(in_force, lambda: None), FlowRedactor())
 
 
 def _decided(name: str) -> http.HTTPFlow:
@@ -76,7 +74,6 @@ async def test_mitmproxy_takes_them(tctx: taddons.context) -> None:
     assert ours == {
         "litellm.status": "litellm.status  -> str[]",
         "litellm.explain": "litellm.explain flows -> str[]",
-        "litellm.reroute": "litellm.reroute flow -> str",
         "litellm.cooldowns": "litellm.cooldowns  -> str[]",
         "litellm.cooldowns.clear": "litellm.cooldowns.clear  -> str",
     }
@@ -84,7 +81,7 @@ async def test_mitmproxy_takes_them(tctx: taddons.context) -> None:
 
 
 def test_status_in_lines() -> None:
-    lines = commands_text.status(STATUS)
+    lines = status_lines(STATUS)
     assert lines[:6] == [
         "not ready: LiteLLM could not be reached",
         "in flight: 2 requests, 1 of them streaming",
@@ -102,21 +99,11 @@ def test_status_in_lines() -> None:
     ]
 
 
-async def test_without_a_list_there_is_nothing_to_reroute_or_to_explain(tctx: taddons.context) -> None:
+async def test_without_a_list_there_is_nothing_to_explain(tctx: taddons.context) -> None:
     assert tctx
     commands = _commands(Settings())
-    with pytest.raises(exceptions.CommandError, match="there is no list of flows: use mitmweb"):
-        commands.reroute(_decided("req-1"))
     with pytest.raises(exceptions.CommandError, match="none of these flows"):
         commands.explain()
-
-
-async def test_a_flow_of_another_protocol_is_not_rerouted(tctx: taddons.context) -> None:
-    tctx.master.addons.add(View())
-    commands = _commands(Settings())
-    commands._showing.originals = Originals()
-    with pytest.raises(exceptions.CommandError, match="no HTTP request"):
-        commands.reroute(tflow.ttcpflow())
 
 
 def test_without_a_configuration_they_say_so() -> None:

@@ -1,15 +1,16 @@
 """What is kept of requests for those who see flows, and that nothing is kept for nobody."""
 
+from collections.abc import AsyncIterator
 from io import BytesIO
 
 import pytest
-from mitmproxy import http, io
-from mitmproxy.test import tflow
+from mitmproxy import addonmanager, http, io
+from mitmproxy.test import taddons, tflow
 
 from litellm_hybrid.errors import Cause, Failure
 from litellm_hybrid.flow import exchange
-from litellm_hybrid.message.redaction import MOST_KEPT
-from litellm_hybrid.mitmweb.flow_redaction import Originals, Showing
+from litellm_hybrid.mitmweb.flow_redaction import FlowRedactor, StreamedBodies
+from litellm_hybrid.routing.rules import Reason, Target
 
 
 @pytest.fixture
@@ -21,42 +22,38 @@ def flow() -> http.HTTPFlow:
 
 
 def test_where_nobody_sees_flows_nothing_is_done(flow: http.HTTPFlow) -> None:
-    showing = Showing()
-    showing.enabled = False
+    redactor = FlowRedactor()
+    redactor.enabled = False
     request = flow.request
-    assert showing.received(flow)
-    assert showing.redacted(flow) is request
-    showing.failed(flow, Failure(Cause.OTHER, "x"))
-    showing.over(flow)
+    assert redactor.redacted(flow) is request
+    redactor.note_failure(flow, Failure(Cause.OTHER, "x"))
+    redactor.finish(flow)
     assert flow.request is request
     assert (flow.comment, flow.marked, list(flow.metadata)) == ("", "", ["hybrid"])
 
 
 def test_a_flow_that_is_saved_is_masked_and_commented(flow: http.HTTPFlow) -> None:
-    showing = Showing()
-    showing.received(flow)
-    assert showing.redacted(flow).headers["authorization"] == "Bearer ***"
-    showing.over(flow)
+    redactor = FlowRedactor()
+    assert redactor.redacted(flow).headers["authorization"] == "Bearer ***"
+    redactor.finish(flow)
     assert flow.request.headers["authorization"] == "Bearer ***"
     assert flow.comment.startswith("reason=error; target=none; ")
 
 
 def test_a_replay_is_no_request_of_a_client(flow: http.HTTPFlow) -> None:
-    showing = Showing()
-    showing.originals = Originals()
-    showing.received(flow)
-    flow.request = showing.redacted(flow)
+    redactor = FlowRedactor()
+    flow.request = redactor.redacted(flow)
     flow.is_replay = "request"
-    assert not showing.received(flow)
+    redactor.prepare_replay(flow)
     assert flow.request.headers["authorization"] == "Bearer secret"
     assert "fallback" not in flow.comment
 
 
 def test_a_replay_says_so_once(flow: http.HTTPFlow) -> None:
-    showing = Showing()
+    redactor = FlowRedactor()
     flow.is_replay = "request"
     for _ in range(2):
-        showing.received(flow)
+        redactor.prepare_replay(flow)
     assert flow.comment.count("replayed by mitmproxy") == 1
 
 
@@ -64,8 +61,8 @@ def test_the_state_before_an_edit_is_masked_too(flow: http.HTTPFlow) -> None:
     """mitmweb keeps it when somebody marks or edits a row, and a flow file has it."""
     flow.request.path = "/?key=secret&a=b"
     flow.backup()
-    showing = Showing()
-    flow.request = showing.redacted(flow)
+    redactor = FlowRedactor()
+    flow.request = redactor.redacted(flow)
     flow.marked = "x"
     saved = BytesIO()
     io.FlowWriter(saved).add(flow)
@@ -77,7 +74,7 @@ def test_the_state_before_an_edit_is_masked_too(flow: http.HTTPFlow) -> None:
 def test_the_state_before_an_edit_of_one_that_was_not_sent_is_masked_too(flow: http.HTTPFlow) -> None:
     flow.backup()
     flow.comment = "mine"
-    Showing().over(flow)
+    FlowRedactor().finish(flow)
     saved = BytesIO()
     io.FlowWriter(saved).add(flow)
     assert b"secret" not in saved.getvalue()
@@ -88,11 +85,11 @@ def test_the_state_before_an_edit_of_one_that_was_not_sent_is_masked_too(flow: h
     [("scheme", "https"), ("host", "example.com"), ("port", 8000), ("host", "address.example")],
 )
 def test_credentials_are_for_the_server_that_had_them(part: str, value: object, flow: http.HTTPFlow) -> None:
-    showing = Showing()
-    flow.request = showing.redacted(flow)
+    redactor = FlowRedactor()
+    flow.request = redactor.redacted(flow)
     flow.is_replay, flow.response = "request", None
     setattr(flow.request, part, value)
-    showing.received(flow)
+    redactor.prepare_replay(flow)
     answer: http.Response | None = flow.response
     assert answer
     assert (answer.status_code, answer.json()["error"]) == (409, "other_server")
@@ -100,12 +97,12 @@ def test_credentials_are_for_the_server_that_had_them(part: str, value: object, 
 
 
 def test_a_request_without_credentials_goes_anywhere(flow: http.HTTPFlow) -> None:
-    showing = Showing()
-    flow.request = showing.redacted(flow)
+    redactor = FlowRedactor()
+    flow.request = redactor.redacted(flow)
     flow.is_replay, flow.response = "request", None
     flow.request.host = "example.com"
     flow.request.headers["authorization"] = "Bearer mine"
-    showing.received(flow)
+    redactor.prepare_replay(flow)
     assert flow.response is None
     assert flow.request.headers["authorization"] == "Bearer mine"
 
@@ -113,14 +110,14 @@ def test_a_request_without_credentials_goes_anywhere(flow: http.HTTPFlow) -> Non
 def test_what_was_edited_is_replayed(flow: http.HTTPFlow) -> None:
     flow.request.path = "/path?key=secret&a=b"
     flow.request.headers["x-api-key"] = "secret"
-    showing = Showing()
-    flow.request = showing.redacted(flow)
+    redactor = FlowRedactor()
+    flow.request = redactor.redacted(flow)
     flow.is_replay = "request"
     flow.request.path = flow.request.path.replace("a=b", "a=c")
     flow.request.headers["x-new"] = "new"
     flow.request.headers["x-api-key"] = "mine"
     del flow.request.headers["header"]
-    showing.received(flow)
+    redactor.prepare_replay(flow)
     assert flow.request.path == "/path?key=secret&a=c"
     headers = flow.request.headers
     assert [headers.get(name) for name in ("authorization", "x-api-key", "x-new", "header")] == [
@@ -128,41 +125,89 @@ def test_what_was_edited_is_replayed(flow: http.HTTPFlow) -> None:
     ]
 
 
-def test_of_the_proxys_own_pages_no_request_is_kept(flow: http.HTTPFlow) -> None:
-    """A health check every few seconds would push out those that somebody wants to send again."""
-    showing = Showing()
-    showing.originals = Originals()
-    flow.request.path = "/_hybrid/health?a=b"
-    assert showing.received(flow)
-    assert showing.originals.get(flow.id) is None
+def test_what_went_upstream_is_known_with_its_credentials(flow: http.HTTPFlow) -> None:
+    record = exchange.begin(flow)
+    exchange.settle(record, Target.UPSTREAM, Reason.NOT_LISTED)
+    exchange.put(flow, record)
+    redactor = FlowRedactor()
+    assert redactor.sent_upstream(flow) is None
+    flow.request = redactor.redacted(flow)
+    sent = redactor.sent_upstream(flow)
+    assert sent
+    assert sent.headers["authorization"] == "Bearer secret"
+    assert flow.request.headers["authorization"] == "Bearer ***"
 
 
-def _request(body: bytes = b"") -> http.Request:
-    return http.Request.make("POST", "http://127.0.0.1/", body)
+def test_what_went_to_litellm_is_not_what_upstream_would_get(flow: http.HTTPFlow) -> None:
+    record = exchange.begin(flow)
+    exchange.settle(record, Target.LITELLM, Reason.MODEL)
+    exchange.put(flow, record)
+    redactor = FlowRedactor()
+    flow.request = redactor.redacted(flow)
+    assert redactor.sent_upstream(flow) is None
 
 
-def test_of_many_requests_the_oldest_are_forgotten() -> None:
-    originals = Originals()
-    for number in range(MOST_KEPT + 1):
-        originals.put(str(number), _request())
-    assert originals.get("0") is None
-    assert originals.get("1")
+# -- streamed bodies ----------------------------------------------------
 
 
-def test_requests_are_forgotten_with_their_rows() -> None:
-    originals = Originals()
-    for key in "abc":
-        originals.put(key, _request())
-    originals.drop("a")
-    originals.drop("never there")
-    originals.keep_only({"b": 1}.get)
-    assert [key for key in "abc" if originals.get(key)] == ["b"]
+class Addon:
+    """Follows the options as `Startup` does."""
+
+    def __init__(self) -> None:
+        self.bodies = StreamedBodies()
+        self.seen = False
+
+    def configure(self, updated: set[str]) -> None:
+        self.bodies.configure(updated, seen=self.seen)
 
 
-def test_a_body_that_the_flow_has_too_takes_nothing(flow: http.HTTPFlow) -> None:
-    originals = Originals()
-    assert originals.beside(flow) == 0
-    originals.put(flow.id, flow.request.copy())
-    assert originals.beside(flow) == 0
-    originals.put(flow.id, _request(b"12345"))
-    assert originals.beside(flow) == 5
+@pytest.fixture
+async def tctx() -> AsyncIterator[taddons.context]:
+    with taddons.context() as tctx:
+        loader = addonmanager.Loader(tctx.master)
+        loader.add_option("store_streamed_bodies", bool, False, "")
+        loader.add_option("other", bool, False, "")
+        yield tctx
+
+
+def load(tctx: taddons.context, addon: Addon) -> bool:
+    """Load it as mitmproxy loads a script: every option has changed."""
+    tctx.master.addons.add(addon)
+    addon.configure(tctx.options.keys())
+    return bool(tctx.options.store_streamed_bodies)
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_bodies_are_kept_where_flows_are_seen(seen: bool, tctx: taddons.context) -> None:
+    addon = Addon()
+    addon.seen = seen
+    assert load(tctx, addon) is seen
+
+
+@pytest.mark.parametrize("seen", [True, False])
+@pytest.mark.parametrize("wish", [True, False])
+def test_the_users_wish_stays(wish: bool, seen: bool, tctx: taddons.context) -> None:
+    addon = Addon()
+    addon.seen = seen
+    tctx.options.update(store_streamed_bodies=wish)
+    assert load(tctx, addon) is wish
+    addon.seen = not seen
+    addon.configure({"other"})
+    assert tctx.options.store_streamed_bodies is wish
+
+
+def test_it_follows_whether_flows_are_seen(tctx: taddons.context) -> None:
+    """mitmproxy's `save_stream_file` can be set and unset while it runs."""
+    addon = Addon()
+    load(tctx, addon)
+    for addon.seen in (True, False, True):
+        tctx.options.update(other=addon.seen)
+        assert tctx.options.store_streamed_bodies is addon.seen
+    tctx.options.update(store_streamed_bodies=False)  # in mitmweb, say
+    tctx.options.update(other=False)
+    assert tctx.options.store_streamed_bodies is False
+
+
+async def test_without_the_option_nothing_happens() -> None:
+    with taddons.context():
+        StreamedBodies().configure({"other"}, seen=True)

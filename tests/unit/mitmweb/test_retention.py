@@ -81,8 +81,8 @@ def _names(view: View) -> str:
     return "".join(flow.comment for flow in view.resolve("@all"))
 
 
-def _keeper(rows: int | None = None, size: int | None = None, extra: int = 0) -> Keeper:
-    keeper = Keeper(lambda _: extra)
+def _keeper(rows: int | None = None, size: int | None = None) -> Keeper:
+    keeper = Keeper()
     keeper.limit = Limit(rows, size)
     return keeper
 
@@ -130,12 +130,6 @@ def test_rows_that_a_filter_hides_count_too() -> None:
 def test_bodies_count() -> None:
     view = Rows()
     _fill(_keeper(size=100), view, *(_flow(name, body=40) for name in "abc"))
-    assert _names(view) == "bc"
-
-
-def test_what_is_kept_beside_a_flow_counts() -> None:
-    view = Rows()
-    _fill(_keeper(size=100, extra=30), view, *(_flow(name, body=10) for name in "abc"))
     assert _names(view) == "bc"
 
 
