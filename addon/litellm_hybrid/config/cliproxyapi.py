@@ -1,8 +1,9 @@
-"""What CLIProxyAPI's own settings say, if the file is its config.yaml: its address and its client keys.
+"""What CLIProxyAPI's own settings say, if the file is its config.yaml: its address, its keys, and its waits.
 
 They are CLIProxyAPI's: read as they are, without `${VAR}`, and never an error.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 
 from litellm_hybrid.config.addresses import parse_listen
@@ -12,7 +13,13 @@ from litellm_hybrid.config.validation import Diagnostic
 from litellm_hybrid.config.yaml_nodes import BadValueError, Value
 
 UPSTREAM_KEYS = frozenset({"host", "port", "tls", "api-keys"})
-"""The top-level keys of CLIProxyAPI that are read here."""
+"""The top-level keys of CLIProxyAPI that the settings depend on."""
+
+HINT_KEYS = frozenset({"max-retry-interval", "nonstream-keepalive-interval", "passthrough-headers"})
+"""Those that only have a word for the user."""
+
+TEMPLATE_KEY = re.compile(r"your-api-key(-\d+)?")
+"""The `api-keys` of CLIProxyAPI's config.example.yaml: everybody knows them."""
 
 _DEFAULT = Address("http", "127.0.0.1", 8317)
 _EVERY_INTERFACE = ("", "0.0.0.0", "::", "[::]")  # noqa: S104
@@ -53,7 +60,53 @@ def _keys(top: Mapping[str, Value], warnings: list[Diagnostic]) -> Iterator[Secr
         return
     for item in items:
         if item.is_text and item.node.value.strip():
-            yield Secret(item.node.value.strip())
+            key = item.node.value.strip()
+            if TEMPLATE_KEY.fullmatch(key):
+                message = (
+                    "a key of CLIProxyAPI's example file, which everybody knows; put keys of your own there"
+                )
+                warnings.append(Diagnostic(item.line, "api-keys", message, "template-key"))
+            yield Secret(key)
         else:
             message = "an entry that is no text is left out; quote it"
             warnings.append(Diagnostic(item.line, "api-keys", message, "unreadable-client-key"))
+
+
+def upstream_hints(top: Mapping[str, Value], *, fallback: bool) -> Iterator[Diagnostic]:
+    """What CLIProxyAPI's settings could say better for a proxy in front of it.
+
+    Args:
+        top: those of its keys that the file has; none: the file is not CLIProxyAPI's.
+        fallback: whether anything falls back.
+    """
+    if not top:
+        return
+    wait = top.get("max-retry-interval")
+    if fallback and wait is not None and _is_above_zero(wait):
+        message = (
+            f"{wait.name}: CLIProxyAPI tries again for up to half a minute before it fails, and "
+            "clients wait that long to fall back; `max-retry-interval: 0`, other accounts are still tried"
+        )
+        yield Diagnostic(wait.line, "max-retry-interval", message, "upstream-retries")
+    blank = top.get("nonstream-keepalive-interval")
+    if fallback and blank is not None and _is_above_zero(blank):
+        message = (
+            f"{blank.name}: CLIProxyAPI tells every failure of a whole request under status 200; "
+            "`nonstream-keepalive-interval: 0`, so that failures have their status"
+        )
+        yield Diagnostic(blank.line, "nonstream-keepalive-interval", message, "upstream-keepalive")
+    passed = top.get("passthrough-headers")
+    if passed is None or passed.name.strip().lower() not in ("true", "yes", "on"):
+        message = (
+            "CLIProxyAPI keeps the providers' headers to itself, which say how much of a quota is used; "
+            "`passthrough-headers: true`"
+        )
+        line = passed.line if passed is not None else 0
+        yield Diagnostic(line, "passthrough-headers", message, "upstream-headers")
+
+
+def _is_above_zero(value: Value) -> bool:
+    try:
+        return float(value.name) > 0
+    except ValueError:
+        return False

@@ -10,7 +10,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from litellm_hybrid.config import validation
-from litellm_hybrid.config.cliproxyapi import UPSTREAM_KEYS, upstream_address, upstream_client_keys
+from litellm_hybrid.config.cliproxyapi import (
+    HINT_KEYS,
+    TEMPLATE_KEY,
+    UPSTREAM_KEYS,
+    upstream_address,
+    upstream_client_keys,
+    upstream_hints,
+)
 from litellm_hybrid.config.model_patterns import Patterns
 from litellm_hybrid.config.schema import (
     BY_FLAT,
@@ -47,11 +54,13 @@ class Parsed:
     Attributes:
         warnings: in the order of the file's lines.
         has_keys: whether any setting of ours is in the file.
+        hints: what `check` and `doctor` say besides, and a start does not.
     """
 
     settings: Settings
     warnings: tuple[Diagnostic, ...]
     has_keys: bool
+    hints: tuple[Diagnostic, ...] = field(default=(), compare=False)
 
 
 def parse(text: str, *, source: str, env: Mapping[str, str]) -> Parsed:
@@ -80,11 +89,16 @@ def parse(text: str, *, source: str, env: Mapping[str, str]) -> Parsed:
     if problems := [*keys.problems, *validation.errors(settings, locations, named)]:
         raise ConfigError(str(problem) for problem in _sorted(source, problems))
     warnings = [*keys.warnings, *validation.warnings(settings, locations)]
-    return Parsed(settings, _sorted(source, warnings), has_keys=bool(locations))
+    hints = _sorted(source, upstream_hints(keys.upstream, fallback=settings.fallback.enabled))
+    return Parsed(settings, _sorted(source, warnings), has_keys=bool(locations), hints=hints)
 
 
 def _sorted(source: str, found: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
     return tuple(replace(one, source=source) for one in sorted(found, key=lambda one: one.line))
+
+
+_OUR_OWN = frozenset(name.partition(".")[0] for name in BY_NAME)
+"""The first parts of our namespaced keys; CLIProxyAPI has no key of such a name."""
 
 
 @dataclass(slots=True)
@@ -110,13 +124,17 @@ class KeyCollector:
         for name, key, value in self._pairs("", root):
             if name == "extensions":
                 self._extensions(value)
-            elif name in UPSTREAM_KEYS:
+            elif name in UPSTREAM_KEYS | HINT_KEYS:
                 # CLIProxyAPI does not know `${VAR}`: what it takes by its letters is no variable for us.
                 self.upstream[name] = replace(value, env=None)
             elif name in BY_FLAT:
                 self._take(BY_FLAT[name], Location(key.line, name), value)
             elif name.startswith(FLAT_PREFIX):
                 self.problems.append(Diagnostic(key.line, name, f"unknown key; {suggest_flat(name)}"))
+            elif name in _OUR_OWN:
+                # CLIProxyAPI moves comments to column 0 where it rewrites its file.
+                message = f"is not read at the top of the file; indent it below `{NAMESPACE.rstrip('.')}`"
+                self.warnings.append(Diagnostic(key.line, name, message, "misplaced-key"))
             elif known := suggest_top_level(name):
                 message = f"is not read; did you mean `{known}`?"
                 self.warnings.append(Diagnostic(key.line, name, message, "misspelt-key"))
@@ -204,6 +222,9 @@ def _settings(values: dict[str, Any], keys: KeyCollector, locations: Locations) 
         plain["base_url"] = replace(base_url, path=base_url.path.removesuffix("/v1").rstrip("/"))
         message = "the `/v1` at the end is dropped; every request brings its own"
         keys.warnings.append(Diagnostic(*locations["base-url"], message, "base-url-ends-in-v1"))
+    if any(TEMPLATE_KEY.fullmatch(key.value) for key in plain.get("client_keys", ())):
+        message = "a key of CLIProxyAPI's example file, which everybody knows; put keys of your own there"
+        keys.warnings.append(Diagnostic(*locations["client-api-keys"], message, "template-key"))
     if "client_keys" not in plain:
         plain["client_keys"], warnings = upstream_client_keys(keys.upstream)
         keys.warnings += warnings

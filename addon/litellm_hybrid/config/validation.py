@@ -16,6 +16,11 @@ Code = Literal[
     "base-url-ends-in-v1",
     "unreadable-client-key",
     "misspelt-key",
+    "misplaced-key",
+    "template-key",
+    "upstream-retries",
+    "upstream-keepalive",
+    "upstream-headers",
 ]
 """What a warning is about, for programs; every error is `invalid`."""
 

@@ -14,6 +14,9 @@ import yaml
 
 _YAML = "tag:yaml.org,2002:"
 _VARIABLE = re.compile(r"(?P<literal>\$\$\{)|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
+_OTHER_VARIABLE = re.compile(r"\$(?P<shell>[A-Z_][A-Z0-9_]*)|os\.environ/(?P<litellm>[A-Za-z_]\w*)")
+"""How a shell and LiteLLM's own configuration name a variable; nothing here is spelt so."""
+
 _LONGEST_SHOWN = 60
 
 
@@ -156,6 +159,10 @@ class Value:
         if self.env is None:
             return text
         env = self.env
+        if other := _OTHER_VARIABLE.fullmatch(text.strip()):
+            raise self.bad(
+                f"{other[0]} is no variable here; write `${{{other['shell'] or other['litellm']}}}`"
+            )
         matches = list(_VARIABLE.finditer(text))
         if any(match[0] == "${" for match in matches):
             raise self.bad(

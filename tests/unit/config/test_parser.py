@@ -435,6 +435,7 @@ def test_warnings(text: str, expected: tuple[str, ...]) -> None:
     assert all(line.startswith(start) for line, start in zip(found, expected, strict=True))
 
 
+FALLING_BACK = "litellm-fallback-enabled: true\nlitellm-base-url: http://h\nlitellm-api-key: k\n"
 CODES = {
     "routing-without-base-url": ours("enabled: true"),
     "routing-without-models": ours(
@@ -445,6 +446,13 @@ CODES = {
     "base-url-ends-in-v1": ours("base-url: http://a/v1\napi-key: k\nfallback: {enabled: true}"),
     "unreadable-client-key": "api-keys: [1234]",
     "misspelt-key": "litellm_models: []",
+    "misplaced-key": "base-url: http://a",
+    "template-key": "api-keys: [your-api-key-1]",
+}
+HINTS = {
+    "upstream-retries": f"max-retry-interval: 30\npassthrough-headers: true\n{FALLING_BACK}",
+    "upstream-keepalive": f"nonstream-keepalive-interval: 5\npassthrough-headers: true\n{FALLING_BACK}",
+    "upstream-headers": "port: 1",
 }
 
 
@@ -454,7 +462,15 @@ def test_every_warning_has_a_code(code: str, text: str) -> None:
 
 
 def test_no_code_is_without_its_warning() -> None:
-    assert {"invalid", *CODES} == set(get_args(Code))
+    assert {"invalid", *CODES, *HINTS} == set(get_args(Code))
+
+
+@pytest.mark.parametrize(("code", "text"), HINTS.items())
+def test_every_hint_has_a_code(code: str, text: str) -> None:
+    """A hint is for `check` and `doctor`: a start does not say it."""
+    parsed = read(text)
+    assert [hint.code for hint in parsed.hints] == [code]
+    assert not parsed.warnings
 
 
 @pytest.mark.parametrize(
@@ -590,6 +606,56 @@ def test_an_alias_to_itself_is_a_bad_value(text: str) -> None:
 
 def test_a_merge_of_itself_merges_nothing_more() -> None:
     assert read("extensions: {litellm: &a {<<: *a, workers: 3}}").settings.workers == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("port: 1\nmax-retry-interval: 30\n", 2),
+        ("port: 1\nmax-retry-interval: 0\n", None),
+        ("port: 1\nmax-retry-interval: often\n", None),
+        ("port: 1\nnonstream-keepalive-interval: 5\n", 2),
+        ("port: 1\nnonstream-keepalive-interval: 0\n", None),
+        ("port: 1\npassthrough-headers: false\n", 2),
+        ("", None),
+    ],
+)
+def test_what_cliproxyapi_could_say_better(text: str, line: int | None) -> None:
+    rest = "passthrough-headers: true\n" if text and "passthrough" not in text else ""
+    hints = read(text + rest + FALLING_BACK).hints
+    assert [hint.line for hint in hints] == ([] if line is None else [line])
+    assert all(hint.code == "upstream-headers" for hint in read(text + rest).hints)
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "words"),
+    [
+        (
+            "api-keys:\n- mine\n- your-api-key-2\n",
+            "template-key",
+            "f:3: api-keys: a key of CLIProxyAPI's example",
+        ),
+        (
+            "extensions: {litellm: {client-api-keys: [your-api-key-1]}}",
+            "template-key",
+            "f:1: extensions.litellm.client-api-keys: a key of",
+        ),
+        ("port: 1\nbase-url: http://h\n", "misplaced-key", "f:2: base-url: is not read at the top"),
+        ("fallback:\n  enabled: true\n", "misplaced-key", "indent it below `extensions.litellm`"),
+    ],
+)
+def test_what_is_likely_a_mistake_is_a_warning(text: str, code: str, words: str) -> None:
+    (warning,) = read(text).warnings
+    assert (warning.code, words in str(warning)) == (code, True), str(warning)
+
+
+@pytest.mark.parametrize("text", ["$LITELLM_KEY", "os.environ/LITELLM_KEY", '" $LITELLM_KEY "'])
+def test_a_variable_in_another_spelling_is_an_error(text: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        read(f"litellm-api-key: {text}")
+    assert "write `${LITELLM_KEY}`" in str(error.value)
+    assert read("litellm-api-key: sk-$LITELLM_KEY").settings.api_key == Secret("sk-$LITELLM_KEY")
+    assert read("api-keys: [$LITELLM_KEY]").settings.client_keys == (Secret("$LITELLM_KEY"),)
 
 
 SCALARS = st.one_of(
