@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Makes docs/configuration.md, the reference of every setting, out of the code.
 
-Names, kinds, defaults and meanings come from config_keys.py, values and examples
-from config_help.py, the words of errors and warnings from the parser itself, and what
-stands between them from docs/configuration.md.in.
+Names, meanings and examples come from config/schema.py, defaults from `Settings`, the
+words of errors and warnings from the parser, and what stands between them from
+docs/configuration.md.in.
 Start it with scripts/reference.
 """
 
@@ -13,21 +13,20 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from textwrap import fill, indent
+from textwrap import fill
 
 from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.test import taddons
 
 from litellm_hybrid.addon import HybridAddon
 from litellm_hybrid.config.parser import ConfigError, parse
-from litellm_hybrid.config.reference_texts import GROUPS, HELP, Help
-from litellm_hybrid.config.schema import BY_NAME, NAMESPACE, NOT_SET, Key
+from litellm_hybrid.config.report import DEFAULTS, NOT_SET
+from litellm_hybrid.config.schema import CHAPTERS, KEYS, Key
 from litellm_hybrid.config.settings import Address
 from litellm_hybrid.runtime.config_reloader import Lifecycle
 
 FILE = Path(__file__).parents[1] / "docs" / "configuration.md"
 PROSE = FILE.with_suffix(".md.in")
-_FALLBACK_IS_OFF = "fallback is off"
 ENV = {"LITELLM_API_KEY": "sk-1", "HYBRID_CLIENT_KEY": "sk-2"}
 WIDTH = 110
 
@@ -64,42 +63,36 @@ def reference() -> str:
 
 def _settings() -> str:
     chapters = []
-    for title, names in GROUPS.items():
-        settings = [_setting(BY_NAME[name], HELP[name]) for name in names]
-        chapters.append("\n\n".join([f"## {title}", *settings]))
+    for title, keys in CHAPTERS.items():
+        chapters.append("\n\n".join([f"## {title}", *map(_setting, keys)]))
     return "\n\n".join(chapters)
 
 
 def _overview() -> str:
     rows = ["| `extensions.litellm.…` | flat | default | what |", "|---|---|---|---|"]
-    for name in (name for names in GROUPS.values() for name in names):
-        key = BY_NAME[name]
+    for key in KEYS:
         flat = f"`{key.flat}`" if key.flat else ""
-        link = f"[`{name}`](#{name.replace('.', '')})"
+        link = f"[`{key.name}`](#{key.name.replace('.', '')})"
         rows.append(f"| {link} | {flat} | {_default(key)} | {_first_sentence(key.meaning)} |")
     return "\n".join(rows)
 
 
-def _setting(key: Key, about: Help) -> str:
-    facts = [
-        ("type", key.kind),
-        ("values", about.allowed),
-        ("default", _default(key)),
-        ("flat name", f"`{key.flat}`" if key.flat else "none"),
-        ("example", f"`{_below(key.name, about.example)}`"),
-        ("takes effect", "**at start**" if about.at_start else "with the next request"),
-    ]
-    lines = [f"### {key.name}", "", _wrapped(f"{key.meaning} {about.more}"), ""]
-    lines += [f"| `{NAMESPACE}{key.name}` | |", "|---|---|"]
-    lines += [f"| {name} | {value} |" for name, value in facts]
-    if said := list(_said(key, about)):
-        lines += ["", "| what is wrong or odd | | is said |", "|---|---|---|"]
-        lines += [f"| {_code(text)} | {what} | {_cell(message)} |" for text, what, message in said]
-    return "\n".join(lines)
+def _setting(key: Key) -> str:
+    facts = (
+        f"Takes {key.convert.takes}; default: {_default(key)}. Example: `{_below(key.name, key.example)}`."
+    )
+    if key.flat:
+        facts += f" Flat: `{key.flat}`."
+    if key.at_start:
+        facts += " Takes effect **at start**."
+    return "\n".join([f"### {key.name}", "", _wrapped(key.meaning), "", _wrapped(facts)])
 
 
 def _default(key: Key) -> str:
-    return key.default if key.default == NOT_SET or key.secret else f"`{key.default}`"
+    if key.default:
+        return key.default
+    default = DEFAULTS[key.name]
+    return default if default == NOT_SET else f"`{default}`"
 
 
 def _first_sentence(text: str) -> str:
@@ -107,7 +100,7 @@ def _first_sentence(text: str) -> str:
 
 
 def _wrapped(text: str) -> str:
-    return fill(text.strip(), WIDTH, break_long_words=False, break_on_hyphens=False)
+    return fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def _below(name: str, value: str) -> str:
@@ -116,27 +109,16 @@ def _below(name: str, value: str) -> str:
     return f"{section}: {{{last}: {value}}}" if section else f"{last}: {value}"
 
 
-def _said(key: Key, about: Help) -> Iterator[tuple[str, str, str]]:
-    """What the parser says to wrong values of a setting, and to sections that it does not fit into."""
-    for section in (*(_below(key.name, value) for value in about.wrong), *about.odd):
-        for what, path, message in _messages("extensions:\n  litellm:\n" + indent(section, "    ")):
-            if message.startswith(_FALLBACK_IS_OFF) and key.name != "fallback.enabled":
-                continue
-            alone = path in {"", NAMESPACE + key.name}
-            yield section, what, message if alone else f"{path}: {message}"
-
-
-def _messages(text: str) -> Iterator[tuple[str, str, str]]:
-    """(error or warning, key, message) for each thing that the parser says."""
+def _messages(text: str) -> Iterator[tuple[str, str]]:
+    """(error or warning, what the parser says) for each thing that it says."""
     try:
-        said = [("warning", str(line)) for line in parse(text, source="f", env=ENV).warnings]
+        said = [("warning", str(warning)) for warning in parse(text, source="f", env=ENV).warnings]
     except ConfigError as error:
         said = [("error", line) for line in error.problems]
     for what, line in said:
-        found = re.fullmatch(r"f(?::\d+)?: (?:([a-z.-]+): )?(.*)", line)
-        assert found
         # The lines are those of a snippet; nobody has that file.
-        yield f"**{what}**", found[1] or "", re.sub(r",? (?:\(line \d+\)|on line \d+)", "", found[2])
+        message = re.sub(r",? (?:\(line \d+\)|on line \d+)", "", re.sub(r"^f(?::\d+)?: ", "", line))
+        yield f"**{what}**", message
 
 
 def _code(text: str) -> str:
@@ -159,6 +141,12 @@ WHOLE = (
     "litellm-models: [a]\nlitellm-models: [b]",
     "litellm-api-key: ${NOT_SET}",
     "litellm-models: [a",
+    "litellm-api-key: *sk-1",
+    "litellm-fallback-enabled: true",
+    "litellm-hybrid-mode: true",
+    "litellm-passthrough-mode: true",
+    "litellm-base-url: http://127.0.0.1:4000/v1",
+    "litellm-base-url: http://127.0.0.1:8317\nextensions:\n  litellm:\n    upstream-url: http://localhost:8317",
     "api-keys: [1234]",
 )
 
@@ -166,11 +154,8 @@ WHOLE = (
 def _whole_file() -> str:
     rows = ["| what is wrong or odd | | is said |", "|---|---|---|"]
     for text in WHOLE:
-        for what, path, message in _messages(text):
-            if not message.startswith(_FALLBACK_IS_OFF):
-                rows.append(
-                    f"| {_code(text)} | {what} | {_cell(f'{path}: {message}' if path else message)} |"
-                )
+        for what, message in _messages(text):
+            rows.append(f"| {_code(text)} | {what} | {_cell(message)} |")
     return "\n".join(rows)
 
 

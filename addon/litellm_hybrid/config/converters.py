@@ -1,10 +1,8 @@
-"""Converters: from a value in the file to what `Settings` holds.
-
-Each raises BadValueError for what it cannot take.
-"""
+"""Converters: from a value in the file to what `Settings` holds."""
 
 import difflib
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Literal
 
@@ -20,87 +18,120 @@ _FLAGS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "o
 _MOST_DIGITS = 9
 
 
-def flag(value: Value) -> bool:
-    """`true` or `false`, or another of YAML's spellings, in any case."""
-    found = _FLAGS.get(value.text("true or false").lower())
-    if found is None:
-        raise value.bad(f"expected true or false, got {value.shown}")
+@dataclass(frozen=True, slots=True)
+class Converter[T]:
+    """Makes a setting's value of what is in the file; it raises BadValueError for what it cannot take.
+
+    Attributes:
+        takes: what it takes, as messages and the reference say it.
+    """
+
+    takes: str
+    convert: Callable[[Value], T]
+
+    def __call__(self, value: Value) -> T:
+        """The value in `Settings` for one in the file."""
+        return self.convert(value)
+
+
+def _scalar[T](takes: str, parse: Callable[[str], T]) -> Converter[T]:
+    """A converter for one text; `parse` raises a ValueError, whose message may say what is wrong with it."""
+
+    def convert(value: Value) -> T:
+        text = value.text(takes)
+        try:
+            return parse(text)
+        except ValueError as e:
+            # A URL may carry a password or a key; then it is not repeated.
+            got = "" if set("@?#") & set(text) else f", got {value.shown}"
+            raise value.bad(f"expected {takes}{got}" + (f": {e}" if str(e) else "")) from e
+
+    return Converter(takes, convert)
+
+
+def _flag(text: str) -> bool:
+    if (found := _FLAGS.get(text.lower())) is None:
+        raise ValueError
     return found
 
 
-def duration(value: Value, expected: str = "a duration such as 10s, 5m or 1m30s") -> float:
-    """Seconds, 0 or more."""
-    text = value.text(expected)
-    try:
-        return parse_duration(text)
-    except ValueError as e:
-        raise value.bad(f"expected {expected}, got {value.shown}") from e
-
-
-def duration_or_auto(value: Value) -> float | Literal["auto"]:
-    """Seconds, 0 or more, or the word `auto`."""
-    expected = "`auto` or a duration such as 10s, 5m or 1m30s"
-    return "auto" if value.text(expected).lower() == "auto" else duration(value, expected)
-
-
-def limit(value: Value) -> float:
-    """Seconds, more than 0."""
-    seconds = duration(value)
-    if seconds <= 0:
-        raise value.bad(f"expected a duration longer than 0s, got {value.shown}")
+def _longer_than_nothing(text: str) -> float:
+    if (seconds := parse_duration(text)) <= 0:
+        raise ValueError
     return seconds
 
 
-def at_least(least: int) -> Callable[[Value], int]:
-    """A converter for whole numbers that are `least` or more."""
-    expected = f"a whole number, {least} or more"
+def _duration_or_auto(text: str) -> float | Literal["auto"]:
+    return "auto" if text.lower() == "auto" else parse_duration(text)
 
-    def convert(value: Value) -> int:
-        text = value.text(expected)
-        digits = text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
-        if not digits or int(text) < least:
-            raise value.bad(f"expected {expected}, got {value.shown}")
+
+def at_least(least: int) -> Converter[int]:
+    """A converter for whole numbers that are `least` or more."""
+
+    def parse(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS and int(text) >= least):
+            raise ValueError
         return int(text)
 
-    return convert
+    return _scalar(f"a whole number, {least} or more", parse)
 
 
-def one_of(*choices: str) -> Callable[[Value], str]:
+def one_of(*choices: str) -> Converter[str]:
     """A converter for one word out of several."""
-    expected = " or ".join(f"`{choice}`" for choice in choices)
 
-    def convert(value: Value) -> str:
-        text = value.text(expected).lower()
-        if text not in choices:
-            raise value.bad(f"expected {expected}, got {value.shown}")
-        return text
+    def parse(text: str) -> str:
+        if text.lower() not in choices:
+            raise ValueError
+        return text.lower()
 
-    return convert
+    return _scalar(" or ".join(f"`{choice}`" for choice in choices), parse)
 
 
-def name(value: Value) -> str:
-    """A model's name or a glob; a number counts by its text (`4.1`)."""
+def _server(text: str) -> Address:
+    address = parse_url(text)
+    if address.path:
+        raise ValueError("no path here")
+    return address
+
+
+def _kind(text: str) -> str:
+    if text.lower() not in FALLBACK_KINDS:
+        near = difflib.get_close_matches(text.lower(), FALLBACK_KINDS, 1)
+        raise ValueError(
+            f"did you mean `{near[0]}`?" if near else f"the kinds are {', '.join(FALLBACK_KINDS)}"
+        )
+    return text.lower()
+
+
+def _network(text: str) -> Network:
+    try:
+        return ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError from None
+
+
+def _name(value: Value) -> str:
     text = value.text("a model name")
     if value.is_bool:
-        raise value.bad(
-            f"expected a model name, got {value.shown}, a boolean in YAML; quote it if it is a name"
-        )
+        message = f"expected a model name, got {value.shown}, a boolean in YAML; quote it if it is a name"
+        raise value.bad(message)
     if not text.isprintable():
         raise value.bad(f"expected a model name without control characters, got {value.shown}")
     return text
 
 
-def names(value: Value) -> Patterns:
-    """A list of model names and globs."""
-    return Patterns(_each(value.items(), name))
+def _target(value: Value) -> str:
+    text = _name(value)
+    if is_glob(text):
+        raise value.bad(f"expected the one name that LiteLLM knows, got the glob {value.shown}")
+    return text
 
 
-def name_map(value: Value) -> dict[str, str]:
-    """Requested names or globs as they are written → the names that LiteLLM knows."""
+def _name_map(value: Value) -> dict[str, str]:
     lines: dict[str, int] = {}
 
     def convert(pair: tuple[Value, Value]) -> tuple[str, str]:
-        requested, line = name(pair[0]), pair[0].line
+        requested, line = _name(pair[0]), pair[0].line
         if first := lines.get(requested.lower()):
             raise pair[0].bad(f"`{requested}` is there already, on line {first}; keep one")
         lines[requested.lower()] = line
@@ -109,13 +140,7 @@ def name_map(value: Value) -> dict[str, str]:
     return dict(_each(value.pairs(), convert))
 
 
-def kinds(value: Value) -> frozenset[str]:
-    """A list of the kinds of failure that fall back."""
-    return frozenset(_each(value.items(), _kind))
-
-
-def secret(value: Value) -> Secret:
-    """A credential, as it is compared or sent in a header."""
+def _secret(value: Value) -> Secret:
     text = value.text("a key")
     if value.is_bool:
         raise value.bad("expected a key, got a boolean; quote it if it is one")
@@ -124,73 +149,39 @@ def secret(value: Value) -> Secret:
     return Secret(text)
 
 
-def secret_or_none(value: Value) -> Secret | None:
-    """LiteLLM's key; None for the word `none`, said of a LiteLLM that takes no keys."""
-    key = secret(value)
+def _secret_or_none(value: Value) -> Secret | None:
+    key = _secret(value)
     return None if key.value.lower() == "none" else key
 
 
-def secrets(value: Value) -> tuple[Secret, ...]:
-    """A list of credentials."""
-    return tuple(_each(value.items(), secret))
+def _list[T](takes: str, entry: Callable[[Value], T]) -> Converter[tuple[T, ...]]:
+    return Converter(takes, lambda value: tuple(_each(value.items(), entry)))
 
 
-def networks(value: Value) -> tuple[Network, ...]:
-    """A list of addresses and networks (`10.0.0.0/8`)."""
-    return tuple(_each(value.items(), _network))
-
-
-def url(value: Value) -> Address:
-    """An http(s) URL; its path prefix stays."""
-    return _checked(value, "a URL such as http://127.0.0.1:4000", parse_url)
-
-
-def server(value: Value) -> Address:
-    """An http(s) URL without a path."""
-    address = url(value)
-    if address.path:
-        raise value.bad(f"expected a URL without a path, such as http://127.0.0.1:8317, got {value.shown}")
-    return address
-
-
-def listen(value: Value) -> tuple[str, int]:
-    """Host and port to listen on."""
-    return _checked(value, "host:port such as 127.0.0.1:8318", parse_listen)
-
-
-def _target(value: Value) -> str:
-    text = name(value)
-    if is_glob(text):
-        raise value.bad(f"expected the one name that LiteLLM knows, got the glob {value.shown}")
-    return text
-
-
-def _kind(value: Value) -> str:
-    text = value.text("a kind of failure").lower()
-    if text not in FALLBACK_KINDS:
-        near = difflib.get_close_matches(text, FALLBACK_KINDS, 1)
-        hint = f"did you mean `{near[0]}`?" if near else f"the kinds are {', '.join(FALLBACK_KINDS)}"
-        raise value.bad(f"unknown kind of failure {value.shown}; {hint}")
-    return text
-
-
-def _network(value: Value) -> Network:
-    expected = "an address or a network such as 10.0.0.0/8"
-    text = value.text(expected)
-    try:
-        return ip_network(text, strict=False)
-    except ValueError as e:
-        raise value.bad(f"expected {expected}, got {value.shown}") from e
-
-
-def _checked[T](value: Value, expected: str, parse: Callable[[str], T]) -> T:
-    text = value.text(expected)
-    try:
-        return parse(text)
-    except ValueError as e:
-        # A URL may carry a password or a key; then it is not repeated.
-        got = "" if set("@?#") & set(text) else f", got {value.shown}"
-        raise value.bad(f"expected {expected}{got}: {e}") from e
+flag = _scalar("true or false", _flag)
+duration = _scalar("a duration such as 10s, 5m or 1m30s", parse_duration)
+"""Seconds, 0 or more."""
+limit = _scalar("a duration such as 10s, longer than 0s", _longer_than_nothing)
+"""Seconds, more than 0."""
+duration_or_auto = _scalar("`auto` or a duration such as 10s, 5m or 1m30s", _duration_or_auto)
+url = _scalar("a URL such as http://127.0.0.1:4000", parse_url)
+server = _scalar("a URL without a path such as http://127.0.0.1:8317", _server)
+listen = _scalar("host:port such as 127.0.0.1:8318", parse_listen)
+name_map = Converter("a mapping of names or globs to names", _name_map)
+"""Requested names or globs as they are written → the names that LiteLLM knows."""
+_entries = _list("a list of model names or globs", _name)
+names = Converter(_entries.takes, lambda value: Patterns(_entries(value)))
+_kinds = _list(
+    "a list of kinds of failure: " + ", ".join(f"`{kind}`" for kind in FALLBACK_KINDS),
+    _scalar("a kind of failure", _kind),
+)
+kinds = Converter(_kinds.takes, lambda value: frozenset(_kinds(value)))
+secret_or_none = Converter("a key, or the word `none`", _secret_or_none)
+"""LiteLLM's key; None for the word `none`, said of a LiteLLM that takes no keys."""
+secrets = _list("a list of keys", _secret)
+networks = _list(
+    "a list of addresses and networks", _scalar("an address or a network such as 10.0.0.0/8", _network)
+)
 
 
 def _each[V, T](values: Iterable[V], convert: Callable[[V], T]) -> list[T]:

@@ -20,7 +20,7 @@ def parse_duration(text: str) -> float:
     if plain := _PLAIN.fullmatch(text):
         return float(plain[1])
     if not (parts := _WITH_UNITS.fullmatch(text)):
-        raise ValueError("not a duration")
+        raise ValueError
     # Fractions, so that 1m0.1s is the float nearest to 60.1 and not the sum of two rounded ones.
     return float(
         sum(

@@ -5,8 +5,10 @@ from operator import attrgetter
 
 from litellm_hybrid.config.durations import format_duration
 from litellm_hybrid.config.model_patterns import Patterns
-from litellm_hybrid.config.schema import KEYS, NOT_SET, Key
+from litellm_hybrid.config.schema import KEYS, Key
 from litellm_hybrid.config.settings import FALLBACK_KINDS, Settings
+
+NOT_SET = "not set"
 
 
 def effective_settings(settings: Settings) -> tuple[tuple[str, str], ...]:
@@ -62,3 +64,7 @@ def _text(value: object) -> str:  # noqa: PLR0911  a table of types
 
 def _list(values: tuple[object, ...]) -> str:
     return "[" + ", ".join(str(value) for value in values) + "]"
+
+
+DEFAULTS = dict(effective_settings(Settings()))
+"""Namespaced key → its default as text."""

@@ -1,11 +1,11 @@
-"""Every setting there is: the one table behind the parser, the `check` command, the example and the docs."""
+"""Every setting there is: the one table behind the parser, `check`, the example and the reference."""
 
 import difflib
-from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 
-from litellm_hybrid.config import converters as values
-from litellm_hybrid.config.yaml_nodes import Value
+from litellm_hybrid.config import converters as takes
+from litellm_hybrid.config.converters import Converter
 
 NAMESPACE = "extensions.litellm."
 """What stands before a namespaced key: `extensions: {litellm: {…}}` in the file."""
@@ -13,144 +13,181 @@ NAMESPACE = "extensions.litellm."
 FLAT_PREFIX = "litellm-"
 """How the fork's flat keys at the top level of the file begin."""
 
-NOT_SET = "not set"
-
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One setting.
+    """One setting; its default is that of the attribute of `Settings`.
 
     Attributes:
         name: its namespaced name below `extensions.litellm`, dotted: `fallback.hold-max`.
-        flat: its flat name at the top level of the file, if it has one.
-        field: the attribute of `Settings` that holds it, dotted: `fallback.hold_max`.
         convert: makes its value from what is in the file; raises BadValueError.
-        kind: what to write: its type and unit.
-        default: what holds without it, as `check` shows it.
-        meaning: what it is for, in a sentence or two.
+        example: a value as it is written in the file.
+        meaning: what it is for, and what a user should know; its first sentence stands alone in lists.
+        flat: its flat name at the top level of the file, if it has one.
+        attribute: what holds it in `Settings`, dotted, where that is not its name with underscores.
+        default: what the reference says in place of the value of `Settings()`.
         secret: its value is shown nowhere.
+        at_start: it is only read when `litellm-hybrid serve` starts.
     """
 
     name: str
-    flat: str | None
-    field: str
-    convert: Callable[[Value], object]
-    kind: str
-    default: str
+    convert: Converter[object]
+    example: str
     meaning: str
+    flat: str | None = None
+    attribute: str = ""
+    default: str = ""
     secret: bool = False
+    at_start: bool = False
+
+    @property
+    def field(self) -> str:
+        """The attribute of `Settings` that holds it, dotted: `fallback.hold_max`."""
+        return self.attribute or self.name.replace("-", "_")
 
 
 # fmt: off
-# A table: the names and the field; the converter, the kind and the default; the meaning.
-KEYS: tuple[Key, ...] = (
-    Key("enabled", "litellm-hybrid-mode", "enabled",
-        values.flag, "true or false", "false",
-        "Send the listed models to LiteLLM; needs base-url."),
-    Key("base-url", "litellm-base-url", "base_url",
-        values.url, "http(s) URL", NOT_SET,
-        "Where LiteLLM is. A path prefix is kept; a `/v1` at its end is dropped with a warning."),
-    Key("api-key", "litellm-api-key", "api_key",
-        values.secret_or_none, "key, or none", NOT_SET,
-        "LiteLLM's key: it replaces the client's credentials towards LiteLLM. "
-        "`none` is for a LiteLLM that takes no keys.", secret=True),
-    Key("models", "litellm-models", "models",
-        values.names, "list of model names or globs", "[]",
-        "What goes to LiteLLM: exact names or globs (`gpt-5*`), whatever their case."),
-    Key("model-mappings", "litellm-model-mappings", "mappings",
-        values.name_map, "mapping of names or globs to names", "{}",
-        "The requested name or glob, and the name LiteLLM knows it by. A mapping alone does not route."),
-    Key("passthrough-mode", "litellm-passthrough-mode", "passthrough",
-        values.flag, "true or false", "false",
-        "Send every POST that names a model to LiteLLM, listed or not; needs enabled."),
-    Key("fallback.enabled", "litellm-fallback-enabled", "fallback.enabled",
-        values.flag, "true or false", "false",
-        "Replay upstream's quota failures to LiteLLM, which spends its money; "
-        "needs base-url and api-key, but not enabled."),
-    Key("fallback.on", None, "fallback.on",
-        values.kinds, "list of kinds of failure",
-        "[quota, overload, no-credential, login, account, no-answer]",
-        "Which failures fall back; there are also unknown-model, context-length, server-error and "
-        "unreachable."),
-    Key("fallback.models", None, "fallback.models",
-        values.names, "list of model names or globs", "[*]",
-        "Which requested models may fall back."),
-    Key("fallback.except", None, "fallback.excluded",
-        values.names, "list of model names or globs", "[]",
-        "Which requested models may not, although fallback.models has them."),
-    Key("fallback.hold-max", None, "fallback.hold_max",
-        values.limit, "duration", "45s",
-        "How long an answer is held back that has only sent blank lines so far."),
-    Key("fallback.opening-max", None, "fallback.opening_max",
-        values.limit, "duration", "20s",
-        "How long a stream's opening is held: the events before its first content."),
-    Key("fallback.first-byte", None, "fallback.first_byte",
-        values.duration, "duration, 0s is off", "0s",
-        "An upstream that has not begun its response after this long loses the request to LiteLLM."),
-    Key("fallback.cooldown-max", None, "fallback.cooldown_max",
-        values.duration_or_auto, "duration or auto, 0s is off", "auto",
-        "After a quota failure go to LiteLLM at once for as long as that failure says, at most this. "
-        "`auto`: only where upstream took over 2 s to say so, for a minute at first."),
-    Key("fallback.max-per-hour", None, "fallback.max_per_hour",
-        values.at_least(0), "number of replays, 0 is no limit", "0",
-        "A brake on spending: after so many replays in an hour upstream's failures reach the client."),
-    Key("fallback.history", None, "fallback.history",
-        values.one_of("auto", "keep", "reduce"), "auto, keep or reduce", "auto",
-        "What a replay does with parts of a history that are sealed for upstream's account: `keep` sends "
-        "them, `reduce` leaves them out, `auto` decides by API and model; a refusal is retried reduced."),
-    Key("fallback.sticky", None, "fallback.sticky",
-        values.duration, "duration, 0s is off", "0s",
-        "After a fallback the same conversation stays on LiteLLM with that model for this long."),
-    Key("timeouts.connect", None, "timeouts.connect",
-        values.limit, "duration", "10s",
-        "How long connecting to a server may take; each attempt has its own timeouts."),
-    Key("timeouts.first-byte", None, "timeouts.first_byte",
-        values.limit, "duration", "10m",
-        "How long a server may take until its answer begins."),
-    Key("timeouts.idle", None, "timeouts.idle",
-        values.limit, "duration", "5m",
-        "How long an answer that has begun may pause."),
-    Key("client-api-keys", None, "client_keys",
-        values.secrets, "list of keys", "CLIProxyAPI's api-keys",
-        "Which clients may spend LiteLLM's key; given, it replaces CLIProxyAPI's `api-keys` for this.",
-        secret=True),
-    Key("trusted-proxies", None, "trusted_proxies",
-        values.networks, "list of addresses or networks", "[]",
-        "Proxies in front of this one whose X-Forwarded-For is believed."),
-    Key("websocket", None, "websocket",
-        values.one_of("downgrade", "pass"), "downgrade or pass", "downgrade",
-        "`downgrade` answers 426 to Codex's websockets while anything may go to LiteLLM, "
-        "so that it uses HTTP; `pass` leaves them to upstream."),
-    Key("strip-provider-prefix", None, "strip_provider_prefix",
-        values.flag, "true or false", "false",
-        "Strip `/api/provider/…` from requests to upstream too: CLIProxyAPI 7.2 dropped those routes."),
-    Key("upstream-url", None, "upstream",
-        values.server, "http(s) URL without a path", "http://127.0.0.1:8317",
-        "Where CLIProxyAPI is, for `litellm-hybrid serve`; "
-        "in CLIProxyAPI's own config.yaml its host, port and tls say it."),
-    Key("listen", None, "listen",
-        values.listen, "host:port", "127.0.0.1:8318",
-        "Where `litellm-hybrid serve` listens; without a host it is 127.0.0.1."),
-    Key("workers", None, "workers",
-        values.at_least(1), "number of processes", "1",
-        "How many processes `litellm-hybrid serve` runs."),
-    Key("listen-without-keys", None, "listen_without_keys",
-        values.flag, "true or false", "false",
-        "Listen on addresses of other machines although there are no client keys: whoever reaches "
-        "the proxy may then spend LiteLLM's key."),
-    Key("max-in-flight", None, "max_in_flight",
-        values.at_least(0), "number of requests, 0 is no limit", "0",
-        "How many requests may run at once; the others are answered with 503 and Retry-After."),
-    Key("grace-period", None, "grace_period",
-        values.duration, "duration", "30s",
-        "How long running requests may take to finish after SIGTERM or Ctrl-C; "
-        "a second signal ends at once."),
-    Key("log-format", None, "log_format",
-        values.one_of("text", "json"), "text or json", "text",
-        "How log lines are written."),
-)
+CHAPTERS: dict[str, tuple[Key, ...]] = {
+    "Where LiteLLM is": (
+        Key("base-url", takes.url, "http://127.0.0.1:4000",
+            "Where LiteLLM is. A path prefix is kept, and requests keep their own path behind it: "
+            "`https://example.com/llm` gets `/llm/v1/messages`. A `/v1` at the end is dropped with a "
+            "warning.",
+            flat="litellm-base-url"),
+        Key("api-key", takes.secret_or_none, "${LITELLM_API_KEY}",
+            "LiteLLM's key: it replaces the client's credentials towards LiteLLM. `none` is for a "
+            "LiteLLM that takes no keys. Without this setting a routed request keeps the client's own "
+            "key, and LiteLLM checks that one; fallback needs it. It is shown nowhere: not in the log, "
+            "not by `check`, not in mitmweb.",
+            flat="litellm-api-key", secret=True),
+    ),
+    "What goes to LiteLLM at once": (
+        Key("enabled", takes.flag, "true",
+            "Send the listed models to LiteLLM; needs base-url.",
+            flat="litellm-hybrid-mode"),
+        Key("models", takes.names, '[gpt-4.1, openrouter/*, "claude-sonnet-4-5[1m]"]',
+            "What goes to LiteLLM: exact names or globs (`gpt-5*`), whatever their case. LiteLLM's names "
+            "are case-sensitive: an exact entry is sent as it is spelt here, whatever the client wrote; "
+            "for a glob the client's spelling goes along, without its suffix.",
+            flat="litellm-models"),
+        Key("model-mappings", takes.name_map,
+            '{gpt-5: openai/gpt-5, "claude-sonnet-4-5*": anthropic/claude-sonnet-4-5}',
+            "The requested name or glob, and the name LiteLLM knows it by. A mapping alone does not "
+            "route; it holds for routed requests and for fallbacks. An exact name outweighs a glob, a "
+            "glob with more literal text one with less.",
+            flat="litellm-model-mappings", attribute="mappings"),
+        Key("passthrough-mode", takes.flag, "true",
+            "Send every POST that names a model to LiteLLM, listed or not; needs enabled.",
+            flat="litellm-passthrough-mode", attribute="passthrough"),
+    ),
+    "What goes to LiteLLM when upstream fails": (
+        Key("fallback.enabled", takes.flag, "true",
+            "Replay upstream's quota failures to LiteLLM, which spends its money; needs base-url and "
+            "api-key, but not enabled. Which failures those are, and which never: "
+            "[fallback.md](fallback.md).",
+            flat="litellm-fallback-enabled"),
+        Key("fallback.on", takes.kinds, "[quota, overload, no-credential, login, unreachable]",
+            "Which failures fall back. The list replaces the default: name the six of the default too, "
+            "if you want them. With `[]` nothing falls back. What each kind means: "
+            "[fallback.md](fallback.md)."),
+        Key("fallback.models", takes.names, '["claude-*", gpt-5]',
+            "Which requested models may fall back."),
+        Key("fallback.except", takes.names, '["*-haiku-*"]',
+            "Which requested models may not, although fallback.models has them.",
+            attribute="fallback.excluded"),
+        Key("fallback.hold-max", takes.limit, "1m",
+            "How long an answer is held back that has only sent blank lines so far. CLIProxyAPI may "
+            "write them to keep a client waiting, and the error after them. An error status and a JSON "
+            "answer are held no longer than this either."),
+        Key("fallback.opening-max", takes.limit, "30s",
+            "How long a stream's opening is held: the events before its first content. A stream may open "
+            "with events that carry no text, call or media, and fail after them. Until its first content "
+            "it can still be replaced."),
+        Key("fallback.first-byte", takes.duration, "2m",
+            "An upstream that has not begun its response after this long loses the request to LiteLLM. "
+            "0s is off. What upstream was asked is dropped; its account may have spent the tokens all "
+            "the same."),
+        Key("fallback.cooldown-max", takes.duration_or_auto, "30m",
+            "After a quota failure go to LiteLLM at once for as long as that failure says, at most this. "
+            "0s is off. `auto`: only where upstream took over 2 s to say so, for a minute at first. "
+            "CLIProxyAPI mostly says within milliseconds that an account is in its own cooldown, and a "
+            "cooldown that is no longer true spends money. When one ends, a single request asks "
+            "upstream."),
+        Key("fallback.max-per-hour", takes.at_least(0), "20",
+            "A brake on spending: after so many replays in an hour upstream's failures reach the client. "
+            "0 is no limit. It counts in each process; an ERROR says once an hour that it has been "
+            "reached."),
+        Key("fallback.history", takes.one_of("auto", "keep", "reduce"), "reduce",
+            "What a replay does with parts of a history that are sealed for upstream's account. `keep` "
+            "sends them, `reduce` leaves them out, `auto` decides by API and model; a refusal is retried "
+            "reduced. More: [history.md](history.md)."),
+        Key("fallback.sticky", takes.duration, "1h",
+            "After a fallback the same conversation stays on LiteLLM with that model for this long, so "
+            "that its prompt cache and history stay on one side. 0s is off. The conversation is known by "
+            "its session header, else by the client's key and its first messages."),
+    ),
+    "How long to wait": (
+        Key("timeouts.connect", takes.limit, "5s",
+            "How long connecting to a server may take; each attempt has its own timeouts."),
+        Key("timeouts.first-byte", takes.limit, "15m",
+            "How long a server may take until its answer begins."),
+        Key("timeouts.idle", takes.limit, "2m",
+            "How long an answer that has begun may pause. It also limits a client that stops sending its "
+            "request."),
+    ),
+    "Who may spend LiteLLM's key": (
+        Key("client-api-keys", takes.secrets, '["${HYBRID_CLIENT_KEY}"]',
+            "Which clients may spend LiteLLM's key; given, it replaces CLIProxyAPI's `api-keys` for "
+            "this. Without any, only programs on this machine may. A key counts in any place where "
+            "CLIProxyAPI reads it: `Authorization`, `X-Api-Key`, `X-Goog-Api-Key`, `?key=`, "
+            "`?auth_token=`.",
+            attribute="client_keys", default="CLIProxyAPI's api-keys", secret=True),
+        Key("trusted-proxies", takes.networks, "[127.0.0.1, 10.0.0.0/8]",
+            "Proxies in front of this one whose X-Forwarded-For is believed. A request that shows it "
+            "came through another proxy never counts as this machine's own."),
+        Key("listen-without-keys", takes.flag, "true",
+            "Listen on addresses of other machines although there are no client keys: whoever reaches "
+            "the proxy may then spend LiteLLM's key. Better: set client-api-keys. A start with it says "
+            "so, loudly."),
+    ),
+    "How requests are taken": (
+        Key("websocket", takes.one_of("downgrade", "pass"), "pass",
+            "What becomes of Codex's websockets. `downgrade` answers 426 while anything may go to "
+            "LiteLLM, so that it uses HTTP; `pass` leaves them to upstream."),
+        Key("strip-provider-prefix", takes.flag, "true",
+            "Strip `/api/provider/…` from requests to upstream too: CLIProxyAPI 7.2 dropped those "
+            "routes. On the way to LiteLLM it is stripped anyway."),
+        Key("max-in-flight", takes.at_least(0), "500",
+            "How many requests may run at once in each process; the others are answered with 503 and "
+            "Retry-After. 0 is no limit."),
+        Key("grace-period", takes.duration, "2m",
+            "How long running requests may take to finish after SIGTERM or Ctrl-C; a second signal ends "
+            "at once."),
+    ),
+    "What is logged": (
+        Key("log-format", takes.one_of("text", "json"), "json",
+            "How log lines are written."),
+    ),
+    "For litellm-hybrid serve alone": (
+        Key("upstream-url", takes.server, "http://127.0.0.1:8316",
+            "Where CLIProxyAPI is; in CLIProxyAPI's own config.yaml its host, port and tls say it. "
+            "`--upstream` outweighs it. `mitmdump` and `mitmweb` have their `--mode "
+            "reverse:URL@HOST:PORT`.",
+            attribute="upstream", at_start=True),
+        Key("listen", takes.listen, "127.0.0.1:8317",
+            "Where `litellm-hybrid serve` listens; without a host it is 127.0.0.1, an IPv6 address "
+            "stands in brackets. `--listen` outweighs it.",
+            at_start=True),
+        Key("workers", takes.at_least(1), "2",
+            "How many processes `litellm-hybrid serve` runs. They share the port; what one remembers the "
+            "others do not know. `--workers` outweighs it.",
+            at_start=True),
+    ),
+}
 # fmt: on
+"""The settings by the chapters of the reference."""
 
+KEYS: tuple[Key, ...] = tuple(chain.from_iterable(CHAPTERS.values()))
 BY_NAME = {key.name: key for key in KEYS}
 BY_FLAT = {key.flat: key for key in KEYS if key.flat}
 SECTIONS = frozenset(key.name.partition(".")[0] for key in KEYS if "." in key.name)

@@ -16,7 +16,8 @@ _YAML = "tag:yaml.org,2002:"
 _VARIABLE = re.compile(r"(?P<literal>\$\$\{)|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
 _OTHER_VARIABLE = re.compile(r"\$(?P<shell>[A-Z_][A-Z0-9_]*)|os\.environ/(?P<litellm>[A-Za-z_]\w*)")
 """How a shell and LiteLLM's own configuration name a variable; nothing here is spelt so."""
-
+_NAMES_QUOTED = re.compile(r"(?<=alias|nchor|andle) '\S+'")
+_CONVENTIONAL = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)*")
 _LONGEST_SHOWN = 60
 
 
@@ -109,7 +110,9 @@ class Value:
         if not isinstance(self.node, yaml.ScalarNode) or self.is_null:
             raise self.bad(f"expected {expected}, got {self.shown}")
         if not self.node.tag.startswith(_YAML):
-            raise self.bad(f"the tag {self.node.tag} means nothing here; ${{VAR}} reads the environment")
+            raise self.bad(
+                f"{self._tag} means nothing here; ${{VAR}} reads the environment, quotes make a text"
+            )
         text = self._expanded(self.node.value).strip()
         if not text:
             raise self.bad(f"expected {expected}, got an empty text")
@@ -155,6 +158,11 @@ class Value:
             waiting[:0] = [source for key, value in own if key.is_merge for source in value.merged]
         return iter(found)
 
+    @property
+    def _tag(self) -> str:
+        # A key that is not quoted and begins with `!` is a tag.
+        return "a `!` at the start" if self.secret else f"the tag {self.node.tag}"
+
     def _expanded(self, text: str) -> str:
         if self.env is None:
             return text
@@ -170,6 +178,8 @@ class Value:
             )
         names = dict.fromkeys(match["name"] for match in matches if match["name"])
         if missing := [name for name in names if not env.get(name)]:
+            if self.secret:  # somebody may have put the key itself between the braces
+                missing = [name if _CONVENTIONAL.fullmatch(name) else "(an odd name)" for name in missing]
             raise self.bad(
                 f"environment variable not set or empty: {', '.join(missing)}; "
                 "set it where the proxy is started"
@@ -189,6 +199,9 @@ def compose(text: str) -> yaml.Node | None:
         mark = e.problem_mark or e.context_mark
         message = " ".join(part for part in (e.context and f"{e.context}:", e.problem) if part)
         hint = "; YAML is indented with spaces" if "'\\t'" in message else ""
+        # `api-key: *sk-1` is an alias to YAML: what it quotes may be part of a key.
+        message, quoted = _NAMES_QUOTED.subn("", message)
+        hint = "; quote a text that begins with `*`, `&` or `!`" if quoted else hint
         raise BadValueError((mark.line + 1 if mark else 1, f"not valid YAML: {message}{hint}")) from e
     except yaml.reader.ReaderError as e:
         line = text.count("\n", 0, e.position) + 1

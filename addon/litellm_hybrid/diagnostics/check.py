@@ -1,8 +1,7 @@
 """What a configuration file says, as lines for a terminal and as JSON; secrets are `***`."""
 
 from litellm_hybrid.config.parser import Parsed
-from litellm_hybrid.config.report import effective_settings
-from litellm_hybrid.config.schema import KEYS
+from litellm_hybrid.config.report import DEFAULTS, effective_settings
 from litellm_hybrid.terminal import OutputLine, Style
 
 _NO_KEYS = "no setting of litellm-hybrid is in this file: every request goes upstream"
@@ -52,7 +51,4 @@ def _summary(parsed: Parsed) -> str:
 
 
 def _style(name: str, value: str) -> Style:
-    return Style.QUIET if value == _DEFAULTS[name] else Style.PLAIN
-
-
-_DEFAULTS = {key.name: key.default for key in KEYS}
+    return Style.QUIET if value == DEFAULTS[name] else Style.PLAIN

@@ -5,14 +5,12 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from litellm_hybrid.config.durations import format_duration
-from litellm_hybrid.config.schema import KEYS
+from litellm_hybrid.config.report import DEFAULTS
 from litellm_hybrid.observability.fallback_history import Outcome, Replayed
 from litellm_hybrid.observability.reload_history import APPLIED
 from litellm_hybrid.observability.status import Status, timestamp
 from litellm_hybrid.observability.status_css import STYLE
 from litellm_hybrid.terminal import printable
-
-_DEFAULTS = {key.name: key.default for key in KEYS}
 
 _TONES = {
     Outcome.SERVED: "good",
@@ -128,7 +126,7 @@ def _configuration(status: Status) -> str:
         return '<p class="bad">There is no valid configuration; the log says why.</p>'
     since = f"<p>In force since {_time(status.since)}.</p>" if status.since else ""
     rows = [
-        f'<tr class="{"default" if _DEFAULTS.get(name) == value else "set"}">{_cells((name, value))}</tr>'
+        f'<tr class="{"default" if DEFAULTS.get(name) == value else "set"}">{_cells((name, value))}</tr>'
         for name, value in status.settings
     ]
     return f'{since}{_last_reload(status)}<table class="settings">{"".join(rows)}</table>'

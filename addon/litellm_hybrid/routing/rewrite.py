@@ -154,7 +154,7 @@ def _headers(settings: Settings, incoming: Incoming, length: int, request_id: st
 def _authority(settings: Settings) -> bytes:
     assert settings.base_url is not None
     address = settings.base_url
-    return str(Address(address.scheme, address.host, address.port)).partition("://")[2].encode("idna")
+    return str(Address(address.scheme, address.host, address.port)).partition("://")[2].encode("ascii")
 
 
 def _credential(settings: Settings, incoming: Incoming) -> str | None:

@@ -158,20 +158,26 @@ def test_the_flat_form_says_the_same_and_both_together_too() -> None:
             "f:3: extensions.litellm.timeouts.idle: unknown key; write `idle` in a mapping `timeouts`",
         ),
         ("fallback: true", 'f:3: extensions.litellm.fallback: expected a mapping (`key: value`), got "true"'),
-        ("? [a]\n: b", "f:3: extensions.litellm.: unknown key; the keys are enabled, base-url,"),
+        ("? [a]\n: b", "f:3: extensions.litellm.: unknown key; the keys are base-url, api-key,"),
         ("enabled: maybe", 'f:3: extensions.litellm.enabled: expected true or false, got "maybe"'),
         ("enabled: 1", 'f:3: extensions.litellm.enabled: expected true or false, got "1"'),
         ("enabled:", "f:3: extensions.litellm.enabled: expected true or false, got nothing"),
         ("enabled: [true]", "f:3: extensions.litellm.enabled: expected true or false, got a list"),
         (
             "timeouts: {connect: soon}",
-            'f:3: extensions.litellm.timeouts.connect: expected a duration such as 10s, 5m or 1m30s, got "so',
+            'f:3: extensions.litellm.timeouts.connect: expected a duration such as 10s, longer than 0s, got "so',
         ),
         ("timeouts: {idle: -1s}", "f:3: extensions.litellm.timeouts.idle: expected a duration such as 10s"),
         ("timeouts: {idle: .nan}", "f:3: extensions.litellm.timeouts.idle: expected a duration such as 10s"),
         ("timeouts: {idle: .inf}", "f:3: extensions.litellm.timeouts.idle: expected a duration such as 10s"),
-        ("timeouts: {idle: 0}", "f:3: extensions.litellm.timeouts.idle: expected a duration longer than 0s"),
-        ("fallback: {hold-max: 0s}", "f:3: extensions.litellm.fallback.hold-max: expected a duration longer"),
+        (
+            "timeouts: {idle: 0}",
+            "f:3: extensions.litellm.timeouts.idle: expected a duration such as 10s, longer",
+        ),
+        (
+            "fallback: {hold-max: 0s}",
+            "f:3: extensions.litellm.fallback.hold-max: expected a duration such as 10s, longer",
+        ),
         (
             "models: gpt-5",
             'f:3: extensions.litellm.models: expected a list, got "gpt-5"; write [gpt-5] or each entry on a',
@@ -196,11 +202,11 @@ def test_the_flat_form_says_the_same_and_both_together_too() -> None:
         ),
         (
             "fallback: {on: [quotas]}",
-            'f:3: extensions.litellm.fallback.on: unknown kind of failure "quotas"; did you mean `quota`?',
+            'f:3: extensions.litellm.fallback.on: expected a kind of failure, got "quotas": did you mean `quota`?',
         ),
         (
             "fallback: {on: [zzz]}",
-            'f:3: extensions.litellm.fallback.on: unknown kind of failure "zzz"; the kinds',
+            'f:3: extensions.litellm.fallback.on: expected a kind of failure, got "zzz": the kinds',
         ),
         (
             "fallback: {max-per-hour: -1}",
@@ -223,7 +229,7 @@ def test_the_flat_form_says_the_same_and_both_together_too() -> None:
         ("base-url: ''", "f:3: extensions.litellm.base-url: expected a URL such as"),
         (
             "upstream-url: http://a/b",
-            "f:3: extensions.litellm.upstream-url: expected a URL without a path, such as",
+            "f:3: extensions.litellm.upstream-url: expected a URL without a path such as",
         ),
         (
             "listen: nowhere",
@@ -268,7 +274,7 @@ def test_a_bad_value_is_named_with_its_line(text: str, expected: str) -> None:
         ("a: 1\nb: [", "f:2: not valid YAML: while parsing a flow node: expected the node content"),
         ("a:\n\tb: 1", "f:2: not valid YAML: while scanning for the next token: found character '\\t'"),
         ("a: b: c", "f:1: not valid YAML: mapping values are not allowed here"),
-        ("a: *b", "f:1: not valid YAML: found undefined alias 'b'"),
+        ("a: *b", "f:1: not valid YAML: found undefined alias; quote a text"),
         (
             "a: 1\n---\nb: 1",
             "f:2: not valid YAML: expected a single document in the stream: but found another",
@@ -378,6 +384,39 @@ def test_variables(text: str, field: str, value: object) -> None:
 def test_a_litellm_without_keys(text: str) -> None:
     found = read(ours(f"api-key: {text}")).settings
     assert (found.api_key, found.no_auth) == (None, True)
+
+
+LEAKED = "sk-1aB2_secret"
+
+
+@pytest.mark.parametrize("key", ["litellm-api-key: {}", "extensions: {{litellm: {{client-api-keys: [{}]}}}}"])
+@pytest.mark.parametrize(
+    "written",
+    [
+        f"*{LEAKED}",
+        f"&{LEAKED} &{LEAKED} x",
+        f"!{LEAKED} x",
+        f"!{LEAKED}!x y",
+        f"'{LEAKED} '' '",
+        f"'${{{LEAKED}'",
+        f"'${{{LEAKED}}}'",
+        f"'${{{LEAKED}:-x}}'",
+        f"'${{{LEAKED.replace('-', '_')}}}'",
+        f"[{LEAKED}]",
+        f"{{{LEAKED}: 1}}",
+        f'"{LEAKED}',
+        f"{LEAKED}: x",
+    ],
+)
+def test_an_error_never_quotes_a_key(key: str, written: str) -> None:
+    said = "\n".join(problems(key.format(written)))
+    assert "1aB2" not in said
+    assert "secret" not in said
+
+
+def test_an_error_names_a_variable_that_is_not_set() -> None:
+    (problem,) = problems("litellm-api-key: ${LITELLM_KEY_2}")
+    assert "not set or empty: LITELLM_KEY_2;" in problem
 
 
 @pytest.mark.parametrize("spelling", ["true", "True", "TRUE", "yes", "On", "'true'"])

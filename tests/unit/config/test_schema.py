@@ -1,6 +1,7 @@
 """The table of keys, and config.example.yaml and `check` against it."""
 
 import re
+from itertools import product
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,10 @@ import pytest
 import yaml
 
 from litellm_hybrid.config.parser import parse
-from litellm_hybrid.config.report import effective_settings
+from litellm_hybrid.config.report import DEFAULTS, NOT_SET, effective_settings
 from litellm_hybrid.config.schema import (
     BY_FLAT,
+    BY_NAME,
     KEYS,
     NAMESPACE,
     Key,
@@ -20,7 +22,7 @@ from litellm_hybrid.config.schema import (
     suggest_top_level,
 )
 from litellm_hybrid.config.settings import Settings
-from litellm_hybrid.config.yaml_nodes import Value, compose
+from litellm_hybrid.config.yaml_nodes import BadValueError, Value, compose
 
 EXAMPLE = Path(__file__).parents[3] / "config.example.yaml"
 ENV = {"LITELLM_API_KEY": "sk-1", "HYBRID_CLIENT_KEY": "sk-2"}
@@ -64,14 +66,14 @@ def test_the_flat_keys_are_the_forks() -> None:
 @BY_KEY
 def test_the_default_is_what_holds_without_the_key(key: Key) -> None:
     shown = dict(effective_settings(Settings()))[key.name]
-    assert shown == {"client-api-keys": "[]"}.get(key.name, key.default)
+    assert shown == DEFAULTS[key.name]
 
 
 @BY_KEY
 def test_the_default_can_be_written_down(key: Key) -> None:
-    if key.default == "not set" or key.secret:
+    if DEFAULTS[key.name] == NOT_SET or key.secret:
         return
-    node = compose(key.default.replace("[*]", "['*']"))
+    node = compose(DEFAULTS[key.name].replace("[*]", "['*']"))
     assert node is not None
     default = attrgetter(key.field)(Settings())
     assert key.convert(Value(node, {})) == default
@@ -79,7 +81,6 @@ def test_the_default_can_be_written_down(key: Key) -> None:
 
 @BY_KEY
 def test_every_key_is_described_in_a_sentence(key: Key) -> None:
-    assert key.kind
     assert key.meaning[0].isupper() or key.meaning[0] == "`"
     assert key.meaning.endswith(".")
 
@@ -162,3 +163,47 @@ def test_without_a_near_key_all_are_named() -> None:
 )
 def test_suggest_top_level(name: str, key: str | None) -> None:
     assert suggest_top_level(name) == key
+
+
+@pytest.mark.parametrize(
+    ("names", "wrong"),
+    [
+        (("base-url",), ("127.0.0.1:4000", "http://me:secret@127.0.0.1:4000", "http://a?b", "[a]")),
+        (("api-key",), ('"two words"', "true", "${NOT_SET}", "''")),
+        (
+            (
+                "enabled",
+                "passthrough-mode",
+                "fallback.enabled",
+                "listen-without-keys",
+                "strip-provider-prefix",
+            ),
+            ("perhaps", "429", "[]", ""),
+        ),
+        (("models", "fallback.models", "fallback.except"), ("gpt-4.1", "[true]", "{claude: haiku}")),
+        (("model-mappings",), ("[gpt-5]", "{gpt-5: openai/*}", "{a: b, A: c}")),
+        (("fallback.on",), ("quota", "[qouta]")),
+        (
+            ("fallback.hold-max", "fallback.opening-max", "timeouts.connect", "timeouts.first-byte"),
+            ("0s", "soon", "-1s", "[]"),
+        ),
+        (("timeouts.idle",), ("0", "forever")),
+        (("fallback.first-byte", "fallback.sticky", "grace-period"), ("never", "-1s", "auto")),
+        (("fallback.cooldown-max",), ("-1s", "[auto]", "automatic")),
+        (("fallback.max-per-hour", "max-in-flight"), ("many", "-1", "1.5")),
+        (("fallback.history",), ("drop",)),
+        (("client-api-keys",), ("sk-1", '["two words"]')),
+        (("trusted-proxies",), ("[haproxy.example]", "10.0.0.1")),
+        (("websocket",), ("deny",)),
+        (("log-format",), ("xml",)),
+        (("upstream-url",), ("http://127.0.0.1:8317/v1", "8317")),
+        (("listen",), ("127.0.0.1", "::1:8318", "127.0.0.1:0")),
+        (("workers",), ("0", "two")),
+    ],
+)
+def test_what_a_key_does_not_take(names: tuple[str, ...], wrong: tuple[str, ...]) -> None:
+    for name, text in product(names, wrong):
+        node = compose(text) or compose("~")
+        assert node is not None
+        with pytest.raises(BadValueError):
+            BY_NAME[name].convert(Value(node, {}))

@@ -92,6 +92,7 @@ def test_the_target(path: str, target: str, prefix: str, query: str) -> None:
         (Address("https", "litellm.example", 443, "/base"), "litellm.example"),
         (Address("https", "litellm.example", 80), "litellm.example:80"),
         (Address("http", "::1", 4000), "[::1]:4000"),
+        (Address("http", "a." + 63 * "b", 4000), f"a.{63 * 'b'}:4000"),  # the longest label, and a port
     ],
 )
 def test_there_is_one_host_header_and_it_is_litellms(address: Address, host: str) -> None:
