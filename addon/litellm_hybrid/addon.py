@@ -22,10 +22,10 @@ from litellm_hybrid.mitmweb.commands import Commands
 from litellm_hybrid.observability import admin_endpoints as pages
 from litellm_hybrid.observability.health import LastSeen
 from litellm_hybrid.observability.logging.logger import AppLog
-from litellm_hybrid.observability.request_counters import MALFORMED, Traffic
+from litellm_hybrid.observability.request_counters import MALFORMED, RequestCounters
 from litellm_hybrid.proxy import engine
 from litellm_hybrid.routing.rules import Reason, Target
-from litellm_hybrid.runtime.admin import Known, OwnPages
+from litellm_hybrid.runtime.admin import AdminContext, AdminPages
 from litellm_hybrid.runtime.lifecycle import Startup
 from litellm_hybrid.runtime.request_handler import Dispatch
 
@@ -43,7 +43,7 @@ class HybridAddon(Startup):
             app_log: the process's log; None: nothing has written to it before.
         """
         super().__init__(app_log or AppLog())
-        self._traffic = Traffic()
+        self._traffic = RequestCounters()
         self._last_seen = LastSeen()
         self._fallbacks = Fallbacks(self._settings, lambda: ctx.master.addons.get("view"))
         self._proxy = engine.HybridProxy[JudgedResponse](policy=self, view=self._redactor, observer=self)
@@ -52,8 +52,8 @@ class HybridAddon(Startup):
         self.on_failure = answers.or_none(self._fallbacks.rescue)
         self._hold = answers.or_none(self._fallbacks.hold)
         self._dispatch = Dispatch(self._settings, self._fallbacks, self._traffic)
-        self._own_pages = OwnPages(
-            Known(
+        self._own_pages = AdminPages(
+            AdminContext(
                 lambda: self._lifecycle,
                 lambda: self._leaving is not None and self._leaving.begun,
                 self._reloads,
@@ -107,10 +107,10 @@ class HybridAddon(Startup):
             if pages.is_own(record["path"]):
                 flow.response = self._own_pages.answer(flow, record)
                 return
-            self._traffic.running[flow.id] = monotonic()
+            self._traffic.in_flight[flow.id] = monotonic()
             self._dispatch.request(flow, record)
             if flow.response is not None:
-                self._traffic.running[flow.id] = None
+                self._traffic.in_flight[flow.id] = None
         except Exception as e:  # noqa: BLE001 (fail closed, whatever it was)
             self._traffic.errors[ErrorType.PROXY_ERROR.value, Target.NONE.value] += 1
             flow.response = answers.our_fault(record, e)  # its reason, error, is not timed
@@ -124,7 +124,7 @@ class HybridAddon(Startup):
             return
         exchange.mark(flow.response, record)
         flow.response.stream = streamed = exchange.may_stream(flow.response)
-        self._traffic.answering(flow.id, record, monotonic(), streamed=streamed)
+        self._traffic.response_begun(flow.id, record, monotonic(), streamed=streamed)
         if self._leaving is not None and self._leaving.begun and not flow.request.is_http2:
             flow.response.headers["connection"] = "close"
 
@@ -140,7 +140,7 @@ class HybridAddon(Startup):
             return  # a line for each health check would bury the others
         status = flow.response.status_code
         self._fallbacks.ended(flow, status)
-        self._traffic.answered(flow.id, record, status, monotonic())
+        self._traffic.completed(flow.id, record, status, monotonic())
         answers.answered(flow, record)
 
     def error(self, flow: http.HTTPFlow) -> None:
@@ -149,7 +149,7 @@ class HybridAddon(Startup):
             return
         self._redactor.finish(flow)
         if (record := exchange.get(flow)) is not None:
-            self._traffic.broken_off(flow.id, record, flow.response.status_code if flow.response else None)
+            self._traffic.aborted(flow.id, record, flow.response.status_code if flow.response else None)
         self._fallbacks.ended(flow, None)
 
     def _is_ours(self, flow: http.HTTPFlow) -> bool:
@@ -158,7 +158,7 @@ class HybridAddon(Startup):
         They are not live, but one that was killed is not either.
         """
         killed = flow.error is not None and flow.error.msg == Error.KILLED_MESSAGE and flow.response is None
-        return flow.live or flow.id in self._traffic.running or killed
+        return flow.live or flow.id in self._traffic.in_flight or killed
 
     # -- what the engine asks ---------------------------------------------
 

@@ -239,7 +239,7 @@ def test_a_flow_that_was_killed_is_over(addon: HybridAddon) -> None:
         flow.kill()
         flow.error = Error(error)
         addon.error(flow)
-        assert addon._traffic.running == {}
+        assert addon._traffic.in_flight == {}
         assert "secret" not in str(flow.get_state())
 
 

@@ -33,7 +33,7 @@ from litellm_hybrid.flow.exchange import Record
 from litellm_hybrid.llm.history import reduce as history
 from litellm_hybrid.mitmweb import annotations as inspect
 from litellm_hybrid.mitmweb.annotations import View
-from litellm_hybrid.observability.fallback_history import Recent, Replayed
+from litellm_hybrid.observability.history import FallbackHistory, FallbackRecord
 from litellm_hybrid.quota import classifier as quota
 from litellm_hybrid.quota.classifier import Verdict
 from litellm_hybrid.routing.rules import Reason, Target
@@ -69,7 +69,7 @@ class Fallbacks:
         self._view = view
         self.replays = Replays(settings)
         self.straight = Straight(settings, self.replays)
-        self.recent = Recent()
+        self.recent = FallbackHistory()
         self.counts: Counter[str] = Counter()
         self._held: WeakSet[JudgedResponse] = WeakSet()
         self._told_stateful = memory.UnknownModels()
@@ -196,12 +196,12 @@ class Fallbacks:
         self, flow: http.HTTPFlow, record: Record, verdict: Verdict, status: int | None
     ) -> http.Request | None:
         model, wait = (record["model"] or "")[:_SHOWN], verdict.retry_after
-        replayed = Replayed(time(), record["request_id"], model, verdict.kind, status, wait)
+        replayed = FallbackRecord(time(), record["request_id"], model, verdict.kind, status, wait)
         request = self.replays.to_litellm(flow, record)
         if request is None:
-            self.recent.refused(replayed, why=record["note"].rpartition("=")[2])
+            self.recent.not_attempted(replayed, why=record["note"].rpartition("=")[2])
         else:
-            self.recent.begun(flow.id, replayed)
+            self.recent.started(flow.id, replayed)
         return request
 
     # -- both switches ---------------------------------------------------------

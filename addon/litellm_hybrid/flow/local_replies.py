@@ -11,7 +11,7 @@ from litellm_hybrid import errors
 from litellm_hybrid.errors import Cause, ErrorType, Failure
 from litellm_hybrid.flow import exchange, timing
 from litellm_hybrid.flow.exchange import Record
-from litellm_hybrid.observability.admin_endpoints import Page
+from litellm_hybrid.observability.admin_endpoints import AdminResponse
 from litellm_hybrid.observability.logging import logger as log
 from litellm_hybrid.routing.access import Refusal
 from litellm_hybrid.routing.rules import Reason, Target
@@ -50,7 +50,7 @@ def upgrade_refused(record: Record) -> http.Response:
     return exchange.answer(426, _WEBSOCKET, record)
 
 
-def own_page(record: Record, page: Page | Refusal) -> http.Response:
+def own_page(record: Record, page: AdminResponse | Refusal) -> http.Response:
     """To a request for one of the proxy's own pages; there is a log line only where it is refused."""
     if isinstance(page, Refusal):
         exchange.settle(record, Target.NONE, Reason.REFUSED)

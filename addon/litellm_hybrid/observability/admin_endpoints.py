@@ -15,7 +15,7 @@ HEALTH, STATUS, METRICS = PAGES = (f"{ROOT}/health", f"{ROOT}/status", f"{ROOT}/
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class AdminResponse:
     """An answer for one of the pages.
 
     Attributes:
@@ -29,7 +29,7 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class AdminRequest:
     """A request for one of the pages.
 
     Attributes:
@@ -58,25 +58,27 @@ def is_own(path: str) -> bool:
     return path.startswith(ROOT) and (len(path) == len(ROOT) or path[len(ROOT)] == "/")
 
 
-def answer(asked: Asked, settings: Settings, pages: Mapping[str, Callable[[Asked], Page]]) -> Page | Refusal:
+def answer(
+    request: AdminRequest, settings: Settings, pages: Mapping[str, Callable[[AdminRequest], AdminResponse]]
+) -> AdminResponse | Refusal:
     """What a request for one of the proxy's own pages gets.
 
     Args:
-        asked: the request.
+        request: the request.
         settings: those in force.
         pages: what makes each of `PAGES`.
     """
-    refusal = access.check_own_page(settings, asked.client)
+    refusal = access.check_own_page(settings, request.client)
     if refusal is not None:
         return refusal
-    if asked.path not in PAGES:
-        message = f"litellm-hybrid has no page {asked.path}; there is {', '.join(PAGES)}"
-        return Page(404, as_json({"error": "not_found", "message": message, "pages": PAGES}))
-    if asked.method not in ("GET", "HEAD"):
-        message = f"{asked.path} takes GET and HEAD, not {asked.method}"
+    if request.path not in PAGES:
+        message = f"litellm-hybrid has no page {request.path}; there is {', '.join(PAGES)}"
+        return AdminResponse(404, as_json({"error": "not_found", "message": message, "pages": PAGES}))
+    if request.method not in ("GET", "HEAD"):
+        message = f"{request.path} takes GET and HEAD, not {request.method}"
         body = as_json({"error": "method_not_allowed", "message": message})
-        return Page(405, body, headers=(("Allow", "GET, HEAD"),))
-    return pages[asked.path](asked)
+        return AdminResponse(405, body, headers=(("Allow", "GET, HEAD"),))
+    return pages[request.path](request)
 
 
 def as_json(value: object) -> bytes:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from litellm_hybrid.config.settings import Settings
 from litellm_hybrid.errors import Cause, ErrorType
-from litellm_hybrid.observability.admin_endpoints import Page, as_json
+from litellm_hybrid.observability.admin_endpoints import AdminResponse, as_json
 from litellm_hybrid.routing.rules import Target
 
 FAILED_FOR = 10.0
@@ -83,11 +83,13 @@ class State:
     down: frozenset[Target] = frozenset()
 
 
-def health(state: State) -> Page:
+def health(state: State) -> AdminResponse:
     """`{"live": true, "ready": …, "reasons": [{"reason": …, "message": …}, …]}`, 200 if ready, else 503."""
     reasons = why_not_ready(state)
     said = [{"reason": reason, "message": message} for reason, message in reasons]
-    return Page(503 if reasons else 200, as_json({"live": True, "ready": not reasons, "reasons": said}))
+    return AdminResponse(
+        503 if reasons else 200, as_json({"live": True, "ready": not reasons, "reasons": said})
+    )
 
 
 def why_not_ready(state: State) -> tuple[tuple[str, str], ...]:

@@ -62,13 +62,13 @@ class Histogram:
         self.total += seconds
 
 
-class Traffic:
+class RequestCounters:
     """Counts requests from when they are decided on until they have ended.
 
     The proxy's own pages never come here: a scrape every few seconds would hide what the clients do.
 
     Attributes:
-        running: the requests being served, and when each of them was complete; None for those that are
+        in_flight: the requests being served, and when each of them was complete; None for those that are
             answered here, which are not timed.
         streaming: those whose answer has begun and is passed on piece by piece.
         requests: (target, reason, status class) → how many have ended.
@@ -79,7 +79,7 @@ class Traffic:
     """
 
     def __init__(self) -> None:
-        self.running: dict[str, float | None] = {}
+        self.in_flight: dict[str, float | None] = {}
         self.streaming: set[str] = set()
         self.requests: Counter[tuple[str, str, str]] = Counter()
         self.models: Counter[tuple[str, str]] = Counter()
@@ -88,44 +88,44 @@ class Traffic:
         self.duration = {target.value: Histogram() for target in (Target.LITELLM, Target.UPSTREAM)}
         self._listed = Patterns()
         self._labels: dict[str, str] = {}
-        self._told_apart: set[str] = set()
+        self._distinct_models: set[str] = set()
 
     def list_models(self, entries: Iterable[str]) -> None:
         """Tell the models apart that these entries of the configuration match, names and globs."""
         self._listed = Patterns(entries)
         self._labels.clear()
 
-    def answering(self, key: str, record: "Record", now: float, *, streamed: bool) -> None:
+    def response_begun(self, key: str, record: "Record", now: float, *, streamed: bool) -> None:
         """The answer to a request begins.
 
         Args:
-            key: the flow's id, as in `running`.
+            key: the flow's id, as in `in_flight`.
             record: what was decided about it.
             now: the time.
             streamed: whether the answer is passed on piece by piece.
         """
-        if (since := self.running.get(key)) is None:
+        if (since := self.in_flight.get(key)) is None:
             return
         if streamed:
             self.streaming.add(key)
         if record["reason"] != _ERROR:
             self.first_byte[record["target"]].add(now - since)
 
-    def answered(self, key: str, record: "Record", status: int, now: float) -> None:
+    def completed(self, key: str, record: "Record", status: int, now: float) -> None:
         """An answer has ended, whole."""
-        if key not in self.running:
+        if key not in self.in_flight:
             return
-        since = self.running.pop(key)
+        since = self.in_flight.pop(key)
         self.streaming.discard(key)
         self._count(record, _status_class(status))
         if since is not None and record["reason"] != _ERROR:
             self.duration[record["target"]].add(now - since)
 
-    def broken_off(self, key: str, record: "Record", status: int | None) -> None:
+    def aborted(self, key: str, record: "Record", status: int | None) -> None:
         """A request has ended without an answer, or in the middle of it; `status` is the answer's, if any."""
-        if key not in self.running:
+        if key not in self.in_flight:
             return
-        del self.running[key]
+        del self.in_flight[key]
         # Of an answer that is not passed on piece by piece the client has got nothing yet.
         begun = status if key in self.streaming else None
         self.streaming.discard(key)
@@ -139,9 +139,9 @@ class Traffic:
 
     def _label(self, model: str) -> str:
         label = self._listed.match(model) or OTHER
-        if label not in self._told_apart and label != OTHER:
-            if len(self._told_apart) < MOST_MODELS:
-                self._told_apart.add(label)
+        if label not in self._distinct_models and label != OTHER:
+            if len(self._distinct_models) < MOST_MODELS:
+                self._distinct_models.add(label)
             else:
                 label = OTHER
         if len(model) <= _LONGEST_REMEMBERED:

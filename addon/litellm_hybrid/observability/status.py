@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
-from litellm_hybrid.observability.fallback_history import Replayed
-from litellm_hybrid.observability.reload_history import Reload
+from litellm_hybrid.observability.history import FallbackRecord, Reload
 from litellm_hybrid.observability.request_counters import NO_STATUS
 
 
@@ -56,7 +55,7 @@ class Status:
     held_bytes: int
     requests: Mapping[tuple[str, ...], int]
     fallbacks: Mapping[tuple[str, ...], int]
-    recent: tuple[Replayed, ...]
+    recent: tuple[FallbackRecord, ...]
     cooldowns: tuple[tuple[str, float], ...]
 
     @property
@@ -129,5 +128,5 @@ def _reload(reload: Reload) -> dict[str, object]:
     return {"at": timestamp(reload.at), "result": reload.result, "lines": reload.lines}
 
 
-def _replayed(replayed: Replayed) -> dict[str, object]:
+def _replayed(replayed: FallbackRecord) -> dict[str, object]:
     return {**dataclasses.asdict(replayed), "at": timestamp(replayed.at)}

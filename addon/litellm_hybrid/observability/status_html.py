@@ -6,8 +6,7 @@ from html import escape
 
 from litellm_hybrid.config.durations import format_duration
 from litellm_hybrid.config.report import DEFAULTS
-from litellm_hybrid.observability.fallback_history import Outcome, Replayed
-from litellm_hybrid.observability.reload_history import APPLIED
+from litellm_hybrid.observability.history import APPLIED, FallbackRecord, Outcome
 from litellm_hybrid.observability.status import Status, timestamp
 from litellm_hybrid.observability.status_css import STYLE
 from litellm_hybrid.terminal import printable
@@ -98,7 +97,7 @@ def _recent(status: Status) -> str:
     return _table(heads, rows) + (f"<p><small>All in all: {_text(summary)}</small></p>" if summary else "")
 
 
-def _replayed(replayed: Replayed) -> str:
+def _replayed(replayed: FallbackRecord) -> str:
     upstream = "no answer" if replayed.upstream_status is None else str(replayed.upstream_status)
     wait = "" if replayed.retry_after is None else format_duration(replayed.retry_after)
     outcome = f"{replayed.outcome} ({replayed.why})" if replayed.why else str(replayed.outcome)

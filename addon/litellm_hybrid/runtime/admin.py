@@ -18,12 +18,12 @@ from litellm_hybrid.flow.exchange import Record
 from litellm_hybrid.observability import admin_endpoints as pages
 from litellm_hybrid.observability import status
 from litellm_hybrid.observability import status_html as status_page
-from litellm_hybrid.observability.admin_endpoints import Asked, Page
+from litellm_hybrid.observability.admin_endpoints import AdminRequest, AdminResponse
 from litellm_hybrid.observability.health import LastSeen, State, health, why_not_ready
+from litellm_hybrid.observability.history import ReloadHistory
 from litellm_hybrid.observability.metrics.exporter import CONTENT_TYPE, FLUSH_EVERY, Metrics, SharedMetrics
-from litellm_hybrid.observability.metrics.families import Measured
-from litellm_hybrid.observability.reload_history import Reloads
-from litellm_hybrid.observability.request_counters import Traffic
+from litellm_hybrid.observability.metrics.families import MetricSources
+from litellm_hybrid.observability.request_counters import RequestCounters
 from litellm_hybrid.observability.status import Status
 from litellm_hybrid.observability.status_css import CONTENT_SECURITY_POLICY
 from litellm_hybrid.routing.rules import Target
@@ -31,7 +31,7 @@ from litellm_hybrid.runtime.config_reloader import Lifecycle
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class AdminContext:
     """What the pages are made from.
 
     Attributes:
@@ -41,41 +41,41 @@ class Known:
 
     lifecycle: Callable[[], Lifecycle | None]
     draining: Callable[[], bool]
-    reloads: Reloads
+    reloads: ReloadHistory
     last_seen: LastSeen
-    traffic: Traffic
+    counters: RequestCounters
     fallbacks: Fallbacks
 
 
-class OwnPages:
+class AdminPages:
     """Makes the pages."""
 
-    def __init__(self, known: Known, place: Path | None = None) -> None:
+    def __init__(self, context: AdminContext, worker_dir: Path | None = None) -> None:
         """Make them for the life of the process.
 
         Args:
-            known: what they are made from.
-            place: where this worker and the others put their numbers, None if there are no others.
+            context: what they are made from.
+            worker_dir: where this worker and the others put their numbers, None if there are no others.
         """
-        self._known = known
-        self._worker = place.name if place else ""
+        self._context = context
+        self._worker = worker_dir.name if worker_dir else ""
         self._started = time()
         self._versions = status.versions()
-        fallbacks = known.fallbacks
-        measured = Measured(
-            traffic=known.traffic,
+        fallbacks = context.fallbacks
+        sources = MetricSources(
+            counters=context.counters,
             fallbacks=fallbacks.recent.counts,
             events=fallbacks.counts,
-            reloads=known.reloads.counts,
+            reloads=context.reloads.counts,
             held_bytes=lambda: fallbacks.held_bytes,
             versions=(self._versions["litellm-hybrid"], self._versions["mitmproxy"]),
         )
-        self._metrics = SharedMetrics(measured, place) if place else Metrics(measured)
+        self._metrics = SharedMetrics(sources, worker_dir) if worker_dir else Metrics(sources)
         self._flushing: asyncio.Task[None] | None = None
-        self._pages: dict[str, Callable[[Asked], Page]] = {
+        self._pages: dict[str, Callable[[AdminRequest], AdminResponse]] = {
             pages.HEALTH: lambda _: health(self._state()),
             pages.STATUS: self._status_page,
-            pages.METRICS: lambda _: Page(200, self._metrics.page(), CONTENT_TYPE),
+            pages.METRICS: lambda _: AdminResponse(200, self._metrics.page(), CONTENT_TYPE),
         }
 
     def running(self) -> None:
@@ -91,43 +91,43 @@ class OwnPages:
 
     def answer(self, flow: http.HTTPFlow, record: Record) -> http.Response:
         """The answer to a request for one of them."""
-        lifecycle = self._known.lifecycle()
+        lifecycle = self._context.lifecycle()
         settings = lifecycle.settings if lifecycle else Settings()
         exchange.locate(flow, record, settings.trusted_proxies)
-        request = exchange.request(flow, record)
-        asked = Asked(
+        sent = exchange.request(flow, record)
+        request = AdminRequest(
             record["method"],
             record["path"],
-            request.sent.query,
-            request.sent.header(b"accept"),
-            request.client,
+            sent.sent.query,
+            sent.sent.header(b"accept"),
+            sent.client,
         )
-        return answers.own_page(record, pages.answer(asked, settings, self._pages))
+        return answers.own_page(record, pages.answer(request, settings, self._pages))
 
     async def _flush(self) -> None:
         while True:
             await asyncio.sleep(FLUSH_EVERY)
             self._metrics.flush()
 
-    def _status_page(self, asked: Asked) -> Page:
+    def _status_page(self, request: AdminRequest) -> AdminResponse:
         found = self.status()
-        if not asked.wants_html:
-            return Page(200, pages.as_json(status.as_json(found)))
+        if not request.wants_html:
+            return AdminResponse(200, pages.as_json(status.as_json(found)))
         headers = (("Content-Security-Policy", CONTENT_SECURITY_POLICY),)
-        return Page(200, status_page.page(found), "text/html; charset=utf-8", headers)
+        return AdminResponse(200, status_page.page(found), "text/html; charset=utf-8", headers)
 
     def _state(self) -> State:
-        lifecycle, now = self._known.lifecycle(), monotonic()
+        lifecycle, now = self._context.lifecycle(), monotonic()
         return State(
             lifecycle.settings if lifecycle else None,
             broken=lifecycle is not None and lifecycle.broken,
-            draining=self._known.draining(),
-            down=frozenset(target for target in Target if self._known.last_seen.is_down(target, now)),
+            draining=self._context.draining(),
+            down=frozenset(target for target in Target if self._context.last_seen.is_down(target, now)),
         )
 
     def status(self) -> Status:
         """What the page `status` shows."""
-        known, lifecycle = self._known, self._known.lifecycle()
+        context, lifecycle = self._context, self._context.lifecycle()
         totals = self._metrics.totals()
         return Status(
             now=time(),
@@ -137,15 +137,15 @@ class OwnPages:
             versions=self._versions,
             not_ready=why_not_ready(self._state()),
             file=str(lifecycle.path) if lifecycle else "",
-            since=known.reloads.since,
+            since=context.reloads.since,
             broken=lifecycle is not None and lifecycle.broken,
-            last_reload=known.reloads.last,
+            last_reload=context.reloads.last,
             settings=config_report.effective_settings(lifecycle.settings) if lifecycle else (),
-            in_flight=len(known.traffic.running),
-            streams=len(known.traffic.streaming),
-            held_bytes=known.fallbacks.held_bytes,
+            in_flight=len(context.counters.in_flight),
+            streams=len(context.counters.streaming),
+            held_bytes=context.fallbacks.held_bytes,
             requests=totals["requests"],
             fallbacks=totals["fallbacks"],
-            recent=tuple(known.fallbacks.recent.last),
-            cooldowns=known.fallbacks.straight.cooldowns.running(monotonic()),
+            recent=tuple(context.fallbacks.recent.last),
+            cooldowns=context.fallbacks.straight.cooldowns.running(monotonic()),
         )

@@ -12,9 +12,9 @@ from litellm_hybrid.config.file_watcher import Watcher
 from litellm_hybrid.config.parser import ConfigError, Parsed
 from litellm_hybrid.config.report import diff
 from litellm_hybrid.config.settings import Address, Settings
+from litellm_hybrid.observability.history import ReloadHistory
 from litellm_hybrid.observability.logging import logger as log
 from litellm_hybrid.observability.logging.logger import AppLog
-from litellm_hybrid.observability.reload_history import Reloads
 from litellm_hybrid.routing.access import is_loopback
 
 LOOK_EVERY = 0.5
@@ -37,7 +37,7 @@ class Lifecycle:
         self,
         path: Path,
         listeners: Sequence[Listener],
-        reloads: Reloads | None = None,
+        reloads: ReloadHistory | None = None,
         app_log: AppLog | None = None,
     ) -> None:
         """Read the file.
@@ -60,7 +60,7 @@ class Lifecycle:
         self._check(parsed.settings)
         self.settings = parsed.settings
         self.broken = False
-        self._reloads = reloads or Reloads()
+        self._reloads = reloads or ReloadHistory()
         self._reloads.since = time()
         self._announce(parsed)
 

@@ -11,9 +11,9 @@ from litellm_hybrid.config.settings import Settings
 from litellm_hybrid.mitmweb import retention as view_limit
 from litellm_hybrid.mitmweb.flow_list import FlowList
 from litellm_hybrid.mitmweb.flow_redaction import FlowRedactor, StreamedBodies
+from litellm_hybrid.observability.history import ReloadHistory
 from litellm_hybrid.observability.logging import logger as log
 from litellm_hybrid.observability.logging.logger import AppLog
-from litellm_hybrid.observability.reload_history import Reloads
 from litellm_hybrid.proxy import engine
 from litellm_hybrid.runtime import config_reloader as lifecycle
 from litellm_hybrid.runtime import malloc as allocator
@@ -34,7 +34,7 @@ class Startup:
         self._bodies = StreamedBodies()
         self._flow_list: FlowList | None = None
         self.addons: list[object] = []
-        self._reloads = Reloads()
+        self._reloads = ReloadHistory()
 
     def _settings(self) -> Settings:
         """Those in force. No property: mitmproxy reads every attribute of an addon before there are any."""

@@ -11,7 +11,7 @@ from litellm_hybrid.flow import exchange
 from litellm_hybrid.flow import local_replies as answers
 from litellm_hybrid.flow.exchange import Record
 from litellm_hybrid.observability.logging import logger as log
-from litellm_hybrid.observability.request_counters import Traffic
+from litellm_hybrid.observability.request_counters import RequestCounters
 from litellm_hybrid.routing import rewrite
 from litellm_hybrid.routing import router as decision
 from litellm_hybrid.routing.router import Request, Routed
@@ -21,7 +21,9 @@ from litellm_hybrid.routing.rules import Reason, Target
 class Dispatch:
     """Sends requests on their way."""
 
-    def __init__(self, settings: Callable[[], Settings], fallbacks: Fallbacks, traffic: Traffic) -> None:
+    def __init__(
+        self, settings: Callable[[], Settings], fallbacks: Fallbacks, traffic: RequestCounters
+    ) -> None:
         """Make one for the life of the process.
 
         Args:
@@ -43,7 +45,7 @@ class Dispatch:
         _record(record, routed)
         if routed.reason is Reason.STATEFUL:
             self._fallbacks.stateful(flow, record)
-        if 0 < settings.max_in_flight < len(self._traffic.running):
+        if 0 < settings.max_in_flight < len(self._traffic.in_flight):
             flow.response = answers.too_busy(record, settings.max_in_flight)
             return
         if routed.refusal is not None:

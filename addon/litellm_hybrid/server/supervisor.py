@@ -83,7 +83,7 @@ class Supervisor:
             if (code := worker.poll()) is None:
                 continue
             del self._workers[place]
-            metrics.bury(place)
+            metrics.mark_worker_dead(place)
             if self._leaving:
                 # One that had not come to handle signals yet was ended by ours.
                 worst = max(worst, int(code > 0))

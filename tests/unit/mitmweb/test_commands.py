@@ -11,7 +11,7 @@ from litellm_hybrid.fallback.controller import Fallbacks
 from litellm_hybrid.flow import exchange
 from litellm_hybrid.mitmweb.commands import Commands, status_lines
 from litellm_hybrid.mitmweb.flow_redaction import FlowRedactor
-from litellm_hybrid.observability.reload_history import Reload
+from litellm_hybrid.observability.history import Reload
 from litellm_hybrid.observability.status import Status
 from litellm_hybrid.routing.rules import Reason, Target
 

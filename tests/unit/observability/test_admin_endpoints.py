@@ -7,20 +7,27 @@ from typing import Any
 import pytest
 
 from litellm_hybrid.config.settings import Secret, Settings
-from litellm_hybrid.observability.admin_endpoints import HEALTH, PAGES, Asked, Page, answer, is_own
+from litellm_hybrid.observability.admin_endpoints import (
+    HEALTH,
+    PAGES,
+    AdminRequest,
+    AdminResponse,
+    answer,
+    is_own,
+)
 from litellm_hybrid.routing.access import Client, Refusal
 
 KEY = "sk-client"
 KEYED = Settings(client_keys=(Secret(KEY),))
 LOCAL = Client("127.0.0.1", "localhost:8318", origin=False, keys=())
 STRANGER = replace(LOCAL, ip="192.0.2.1")
-MADE = {path: lambda asked: Page(200, asked.path.encode()) for path in PAGES}
+MADE = {path: lambda asked: AdminResponse(200, asked.path.encode()) for path in PAGES}
 
 
 def _ask(
     path: str = HEALTH, client: Client = LOCAL, method: str = "GET", settings: Settings = KEYED
-) -> Page | Refusal:
-    return answer(Asked(method, path, "", "", client), settings, MADE)
+) -> AdminResponse | Refusal:
+    return answer(AdminRequest(method, path, "", "", client), settings, MADE)
 
 
 @pytest.mark.parametrize(
@@ -61,20 +68,20 @@ def test_who_may_see_them(client: Client, allowed: bool) -> None:
     for path in (*PAGES, "/_hybrid/nothing"):
         for settings in (KEYED, replace(KEYED, api_key=Secret("x")), replace(KEYED, no_auth=True)):
             page = _ask(path, client, settings=settings)
-            assert isinstance(page, Page) is allowed
-            assert isinstance(page, Page) or page.status == 403
+            assert isinstance(page, AdminResponse) is allowed
+            assert isinstance(page, AdminResponse) or page.status == 403
 
 
 @pytest.mark.parametrize("keys", [(), (KEY,), ("",)])
 def test_without_client_keys_none_is_known(keys: tuple[str, ...]) -> None:
     """Neither does a proxy without client keys take an empty one."""
     assert isinstance(_ask(client=replace(STRANGER, keys=keys), settings=Settings()), Refusal)
-    assert isinstance(_ask(settings=Settings()), Page)
+    assert isinstance(_ask(settings=Settings()), AdminResponse)
 
 
 @pytest.mark.parametrize("path", PAGES)
 def test_each_page_is_made_by_its_own(path: str) -> None:
-    assert _ask(path) == Page(200, path.encode())
+    assert _ask(path) == AdminResponse(200, path.encode())
 
 
 @pytest.mark.parametrize(
@@ -94,7 +101,7 @@ def test_each_page_is_made_by_its_own(path: str) -> None:
 def test_methods_and_pages(method: str, path: str, status: int, allow: str) -> None:
     page = _ask(path, method=method)
 
-    assert isinstance(page, Page)
+    assert isinstance(page, AdminResponse)
     assert (page.status, dict(page.headers).get("Allow", "")) == (status, allow)
     if status == 404:
         said: Any = json.loads(page.body)
@@ -120,4 +127,4 @@ CHROMIUM = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*
     ],
 )
 def test_a_browser_gets_html(accept: str, query: str, html: bool) -> None:
-    assert Asked("GET", PAGES[1], query, accept, LOCAL).wants_html is html
+    assert AdminRequest("GET", PAGES[1], query, accept, LOCAL).wants_html is html

@@ -8,7 +8,7 @@ import pytest
 
 from litellm_hybrid.config.settings import Address, Fallback, Settings
 from litellm_hybrid.errors import Cause
-from litellm_hybrid.observability.admin_endpoints import Page
+from litellm_hybrid.observability.admin_endpoints import AdminResponse
 from litellm_hybrid.observability.health import FAILED_FOR, LastSeen, State, health
 from litellm_hybrid.routing.rules import Target
 
@@ -19,7 +19,7 @@ GOOD = State(ROUTED, broken=False, draining=False)
 BOTH_DOWN = frozenset({Target.UPSTREAM, Target.LITELLM})
 
 
-def _said(page: Page) -> tuple[int, Any]:
+def _said(page: AdminResponse) -> tuple[int, Any]:
     return page.status, json.loads(page.body)
 
 

@@ -11,8 +11,7 @@ from litellm_hybrid.config import report as config_report
 from litellm_hybrid.config.schema import KEYS
 from litellm_hybrid.config.settings import Address, Secret, Settings
 from litellm_hybrid.observability import status_html as status_page
-from litellm_hybrid.observability.fallback_history import Outcome, Replayed
-from litellm_hybrid.observability.reload_history import APPLIED, REJECTED, Reload
+from litellm_hybrid.observability.history import APPLIED, REJECTED, FallbackRecord, Outcome, Reload
 from litellm_hybrid.observability.status import Status, as_json, timestamp, versions
 from litellm_hybrid.observability.status_css import CONTENT_SECURITY_POLICY, STYLE
 
@@ -24,7 +23,7 @@ SETTINGS = Settings(
     client_keys=(Secret(SECRET + "-client"),),
 )
 NOW = 1_750_000_000.0
-REPLAYED = Replayed(NOW - 60, "req-1", "o3", "quota", 429, 3600.0, Outcome.SERVED)
+REPLAYED = FallbackRecord(NOW - 60, "req-1", "o3", "quota", 429, 3600.0, Outcome.SERVED)
 STATUS = Status(
     now=NOW,
     started=NOW - 3725.6,

@@ -8,7 +8,7 @@ import pytest
 
 from litellm_hybrid.config.parser import ConfigError
 from litellm_hybrid.config.settings import Address, Settings
-from litellm_hybrid.observability.reload_history import Reloads
+from litellm_hybrid.observability.history import ReloadHistory
 from litellm_hybrid.runtime import config_reloader as lifecycle
 from litellm_hybrid.runtime.config_reloader import Lifecycle
 
@@ -82,7 +82,7 @@ class Watch:
     def __init__(self, file: Path, patch: pytest.MonkeyPatch) -> None:
         patch.setattr(lifecycle, "LOOK_EVERY", 0)
         self.file = file
-        self.reloads = Reloads()
+        self.reloads = ReloadHistory()
         self.kept = Lifecycle(file, [HERE], self.reloads)
         self.taken: list[Settings] = []
         self._written = 1_000_000_000_000_000_000

@@ -9,7 +9,7 @@ from litellm_hybrid.diagnostics.explain.outgoing import Sent
 from litellm_hybrid.diagnostics.explain.replay import Obstacle, UpstreamResponse
 from litellm_hybrid.diagnostics.explain.steps import Step, access_step, request_line, request_steps
 from litellm_hybrid.observability import admin_endpoints as pages
-from litellm_hybrid.observability.admin_endpoints import Asked, Page
+from litellm_hybrid.observability.admin_endpoints import AdminRequest, AdminResponse
 from litellm_hybrid.quota.classifier import Verdict
 from litellm_hybrid.routing import access
 from litellm_hybrid.routing.router import Request, Routed, route
@@ -141,9 +141,9 @@ def _sent_lines(sent: Sent) -> list[OutputLine]:
 
 def _own_page(settings: Settings, request: Request) -> Explanation:
     sent = request.sent
-    asked = Asked(request.method, sent.path, sent.query, sent.header(b"accept"), request.client)
-    page = pages.answer(asked, settings, dict.fromkeys(pages.PAGES, lambda _: Page(200, b"")))
-    refusal = None if isinstance(page, Page) else page
+    asked = AdminRequest(request.method, sent.path, sent.query, sent.header(b"accept"), request.client)
+    page = pages.answer(asked, settings, dict.fromkeys(pages.PAGES, lambda _: AdminResponse(200, b"")))
+    refusal = None if isinstance(page, AdminResponse) else page
     whose = f"this path is the proxy's own and never goes to a server; its pages are {', '.join(pages.PAGES)}"
     steps = (
         Step("request", request_line(request)),

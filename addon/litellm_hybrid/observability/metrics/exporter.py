@@ -1,7 +1,7 @@
 # mypy: untyped-calls-exclude="prometheus_client"
 """`/_hybrid/metrics` in Prometheus' text format, of one process or of all workers.
 
-The numbers are plain ones that other rooms count; here they only get names.
+The numbers are plain ones that other modules count; here they only get names.
 Workers write theirs into files of a folder that the supervisor makes, one place
 for each worker, in the format of prometheus_client's multiprocess mode, and any
 of them reads all. A worker that replaces a dead one goes on with the numbers it
@@ -22,7 +22,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from litellm_hybrid.observability.metrics.families import FAMILIES, PREFIX, Family, Labels, Measured
+from litellm_hybrid.observability.metrics.families import FAMILIES, PREFIX, Family, Labels, MetricSources
 from litellm_hybrid.observability.request_counters import BUCKETS, Histogram
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -45,8 +45,8 @@ class _Value(NamedTuple):
 _BOUNDS = tuple(floatToGoString(bound) for bound in (*BUCKETS, float("inf")))
 
 
-def _values(family: Family, measured: Measured) -> Iterator[_Value]:
-    for values, number in family.read(measured).items():
+def _values(family: Family, sources: MetricSources) -> Iterator[_Value]:
+    for values, number in family.read(sources).items():
         labels = tuple(zip(family.labels, values, strict=True))
         if isinstance(number, Histogram):
             for bound, count in zip(_BOUNDS, number.counts, strict=True):
@@ -59,8 +59,8 @@ def _values(family: Family, measured: Measured) -> Iterator[_Value]:
 class Metrics(Collector):
     """The numbers of one process."""
 
-    def __init__(self, measured: Measured) -> None:
-        self._measured = measured
+    def __init__(self, sources: MetricSources) -> None:
+        self._sources = sources
 
     def collect(self) -> Iterable[Metric]:
         """Every metric with its samples."""
@@ -69,12 +69,12 @@ class Metrics(Collector):
             if family.kind == "histogram":
                 self._add_histograms(metric, family)
             else:
-                for value in _values(family, self._measured):
+                for value in _values(family, self._sources):
                     metric.add_sample(value.name, dict(value.labels), value.number)
             yield metric
 
     def _add_histograms(self, metric: Metric, family: Family) -> None:
-        for values, histogram in family.read(self._measured).items():
+        for values, histogram in family.read(self._sources).items():
             assert isinstance(histogram, Histogram)
             labels = dict(zip(family.labels, values, strict=True))
             for bound, count in zip(_BOUNDS, accumulate(histogram.counts), strict=True):
@@ -102,25 +102,27 @@ class Metrics(Collector):
         }
 
     def flush(self) -> None:
-        """Let others see the numbers; one process has no others."""
+        """Let other workers see the numbers; no-op for a single process."""
 
     def close(self) -> None:
-        """Be done."""
+        """Release resources; no-op for a single process."""
 
 
 class SharedMetrics(Metrics):
     """The numbers of all workers."""
 
-    def __init__(self, measured: Measured, place: Path) -> None:
+    def __init__(self, sources: MetricSources, worker_dir: Path) -> None:
         """Make one.
 
         Args:
-            measured: this worker's numbers.
-            place: `folder/name`: the folder that the workers share, and this one's name in it.
+            sources: this worker's numbers.
+            worker_dir: `folder/name`: the folder that the workers share, and this one's name in it.
         """
-        super().__init__(measured)
-        self._all = MultiProcessCollector(None, path=str(place.parent))
-        self._files = {kind: _open(place, kind) for kind in ("counter", "histogram", "livesum", "livemax")}
+        super().__init__(sources)
+        self._all = MultiProcessCollector(None, path=str(worker_dir.parent))
+        self._files = {
+            kind: _open(worker_dir, kind) for kind in ("counter", "histogram", "livesum", "livemax")
+        }
         # What the worker that had this place before has counted.
         self._before = {
             key: value
@@ -138,7 +140,7 @@ class SharedMetrics(Metrics):
         """Write this worker's numbers into its files."""
         for family in FAMILIES:
             file = self._files[family.over_workers if family.kind == "gauge" else family.kind]
-            for value in _values(family, self._measured):
+            for value in _values(family, self._sources):
                 key = _key(family.name, value.name, value.labels, family.help)
                 file.write_value(key, self._before.get(key, 0.0) + value.number, 0.0)
 
@@ -149,14 +151,14 @@ class SharedMetrics(Metrics):
             file.close()
 
 
-def bury(place: Path) -> None:
+def mark_worker_dead(worker_dir: Path) -> None:
     """Forget what a worker that has died was doing; what it has counted stays."""
-    mark_process_dead(place.name, str(place.parent))
+    mark_process_dead(worker_dir.name, str(worker_dir.parent))
 
 
-def _open(place: Path, kind: str) -> MmapedDict:
+def _open(worker_dir: Path, kind: str) -> MmapedDict:
     prefix = f"gauge_{kind}" if kind.startswith("live") else kind
-    file = place.parent / f"{prefix}_{place.name}.db"
+    file = worker_dir.parent / f"{prefix}_{worker_dir.name}.db"
     if file.exists():
         return MmapedDict(str(file))
     # Under another name until it is whole: a scrape by another worker may come at any time.

@@ -7,9 +7,8 @@ from typing import Any, Literal, NamedTuple
 
 from litellm_hybrid.config.settings import FALLBACK_KINDS
 from litellm_hybrid.errors import ErrorType
-from litellm_hybrid.observability.fallback_history import Outcome
-from litellm_hybrid.observability.reload_history import APPLIED, REJECTED
-from litellm_hybrid.observability.request_counters import MALFORMED, Histogram, Traffic
+from litellm_hybrid.observability.history import APPLIED, REJECTED, Outcome
+from litellm_hybrid.observability.request_counters import MALFORMED, Histogram, RequestCounters
 from litellm_hybrid.routing.rules import Target
 
 PREFIX = "litellm_hybrid_"
@@ -20,11 +19,11 @@ type Values = Mapping[Any, float | Histogram]
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class MetricSources:
     """Where the numbers are.
 
     Attributes:
-        traffic: the requests.
+        counters: of the requests.
         fallbacks: (kind, outcome) → how many.
         events: what else fallbacks did, by its name.
         reloads: result → how many.
@@ -32,7 +31,7 @@ class Measured:
         versions: of litellm-hybrid and of mitmproxy.
     """
 
-    traffic: Traffic
+    counters: RequestCounters
     fallbacks: Mapping[tuple[str, str], int]
     events: Mapping[str, int]
     reloads: Mapping[str, int]
@@ -54,7 +53,7 @@ class Family(NamedTuple):
     kind: Literal["counter", "gauge", "histogram"]
     labels: Labels
     help: str
-    read: Callable[[Measured], Values]
+    read: Callable[[MetricSources], Values]
     over_workers: Literal["livesum", "livemax"] = "livesum"
 
     @property
@@ -89,105 +88,105 @@ FAMILIES = (
         "counter",
         ("target", "reason", "status_class"),
         "Requests that have ended, by where they went, why, and the class of the status the client got.",
-        lambda measured: measured.traffic.requests,
+        lambda sources: sources.counters.requests,
     ),
     Family(
         "model_requests",
         "counter",
         ("model", "target"),
         "The same for requests that name a model, by the entry of the configuration that it matches.",
-        lambda measured: measured.traffic.models,
+        lambda sources: sources.counters.models,
     ),
     Family(
         "fallbacks",
         "counter",
         ("kind", "outcome"),
         "Upstream failures that were to be replayed to LiteLLM, and what became of that.",
-        lambda measured: {**_NO_FALLBACKS, **measured.fallbacks},
+        lambda sources: {**_NO_FALLBACKS, **sources.fallbacks},
     ),
     Family(
         "errors",
         "counter",
         ("error_class", "target"),
         "Failures between the client, this proxy and a server, by class and server.",
-        lambda measured: {**_NO_ERRORS, **measured.traffic.errors},
+        lambda sources: {**_NO_ERRORS, **sources.counters.errors},
     ),
     Family(
         "time_to_first_byte_seconds",
         "histogram",
         ("target",),
         "From the complete request to the beginning of a server's answer to it, as the client sees it.",
-        lambda measured: {(name,): one for name, one in measured.traffic.first_byte.items()},
+        lambda sources: {(name,): one for name, one in sources.counters.first_byte.items()},
     ),
     Family(
         "request_duration_seconds",
         "histogram",
         ("target",),
         "From the complete request to the end of a server's answer to it, as the client sees it.",
-        lambda measured: {(name,): one for name, one in measured.traffic.duration.items()},
+        lambda sources: {(name,): one for name, one in sources.counters.duration.items()},
     ),
     Family(
         "requests_in_flight",
         "gauge",
         (),
         "Requests being served.",
-        lambda measured: _one(len(measured.traffic.running)),
+        lambda sources: _one(len(sources.counters.in_flight)),
     ),
     Family(
         "streams_in_flight",
         "gauge",
         (),
         "Of these, those whose answer has begun and is passed on piece by piece.",
-        lambda measured: _one(len(measured.traffic.streaming)),
+        lambda sources: _one(len(sources.counters.streaming)),
     ),
     Family(
         "held_bytes",
         "gauge",
         (),
         "Bytes of upstream's answers that are held until it is clear whether they are failures.",
-        lambda measured: _one(measured.held_bytes()),
+        lambda sources: _one(sources.held_bytes()),
     ),
     Family(
         "unclassified_responses",
         "counter",
         ("why",),
         "Responses that went to the client before it was clear whether they are failures.",
-        lambda measured: _unclassified(measured.events),
+        lambda sources: _unclassified(sources.events),
     ),
     Family(
         "undecided_answers",
         "counter",
         ("why",),
         "The old name of unclassified_responses; the next release drops it.",
-        lambda measured: _unclassified(measured.events),
+        lambda sources: _unclassified(sources.events),
     ),
     Family(
         "history_retries",
         "counter",
         (),
         "Requests that were sent again without what another account had sealed in their history.",
-        lambda measured: _one(measured.events.get("history-reduced", 0)),
+        lambda sources: _one(sources.events.get("history-reduced", 0)),
     ),
     Family(
         "history_retries_failed",
         "counter",
         (),
         "Of these, those that were refused again.",
-        lambda measured: _one(measured.events.get("history-retry-failed", 0)),
+        lambda sources: _one(sources.events.get("history-retry-failed", 0)),
     ),
     Family(
         "reloads",
         "counter",
         ("result",),
         "Changes of the configuration file: applied, or rejected because it has an error.",
-        lambda measured: {(result,): measured.reloads.get(result, 0) for result in (APPLIED, REJECTED)},
+        lambda sources: {(result,): sources.reloads.get(result, 0) for result in (APPLIED, REJECTED)},
     ),
     Family(
         "build_info",
         "gauge",
         ("version", "mitmproxy"),
         "Always 1; the versions are in the labels.",
-        lambda measured: {measured.versions: 1.0},
+        lambda sources: {sources.versions: 1.0},
         "livemax",
     ),
 )

@@ -10,27 +10,29 @@ from prometheus_client.parser import text_string_to_metric_families
 from litellm_hybrid.config.settings import FALLBACK_KINDS
 from litellm_hybrid.observability.metrics import exporter as metrics
 from litellm_hybrid.observability.metrics.exporter import Metrics, SharedMetrics
-from litellm_hybrid.observability.metrics.families import FAMILIES, Measured
-from litellm_hybrid.observability.request_counters import MOST_MODELS, Traffic
+from litellm_hybrid.observability.metrics.families import FAMILIES, MetricSources
+from litellm_hybrid.observability.request_counters import MOST_MODELS, RequestCounters
 from support.processes import ROOT
 
 
-def _measured() -> Measured:
-    return Measured(Traffic(), Counter(), Counter(), Counter(), lambda: 4096, ("1.2.3", "12.2.3"))
+def _sources() -> MetricSources:
+    return MetricSources(
+        RequestCounters(), Counter(), Counter(), Counter(), lambda: 4096, ("1.2.3", "12.2.3")
+    )
 
 
-def _busy() -> Measured:
+def _busy() -> MetricSources:
     """Numbers that all differ."""
-    traffic = Traffic()
+    traffic = RequestCounters()
     traffic.requests["litellm", "model", "2xx"] = 3
     traffic.models["gpt-5", "litellm"] = 4
     traffic.errors["timeout", "upstream"] = 5
-    traffic.running.update(dict.fromkeys("abcdef", 0.0))
+    traffic.in_flight.update(dict.fromkeys("abcdef", 0.0))
     traffic.streaming.update("ab")
     for seconds in (0.01, 0.3, 1000.0):
         traffic.first_byte["litellm"].add(seconds)
     traffic.duration["upstream"].add(2.0)
-    return Measured(
+    return MetricSources(
         traffic,
         fallbacks={("quota", "served"): 7, ("login", "failed"): 8},
         events={
@@ -79,7 +81,7 @@ BUILD = 'build_info{mitmproxy="12.2.3",version="1.2.3"}'
 GAUGES = ("requests_in_flight", "streams_in_flight", "held_bytes")
 
 
-type Worker = Callable[[str, Measured], SharedMetrics]
+type Worker = Callable[[str, MetricSources], SharedMetrics]
 
 
 @pytest.fixture
@@ -87,8 +89,8 @@ def worker(tmp_path: Path) -> Iterator[Worker]:
     """Makes a worker's metrics by its name."""
     made: list[SharedMetrics] = []
 
-    def make(name: str, measured: Measured) -> SharedMetrics:
-        made.append(SharedMetrics(measured, tmp_path / name))
+    def make(name: str, sources: MetricSources) -> SharedMetrics:
+        made.append(SharedMetrics(sources, tmp_path / name))
         return made[-1]
 
     yield make
@@ -118,7 +120,7 @@ def test_one_process() -> None:
 
 def test_everything_is_there_from_the_start() -> None:
     """But for the requests, of which nobody knows which there will be."""
-    samples = _samples(Metrics(_measured()).page())
+    samples = _samples(Metrics(_sources()).page())
     assert {name: number for name, number in samples.items() if number} == {BUILD: 1, "held_bytes": 4096}
     assert len([name for name in samples if name.startswith("fallbacks_total")]) == len(FALLBACK_KINDS) * 4
 
@@ -146,9 +148,9 @@ def test_workers_add_up(worker: Worker) -> None:
 
 
 def test_a_workers_numbers_are_seen_once_it_has_flushed(worker: Worker) -> None:
-    measured = _measured()
-    one, two = worker("1", _measured()), worker("2", measured)
-    measured.traffic.requests["litellm", "model", "2xx"] += 1
+    sources = _sources()
+    one, two = worker("1", _sources()), worker("2", sources)
+    sources.counters.requests["litellm", "model", "2xx"] += 1
 
     assert one.totals()["requests"] == {}
     assert two.totals()["requests"] == {("litellm", "model", "2xx"): 1}
@@ -163,10 +165,10 @@ def test_a_worker_that_died_and_the_one_that_replaces_it(worker: Worker, tmp_pat
     gauges = {name: BUSY[name] for name in GAUGES}
     twice = {name: 2 * number for name, number in counters.items()}
 
-    metrics.bury(tmp_path / "2")
+    metrics.mark_worker_dead(tmp_path / "2")
     _shows(one.page(), twice | gauges | {BUILD: 1})
 
-    again = worker("2", _measured())
+    again = worker("2", _sources())
     _shows(again.page(), twice | gauges | {"held_bytes": 2 * 4096})
     again.flush()
     third = worker("2", _busy())
@@ -189,9 +191,9 @@ def test_a_users_environment_has_no_say(worker: Worker, monkeypatch: pytest.Monk
 
 
 def test_labels_are_escaped() -> None:
-    measured = _measured()
-    measured.traffic.models['a"b\\c\nd', "litellm"] = 1
-    assert b'model="a\\"b\\\\c\\nd"' in Metrics(measured).page()
+    sources = _sources()
+    sources.counters.models['a"b\\c\nd', "litellm"] = 1
+    assert b'model="a\\"b\\\\c\\nd"' in Metrics(sources).page()
 
 
 def test_the_documentation_has_every_family_and_no_other() -> None:
@@ -209,11 +211,11 @@ def test_the_documentation_has_every_family_and_no_other() -> None:
 
 def test_the_files_take_as_many_models_as_there_may_be(worker: Worker, tmp_path: Path) -> None:
     """They do not grow: that could fail at any time."""
-    measured = _measured()
+    sources = _sources()
     for number in range(MOST_MODELS):
         for target in ("litellm", "upstream"):
-            measured.traffic.models[f"a-model-with-quite-a-long-name-{number}", target] = 1
-    one = worker("1", measured)
+            sources.counters.models[f"a-model-with-quite-a-long-name-{number}", target] = 1
+    one = worker("1", sources)
     one.flush()
     assert {file.stat().st_size for file in tmp_path.iterdir()} == {metrics._FILE_SIZE}
     assert len(one.totals()["model_requests"]) == 2 * MOST_MODELS

@@ -1,6 +1,7 @@
-"""The fallbacks of a while ago, for people who look, and how many there were of each kind."""
+"""What happened a while ago, for people who look: the last fallbacks and reloads, and how many of each."""
 
 from collections import Counter, deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -23,7 +24,7 @@ class Outcome(StrEnum):
 
 
 @dataclass(slots=True)
-class Replayed:
+class FallbackRecord:
     """One fallback.
 
     Attributes:
@@ -45,7 +46,7 @@ class Replayed:
     why: str = ""
 
 
-class Recent:
+class FallbackHistory:
     """Remembers the last fallbacks and counts all.
 
     Attributes:
@@ -54,17 +55,17 @@ class Recent:
     """
 
     def __init__(self) -> None:
-        self.last: deque[Replayed] = deque(maxlen=MOST)
+        self.last: deque[FallbackRecord] = deque(maxlen=MOST)
         self.counts: Counter[tuple[str, str]] = Counter()
-        self._running: dict[str, Replayed] = {}
+        self._running: dict[str, FallbackRecord] = {}
 
-    def begun(self, key: str, replayed: Replayed) -> None:
+    def started(self, key: str, replayed: FallbackRecord) -> None:
         """A request is sent again, to LiteLLM; `key` is its flow's id."""
         self._running[key] = replayed
         self.last.append(replayed)
 
-    def refused(self, replayed: Replayed, why: str) -> None:
-        """One was called for, but not tried."""
+    def not_attempted(self, replayed: FallbackRecord, why: str) -> None:
+        """Record a fallback that was required but refused (budget, access, unknown model)."""
         self.last.append(replayed)
         self._settle(replayed, Outcome.NOT_ATTEMPTED, why)
 
@@ -78,6 +79,54 @@ class Recent:
         if self._running and (replayed := self._running.pop(key, None)) is not None:
             self._settle(replayed, Outcome.SERVED if whole else Outcome.ABORTED)
 
-    def _settle(self, replayed: Replayed, outcome: Outcome, why: str = "") -> None:
+    def _settle(self, replayed: FallbackRecord, outcome: Outcome, why: str = "") -> None:
         replayed.outcome, replayed.why = outcome, why
         self.counts[replayed.kind, outcome.value] += 1
+
+
+APPLIED = "applied"
+REJECTED = "rejected"
+"""The file has an error: the last good settings stay in force."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """One time that the file had changed.
+
+    Attributes:
+        at: epoch seconds.
+        result: `applied` or `rejected`.
+        lines: what an applied one changed, or the problems of a rejected one; secrets are `***`.
+    """
+
+    at: float
+    result: str
+    lines: tuple[str, ...]
+
+
+class ReloadHistory:
+    """Remembers the last and counts all.
+
+    Attributes:
+        since: epoch seconds since when the settings in force are; None: there are none.
+        last: None: the file has not changed since the start.
+        counts: result → how many.
+    """
+
+    def __init__(self) -> None:
+        self.since: float | None = None
+        self.last: Reload | None = None
+        self.counts: Counter[str] = Counter()
+
+    def applied(self, changes: Iterable[str], at: float) -> None:
+        """New settings are in force."""
+        self.since = at
+        self._note(Reload(at, APPLIED, tuple(changes)))
+
+    def rejected(self, problems: Iterable[str], at: float) -> None:
+        """A file with an error has been found."""
+        self._note(Reload(at, REJECTED, tuple(problems)))
+
+    def _note(self, reload: Reload) -> None:
+        self.last = reload
+        self.counts[reload.result] += 1

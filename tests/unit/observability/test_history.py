@@ -1,17 +1,23 @@
 """What is remembered of fallbacks, and of the configuration file."""
 
-from litellm_hybrid.observability.fallback_history import MOST, Outcome, Recent, Replayed
-from litellm_hybrid.observability.reload_history import Reload, Reloads
+from litellm_hybrid.observability.history import (
+    MOST,
+    FallbackHistory,
+    FallbackRecord,
+    Outcome,
+    Reload,
+    ReloadHistory,
+)
 
 
-def _replayed(number: int = 0) -> Replayed:
-    return Replayed(100.0 + number, f"req-{number}", "o3", "quota", 429, None)
+def _replayed(number: int = 0) -> FallbackRecord:
+    return FallbackRecord(100.0 + number, f"req-{number}", "o3", "quota", 429, None)
 
 
 def test_what_becomes_of_one() -> None:
-    recent = Recent()
+    recent = FallbackHistory()
     for key in "abc":
-        recent.begun(key, _replayed())
+        recent.started(key, _replayed())
     assert [one.outcome for one in recent.last] == [Outcome.RUNNING] * 3
     assert not recent.counts
 
@@ -19,7 +25,7 @@ def test_what_becomes_of_one() -> None:
     recent.ended("b", whole=False)
     recent.failed("c", "503")
     recent.ended("c", whole=True)  # with upstream's answer
-    recent.refused(_replayed(), "budget")
+    recent.not_attempted(_replayed(), "budget")
     recent.ended("nobody", whole=True)
     recent.failed("nobody", "503")
 
@@ -34,9 +40,9 @@ def test_what_becomes_of_one() -> None:
 
 def test_only_the_last_are_kept() -> None:
     """One that was forgotten while it ran still counts."""
-    recent = Recent()
+    recent = FallbackHistory()
     for number in range(MOST + 10):
-        recent.begun(str(number), _replayed(number))
+        recent.started(str(number), _replayed(number))
     for number in range(MOST + 10):
         recent.ended(str(number), whole=True)
 
@@ -46,7 +52,7 @@ def test_only_the_last_are_kept() -> None:
 
 
 def test_reloads() -> None:
-    reloads = Reloads()
+    reloads = ReloadHistory()
     assert (reloads.since, reloads.last) == (None, None)
     reloads.since = 50.0
 
