@@ -13,7 +13,7 @@ from litellm_hybrid.flow import exchange, timing
 from litellm_hybrid.flow.exchange import Record
 from litellm_hybrid.observability.admin_endpoints import AdminResponse
 from litellm_hybrid.observability.logging import logger as log
-from litellm_hybrid.routing.access import Refusal
+from litellm_hybrid.routing.access import AccessDenied
 from litellm_hybrid.routing.rules import Reason, Target
 
 _WEBSOCKET = errors.body(
@@ -27,7 +27,7 @@ _RETRY_AFTER = 1
 """In seconds; clients are silent for as long as this says."""
 
 
-def refused(record: Record, refusal: Refusal) -> http.Response:
+def refused(record: Record, refusal: AccessDenied) -> http.Response:
     """To a client that may not spend the LiteLLM key, or whose request is too much."""
     what = "request" if refusal.status == 413 else "access"
     message = f"litellm: {what} refused: {refusal.message}"
@@ -50,9 +50,9 @@ def upgrade_refused(record: Record) -> http.Response:
     return exchange.answer(426, _WEBSOCKET, record)
 
 
-def own_page(record: Record, page: AdminResponse | Refusal) -> http.Response:
+def own_page(record: Record, page: AdminResponse | AccessDenied) -> http.Response:
     """To a request for one of the proxy's own pages; there is a log line only where it is refused."""
-    if isinstance(page, Refusal):
+    if isinstance(page, AccessDenied):
         exchange.settle(record, Target.NONE, Reason.REFUSED)
         return refused(record, page)
     exchange.settle(record, Target.NONE, Reason.OWN_PAGE)

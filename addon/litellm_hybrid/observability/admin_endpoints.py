@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from litellm_hybrid.config.settings import Settings
 from litellm_hybrid.routing import access
-from litellm_hybrid.routing.access import Client, Refusal
+from litellm_hybrid.routing.access import AccessDenied, Client
 
 ROOT = "/_hybrid"
 """Nothing at or below this path ever goes to a server."""
@@ -60,7 +60,7 @@ def is_own(path: str) -> bool:
 
 def answer(
     request: AdminRequest, settings: Settings, pages: Mapping[str, Callable[[AdminRequest], AdminResponse]]
-) -> AdminResponse | Refusal:
+) -> AdminResponse | AccessDenied:
     """What a request for one of the proxy's own pages gets.
 
     Args:

@@ -14,8 +14,8 @@ from litellm_hybrid.config.settings import Settings
 from litellm_hybrid.message.forwarded import is_loopback
 
 __all__ = [
+    "AccessDenied",
     "Client",
-    "Refusal",
     "check",
     "check_management",
     "check_own_page",
@@ -25,7 +25,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class AccessDenied:
     """Why a request is not served.
 
     Attributes:
@@ -63,7 +63,7 @@ class Client:
     forwarded: bool = False
 
 
-def check(settings: Settings, client: Client) -> Refusal | None:
+def check(settings: Settings, client: Client) -> AccessDenied | None:
     """None if this client may spend the LiteLLM key.
 
     `listen-without-keys` opens it for other machines, not for web pages. Without a key of ours the
@@ -91,25 +91,25 @@ def check(settings: Settings, client: Client) -> Refusal | None:
     else:
         advice = "send one of the configured client keys, for example as `Authorization: Bearer …`"
     known = "without a known client key" if client.keys else "without a client key"
-    return Refusal(
+    return AccessDenied(
         403 if client.keys else 401,
         f"This request would be served by LiteLLM, but came {known} and {where}: {advice}.",
     )
 
 
-def check_management(client: Client) -> Refusal | None:
+def check_management(client: Client) -> AccessDenied | None:
     """None if this client may use CLIProxyAPI's management; to upstream every client looks local."""
     if is_loopback(client.ip) and not client.forwarded:
         return None
-    return Refusal(403, "CLIProxyAPI's management is only reachable from the proxy's own machine.")
+    return AccessDenied(403, "CLIProxyAPI's management is only reachable from the proxy's own machine.")
 
 
-def check_own_page(settings: Settings, client: Client) -> Refusal | None:
+def check_own_page(settings: Settings, client: Client) -> AccessDenied | None:
     """None if this client may see the proxy's own pages: a program on this machine, or with a client key."""
     local = is_loopback(client.ip) and not client.forwarded
     if _knows(settings, client.keys) or (local and not client.origin and is_loopback(host_name(client.host))):
         return None
-    return Refusal(
+    return AccessDenied(
         403,
         "The proxy's own pages are for programs on its own machine (with a Host like localhost) "
         "and for clients that send one of client-api-keys.",

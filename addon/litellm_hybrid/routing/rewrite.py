@@ -85,7 +85,7 @@ def for_litellm(
     Args:
         settings: those in force; they have a base_url.
         incoming: the client's request.
-        named: what model_name.py found in it; its body could be read.
+        named: what requested_model.py found in it; its body could be read.
         model: the name that LiteLLM knows the model by.
         request_id: goes along as X-Request-ID and as LiteLLM's own call id.
     """

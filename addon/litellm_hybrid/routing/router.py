@@ -1,4 +1,4 @@
-"""Decide on a request: the rooms in their order, with what each of them said on the way.
+"""Decide on a request: each step in its order, with what it said on the way.
 
 The addon acts on it and `litellm-hybrid explain` shows it.
 """
@@ -8,10 +8,8 @@ from dataclasses import dataclass, replace
 from litellm_hybrid.config.settings import Settings
 from litellm_hybrid.message import credentials
 from litellm_hybrid.message.forwarded import ClientAddress, is_loopback
-from litellm_hybrid.routing import access, paths, rewrite
-from litellm_hybrid.routing import requested_model as model_name
-from litellm_hybrid.routing import rules as routing
-from litellm_hybrid.routing.access import Client, Refusal
+from litellm_hybrid.routing import access, paths, requested_model, rewrite, rules
+from litellm_hybrid.routing.access import AccessDenied, Client
 from litellm_hybrid.routing.requested_model import Named
 from litellm_hybrid.routing.rewrite import Incoming
 from litellm_hybrid.routing.rules import Reason, Route, Target
@@ -61,14 +59,14 @@ class Routed:
 
     Attributes:
         named: what the body and the path say; None: the head decided, and the body was not read.
-        route: as routing.py made it.
+        route: as rules.py made it.
         refusal: why the client may not spend the LiteLLM key on it; None: it may, or nothing would spend it.
         downgrade: the websocket is answered with 426, so that the client comes again by HTTP.
     """
 
     named: Named | None
     route: Route
-    refusal: Refusal | None = None
+    refusal: AccessDenied | None = None
     downgrade: bool = False
 
     @property
@@ -83,7 +81,7 @@ def route(settings: Settings, request: Request) -> Routed:
     if paths.is_management(sent.path):
         never = Route(Target.UPSTREAM, Reason.NEVER_REROUTE)
         return Routed(None, never, refusal=access.check_management(request.client))
-    by_head = routing.by_head(
+    by_head = rules.by_head(
         settings,
         request.method,
         sent.path,
@@ -98,11 +96,11 @@ def route(settings: Settings, request: Request) -> Routed:
         )
         return Routed(None, by_head, downgrade=downgrade)
     content_type, coding = sent.header(b"content-type"), sent.header(b"content-encoding")
-    named = model_name.read(sent.path, content_type, coding, sent.body)
-    routed = Routed(named, routing.decide(settings, sent.path, named))
+    named = requested_model.read(sent.path, content_type, coding, sent.body)
+    routed = Routed(named, rules.decide(settings, sent.path, named))
     if named.too_long:
         message = f"The request's body is refused: {named.problem}."
-        return replace(routed, refusal=Refusal(413, message, "request_too_large"))
+        return replace(routed, refusal=AccessDenied(413, message, "request_too_large"))
     if routed.route.target is not Target.LITELLM:
         return routed
     return replace(routed, refusal=access.check(settings, request.client))

@@ -54,7 +54,7 @@ class Route:
 
     Attributes:
         model: the model as the client spelt it, or None.
-        sends: the name that LiteLLM would be sent for it, or None.
+        litellm_model: the name that LiteLLM would be sent for it, or None.
         entry: the entry of `models` that matched, or None.
         may_fall_back: whether an upstream failure of this request may be replayed to LiteLLM.
     """
@@ -62,7 +62,7 @@ class Route:
     target: Target
     reason: Reason
     model: str | None = None
-    sends: str | None = None
+    litellm_model: str | None = None
     entry: str | None = None
     may_fall_back: bool = False
 
@@ -100,18 +100,18 @@ def decide(  # noqa: PLR0911 (one return a reason)
         return _upstream(Reason.NO_MODEL)
     model = named.model
     entry = settings.models.match(model)
-    sends = name_for_litellm(settings, model, entry)
+    litellm_model = name_for_litellm(settings, model, entry)
     if settings.routing and entry is not None:
-        return Route(Target.LITELLM, Reason.MODEL, model, sends, entry)
+        return Route(Target.LITELLM, Reason.MODEL, model, litellm_model, entry)
     if settings.routing and settings.passthrough:
-        return Route(Target.LITELLM, Reason.PASSTHROUGH, model, sends)
+        return Route(Target.LITELLM, Reason.PASSTHROUGH, model, litellm_model)
     if settings.fallback.enabled and named.stateful:
         return _upstream(Reason.STATEFUL, model)
     return Route(
         Target.UPSTREAM,
         Reason.NOT_LISTED if settings.routing else Reason.DISABLED,
         model,
-        sends,
+        litellm_model,
         may_fall_back=settings.fallback.enabled and settings.fallback.covers(model),
     )
 

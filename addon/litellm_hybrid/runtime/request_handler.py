@@ -60,7 +60,7 @@ class Dispatch:
             flow.request.path = rewrite.target_for_upstream(settings, flow.request.path)
 
     def _send_to_litellm(self, flow: http.HTTPFlow, record: Record, request: Request, routed: Routed) -> None:
-        name = routed.route.sends
+        name = routed.route.litellm_model
         assert routed.named is not None
         assert name is not None
         self._fallbacks.straight.to_litellm(flow, routed=True)
@@ -94,5 +94,5 @@ def _record(record: Record, routed: Routed) -> None:
     record["target"] = routed.route.target.value
     record["reason"] = routed.reason.value
     record["model"] = routed.route.model
-    record["sends"] = routed.route.sends
+    record["sends"] = routed.route.litellm_model
     record["may_fall_back"] = routed.route.may_fall_back

@@ -15,7 +15,7 @@ from litellm_hybrid.observability.admin_endpoints import (
     answer,
     is_own,
 )
-from litellm_hybrid.routing.access import Client, Refusal
+from litellm_hybrid.routing.access import AccessDenied, Client
 
 KEY = "sk-client"
 KEYED = Settings(client_keys=(Secret(KEY),))
@@ -26,7 +26,7 @@ MADE = {path: lambda asked: AdminResponse(200, asked.path.encode()) for path in 
 
 def _ask(
     path: str = HEALTH, client: Client = LOCAL, method: str = "GET", settings: Settings = KEYED
-) -> AdminResponse | Refusal:
+) -> AdminResponse | AccessDenied:
     return answer(AdminRequest(method, path, "", "", client), settings, MADE)
 
 
@@ -75,7 +75,7 @@ def test_who_may_see_them(client: Client, allowed: bool) -> None:
 @pytest.mark.parametrize("keys", [(), (KEY,), ("",)])
 def test_without_client_keys_none_is_known(keys: tuple[str, ...]) -> None:
     """Neither does a proxy without client keys take an empty one."""
-    assert isinstance(_ask(client=replace(STRANGER, keys=keys), settings=Settings()), Refusal)
+    assert isinstance(_ask(client=replace(STRANGER, keys=keys), settings=Settings()), AccessDenied)
     assert isinstance(_ask(settings=Settings()), AdminResponse)
 
 

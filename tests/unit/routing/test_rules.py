@@ -205,9 +205,9 @@ def test_what_litellm_is_sent_as_the_model(
 )
 def test_the_name_for_passthrough_and_fallback(model: str, sends: str) -> None:
     passthrough = replace(MAPPED, models=Patterns(), passthrough=True)
-    assert decide(passthrough, CHAT, Named(model, "json")).sends == sends
+    assert decide(passthrough, CHAT, Named(model, "json")).litellm_model == sends
     fallback = replace(MAPPED, enabled=False, fallback=Fallback(enabled=True))
-    assert decide(fallback, CHAT, Named(model, "json")).sends == sends
+    assert decide(fallback, CHAT, Named(model, "json")).litellm_model == sends
     assert name_for_litellm(passthrough, model, None) == sends
 
 

@@ -87,7 +87,7 @@ def explain(
         target=target,
         reason=reason,
         model=routed.route.model,
-        litellm_model=routed.route.sends,
+        litellm_model=routed.route.litellm_model,
         sent=sent,
         own_status=own_status,
         verdict=verdict,
@@ -166,8 +166,8 @@ def _sent(settings: Settings, request: Request, routed: Routed) -> tuple[Sent | 
 
 def _to_litellm(settings: Settings, request: Request, routed: Routed) -> Sent:
     assert routed.named is not None
-    assert routed.route.sends is not None
-    return outgoing.to_litellm(settings, request, routed.named, routed.route.sends)
+    assert routed.route.litellm_model is not None
+    return outgoing.to_litellm(settings, request, routed.named, routed.route.litellm_model)
 
 
 def _verdict(response: UpstreamResponse, verdict: Verdict) -> str:
@@ -181,7 +181,7 @@ def _verdict(response: UpstreamResponse, verdict: Verdict) -> str:
 
 def _fallback_steps(settings: Settings, routed: Routed) -> list[Step]:
     model = routed.route.model
-    if model is None or routed.route.sends is None:
+    if model is None or routed.route.litellm_model is None:
         return []
     if not routed.route.may_fall_back:
         reasons = "; ".join(obstacle.why for obstacle in replay.outside(settings, model))

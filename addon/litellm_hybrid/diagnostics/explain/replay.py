@@ -68,7 +68,7 @@ def obstacles(
     decided = route(settings, request).route
     if decided.target is Target.LITELLM:
         return (Obstacle("the request goes to LiteLLM at once, upstream never answers it"),)
-    if decided.model is None or decided.sends is None:
+    if decided.model is None or decided.litellm_model is None:
         return (Obstacle(f"such a request never falls back: {decided.reason}"),)
     found += _not_covered(settings, decided.model)
     if kind not in settings.fallback.on:

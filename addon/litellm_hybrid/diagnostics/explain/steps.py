@@ -8,7 +8,7 @@ from litellm_hybrid.config.settings import Settings
 from litellm_hybrid.diagnostics.explain.reasons import REASONS
 from litellm_hybrid.message import credentials
 from litellm_hybrid.message.redaction import redact_target
-from litellm_hybrid.routing.access import Refusal
+from litellm_hybrid.routing.access import AccessDenied
 from litellm_hybrid.routing.requested_model import Named
 from litellm_hybrid.routing.router import Request, Routed
 from litellm_hybrid.routing.rules import Reason, Target, name_for_litellm
@@ -36,8 +36,8 @@ def request_steps(settings: Settings, request: Request, routed: Routed) -> list[
     if routed.reason is Reason.NEVER_REROUTE:
         return [*steps, Step("agent", "the interaction names an agent, which lives on upstream's account")]
     steps.append(Step("models", _models(settings, model)))
-    if routed.route.sends is not None:
-        steps.append(Step("mapping", _mapping(settings, model, routed.route.sends)))
+    if routed.route.litellm_model is not None:
+        steps.append(Step("mapping", _mapping(settings, model, routed.route.litellm_model)))
     if routed.reason is Reason.STATEFUL:
         steps.append(Step("stateful", REASONS[Reason.STATEFUL].means))
     if routed.route.target is Target.LITELLM:
@@ -45,7 +45,7 @@ def request_steps(settings: Settings, request: Request, routed: Routed) -> list[
     return steps
 
 
-def access_step(request: Request, refusal: Refusal | None) -> Step:
+def access_step(request: Request, refusal: AccessDenied | None) -> Step:
     """Describe what the access check said."""
     keys = len(credentials.presented(request.sent.headers, request.sent.query))
     origin = "with" if request.client.origin else "no"
