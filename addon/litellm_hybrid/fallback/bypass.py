@@ -16,7 +16,7 @@ from litellm_hybrid.fallback.cooldowns import Advice
 from litellm_hybrid.fallback.replay import Replays
 from litellm_hybrid.flow import exchange
 from litellm_hybrid.flow.exchange import Record
-from litellm_hybrid.llm.history import reduce as history
+from litellm_hybrid.llm.history.rejections import HistoryRejection, detect_history_rejection
 from litellm_hybrid.quota.classifier import Verdict
 from litellm_hybrid.routing.rules import Reason, Target
 
@@ -73,15 +73,15 @@ class Straight:
         talk = _talk(request)
         return talk is not None and self.conversations.has_been_served(talk, monotonic())
 
-    def refuses_history(self, request: http.Request, status: int, body: bytes) -> history.Refusal | None:
+    def refuses_history(self, request: http.Request, status: int, body: bytes) -> HistoryRejection | None:
         """Why upstream's answer refuses the history, where a reduced one would help.
 
         Args:
             request: as its client sent it.
-            status: see `history.refuses_history`.
+            status: see `detect_history_rejection`.
             body: see there.
         """
-        refusal = history.refuses_history(status, body)
+        refusal = detect_history_rejection(status, body)
         # In this order: whose history it is stands in the request's body, which can be long.
         return refusal if refusal is not None and self.has_been_away(request) else None
 

@@ -30,7 +30,7 @@ from litellm_hybrid.fallback.response_hold import (
 )
 from litellm_hybrid.flow import exchange
 from litellm_hybrid.flow.exchange import Record
-from litellm_hybrid.llm.history import reduce as history
+from litellm_hybrid.llm.history.rejections import detect_history_rejection
 from litellm_hybrid.mitmweb import annotations as inspect
 from litellm_hybrid.mitmweb.annotations import View
 from litellm_hybrid.observability.history import FallbackHistory, FallbackRecord
@@ -221,7 +221,7 @@ def _hold_litellm(answer: Answer) -> JudgedResponse | None:
         hold_max=0.0,
         opening_max=REPLAY_LIMIT,
         fails=lambda verdict: verdict is not quota.ANSWER,
-        refuses=history.refuses_history,
+        refuses=detect_history_rejection,
     )
     if answer.status >= 400:
         held.fail(Verdict("litellm", f"status {answer.status}"))

@@ -16,11 +16,12 @@ from litellm_hybrid.fallback import cooldowns as memory
 from litellm_hybrid.flow import exchange
 from litellm_hybrid.flow.exchange import Record
 from litellm_hybrid.llm.history import reduce as history
-from litellm_hybrid.llm.history.policy import travels
-from litellm_hybrid.llm.history.reduce import Reduced, Refusal
+from litellm_hybrid.llm.history.reduce import Reduced, travels
+from litellm_hybrid.llm.history.rejections import HistoryRejection
 from litellm_hybrid.observability.logging import logger as log
 from litellm_hybrid.routing import access, rewrite
 from litellm_hybrid.routing import requested_model as model_name
+from litellm_hybrid.routing.apis import identify
 from litellm_hybrid.routing.rules import Reason, Target
 
 
@@ -56,7 +57,7 @@ class Replays:
         outgoing = rewrite.for_litellm(settings, sent, named, name, record["request_id"])
         replacement = flow.request.copy()
         exchange.send_to(replacement, outgoing)
-        api = history.api_of(record["path"])
+        api = identify(record["path"])
         if api is not None and not travels(settings.fallback.history, api, name):
             reduced = history.reduce(outgoing.body, api)
             if reduced.body is not outgoing.body:
@@ -65,11 +66,11 @@ class Replays:
 
     def reduced(self, flow: http.HTTPFlow, record: Record, refusal: str) -> http.Request | None:
         """The same request for the same server with a reduced history; None if that changes nothing."""
-        api = history.api_of(record["path"])
+        api = identify(record["path"])
         if api is None or record["reduced"]:
             return None
         body = exchange.content(flow.request)
-        reduced = history.reduce(body, api, refusal=_refusal(refusal))
+        reduced = history.reduce(body, api, rejection=_refusal(refusal))
         if reduced.body is body:
             return None
         replacement = flow.request.copy()
@@ -104,6 +105,6 @@ def _put_body(request: http.Request, record: Record, reduced: Reduced) -> None:
     )
 
 
-def _refusal(reason: str) -> Refusal | None:
-    known: tuple[Refusal, ...] = get_args(Refusal.__value__)
+def _refusal(reason: str) -> HistoryRejection | None:
+    known: tuple[HistoryRejection, ...] = get_args(HistoryRejection.__value__)
     return next((refusal for refusal in known if refusal == reason), None)

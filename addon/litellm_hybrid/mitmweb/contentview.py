@@ -1,6 +1,6 @@
 """What mitmweb and mitmproxy's console show of requests to the four APIs, and of their answers.
 
-Reading is done by `view_request.py` and `view_answer.py`; here is what mitmproxy wants of it.
+Reading is done by `llm/transcript/reader.py`; here is what mitmproxy wants of it.
 """
 
 from typing import override
@@ -8,8 +8,7 @@ from typing import override
 from mitmproxy import contentviews, http
 from mitmproxy.contentviews import Contentview, Metadata
 
-from litellm_hybrid.llm.transcript import request as view_request
-from litellm_hybrid.llm.transcript import response as view_answer
+from litellm_hybrid.llm.transcript.reader import show_request, show_response
 from litellm_hybrid.message import decoders as content_coding
 
 _PRIORITY = 2
@@ -55,10 +54,10 @@ def _show(data: bytes, metadata: Metadata) -> str | None:
     if not isinstance(flow, http.HTTPFlow):
         return None
     if isinstance(message, http.Request):
-        return view_request.show(flow.request.path, data)
+        return show_request(flow.request.path, data)
     if not isinstance(message, http.Response):
         return None
     coding = message.headers.get("content-encoding", "")
     if coding and data == message.raw_content:  # mitmproxy cannot decode what was cut short
         data = content_coding.decode_beginning(data, coding)
-    return view_answer.show(flow.request.path, message.headers.get("content-type", ""), data)
+    return show_response(flow.request.path, message.headers.get("content-type", ""), data)

@@ -20,7 +20,8 @@ from litellm_hybrid.config.parser import ConfigError, parse
 from litellm_hybrid.config.settings import Settings
 from litellm_hybrid.fallback import conversations as conversation
 from litellm_hybrid.fallback.response_hold import Answer, JudgedResponse, is_suspect
-from litellm_hybrid.llm.history import reduce as history
+from litellm_hybrid.llm.history.reduce import reduce
+from litellm_hybrid.llm.history.rejections import detect_history_rejection
 from litellm_hybrid.message import forwarded as client_address
 from litellm_hybrid.message import sse
 from litellm_hybrid.message.credentials import Headers
@@ -31,6 +32,7 @@ from litellm_hybrid.quota import retry_after
 from litellm_hybrid.routing import paths
 from litellm_hybrid.routing import requested_model as model_name
 from litellm_hybrid.routing import router as decision
+from litellm_hybrid.routing.apis import Api
 from litellm_hybrid.routing.rewrite import Incoming
 from litellm_hybrid.routing.router import Request
 from litellm_hybrid.routing.rules import Target
@@ -299,11 +301,11 @@ ROOMS: dict[str, Callable[[bytes], object]] = {
     "decision": _whole_way,
     "model name": lambda body: model_name.read(CHAT, "application/json", "", body),
     "conversation": lambda body: conversation.key((), (), body),
-    "history, chat": lambda body: history.reduce(body, "chat"),
-    "history, messages": lambda body: history.reduce(body, "messages"),
-    "history, responses": lambda body: history.reduce(body, "responses"),
-    "history, generateContent": lambda body: history.reduce(body, "generate-content"),
-    "refusal": lambda body: history.refuses_history(400, body),
+    "history, chat": lambda body: reduce(body, Api.CHAT),
+    "history, messages": lambda body: reduce(body, Api.MESSAGES),
+    "history, responses": lambda body: reduce(body, Api.RESPONSES),
+    "history, generateContent": lambda body: reduce(body, Api.GENERATE_CONTENT),
+    "rejection": lambda body: detect_history_rejection(400, body),
     "quota": lambda body: quota.classify(429, {"content-type": "application/json"}, body, now=NOW),
     "quota, 200": lambda body: quota.classify(200, {"content-type": "application/json"}, body, now=NOW),
     "events": lambda body: sse.EventReader().feed(body),

@@ -28,21 +28,21 @@ from litellm_hybrid.llm.history.json_edit import (
     text,
     thinned,
 )
-from litellm_hybrid.llm.history.rejections import Refusal
+from litellm_hybrid.llm.history.rejections import HistoryRejection
 from litellm_hybrid.llm.history.tool_call_ids import plain_ids
 
 _THINKING = frozenset({"thinking", "redacted_thinking"})
 _ID_KEYS = ("id", "tool_use_id")
 
 
-def reduce_messages(request: Object, changes: Changes, refusal: Refusal | None) -> bool:
+def reduce_messages(request: Object, changes: Changes, rejection: HistoryRejection | None) -> bool:
     """Reduce a Messages request in place; says whether it was changed.
 
     A message that held nothing but thinking goes as a whole: empty content is
     refused, and Anthropic joins neighbouring messages of the same role.
     """
     changed = replace(request, "messages", lambda raw: filtered(raw, partial(_message, changes=changes)))
-    missing = refusal == "thinking-missing"
+    missing = rejection == "thinking-missing"
     if missing or (_dropped_thinking(changes) and _manual(request) and _in_tool_loop(request)):
         changed |= _switch_thinking_off(request, changes)
     return changed

@@ -27,7 +27,7 @@ from litellm_hybrid.llm.history.json_edit import (
     text,
     thinned,
 )
-from litellm_hybrid.llm.history.rejections import Refusal
+from litellm_hybrid.llm.history.rejections import HistoryRejection
 
 PLACEHOLDER = "skip_thought_signature_validator"
 _PLACEHOLDERS = frozenset({PLACEHOLDER, "context_engineering_is_the_way_to_go"})
@@ -39,7 +39,7 @@ _CACHE_NAMES = ("cachedContent", "cached_content")
 _COUNTED = ("generateContentRequest", "generate_content_request")
 
 
-def reduce_gemini(request: Object, changes: Changes, refusal: Refusal | None) -> bool:
+def reduce_gemini(request: Object, changes: Changes, rejection: HistoryRejection | None) -> bool:
     """Reduce a generateContent or countTokens request in place; says whether it was changed.
 
     A signature on a function call becomes the placeholder, any other goes. Once a
@@ -48,11 +48,11 @@ def reduce_gemini(request: Object, changes: Changes, refusal: Refusal | None) ->
     """
     changed = remove(request, _CACHE_NAMES, changes)
     changed |= replace(request, "contents", lambda raw: filtered(raw, partial(_content, changes=changes)))
-    if changed or refusal == "thought-signature-missing":
+    if changed or rejection == "thought-signature-missing":
         changed |= replace(request, "contents", lambda raw: filtered(raw, partial(_signed, changes=changes)))
     for key in _COUNTED:
         changed |= replace(
-            request, key, lambda raw: edited(raw, lambda counted: reduce_gemini(counted, changes, refusal))
+            request, key, lambda raw: edited(raw, lambda counted: reduce_gemini(counted, changes, rejection))
         )
     return changed
 

@@ -5,11 +5,9 @@ Whatever is not changed is written back as the very bytes it came as; only the
 containers around a change are encoded anew (compact, keys in order).
 """
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from secrets import token_hex
 
 import msgspec
 from msgspec import Raw
@@ -20,13 +18,6 @@ type Object = dict[str, Raw]
 _OBJECT = msgspec.json.Decoder(dict[str, Raw])
 _ARRAY = msgspec.json.Decoder(list[Raw])
 _STRING = msgspec.json.Decoder(str)
-
-_ESCAPE = re.compile(
-    rb"""\\(?: u[dD][89abAB][0-9a-fA-F]{2} \\u[dD][c-fC-F][0-9a-fA-F]{2}   # a pair of surrogates
-         | u(?P<lone>[dD][89a-fA-F][0-9a-fA-F]{2})
-         | . )""",
-    re.VERBOSE | re.DOTALL,
-)
 
 
 @dataclass(slots=True)
@@ -119,20 +110,6 @@ def remove(members: Object, keys: Iterable[str], changes: Changes) -> bool:
         del members[key]
         changes.dropped[key] += 1
     return bool(found)
-
-
-def masked(body: bytes) -> tuple[bytes, bytes]:
-    r"""`body` with a lone surrogate (`\ud83d`) written as a mark and its digits, and the mark.
-
-    JavaScript clients send those where they cut a text off; msgspec refuses them.
-    """
-    mark = f"lone-surrogate-{token_hex(16)}-".encode()
-    return _ESCAPE.sub(lambda escape: mark + lone if (lone := escape["lone"]) else escape[0], body), mark
-
-
-def unmasked(body: bytes, mark: bytes) -> bytes:
-    """The reverse of `masked`."""
-    return re.sub(re.escape(mark) + rb"([0-9a-fA-F]{4})", rb"\\u\1", body)
 
 
 def _starts(raw: Raw, first: bytes) -> bool:

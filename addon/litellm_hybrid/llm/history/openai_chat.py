@@ -26,7 +26,7 @@ from litellm_hybrid.llm.history.json_edit import (
     replace,
     text,
 )
-from litellm_hybrid.llm.history.rejections import Refusal
+from litellm_hybrid.llm.history.rejections import HistoryRejection
 from litellm_hybrid.llm.history.tool_call_ids import plain_ids
 
 _BESIDE_CONTENT = (
@@ -42,11 +42,11 @@ _BESIDE_CONTENT = (
 )
 _BESIDE_CALL = ("provider_specific_fields", "extra_content")
 _REASONING_PARTS = frozenset({"thinking", "redacted_thinking", "reasoning"})
-_WORDS = ("content", "tool_calls", "function_call", "refusal", "audio")
+_WORDS = ("content", "tool_calls", "function_call", "rejection", "audio")
 _ANTHROPIC_PARTS = ("thinking_blocks", "thinking", "redacted_thinking")
 
 
-def reduce_chat(request: Object, changes: Changes, refusal: Refusal | None) -> bool:
+def reduce_chat(request: Object, changes: Changes, rejection: HistoryRejection | None) -> bool:
     """Reduce a chat completions request in place; says whether it was changed.
 
     An assistant message that held nothing but reasoning goes as a whole. LiteLLM's
@@ -54,7 +54,7 @@ def reduce_chat(request: Object, changes: Changes, refusal: Refusal | None) -> b
     """
     changed = replace(request, "messages", lambda raw: filtered(raw, partial(_message, changes=changes)))
     dropped = any(changes.dropped[part] for part in _ANTHROPIC_PARTS)
-    demanded = refusal == "thinking-missing" or (dropped and _in_tool_loop(request))
+    demanded = rejection == "thinking-missing" or (dropped and _in_tool_loop(request))
     if demanded and not is_empty(request.get("thinking")):
         del request["thinking"]
         changes.switched_off.append("thinking")

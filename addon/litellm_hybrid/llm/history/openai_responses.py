@@ -19,7 +19,7 @@ from litellm_hybrid.llm.history.json_edit import (
     remove,
     text,
 )
-from litellm_hybrid.llm.history.rejections import Refusal
+from litellm_hybrid.llm.history.rejections import HistoryRejection
 from litellm_hybrid.llm.history.tool_call_ids import plain_ids
 
 _SEALED = frozenset({"reasoning", "compaction", "compaction_summary", "context_compaction"})
@@ -34,7 +34,7 @@ _ID_REQUIRED = frozenset(
 """Their type wants an id, so they get one that no server knows, with the prefix that it checks."""
 
 
-def reduce_responses(request: Object, changes: Changes, refusal: Refusal | None) -> bool:
+def reduce_responses(request: Object, changes: Changes, rejection: HistoryRejection | None) -> bool:
     """Reduce a Responses request in place; says whether it was changed.
 
     `include: ["reasoning.encrypted_content"]` stays: it asks for new content. So does
@@ -44,7 +44,7 @@ def reduce_responses(request: Object, changes: Changes, refusal: Refusal | None)
     if items is None:
         return False
     kept = [item for item in items if not _is_sealed(item, changes)]
-    unbind = len(kept) < len(items) or refusal == "reasoning-item"
+    unbind = len(kept) < len(items) or rejection == "reasoning-item"
     after = [_reduced(item, position, changes, unbind=unbind) for position, item in enumerate(kept)]
     if len(after) == len(items) and all(new is old for new, old in zip(after, items, strict=True)):
         return False

@@ -3,42 +3,36 @@
 Providers seal parts of an answer for the account that got it: OpenAI's encrypted
 reasoning, Anthropic's signed thinking, Google's thought signatures. Clients send
 them back every turn, and another account refuses them. `reduce` takes them out and
-keeps text, tool calls and tool results; `refuses_history` knows the refusals. What
+keeps text, tool calls and tool results; `rejections.py` knows the refusals. What
 each provider refuses, and where that is said: docs/history.md.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import msgspec
 from msgspec import Raw
 
+from litellm_hybrid.config.settings import HistoryPolicy
 from litellm_hybrid.llm.history.anthropic import reduce_messages
 from litellm_hybrid.llm.history.gemini import reduce_gemini
-from litellm_hybrid.llm.history.json_edit import Changes, Object, masked, unmasked
+from litellm_hybrid.llm.history.json_edit import Changes, Object
 from litellm_hybrid.llm.history.openai_chat import reduce_chat
 from litellm_hybrid.llm.history.openai_responses import reduce_responses
-from litellm_hybrid.llm.history.rejections import Refusal, refuses_history
+from litellm_hybrid.llm.history.rejections import HistoryRejection
+from litellm_hybrid.message.json import masked, unmasked
+from litellm_hybrid.routing.apis import Api
 
-__all__ = ["Api", "Reduced", "Refusal", "api_of", "reduce", "refuses_history"]
+# Anthropic's signed thinking and Google's thought signatures belong to a model, whoever pays for it: they
+# travel to the same provider's models. OpenAI's encrypted reasoning belongs to an organisation, and
+# LiteLLM's key is another one's.
+_SAME_PROVIDER = {Api.MESSAGES: ("claude", "anthropic"), Api.GENERATE_CONTENT: ("gemini", "google")}
 
-type Api = Literal["responses", "messages", "chat", "generate-content"]
-
-_PATHS: tuple[tuple[Api, re.Pattern[str]], ...] = (
-    ("responses", re.compile(r"(/(openai/)?v1|/backend-api/codex)?/responses(/compact|/input_tokens)?")),
-    ("messages", re.compile(r"(/v1)?/messages(/count_tokens)?")),
-    ("chat", re.compile(r"(/v1|/openai/deployments/[^/]+)?/chat/completions")),
-    ("generate-content", re.compile(r"/.*models/[^/]+:(generateContent|streamGenerateContent|countTokens)")),
-)
-_PROVIDER_PREFIX = re.compile(r"^/api/provider/[^/]+(?=/)")
-
-_REDUCERS: dict[Api, Callable[[Object, Changes, Refusal | None], bool]] = {
-    "responses": reduce_responses,
-    "messages": reduce_messages,
-    "chat": reduce_chat,
-    "generate-content": reduce_gemini,
+_REDUCERS: dict[Api, Callable[[Object, Changes, HistoryRejection | None], bool]] = {
+    Api.RESPONSES: reduce_responses,
+    Api.MESSAGES: reduce_messages,
+    Api.CHAT: reduce_chat,
+    Api.GENERATE_CONTENT: reduce_gemini,
 }
 _REQUEST = msgspec.json.Decoder(dict[str, Raw])
 
@@ -59,16 +53,23 @@ class Reduced:
     switched_off: tuple[str, ...] = ()
 
 
-def api_of(path: str) -> Api | None:
-    """The API that a request path (with or without query) belongs to, or None.
+def travels(policy: HistoryPolicy, api: Api, model: str) -> bool:
+    """Whether a history goes to LiteLLM as it is, or reduced.
 
-    A prefix `/api/provider/{p}` is looked past.
+    Args:
+        policy: `fallback.history`; `auto` sends what the provider behind LiteLLM is likely to read.
+        api: the request's.
+        model: LiteLLM's name for the model, which mostly names its provider.
     """
-    bare = _PROVIDER_PREFIX.sub("", path.partition("?")[0].rstrip("/"))
-    return next((api for api, pattern in _PATHS if pattern.fullmatch(bare)), None)
+    if policy != "auto":
+        return policy == "keep"
+    if api == Api.RESPONSES:
+        return False
+    names = _SAME_PROVIDER.get(api)
+    return names is None or any(name in model.lower() for name in names)
 
 
-def reduce(body: bytes, api: Api, *, refusal: Refusal | None = None) -> Reduced:
+def reduce(body: bytes, api: Api, *, rejection: HistoryRejection | None = None) -> Reduced:
     """A request body without the parts that another account or provider refuses.
 
     Text, tool calls and tool results stay, a call and its result keep one id, and
@@ -78,20 +79,20 @@ def reduce(body: bytes, api: Api, *, refusal: Refusal | None = None) -> Reduced:
 
     Args:
         body: the request body, decoded (no content-encoding).
-        api: its shape, from `api_of`.
-        refusal: the refusal that this answers, if any. One that misses a part
+        api: its shape.
+        rejection: the refusal that this answers, if any. One that misses a part
             (`thinking-missing`, `thought-signature-missing`, `reasoning-item`) makes
             the request do without it even where nothing foreign is left.
     """
     try:
-        return _reduce(body, api, refusal)
+        return _reduce(body, api, rejection)
     except RecursionError:
         return Reduced(body)
     except ValueError:  # msgspec's errors and UnicodeDecodeError are ValueErrors
         pass
     readable, mark = masked(body)
     try:
-        reduced = _reduce(readable, api, refusal)
+        reduced = _reduce(readable, api, rejection)
     except (ValueError, RecursionError):
         return Reduced(body)
     if reduced.body is readable:
@@ -99,10 +100,11 @@ def reduce(body: bytes, api: Api, *, refusal: Refusal | None = None) -> Reduced:
     return replace(reduced, body=unmasked(reduced.body, mark))
 
 
-def _reduce(body: bytes, api: Api, refusal: Refusal | None) -> Reduced:
+def _reduce(body: bytes, api: Api, rejection: HistoryRejection | None) -> Reduced:
     changes = Changes()
     request = _REQUEST.decode(body)
-    if not _REDUCERS[api](request, changes, refusal):
+    reducer = _REDUCERS.get(api)
+    if reducer is None or not reducer(request, changes, rejection):
         return Reduced(body)
     dropped = tuple(sorted((+changes.dropped).items()))
     return Reduced(msgspec.json.encode(request), dropped, tuple(changes.switched_off))

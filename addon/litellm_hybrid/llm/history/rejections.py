@@ -1,4 +1,4 @@
-"""Whether an error answer is a provider's refusal of a history that it did not make.
+"""Whether an error answer is a provider's rejection of a history that it did not make.
 
 quota_shapes.py finds the error in the answer. A phrase counts only where a message,
 or one that is quoted inside it, begins; so LiteLLM's wrapping
@@ -13,7 +13,7 @@ from typing import Literal
 from litellm_hybrid.message.json import decode
 from litellm_hybrid.quota import error_shapes as quota_shapes
 
-type Refusal = Literal[
+type HistoryRejection = Literal[
     "encrypted-content",
     "reasoning-item",
     "item-not-found",
@@ -32,7 +32,7 @@ _STATUSES = frozenset({200, 400, 403, 404, 422, 500})
 _CODES = frozenset({"invalid_encrypted_content", "thinking_signature_invalid"})
 
 # `~` stands for the quotes around a name, and what layers of JSON and Python make of them.
-_PHRASES: tuple[tuple[Refusal, str], ...] = (
+_PHRASES: tuple[tuple[HistoryRejection, str], ...] = (
     ("encrypted-content", r"The encrypted content .{1,300}? could not be verified"),
     ("item-not-found", r"Item with id ~rs_[\w-]+~ not found"),
     (
@@ -66,14 +66,14 @@ _PHRASES: tuple[tuple[Refusal, str], ...] = (
     ("tool-id", r"Invalid ~(messages|input)\[[\w.\[\]]+\.(id|call_id|tool_call_id)~: string too long"),
 )
 _BEGINNING = r"(?:^|[\"'>:\-]\s*|\d{3}\s)"
-_REFUSALS = tuple(
-    (refusal, re.compile(_BEGINNING + phrase.replace("~", r"[\\'\"`]*"), re.IGNORECASE | re.DOTALL))
-    for refusal, phrase in _PHRASES
+_REJECTIONS = tuple(
+    (rejection, re.compile(_BEGINNING + phrase.replace("~", r"[\\'\"`]*"), re.IGNORECASE | re.DOTALL))
+    for rejection, phrase in _PHRASES
 )
 
 
-def refuses_history(status: int, body: bytes) -> Refusal | None:
-    """Which refusal of foreign history an error answer is; None for any other answer.
+def detect_history_rejection(status: int, body: bytes) -> HistoryRejection | None:
+    """Which rejection of foreign history an error answer is; None for any other answer.
 
     Args:
         status: the answer's HTTP status; 200 for an error event inside a stream.
@@ -84,8 +84,8 @@ def refuses_history(status: int, body: bytes) -> Refusal | None:
     failure = quota_shapes.read(decode(body), status)
     if failure is None:
         return None
-    for refusal, pattern in _REFUSALS:
+    for rejection, pattern in _REJECTIONS:
         if any(pattern.search(message) for message in failure.messages):
-            return refusal
+            return rejection
     coded = not _CODES.isdisjoint(failure.names | failure.wrapper_names)
     return "encrypted-content" if coded else None

@@ -1,14 +1,16 @@
 """The Messages shape (Anthropic), as the content views show it."""
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any
 
-from litellm_hybrid.llm.transcript.json_values import Members, encode, first, items, members, objects, text
 from litellm_hybrid.llm.transcript.model import (
-    Answer,
     Conversation,
     Kind,
     Part,
+    Texts,
     Tool,
+    TranscriptResponse,
     Turn,
     base64,
     noted,
@@ -18,12 +20,16 @@ from litellm_hybrid.llm.transcript.model import (
     url,
 )
 from litellm_hybrid.llm.transcript.openai_chat import results
+from litellm_hybrid.message.json import Object, decode, encode, first, index, items, members, objects, text
+
+END = "message_stop"
+"""The event that ends a stream."""
 
 _SHOWN = frozenset({"model", "stream", "system", "messages", "tools"})
 
 
-def conversation(body: Members) -> Conversation | None:
-    """A request; None if this is none."""
+def conversation(body: Object) -> Conversation | None:
+    """A request read; None if it is none of this API's."""
     if not isinstance(body.get("messages"), list):
         return None
     system = content(body.get("system"))
@@ -44,13 +50,13 @@ def conversation(body: Members) -> Conversation | None:
     )
 
 
-def answer(body: Members) -> Answer | None:
-    """An answer; None if this is none."""
+def response(body: Object) -> TranscriptResponse | None:
+    """A response read; None if it is none of this API's."""
     if body.get("type") != "message" or not isinstance(body.get("content"), list):
         return None
     sequence = text(body.get("stop_sequence"))
     finish = text(body.get("stop_reason"))
-    return Answer(
+    return TranscriptResponse(
         model=text(body.get("model")),
         id=text(body.get("id")),
         finish=f"{finish} ({encode(sequence)})" if sequence else finish,
@@ -66,30 +72,30 @@ def content(value: object) -> list[Part]:
     return [part for block in items(value) for part in _block(members(block))]
 
 
-def _block(block: Members) -> list[Part]:
+def _block(block: Object) -> list[Part]:
     kind = text(block.get("type"))
     # Anthropic's own tools have kinds like server_tool_use and web_search_tool_result.
     named = next((name for name in ("tool_use", "tool_result") if kind.endswith(name)), kind)
     return _BLOCKS.get(named, _other)(block)
 
 
-def _text(block: Members) -> list[Part]:
+def _text(block: Object) -> list[Part]:
     return said(text(block.get("text")))
 
 
-def _thinking(block: Members) -> list[Part]:
+def _thinking(block: Object) -> list[Part]:
     return thought(text(block.get("thinking")), text(block.get("signature")))
 
 
-def _redacted(block: Members) -> list[Part]:
+def _redacted(block: Object) -> list[Part]:
     return thought("", text(block.get("data")))
 
 
-def _call(block: Members) -> list[Part]:
+def _call(block: Object) -> list[Part]:
     return [Part(Kind.CALL, block.get("input", ""), text(block.get("name")), text(block.get("id")))]
 
 
-def _other(block: Members) -> list[Part]:
+def _other(block: Object) -> list[Part]:
     kind = text(block.get("type")) or "a block without a type"
     sealed = text(first(block, "signature", "encrypted_content"))
     kind = f"{kind} {text(first(block, 'title', 'url', 'file_id'))}".strip()
@@ -97,7 +103,7 @@ def _other(block: Members) -> list[Part]:
     return [*noted(note), *said(text(block.get("content")))]
 
 
-def _result(block: Members) -> list[Part]:
+def _result(block: Object) -> list[Part]:
     given = block.get("content")
     # What a tool of Anthropic's own found is an object, or a list of objects that are no content.
     parts = content(given) if isinstance(given, str | list) else [Part(Kind.TEXT, encode(given))]
@@ -105,7 +111,7 @@ def _result(block: Members) -> list[Part]:
     return results(parts, id=text(block.get("tool_use_id")), note=note)
 
 
-def _source(block: Members) -> list[Part]:
+def _source(block: Object) -> list[Part]:
     source = members(block.get("source"))
     name = f"{text(block.get('type'))} {text(block.get('title'))}".strip()
     if data := text(source.get("data")):
@@ -117,7 +123,7 @@ def _source(block: Members) -> list[Part]:
     return [*noted(name), *content(source.get("content"))]
 
 
-_BLOCKS: dict[str, Callable[[Members], list[Part]]] = {
+_BLOCKS: dict[str, Callable[[Object], list[Part]]] = {
     "text": _text,
     "thinking": _thinking,
     "redacted_thinking": _redacted,
@@ -126,3 +132,64 @@ _BLOCKS: dict[str, Callable[[Members], list[Part]]] = {
     "image": _source,
     "document": _source,
 }
+
+
+# -- streams ----------------------------------------------------------------------
+
+
+def knows(event: Object) -> bool:
+    """Whether an event is one of this API's."""
+    return text(event.get("type")).startswith(("message_", "content_block_", "ping"))
+
+
+def ends(event: Object) -> bool:
+    """Whether an event ends a stream."""
+    return event.get("type") == END
+
+
+_PIECES = {
+    "text_delta": ("text", "text"),
+    "thinking_delta": ("thinking", "thinking"),
+    "signature_delta": ("signature", "signature"),
+    "input_json_delta": ("partial_json", "input"),
+    "compaction_delta": ("content", "content"),
+}
+"""By the type of a delta: its member with the piece, and the block's that grows by it."""
+
+
+def assemble(events: Iterable[Object]) -> dict[str, Any]:
+    """The plain response, as far as its events have come."""
+    answer: dict[str, Any] = {"type": "message"}
+    usage: dict[str, Any] = {}
+    blocks: defaultdict[int, _Block] = defaultdict(_Block)
+    for event in events:
+        kind = event.get("type")
+        if kind == "message_start":
+            answer |= members(event.get("message"))
+            usage |= members(answer.get("usage"))
+        elif kind == "content_block_start":
+            blocks[index(event.get("index"))].start = members(event.get("content_block"))
+        elif kind == "content_block_delta":
+            blocks[index(event.get("index"))].add(members(event.get("delta")))
+        elif kind == "message_delta":
+            answer |= members(event.get("delta"))
+            usage |= members(event.get("usage"))
+    content = [blocks[number].plain() for number in sorted(blocks)]
+    return {**answer, "type": "message", "usage": usage, "content": content}
+
+
+class _Block:
+    def __init__(self) -> None:
+        self.start: Object = {"type": "text"}
+        self._texts = Texts()
+
+    def add(self, delta: Object) -> None:
+        piece, grows = _PIECES.get(text(delta.get("type")), ("", ""))
+        self._texts.add(grows, delta.get(piece))
+
+    def plain(self) -> dict[str, Any]:
+        grown: dict[str, Any] = dict(self._texts.joined())
+        if written := grown.pop("input", ""):
+            grown["input"] = decode(written) or written  # half of it, where it was cut short
+        begun = {name: text(self.start.get(name)) + grown[name] for name in grown.keys() - {"input"}}
+        return {**self.start, **grown, **begun}

@@ -4,16 +4,16 @@ Protobuf's JSON takes both spellings of every name. Code Assist, which the Gemin
 CLI speaks below `/v1internal`, wraps the request in `request` and the answer in `response`.
 """
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from litellm_hybrid.llm.transcript.json_values import Members, encode, first, members, objects, text
 from litellm_hybrid.llm.transcript.model import (
-    Answer,
     Conversation,
     Kind,
     Part,
     Tool,
+    TranscriptResponse,
     Turn,
     base64,
     noted,
@@ -22,6 +22,10 @@ from litellm_hybrid.llm.transcript.model import (
     url,
 )
 from litellm_hybrid.llm.transcript.openai_chat import results
+from litellm_hybrid.message.json import Object, encode, first, index, members, objects, text
+
+END = "a finishReason"
+"""The event that ends a stream."""
 
 _SYSTEM = ("systemInstruction", "system_instruction")
 _CONFIG = ("generationConfig", "generation_config")
@@ -29,8 +33,8 @@ _DECLARATIONS = ("functionDeclarations", "function_declarations")
 _SHOWN = frozenset({"model", "contents", "tools", "request", *_SYSTEM, *_CONFIG})
 
 
-def conversation(body: Members) -> Conversation | None:
-    """A request; None if this is none. Whether it streams, and mostly its model too, is in the path."""
+def conversation(body: Object) -> Conversation | None:
+    """A request read; None if it is none of this API's. The path says whether it streams, and of whom."""
     request = members(first(body, "request", "generateContentRequest")) or body
     if not isinstance(request.get("contents"), list):
         return None
@@ -50,8 +54,8 @@ def conversation(body: Members) -> Conversation | None:
     )
 
 
-def answer(body: Members) -> Answer | None:
-    """An answer; None if this is none."""
+def response(body: Object) -> TranscriptResponse | None:
+    """A response read; None if it is none of this API's."""
     body = members(body.get("response")) or body
     feedback = members(body.get("promptFeedback"))
     if not isinstance(body.get("candidates"), list) and not feedback:
@@ -59,7 +63,7 @@ def answer(body: Members) -> Answer | None:
     candidates = objects(body.get("candidates"))
     reasons = [text(candidate.get("finishReason")) for candidate in candidates]
     blocked = text(feedback.get("blockReason"))
-    return Answer(
+    return TranscriptResponse(
         model=text(body.get("modelVersion")),
         id=text(body.get("responseId")),
         finish=", ".join(filter(None, reasons)) or (f"blocked: {blocked}" if blocked else ""),
@@ -69,23 +73,23 @@ def answer(body: Members) -> Answer | None:
     )
 
 
-def _candidate(candidate: Members, number: int, count: int) -> Turn:
+def _candidate(candidate: Object, number: int, count: int) -> Turn:
     content = members(candidate.get("content"))
     role = text(content.get("role")) or "model"
     return Turn(f"{role}, candidate {number}" if count > 1 else role, _parts(content))
 
 
-def _tools(tool: Members) -> list[Tool]:
+def _tools(tool: Object) -> list[Tool]:
     declared = objects(first(tool, *_DECLARATIONS))
     functions = [Tool(text(given.get("name")), text(given.get("description"))) for given in declared]
     return functions + [Tool(name, "") for name in tool if name not in _DECLARATIONS]
 
 
-def _parts(content: Members) -> list[Part]:
+def _parts(content: Object) -> list[Part]:
     return [read for part in objects(content.get("parts")) for read in _part(part)]
 
 
-def _part(part: Members) -> list[Part]:
+def _part(part: Object) -> list[Part]:
     seal = text(first(part, "thoughtSignature", "thought_signature"))
     words = text(part.get("text"))
     if part.get("thought") is True:
@@ -93,18 +97,18 @@ def _part(part: Members) -> list[Part]:
     return [*thought("", seal), *(said(words) or _data(part))]
 
 
-def _data(part: Members) -> list[Part]:
+def _data(part: Object) -> list[Part]:
     for names, read in _DATA:
         if data := members(first(part, *names)):
             return read(data)
     return [] if "text" in part else noted(encode(sorted(part)))
 
 
-def _call(call: Members) -> list[Part]:
+def _call(call: Object) -> list[Part]:
     return [Part(Kind.CALL, call.get("args", ""), text(call.get("name")), text(call.get("id")))]
 
 
-def _result(result: Members) -> list[Part]:
+def _result(result: Object) -> list[Part]:
     given: Any = result.get("response", "")
     # The Gemini CLI puts a tool's whole output under this one name.
     if isinstance(given, dict) and given.keys() == {"output"}:
@@ -116,23 +120,23 @@ def _result(result: Members) -> list[Part]:
     return [Part(Kind.RESULT, given, name, call_id), *parts]
 
 
-def _inline(inline: Members) -> list[Part]:
+def _inline(inline: Object) -> list[Part]:
     return base64(text(first(inline, "mimeType", "mime_type")), text(inline.get("data")))
 
 
-def _file(file: Members) -> list[Part]:
+def _file(file: Object) -> list[Part]:
     return url("file", text(first(file, "fileUri", "file_uri")))
 
 
-def _code(code: Members) -> list[Part]:
+def _code(code: Object) -> list[Part]:
     return [Part(Kind.CALL, text(code.get("code")), "code")]
 
 
-def _ran(ran: Members) -> list[Part]:
+def _ran(ran: Object) -> list[Part]:
     return [Part(Kind.RESULT, text(ran.get("output")), "code", note=text(ran.get("outcome")))]
 
 
-_DATA: tuple[tuple[tuple[str, str], Callable[[Members], list[Part]]], ...] = (
+_DATA: tuple[tuple[tuple[str, str], Callable[[Object], list[Part]]], ...] = (
     (("functionCall", "function_call"), _call),
     (("functionResponse", "function_response"), _result),
     (("inlineData", "inline_data"), _inline),
@@ -141,3 +145,62 @@ _DATA: tuple[tuple[tuple[str, str], Callable[[Members], list[Part]]], ...] = (
     (("codeExecutionResult", "code_execution_result"), _ran),
 )
 """What a part may hold instead of a text."""
+
+
+# -- streams ----------------------------------------------------------------------
+
+
+def knows(event: Object) -> bool:
+    """Whether a chunk is one of this API's."""
+    chunk = members(event.get("response")) or event
+    return not {"candidates", "promptFeedback", "usageMetadata"}.isdisjoint(chunk)
+
+
+def ends(event: Object) -> bool:
+    """Whether a chunk ends a stream."""
+    chunk = members(event.get("response")) or event
+    finished = any(candidate.get("finishReason") for candidate in objects(chunk.get("candidates")))
+    return finished or bool(members(chunk.get("promptFeedback")).get("blockReason"))
+
+
+_LAST = ("modelVersion", "responseId", "usageMetadata", "promptFeedback")
+"""Object that every chunk may repeat: the last counts."""
+
+
+def assemble(events: Iterable[Object]) -> dict[str, Any]:
+    """The plain response, as far as its chunks have come."""
+    answer: dict[str, Any] = {}
+    candidates: defaultdict[int, _Candidate] = defaultdict(_Candidate)
+    for event in events:
+        chunk = members(event.get("response")) or event  # Code Assist wraps it
+        answer |= {name: chunk[name] for name in _LAST if chunk.get(name)}
+        for candidate in objects(chunk.get("candidates")):
+            candidates[index(candidate.get("index"))].add(candidate)
+    return {**answer, "candidates": [candidates[number].plain() for number in sorted(candidates)]}
+
+
+class _Candidate:
+    def __init__(self) -> None:
+        self._ended: dict[str, Any] = {}
+        self._role = ""
+        self._parts: list[tuple[dict[str, Any], list[str]]] = []
+
+    def add(self, candidate: Object) -> None:
+        ended = ("finishReason", "finishMessage")
+        self._ended |= {name: candidate[name] for name in ended if candidate.get(name)}
+        content = members(candidate.get("content"))
+        self._role = self._role or text(content.get("role"))
+        for part in objects(content.get("parts")):
+            self._add_part(part)
+
+    def _add_part(self, part: Object) -> None:
+        """A piece of the text before it, or a part of its own."""
+        rest = {name: value for name, value in part.items() if name != "text"}
+        if self._parts and rest.keys() <= {"thought"} and rest == self._parts[-1][0]:
+            self._parts[-1][1].append(text(part.get("text")))
+        else:
+            self._parts.append((rest, [text(part.get("text"))]))
+
+    def plain(self) -> dict[str, Any]:
+        parts = [{**rest, "text": "".join(pieces)} for rest, pieces in self._parts]
+        return {**self._ended, "content": {"role": self._role, "parts": parts}}

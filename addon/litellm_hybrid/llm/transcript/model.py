@@ -1,10 +1,14 @@
-"""What the content views show of a request or an answer, in whichever API it came.
+"""What is shown of a request or a response, in whichever API it came.
 
-Every API's room reads its own shape into these; `view_layout.py` writes them as text.
+Every API's module reads its own shape into these; `render.py` writes them as text.
 """
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from enum import Enum
+
+DONE = "[DONE]"
+"""The `type` that stands for the line without JSON that ends OpenAI's older streams."""
 
 
 class Kind(Enum):
@@ -72,8 +76,8 @@ class Conversation:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer, plain or put together from its stream.
+class TranscriptResponse:
+    """A response, plain or put together from its stream.
 
     Attributes:
         finish: why it ended, in the API's own word; several for several choices.
@@ -131,3 +135,19 @@ def size(length: int) -> str:
         if length >= bytes_:
             return f"{length / bytes_:.1f} {unit}"
     return f"{length} B"
+
+
+class Texts:
+    """Texts by their names, each put together once, at the end: adding strings would take quadratic time."""
+
+    def __init__(self) -> None:
+        self._pieces: defaultdict[str, list[str]] = defaultdict(list)
+
+    def add(self, name: str, piece: object) -> None:
+        """The next piece of one of them; what is no text is passed over."""
+        if isinstance(piece, str) and piece:
+            self._pieces[name].append(piece)
+
+    def joined(self) -> dict[str, str]:
+        """All of them that have come to something."""
+        return {name: "".join(pieces) for name, pieces in self._pieces.items()}

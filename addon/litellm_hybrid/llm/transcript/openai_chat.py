@@ -5,22 +5,18 @@ LiteLLM's name for it, `reasoning` OpenRouter's; sealed reasoning comes as
 LiteLLM's `thinking_blocks` or OpenRouter's `reasoning_details`.
 """
 
-from litellm_hybrid.llm.transcript.json_values import (
-    Members,
-    decode,
-    encode,
-    first,
-    items,
-    members,
-    objects,
-    text,
-)
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
 from litellm_hybrid.llm.transcript.model import (
-    Answer,
+    DONE,
     Conversation,
     Kind,
     Part,
+    Texts,
     Tool,
+    TranscriptResponse,
     Turn,
     base64,
     noted,
@@ -28,12 +24,16 @@ from litellm_hybrid.llm.transcript.model import (
     thought,
     url,
 )
+from litellm_hybrid.message.json import Object, decode, encode, first, index, items, members, objects, text
+
+END = DONE
+"""The event that ends a stream."""
 
 _SHOWN = frozenset({"model", "stream", "messages", "prompt", "tools", "functions"})
 
 
-def conversation(body: Members) -> Conversation | None:
-    """A request; None if this is none."""
+def conversation(body: Object) -> Conversation | None:
+    """A request read; None if it is none of this API's."""
     if isinstance(body.get("messages"), list):
         turns = [Turn(text(message.get("role")), _message(message)) for message in objects(body["messages"])]
     elif isinstance(body.get("prompt"), str | list):
@@ -49,12 +49,12 @@ def conversation(body: Members) -> Conversation | None:
     )
 
 
-def answer(body: Members) -> Answer | None:
-    """An answer; None if this is none."""
+def response(body: Object) -> TranscriptResponse | None:
+    """A response read; None if it is none of this API's."""
     if not isinstance(body.get("choices"), list):
         return None
     choices = objects(body["choices"])
-    return Answer(
+    return TranscriptResponse(
         model=text(body.get("model")),
         id=text(body.get("id")),
         finish=", ".join(filter(None, (text(choice.get("finish_reason")) for choice in choices))),
@@ -63,20 +63,20 @@ def answer(body: Members) -> Answer | None:
     )
 
 
-def _choice(choice: Members, number: int, count: int) -> Turn:
+def _choice(choice: Object, number: int, count: int) -> Turn:
     message = members(choice.get("message"))
     parts = _message(message) if message else said(text(choice.get("text")))
     role = text(message.get("role")) or "assistant"
     return Turn(f"{role}, choice {number}" if count > 1 else role, parts)
 
 
-def _tool(tool: Members) -> Tool:
+def _tool(tool: Object) -> Tool:
     stated = members(first(tool, "function", "custom")) or tool
     name = text(stated.get("name")) or text(tool.get("type"))
     return Tool(name, text(stated.get("description")))
 
 
-def _message(message: Members) -> list[Part]:
+def _message(message: Object) -> list[Part]:
     sealed = [text(first(seal, "signature", "data", "encrypted")) for seal in _seals(message)]
     parts = thought(text(first(message, "reasoning_content", "reasoning")), "".join(sealed))
     if message.get("role") in ("tool", "function"):
@@ -93,11 +93,11 @@ def _message(message: Members) -> list[Part]:
     return parts
 
 
-def _seals(message: Members) -> list[Members]:
+def _seals(message: Object) -> list[Object]:
     return objects(message.get("thinking_blocks")) + objects(message.get("reasoning_details"))
 
 
-def _call(call: Members) -> Part:
+def _call(call: Object) -> Part:
     stated = members(first(call, "function", "custom"))
     called = first(stated, "arguments", "input") or ""
     return Part(Kind.CALL, arguments(called), text(stated.get("name")), text(call.get("id")))
@@ -126,7 +126,7 @@ def content(value: object) -> list[Part]:
     return parts
 
 
-def _content_part(part: Members) -> list[Part]:
+def _content_part(part: Object) -> list[Part]:
     kind = text(part.get("type"))
     if words := text(first(part, "text", "refusal")):
         return said(words)
@@ -144,8 +144,80 @@ def _content_part(part: Members) -> list[Part]:
     return [] if "text" in part else noted(kind or "a part without a type")
 
 
-def _file(file: Members) -> list[Part]:
+def _file(file: Object) -> list[Part]:
     name = f"file {text(file.get('filename'))}".strip()
     if data := text(file.get("file_data")):
         return base64(name, data.rpartition(",")[2])
     return url(name, text(first(file, "file_url", "file_id")))
+
+
+# -- streams ----------------------------------------------------------------------
+
+
+def knows(event: Object) -> bool:
+    """Whether a chunk is one of this API's."""
+    return "choices" in event
+
+
+def ends(event: Object) -> bool:
+    """Whether a chunk ends a stream."""
+    return event.get("type") == END
+
+
+_TEXTS = ("content", "refusal", "reasoning_content", "reasoning")
+_LISTS = ("images", "thinking_blocks", "reasoning_details")
+"""What a delta may hold beside the calls; the lists are OpenRouter's and LiteLLM's."""
+
+
+def assemble(events: Iterable[Object]) -> dict[str, Any]:
+    """The plain response, as far as its chunks have come."""
+    answer: dict[str, Any] = {}
+    choices: defaultdict[int, _Choice] = defaultdict(_Choice)
+    for event in events:
+        answer |= {name: event[name] for name in ("id", "model", "usage") if event.get(name)}
+        for choice in objects(event.get("choices")):
+            choices[index(choice.get("index"))].add(choice)
+    return {**answer, "choices": [choices[number].plain() for number in sorted(choices)]}
+
+
+class _Choice:
+    def __init__(self) -> None:
+        self._finish = self._role = ""
+        self._texts = Texts()
+        self._lists: defaultdict[str, list[Object]] = defaultdict(list)
+        self._calls: defaultdict[int, _Call] = defaultdict(_Call)
+
+    def add(self, choice: Object) -> None:
+        delta = members(choice.get("delta"))
+        self._role = self._role or text(delta.get("role"))
+        self._finish = text(choice.get("finish_reason")) or self._finish
+        for name in _TEXTS:
+            self._texts.add(name, delta.get(name))
+        for name in _LISTS:
+            self._lists[name] += objects(delta.get(name))
+        self._texts.add("content", choice.get("text"))
+        for call in objects(delta.get("tool_calls")):
+            self._calls[index(call.get("index"))].add(call)
+        if call := members(delta.get("function_call")):
+            self._calls[0].add(call)
+
+    def plain(self) -> dict[str, Any]:
+        calls = [self._calls[number].plain() for number in sorted(self._calls)]
+        role = self._role or "assistant"
+        message = {"role": role, **self._texts.joined(), **self._lists, "tool_calls": calls}
+        return {"message": message, "finish_reason": self._finish}
+
+
+class _Call:
+    def __init__(self) -> None:
+        self._id = self._name = ""
+        self._texts = Texts()
+
+    def add(self, piece: Object) -> None:
+        stated = members(first(piece, "function", "custom")) or piece
+        self._id = self._id or text(piece.get("id"))
+        self._name = self._name or text(stated.get("name"))
+        self._texts.add("arguments", first(stated, "arguments", "input"))
+
+    def plain(self) -> dict[str, Any]:
+        return {"id": self._id, "function": {"name": self._name, **self._texts.joined()}}

@@ -1,10 +1,19 @@
-"""Requests and answers as text for people: what the content views write."""
+"""Requests and responses as text for people."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from litellm_hybrid.llm.transcript.json_values import encode
-from litellm_hybrid.llm.transcript.model import Answer, Conversation, Kind, Part, Tool, Turn, counted, size
+from litellm_hybrid.llm.transcript.model import (
+    Conversation,
+    Kind,
+    Part,
+    Tool,
+    TranscriptResponse,
+    Turn,
+    counted,
+    size,
+)
+from litellm_hybrid.message.json import encode
 
 LONGEST = 4_000
 """More characters than this of one text in a request are cut, in the middle."""
@@ -36,12 +45,12 @@ def conversation(api: str, asked: Conversation, *, model: str, streams: bool) ->
     )
 
 
-def answer(api: str, given: Answer, *, source: str, cut: str | None) -> str:
-    """An answer: how it ended, what it cost, and the whole of what was said.
+def response(api: str, given: TranscriptResponse, *, source: str, cut: str | None) -> str:
+    """A response: how it ended, what it cost, and the whole of what was said.
 
     Args:
         api: the API's name.
-        given: the answer.
+        given: the response.
         source: what it was read from, in a few words.
         cut: what is missing where it was cut short.
     """

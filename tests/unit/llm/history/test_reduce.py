@@ -1,4 +1,4 @@
-"""history.py and its rooms: what is dropped, what stays byte for byte, and which refusals are known."""
+"""llm/history: what is dropped, what stays byte for byte, and which refusals are known."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -8,48 +8,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from litellm_hybrid.llm.history.reduce import Api, Reduced, Refusal, api_of, reduce, refuses_history
+from litellm_hybrid.config.settings import HistoryPolicy
+from litellm_hybrid.llm.history.reduce import Reduced, reduce, travels
+from litellm_hybrid.llm.history.rejections import HistoryRejection, detect_history_rejection
+from litellm_hybrid.routing.apis import Api
 
 PLACEHOLDER = "skip_thought_signature_validator"
-
-
-# --- which API -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("path", "api"),
-    [
-        ("/v1/responses", "responses"),
-        ("/v1/responses/compact", "responses"),
-        ("/backend-api/codex/responses", "responses"),
-        ("/backend-api/codex/responses/compact", "responses"),
-        ("/responses", "responses"),
-        ("/v1/messages?beta=true", "messages"),
-        ("/v1/messages/count_tokens?beta=true", "messages"),
-        ("/api/provider/anthropic/v1/messages", "messages"),
-        ("/v1/chat/completions", "chat"),
-        ("/chat/completions", "chat"),
-        ("/api/provider/openai/v1/chat/completions", "chat"),
-        ("/openai/deployments/gpt-5/chat/completions", "chat"),
-        ("/v1beta/models/gemini-3-pro:generateContent", "generate-content"),
-        ("/v1beta/models/gemini-3-pro:streamGenerateContent?alt=sse", "generate-content"),
-        ("/v1/models/gemini-3-pro:countTokens", "generate-content"),
-        (
-            "/api/provider/google/v1beta1/publishers/google/models/gemini-3-pro:generateContent",
-            "generate-content",
-        ),
-        ("/v1/responses/resp_1", None),
-        ("/v1/completions", None),
-        ("/v1/embeddings", None),
-        ("/v1beta/models/gemini-3-pro:embedContent", None),
-        ("/v1internal:generateContent", None),
-        ("/v1/messages/batches", None),
-        ("/my/v1/messages", None),
-        ("", None),
-    ],
-)
-def test_api_of_a_path(path: str, api: Api | None) -> None:
-    assert api_of(path) == api
 
 
 # --- sessions as clients send them -----------------------------------------------------------
@@ -166,10 +130,10 @@ GEMINI: dict[str, Any] = {
 }
 
 SESSIONS: dict[Api, dict[str, Any]] = {
-    "responses": CODEX,
-    "messages": CLAUDE_CODE,
-    "chat": CHAT,
-    "generate-content": GEMINI,
+    Api.RESPONSES: CODEX,
+    Api.MESSAGES: CLAUDE_CODE,
+    Api.CHAT: CHAT,
+    Api.GENERATE_CONTENT: GEMINI,
 }
 
 
@@ -177,13 +141,13 @@ def dumped(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def reduced(value: object, api: Api, refusal: Refusal | None = None) -> tuple[Any, Reduced]:
-    result = reduce(dumped(value), api, refusal=refusal)
+def reduced(value: object, api: Api, rejection: HistoryRejection | None = None) -> tuple[Any, Reduced]:
+    result = reduce(dumped(value), api, rejection=rejection)
     return json.loads(result.body), result
 
 
 def test_codex_session() -> None:
-    after, report = reduced(CODEX, "responses")
+    after, report = reduced(CODEX, Api.RESPONSES)
     question, call, output, answer, question_2 = after["input"]
     assert [question, output, question_2] == [CODEX["input"][i] for i in (0, 3, 6)]
     assert call == {key: value for key, value in CODEX["input"][2].items() if key != "id"}
@@ -196,7 +160,7 @@ def test_codex_session() -> None:
 
 
 def test_claude_code_session_in_a_tool_loop() -> None:
-    after, report = reduced(CLAUDE_CODE, "messages")
+    after, report = reduced(CLAUDE_CODE, Api.MESSAGES)
     question, call, result = after["messages"]
     assert [question, result] == [CLAUDE_CODE["messages"][i] for i in (0, 2)]
     assert call["content"] == CLAUDE_CODE["messages"][1]["content"][2:]
@@ -208,7 +172,7 @@ def test_claude_code_session_in_a_tool_loop() -> None:
 
 
 def test_chat_session() -> None:
-    after, report = reduced(CHAT, "chat")
+    after, report = reduced(CHAT, Api.CHAT)
     assert after["messages"] == [
         {"role": "user", "content": "list files"},
         {
@@ -234,7 +198,7 @@ def test_chat_session() -> None:
 
 
 def test_gemini_session() -> None:
-    after, report = reduced(GEMINI, "generate-content")
+    after, report = reduced(GEMINI, Api.GENERATE_CONTENT)
     assert "cachedContent" not in after
     question, calls, outputs, answer, question_2 = after["contents"]
     assert [question, outputs, question_2] == [GEMINI["contents"][i] for i in (0, 2, 4)]
@@ -300,12 +264,12 @@ def test_the_validity_check_sees_into_lists() -> None:
         "messages": [{"role": "assistant", "content": [{"type": "thinking"}]}],
     }
     with pytest.raises(ValueError, match="thinking"):
-        assert_valid(dumped(broken), "messages")
+        assert_valid(dumped(broken), Api.MESSAGES)
 
 
 def test_count_tokens_stays_valid() -> None:
     request = {key: CLAUDE_CODE[key] for key in ("model", "messages", "thinking", "context_management")}
-    validate(reduced(request, "messages")[0], "count-tokens")
+    validate(reduced(request, Api.MESSAGES)[0], "count-tokens")
 
 
 # --- cases, one by one -----------------------------------------------------------------------
@@ -314,25 +278,25 @@ type Case = tuple[Api, str, str, dict[str, int]]
 
 CASES: dict[str, Case] = {
     "compaction goes, its trigger stays": (
-        "responses",
+        Api.RESPONSES,
         '{"input":[{"type":"compaction","encrypted_content":"g"},{"type":"compaction_trigger"}]}',
         '{"input":[{"type":"compaction_trigger"}]}',
         {"compaction": 1, "item id": 0},
     ),
     "a reference to a reasoning item": (
-        "responses",
+        Api.RESPONSES,
         '{"input":[{"type":"item_reference","id":"rs_1"},{"id":"rs_2"},{"type":"item_reference","id":"msg_1"}]}',
         '{"input":[{"type":"item_reference","id":"msg_1"}]}',
         {"item_reference": 2},
     ),
     "encrypted content beside something else": (
-        "responses",
+        Api.RESPONSES,
         '{"input":[{"type":"agent_message","text":"hi","encrypted_content":"g"}]}',
         '{"input":[{"type":"agent_message","text":"hi"}]}',
         {"encrypted_content": 1},
     ),
     "a hosted tool's call needs some id": (
-        "responses",
+        Api.RESPONSES,
         (
             '{"input":[{"type":"reasoning","id":"rs_1"},{"type":"web_search_call","id":"ws_ab"},'
             '{"type":"mcp_call","id":"mcp_ab"}]}'
@@ -341,7 +305,7 @@ CASES: dict[str, Case] = {
         {"item id": 1, "reasoning": 1},
     ),
     "a signature in a call id": (
-        "responses",
+        Api.RESPONSES,
         (
             '{"input":[{"type":"function_call","call_id":"call_1__thought__a+/="},'
             '{"type":"function_call_output","call_id":"call_1__thought__a+/=","output":"x"}]}'
@@ -353,7 +317,7 @@ CASES: dict[str, Case] = {
         {"tool id": 2},
     ),
     "a message of nothing but thinking": (
-        "messages",
+        Api.MESSAGES,
         (
             '{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":'
             '[{"type":"thinking","thinking":"t","signature":"s"}]},{"role":"user","content":"b"}]}'
@@ -362,7 +326,7 @@ CASES: dict[str, Case] = {
         {"message": 1, "thinking": 1},
     ),
     "manual thinking outside a tool loop stays on": (
-        "messages",
+        Api.MESSAGES,
         (
             '{"thinking":{"type":"enabled","budget_tokens":1024},"messages":[{"role":"assistant","content":'
             '[{"type":"thinking","thinking":"t","signature":"s"},{"type":"text","text":"a"}]},'
@@ -375,7 +339,7 @@ CASES: dict[str, Case] = {
         {"thinking": 1},
     ),
     "adaptive thinking in a tool loop stays on": (
-        "messages",
+        Api.MESSAGES,
         (
             '{"thinking":{"type":"adaptive"},"context_management":{"edits":[{"type":"clear_thinking_20251015"}]},'
             '"messages":[{"role":"assistant","content":[{"type":"thinking","thinking":"t","signature":"s"},'
@@ -391,7 +355,7 @@ CASES: dict[str, Case] = {
         {"thinking": 1},
     ),
     "a compaction keeps its summary": (
-        "messages",
+        Api.MESSAGES,
         (
             '{"messages":[{"role":"assistant","content":[{"type":"compaction","content":"so far",'
             '"signature":"s",'
@@ -401,7 +365,7 @@ CASES: dict[str, Case] = {
         {"encrypted_content": 1, "signature": 1},
     ),
     "tool ids that Anthropic refuses": (
-        "messages",
+        Api.MESSAGES,
         (
             '{"messages":[{"role":"assistant","content":[{"type":"tool_use","id":"functions.Bash:0","name":"Bash",'
             '"input":{}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"functions.Bash:0"}]}]}'
@@ -414,7 +378,7 @@ CASES: dict[str, Case] = {
         {"tool id": 2},
     ),
     "thinking among an assistant's parts": (
-        "chat",
+        Api.CHAT,
         (
             '{"messages":[{"role":"assistant","content":[{"type":"thinking","thinking":"t"}],'
             '"tool_calls":[{"id":"c1"}]},{"role":"assistant","content":null,"reasoning":"r"}]}'
@@ -423,7 +387,7 @@ CASES: dict[str, Case] = {
         {"message": 1, "reasoning": 1, "thinking": 1},
     ),
     "snake case, and a signature on text": (
-        "generate-content",
+        Api.GENERATE_CONTENT,
         (
             '{"cached_content":"c","contents":[{"role":"model","parts":[{"text":"a","thought_signature":"QQ=="},'
             '{"function_call":{"name":"f"},"thought_signature":"QQ=="},{"thoughtSignature":"QQ=="}]}]}'
@@ -435,7 +399,7 @@ CASES: dict[str, Case] = {
         {"cached_content": 1, "thoughtSignature": 3},
     ),
     "a call from elsewhere among Gemini's": (
-        "generate-content",
+        Api.GENERATE_CONTENT,
         (
             '{"contents":[{"role":"model","parts":[{"text":"","thought":true}]},'
             '{"role":"model","parts":[{"functionCall":{"name":"f"}},{"functionCall":{"name":"g"}}]}]}'
@@ -447,7 +411,7 @@ CASES: dict[str, Case] = {
         {"content": 1, "thought": 1, "thoughtSignature": 1},
     ),
     "a call that is marked as a thought": (
-        "generate-content",
+        Api.GENERATE_CONTENT,
         '{"contents":[{"parts":[{"functionCall":{"name":"f"},"thought":true,"thoughtSignature":"QQ=="}]}]}',
         (
             '{"contents":[{"parts":[{"functionCall":{"name":"f"},"thought":true,'
@@ -456,7 +420,7 @@ CASES: dict[str, Case] = {
         {"thoughtSignature": 1},
     ),
     "counting tokens": (
-        "generate-content",
+        Api.GENERATE_CONTENT,
         '{"generateContentRequest":{"model":"m","contents":[{"parts":[{"text":"a","thoughtSignature":"QQ=="}]}]}}',
         '{"generateContentRequest":{"model":"m","contents":[{"parts":[{"text":"a"}]}]}}',
         {"thoughtSignature": 1},
@@ -482,49 +446,51 @@ def test_only_the_way_to_a_change_is_written_anew() -> None:
         rb'{ "metadata": %b, "input" : [ {"type":"reasoning", "encrypted_content":"g"}, %b ], "x":[1 ,2]}'
         % (untouched, item)
     )
-    assert reduce(body, "responses").body == (rb'{"metadata":%b,"input":[%b],"x":[1 ,2]}' % (untouched, item))
+    assert reduce(body, Api.RESPONSES).body == (
+        rb'{"metadata":%b,"input":[%b],"x":[1 ,2]}' % (untouched, item)
+    )
 
 
 @pytest.mark.parametrize(
     ("api", "body"),
     [
         (
-            "responses",
+            Api.RESPONSES,
             b'{"input":"hello","include":["reasoning.encrypted_content"],"previous_response_id":"resp_1"}',
         ),
-        ("responses", b'{ "input" : [ {"role":"user","content":"hi"}, {"type":"reasoning_effort"} ] }'),
-        ("responses", b'{"input":[{"type":"message","id":"msg_1","role":"assistant","content":[]}]}'),
-        ("responses", b'{"input":[{"type":"compaction_trigger"}]}'),
-        ("messages", b'{"messages":[{"role":"user","content":[{"type":"text","text":"thinking"}]}]}'),
+        (Api.RESPONSES, b'{ "input" : [ {"role":"user","content":"hi"}, {"type":"reasoning_effort"} ] }'),
+        (Api.RESPONSES, b'{"input":[{"type":"message","id":"msg_1","role":"assistant","content":[]}]}'),
+        (Api.RESPONSES, b'{"input":[{"type":"compaction_trigger"}]}'),
+        (Api.MESSAGES, b'{"messages":[{"role":"user","content":[{"type":"text","text":"thinking"}]}]}'),
         (
-            "messages",
+            Api.MESSAGES,
             (
                 b'{"thinking":{"type":"enabled","budget_tokens":1024},"messages":[{"role":"assistant","content":'
                 b'[{"type":"tool_use","id":"t","name":"f","input":{"thinking":"x","type":"thinking"}}]},'
                 b'{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":"signature"}]}]}'
             ),
         ),
-        ("messages", b'{"messages":[{"role":"assistant","content":[]}]}'),
-        ("chat", b'{"messages":[{"role":"assistant","content":"hi","reasoning_content":null}]}'),
-        ("chat", b'{"messages":[{"role":"user","content":"hi","reasoning":"the user may say so"}]}'),
-        ("chat", b'{"messages":[{"role":"assistant","content":null}]}'),
-        ("generate-content", b'{"contents":[{"parts":[{"functionCall":{"name":"f"}},{"text":""}]}]}'),
+        (Api.MESSAGES, b'{"messages":[{"role":"assistant","content":[]}]}'),
+        (Api.CHAT, b'{"messages":[{"role":"assistant","content":"hi","reasoning_content":null}]}'),
+        (Api.CHAT, b'{"messages":[{"role":"user","content":"hi","reasoning":"the user may say so"}]}'),
+        (Api.CHAT, b'{"messages":[{"role":"assistant","content":null}]}'),
+        (Api.GENERATE_CONTENT, b'{"contents":[{"parts":[{"functionCall":{"name":"f"}},{"text":""}]}]}'),
         (
-            "generate-content",
+            Api.GENERATE_CONTENT,
             (
                 b'{"contents":[{"parts":[{"functionCall":{},"thoughtSignature":"skip_thought_signature_validator"},'
                 b'{"text":"a","thoughtSignature":"context_engineering_is_the_way_to_go","thought":false}]}]}'
             ),
         ),
-        ("chat", b""),
-        ("chat", b"[]"),
-        ("chat", b'{"messages":[{"role":"assistant","reasoning":"cut off'),
-        ("chat", b'{"messages":{"reasoning":1}}'),
-        ("chat", b'\xff{"messages":[]}'),
-        ("messages", b'{"messages":[1,null,"x",[],{"content":[1,null,[]]}]}'),
-        ("responses", b'{"input":[1,null,"x",[],{"type":7,"id":8}]}'),
-        ("generate-content", b'{"contents":[1,null,"x",[],{"parts":[1,null,[]]}]}'),
-        ("messages", b'{"messages":' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
+        (Api.CHAT, b""),
+        (Api.CHAT, b"[]"),
+        (Api.CHAT, b'{"messages":[{"role":"assistant","reasoning":"cut off'),
+        (Api.CHAT, b'{"messages":{"reasoning":1}}'),
+        (Api.CHAT, b'\xff{"messages":[]}'),
+        (Api.MESSAGES, b'{"messages":[1,null,"x",[],{"content":[1,null,[]]}]}'),
+        (Api.RESPONSES, b'{"input":[1,null,"x",[],{"type":7,"id":8}]}'),
+        (Api.GENERATE_CONTENT, b'{"contents":[1,null,"x",[],{"parts":[1,null,[]]}]}'),
+        (Api.MESSAGES, b'{"messages":' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
     ],
 )
 def test_nothing_foreign_or_nothing_readable_is_the_same_object(api: Api, body: bytes) -> None:
@@ -533,14 +499,14 @@ def test_nothing_foreign_or_nothing_readable_is_the_same_object(api: Api, body: 
     assert result == Reduced(body)
 
 
-def test_half_an_emoji_does_not_keep_a_body_from_being_reduced() -> None:
+def test_a_lone_surrogate_does_not_keep_a_body_from_being_reduced() -> None:
     body = (
         rb'{"messages":[{"role":"user","content":"\\ud83d \ud83d\ude00 \uDE00 cut \ud83d"},'
         rb'{"role":"assistant","content":[{"type":"thinking"},{"type":"text","text":"\ud83d\ud83d"}]}]}'
     )
-    result = reduce(body, "messages")
+    result = reduce(body, Api.MESSAGES)
     assert result.body == body.replace(b'{"type":"thinking"},', b"")
-    assert reduce(result.body, "messages").body is result.body
+    assert reduce(result.body, Api.MESSAGES).body is result.body
 
 
 TOOL_LOOP_WITHOUT_THINKING = {
@@ -556,10 +522,10 @@ TOOL_LOOP_WITHOUT_THINKING = {
 
 
 @pytest.mark.parametrize(
-    ("api", "refusal", "before", "after"),
+    ("api", "rejection", "before", "after"),
     [
         (
-            "messages",
+            Api.MESSAGES,
             "thinking-missing",
             TOOL_LOOP_WITHOUT_THINKING,
             {
@@ -568,13 +534,13 @@ TOOL_LOOP_WITHOUT_THINKING = {
             },
         ),
         (
-            "chat",
+            Api.CHAT,
             "thinking-missing",
             {"thinking": {"type": "enabled"}, "messages": []},
             {"messages": []},
         ),
         (
-            "generate-content",
+            Api.GENERATE_CONTENT,
             "thought-signature-missing",
             {"contents": [{"parts": [{"text": "a"}, {"functionCall": {}}, {"functionCall": {}}]}]},
             {
@@ -590,7 +556,7 @@ TOOL_LOOP_WITHOUT_THINKING = {
             },
         ),
         (
-            "responses",
+            Api.RESPONSES,
             "reasoning-item",
             {
                 "input": [
@@ -609,17 +575,19 @@ TOOL_LOOP_WITHOUT_THINKING = {
         ),
     ],
 )
-def test_a_refusal_that_misses_a_part(api: Api, refusal: Refusal, before: object, after: object) -> None:
+def test_a_refusal_that_misses_a_part(
+    api: Api, rejection: HistoryRejection, before: object, after: object
+) -> None:
     """Turns that another provider made lack what the first one demands, with nothing left to drop."""
     body = dumped(before)
     assert reduce(body, api).body is body
-    result = reduce(body, api, refusal=refusal)
+    result = reduce(body, api, rejection=rejection)
     assert json.loads(result.body) == after
-    assert reduce(result.body, api, refusal=refusal).body is result.body
+    assert reduce(result.body, api, rejection=rejection).body is result.body
 
 
 def test_chat_switches_thinking_off_in_a_tool_loop() -> None:
-    result, report = reduced(CHAT | {"thinking": {"type": "enabled", "budget_tokens": 1024}}, "chat")
+    result, report = reduced(CHAT | {"thinking": {"type": "enabled", "budget_tokens": 1024}}, Api.CHAT)
     assert "thinking" not in result
     assert report.switched_off == ("thinking",)
 
@@ -664,10 +632,12 @@ REFUSALS = st.sampled_from([None, "thinking-missing", "thought-signature-missing
 
 
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
-@given(request=REQUESTS | VALUES, api=APIS, refusal=REFUSALS)
-def test_reducing_twice_is_reducing_once(request: object, api: Api, refusal: Refusal | None) -> None:
-    once = reduce(dumped(request), api, refusal=refusal)
-    again = reduce(once.body, api, refusal=refusal)
+@given(request=REQUESTS | VALUES, api=APIS, rejection=REFUSALS)
+def test_reducing_twice_is_reducing_once(
+    request: object, api: Api, rejection: HistoryRejection | None
+) -> None:
+    once = reduce(dumped(request), api, rejection=rejection)
+    again = reduce(once.body, api, rejection=rejection)
     assert again.body is once.body
     assert (again.dropped, again.switched_off) == ((), ())
 
@@ -676,7 +646,7 @@ def test_reducing_twice_is_reducing_once(request: object, api: Api, refusal: Ref
 @given(body=st.binary() | st.text(alphabet='{}[]":,\\ud83a1 ').map(str.encode), api=APIS)
 def test_no_bytes_raise(body: bytes, api: Api) -> None:
     assert reduce(body, api).body == body
-    assert refuses_history(400, body) is None
+    assert detect_history_rejection(400, body) is None
 
 
 def words(value: object) -> Iterator[str]:
@@ -721,7 +691,7 @@ TURN_OF = {
 }
 
 
-@pytest.mark.parametrize(("api", "key"), [("responses", "input"), ("messages", "messages")])
+@pytest.mark.parametrize(("api", "key"), [(Api.RESPONSES, "input"), (Api.MESSAGES, Api.MESSAGES)])
 def test_every_text_and_tool_call_of_a_long_session_arrives(api: Api, key: str) -> None:
     request = {key: [item for turn in range(200) for item in TURN_OF[api](turn)]}
     after, report = reduced(request, api)
@@ -912,9 +882,9 @@ REFUSED: list[tuple[str, int, object]] = [
 ]
 
 
-@pytest.mark.parametrize(("refusal", "status", "body"), REFUSED)
-def test_a_refusal_of_foreign_history(refusal: Refusal, status: int, body: object) -> None:
-    assert refuses_history(status, dumped(body)) == refusal
+@pytest.mark.parametrize(("rejection", "status", "body"), REFUSED)
+def test_a_refusal_of_foreign_history(rejection: HistoryRejection, status: int, body: object) -> None:
+    assert detect_history_rejection(status, dumped(body)) == rejection
 
 
 @pytest.mark.parametrize(
@@ -954,7 +924,7 @@ def test_a_refusal_of_foreign_history(refusal: Refusal, status: int, body: objec
     ],
 )
 def test_any_other_answer_is_none(status: int, body: object) -> None:
-    assert refuses_history(status, dumped(body)) is None
+    assert detect_history_rejection(status, dumped(body)) is None
 
 
 def test_every_refusal_has_a_cure_in_the_session_of_its_api() -> None:
@@ -963,3 +933,36 @@ def test_every_refusal_has_a_cure_in_the_session_of_its_api() -> None:
         body = reduce(dumped(session), api).body
         for word in (b"gAAAA", b"EqQB", b"EvAF", b"CtwC", b"AbC", b"rs_", b"cachedContents/"):
             assert word not in body, (api, word)
+
+
+# --- what goes along to LiteLLM --------------------------------------------------------------
+
+CLAUDE_MODELS = ["claude-opus-4-5", "anthropic/claude-3", "bedrock/eu.Anthropic.Claude-v2", "CLAUDE_MODELS-X"]
+GEMINI_MODELS = ["gemini-2.5-pro", "vertex_ai/gemini-3", "google/whatever", "Gemini"]
+OTHER_MODELS = ["gpt-5", "openai/o3", "qwen", ""]
+
+
+@pytest.mark.parametrize(
+    ("api", "models", "goes"),
+    [
+        (Api.MESSAGES, CLAUDE_MODELS, True),
+        (Api.MESSAGES, [*GEMINI_MODELS, *OTHER_MODELS], False),
+        (Api.GENERATE_CONTENT, GEMINI_MODELS, True),
+        (Api.GENERATE_CONTENT, [*CLAUDE_MODELS, *OTHER_MODELS], False),
+        # OpenAI's encrypted reasoning belongs to the organisation that got it.
+        (Api.RESPONSES, [*CLAUDE_MODELS, *GEMINI_MODELS, *OTHER_MODELS], False),
+        # Chat has no sealed parts of its own; what is refused after all goes reduced.
+        (Api.CHAT, [*CLAUDE_MODELS, *GEMINI_MODELS, *OTHER_MODELS], True),
+    ],
+)
+def test_auto(api: Api, models: list[str], *, goes: bool) -> None:
+    assert {model: travels("auto", api, model) for model in models} == dict.fromkeys(models, goes)
+
+
+@pytest.mark.parametrize("api", [Api.MESSAGES, Api.GENERATE_CONTENT, Api.RESPONSES, Api.CHAT])
+@pytest.mark.parametrize("model", [CLAUDE_MODELS[0], GEMINI_MODELS[0], OTHER_MODELS[0]])
+@pytest.mark.parametrize(("policy", "goes"), [("keep", True), ("reduce", False)])
+def test_a_policy_of_its_own_asks_nothing_else(
+    policy: HistoryPolicy, api: Api, model: str, *, goes: bool
+) -> None:
+    assert travels(policy, api, model) is goes

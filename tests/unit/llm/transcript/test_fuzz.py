@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from litellm_hybrid.llm.transcript import json_values as view_json
-from litellm_hybrid.llm.transcript import request as view_request
-from litellm_hybrid.llm.transcript import response as view_answer
+from litellm_hybrid.llm.transcript.reader import show_request, show_response
+from litellm_hybrid.message import json as lenient
 from support.conversations import GEMINI_CHUNKS, REQUESTS, STREAMS
 
 PATHS = st.sampled_from([*REQUESTS, "/v1/completions", "/v1internal:generateContent", "/"]) | st.text(
@@ -106,23 +105,23 @@ def _stream(events: list[Any]) -> bytes:
 
 @given(PATHS, TYPES, st.binary(max_size=200))
 def test_any_bytes(path: str, content_type: str, body: bytes) -> None:
-    view_request.show(path, body)
-    view_answer.show(path, content_type, body)
+    show_request(path, body)
+    show_response(path, content_type, body)
 
 
 @given(st.sampled_from([*REQUESTS, "/v1/completions"]), VALUES, st.integers(0, 200))
 def test_any_json(path: str, value: Any, cut: int) -> None:
     body = json.dumps(value).encode()
     for part in (body, body[:-cut]):
-        view_request.show(path, part)
-        view_answer.show(path, "application/json", part)
+        show_request(path, part)
+        show_response(path, "application/json", part)
 
 
 @given(st.sampled_from([*REQUESTS, "/v1/completions"]), st.lists(VALUES, max_size=5), st.integers(1, 200))
 def test_any_events(path: str, events: list[Any], cut: int) -> None:
     stream = _stream(events)
-    view_answer.show(path, "text/event-stream", stream)
-    view_answer.show(path, "text/event-stream", stream[:-cut])
+    show_response(path, "text/event-stream", stream)
+    show_response(path, "text/event-stream", stream[:-cut])
 
 
 @given(st.data())
@@ -130,10 +129,10 @@ def test_what_is_real_but_for_one_value(data: st.DataObject) -> None:
     """Some value of a real request or event is another."""
     path = data.draw(st.sampled_from(list(REQUESTS)))
     request = _mutated(json.loads(json.dumps(REQUESTS[path])), data)
-    shown = view_request.show(path, json.dumps(request).encode())
+    shown = show_request(path, json.dumps(request).encode())
     assert shown is None or shown.encode().endswith(b"\n")
     events = [json.loads(line[6:]) for line in STREAMS[path].splitlines() if line.startswith(b"data: {")]
-    shown = view_answer.show(path, "text/event-stream", _stream(view_json.items(_mutated(events, data))))
+    shown = show_response(path, "text/event-stream", _stream(lenient.items(_mutated(events, data))))
     assert shown is None or shown.encode().endswith(b"\n")
 
 
@@ -148,23 +147,23 @@ def _mutated(value: Any, data: st.DataObject) -> Any:
 @given(st.binary(max_size=100), st.integers(0, 400))
 def test_an_array_that_is_cut_has_the_elements_before(end: bytes, cut: int) -> None:
     whole = json.dumps(GEMINI_CHUNKS[:2]).encode()
-    found = view_json.decode_cut_array(whole[: len(whole) - cut] + end)
+    found = lenient.decode_cut_array(whole[: len(whole) - cut] + end)
     assert found[:1] in ([], GEMINI_CHUNKS[:1])
-    assert view_json.decode_cut_array(whole) == GEMINI_CHUNKS[:2]
+    assert lenient.decode_cut_array(whole) == GEMINI_CHUNKS[:2]
 
 
 LONG = 1_000_000
 CHAT = "/v1/chat/completions"
 GEMINI = "/v1beta/models/m:streamGenerateContent"
 HOSTILE: list[tuple[str, Callable[[], object]]] = [
-    ("brackets", lambda: view_request.show(CHAT, b'{"messages":' + b"[" * LONG)),
-    ("an array of brackets", lambda: view_answer.show(GEMINI, "", b"[" * LONG)),
-    ("an array of numbers, cut", lambda: view_answer.show(GEMINI, "", b"[" + b"1," * LONG)),
-    ("blanks in an array", lambda: view_answer.show(GEMINI, "", b"[" + b" " * LONG + b"1,")),
-    ("line breaks", lambda: view_answer.show(CHAT, "text/event-stream", b":\n" * LONG)),
+    ("brackets", lambda: show_request(CHAT, b'{"messages":' + b"[" * LONG)),
+    ("an array of brackets", lambda: show_response(GEMINI, "", b"[" * LONG)),
+    ("an array of numbers, cut", lambda: show_response(GEMINI, "", b"[" + b"1," * LONG)),
+    ("blanks in an array", lambda: show_response(GEMINI, "", b"[" + b" " * LONG + b"1,")),
+    ("line breaks", lambda: show_response(CHAT, "text/event-stream", b":\n" * LONG)),
     (
         "an event without an end",
-        lambda: view_answer.show(CHAT, "text/event-stream", b"data: a\n" * (LONG // 4)),
+        lambda: show_response(CHAT, "text/event-stream", b"data: a\n" * (LONG // 4)),
     ),
     ("data URLs", lambda: _ask("data:a;base64," * (LONG // 14))),
     ("a data URL of commas", lambda: _ask("data:" + "a;" * (LONG // 2))),
@@ -172,14 +171,14 @@ HOSTILE: list[tuple[str, Callable[[], object]]] = [
     ("surrogates", lambda: _ask("\\ud83d" * (LONG // 6))),
     (
         "a path of models",
-        lambda: view_request.show("/models/" * 8_000 + ":generateContent", b'{"contents": []}'),
+        lambda: show_request("/models/" * 8_000 + ":generateContent", b'{"contents": []}'),
     ),
-    ("many tiny deltas", lambda: view_answer.show(CHAT, "text/event-stream", _deltas("x", 20_000))),
+    ("many tiny deltas", lambda: show_response(CHAT, "text/event-stream", _deltas("x", 20_000))),
 ]
 
 
 def _ask(text: str) -> str | None:
-    return view_request.show(CHAT, b'{"messages": [{"role": "user", "content": "%s"}]}' % text.encode())
+    return show_request(CHAT, b'{"messages": [{"role": "user", "content": "%s"}]}' % text.encode())
 
 
 def _deltas(piece: str, count: int) -> bytes:

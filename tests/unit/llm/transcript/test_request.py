@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from litellm_hybrid.llm.transcript import request as view_request
+from litellm_hybrid.llm.transcript.reader import show_request
 from litellm_hybrid.llm.transcript.render import LONGEST
 from support.conversations import (
     CHAT_PATH,
@@ -20,7 +20,7 @@ COUNT_PATH = "/v1beta/models/gemini-2.5-pro:countTokens"
 
 
 def show(path: str, body: object) -> str:
-    shown = view_request.show(path, body if isinstance(body, bytes) else json.dumps(body).encode())
+    shown = show_request(path, body if isinstance(body, bytes) else json.dumps(body).encode())
     assert shown is not None
     return shown
 
@@ -368,7 +368,7 @@ def test_where_model_and_stream_are(path: str, body: object, head: str) -> None:
     ],
 )
 def test_what_is_no_such_request(path: str, body: object) -> None:
-    assert view_request.show(path, body if isinstance(body, bytes) else json.dumps(body).encode()) is None
+    assert show_request(path, body if isinstance(body, bytes) else json.dumps(body).encode()) is None
 
 
 def test_long_texts_are_cut_in_the_middle() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from corpus.answers import OWN, SHARED, Answer
-from litellm_hybrid.llm.transcript import response as view_answer
+from litellm_hybrid.llm.transcript.reader import show_response
 from support import dialects
 from support.conversations import (
     CHAT_PATH,
@@ -39,9 +39,7 @@ NOTHING = ["finish: not stated", "usage: not stated"]
 
 def said(path: str, body: object, content_type: str = JSON) -> list[str]:
     """What is shown, without blank lines and the rules' dashes."""
-    shown = view_answer.show(
-        path, content_type, body if isinstance(body, bytes) else json.dumps(body).encode()
-    )
+    shown = show_response(path, content_type, body if isinstance(body, bytes) else json.dumps(body).encode())
     assert shown is not None
     return [line.strip("─ ") for line in shown.splitlines() if line.strip("─ ")]
 
@@ -126,7 +124,7 @@ def test_streams_cut_anywhere(path: str) -> None:
     comes = [stream.index(b"\n\n", begin) for begin in begins]
     last = stream.index(b"finishReason") if path == GEMINI_PATH else stream.rindex(b"data:")
     for at in range(5, last, 7):
-        shown = view_answer.show(path, SSE, stream[:at])
+        shown = show_response(path, SSE, stream[:at])
         assert shown is not None
         assert f"without {ENDS[path]}" in shown
         for begin, come, piece in zip(begins, comes, (SAID[:30], SAID), strict=True):
@@ -324,4 +322,4 @@ def test_failures_in_a_stream_are_shown_plainly(answer: Answer) -> None:
     ],
 )
 def test_what_is_no_such_answer(path: str, content_type: str, body: bytes) -> None:
-    assert view_answer.show(path, content_type, body) is None
+    assert show_response(path, content_type, body) is None

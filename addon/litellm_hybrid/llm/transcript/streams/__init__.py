@@ -1,1 +1,0 @@
-"""The event streams of the four APIs, put together."""
