@@ -67,7 +67,14 @@ class AppLog:
         self.use_format(log_format)
 
     def install(self, termlog: _TermLog | None) -> None:
-        """Write our lines from now on, and keep mitmproxy's terminal log from writing them a second time."""
+        """Write our lines from now on, and keep mitmproxy's terminal log from writing them a second time.
+
+        Another `AppLog` that is still installed writes none any more.
+        """
+        for handler in [h for h in _logger.handlers if isinstance(h, _StdoutHandler)]:
+            _logger.removeHandler(handler)
+        for mask in [f for f in _logger.filters if isinstance(getattr(f, "__self__", None), AppLog)]:
+            _logger.removeFilter(mask)
         for stream in (sys.stdout, sys.stderr):
             reconfigure = getattr(stream, "reconfigure", None)
             if reconfigure is not None:

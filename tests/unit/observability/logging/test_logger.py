@@ -262,6 +262,13 @@ def test_a_line_is_written_once_however_often_it_is_installed(app_log: AppLog, l
     assert line("text", logging.INFO, "once").count("once") == 1
 
 
+def test_a_second_log_takes_over(line: Line) -> None:
+    second = AppLog()
+    second.install(None)
+    assert line("text", logging.INFO, "once").count("once") == 1
+    second.uninstall()
+
+
 def test_debug_lines_are_not_written(capsys: pytest.CaptureFixture[str]) -> None:
     log.emit(logging.DEBUG, "m", event="ended")
     assert capsys.readouterr().out == ""
