@@ -36,13 +36,15 @@ _BROKEN_CONFIG = (
 class LastSeen:
     """How each server was when a request last went to it."""
 
-    __slots__ = ("_failed",)
+    __slots__ = ("_answered", "_failed")
 
     def __init__(self) -> None:
+        self._answered: set[str] = set()
         self._failed: dict[str, float] = {}
 
     def answered(self, target: str) -> None:
-        """An answer of this server has begun, whatever its status."""
+        """A response of this server has begun, whatever its status."""
+        self._answered.add(target)
         if self._failed:
             self._failed.pop(target, None)
 
@@ -61,8 +63,15 @@ class LastSeen:
         failed = self._failed.get(target)
         return failed is not None and now - failed < FAILED_FOR
 
+    def state(self, target: str, now: float) -> str:
+        """Return `unreachable`, `reachable`, or `not asked yet`."""
+        if self.is_down(target, now):
+            return "unreachable"
+        return "reachable" if target in self._answered else "not asked yet"
+
     def forget(self) -> None:
         """The servers may be others from now on."""
+        self._answered.clear()
         self._failed.clear()
 
 

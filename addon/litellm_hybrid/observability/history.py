@@ -1,4 +1,4 @@
-"""What happened a while ago, for people who look: the last fallbacks and reloads, and how many of each."""
+"""What happened a while ago, for people who look: the last requests, fallbacks and reloads."""
 
 from collections import Counter, deque
 from collections.abc import Iterable
@@ -6,7 +6,36 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 MOST = 50
-"""How many fallbacks are remembered."""
+"""How many requests, and how many fallbacks, are remembered."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRecord:
+    """One request that has ended.
+
+    Attributes:
+        at: when it was complete, epoch seconds.
+        model: as the client spells it; "" if it names none.
+        litellm_model: what LiteLLM was asked for; "" if it was not asked.
+        detail: behind the reason, as in the route header: `; upstream-status=429`.
+        status: None: the client got no response, or not all of it.
+        first_byte, duration: seconds from `at`, None if it was not measured.
+        error: what went wrong between us and a server or the client, "" if nothing.
+    """
+
+    at: float
+    request_id: str
+    method: str
+    path: str
+    model: str
+    litellm_model: str
+    target: str
+    reason: str
+    detail: str
+    status: int | None
+    first_byte: float | None
+    duration: float | None
+    error: str = ""
 
 
 class Outcome(StrEnum):

@@ -10,8 +10,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
-from litellm_hybrid.observability.history import FallbackRecord, Reload
+from litellm_hybrid.observability.history import FallbackRecord, Reload, RequestRecord
 from litellm_hybrid.observability.request_counters import NO_STATUS
+
+
+@dataclass(frozen=True, slots=True)
+class ServerState:
+    """A server.
+
+    Attributes:
+        name: `CLIProxyAPI` or `LiteLLM`.
+        state: `reachable`, `unreachable`, or `not asked yet`.
+    """
+
+    name: str
+    state: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +50,8 @@ class Status:
         fallbacks: (kind, outcome) → how many have ended; of all workers.
         recent: the last fallbacks, the oldest first.
         cooldowns: (model, seconds left) of each cooldown that runs; 0: the next request tries upstream.
+        recent_requests: the last requests that have ended, the oldest first.
+        servers: how CLIProxyAPI and LiteLLM were when a request last went there.
     """
 
     now: float
@@ -57,6 +72,8 @@ class Status:
     fallbacks: Mapping[tuple[str, ...], int]
     recent: tuple[FallbackRecord, ...]
     cooldowns: tuple[tuple[str, float], ...]
+    recent_requests: tuple[RequestRecord, ...] = ()
+    servers: tuple[ServerState, ...] = ()
 
     @property
     def uptime(self) -> float:
@@ -94,7 +111,9 @@ def as_json(status: Status) -> dict[str, object]:
         "held_bytes": status.held_bytes,
         "requests": _counts(("target", "reason", "status_class"), status.requests),
         "fallbacks": _counts(("kind", "outcome"), status.fallbacks),
-        "recent_fallbacks": [_replayed(replayed) for replayed in reversed(status.recent)],
+        "recent_requests": [_dated(one) for one in reversed(status.recent_requests)],
+        "servers": [dataclasses.asdict(server) for server in status.servers],
+        "recent_fallbacks": [_dated(one) for one in reversed(status.recent)],
         "cooldowns": [{"model": model, "seconds_left": round(left, 1)} for model, left in status.cooldowns],
     }
 
@@ -128,5 +147,5 @@ def _reload(reload: Reload) -> dict[str, object]:
     return {"at": timestamp(reload.at), "result": reload.result, "lines": reload.lines}
 
 
-def _replayed(replayed: FallbackRecord) -> dict[str, object]:
-    return {**dataclasses.asdict(replayed), "at": timestamp(replayed.at)}
+def _dated(one: FallbackRecord | RequestRecord) -> dict[str, object]:
+    return {**dataclasses.asdict(one), "at": timestamp(one.at)}

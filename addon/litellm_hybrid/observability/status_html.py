@@ -1,149 +1,167 @@
-"""`/_hybrid/status` for a person: one page of HTML without scripts, and with nothing from elsewhere."""
+"""`/_hybrid/status` for a person: one page that keeps itself up to date and loads nothing from elsewhere."""
 
-from collections import Counter
+import base64
+import hashlib
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from html import escape
+from pathlib import Path
 
 from litellm_hybrid.config.durations import format_duration
 from litellm_hybrid.config.report import DEFAULTS
-from litellm_hybrid.observability.history import APPLIED, FallbackRecord, Outcome
+from litellm_hybrid.observability.history import APPLIED, FallbackRecord, Outcome, RequestRecord
+from litellm_hybrid.observability.request_counters import NO_STATUS
 from litellm_hybrid.observability.status import Status, timestamp
-from litellm_hybrid.observability.status_css import STYLE
 from litellm_hybrid.terminal import printable
 
-_TONES = {
-    Outcome.SERVED: "good",
-    Outcome.FAILED: "bad",
-    Outcome.ABORTED: "bad",
-    Outcome.NOT_ATTEMPTED: "warn",
-    Outcome.RUNNING: "quiet",
-}
+_TEMPLATE = Path(__file__).with_name("status.html").read_text(encoding="utf-8")
+_MAIN = "<!-- status -->"
+
+
+def _hash_of(element: str) -> str:
+    text = _TEMPLATE.partition(f"<{element}>")[2].partition(f"</{element}>")[0]
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+CONTENT_SECURITY_POLICY = (
+    f"default-src 'none'; style-src {_hash_of('style')}; script-src {_hash_of('script')}; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""The page's own style and script and nothing else, and nobody may put the page into a frame."""
+
+_OUTCOMES = {Outcome.SERVED: "good", Outcome.NOT_ATTEMPTED: "warn", Outcome.RUNNING: "quiet"}
+
+type Cell = tuple[str, str]
+"""A cell's text, and its classes."""
 
 
 def page(status: Status) -> bytes:
-    """The whole page."""
+    """Return the whole page."""
+    of_all = "that have ended, of all workers" if status.worker else "that have ended"
     parts = (
         _header(status),
         _numbers(status),
-        _section("Requests", _requests(status), "that have ended, of all workers" if status.worker else ""),
-        _section("Recent fallbacks", _recent(status), "the last first"),
-        _section("Cooldowns", _cooldowns(status)),
+        _section("Last requests", _recent_requests(status)),
+        _section("Falling back now", _cooldowns(status)),
+        _section("Last fallbacks", _fallbacks(status)),
+        _section("All requests", _requests(status), of_all),
         _section("Configuration", _configuration(status), status.file),
         _footer(status),
     )
-    text = (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>litellm-hybrid: status</title><style>{STYLE}</style></head>"
-        f"<body><main>{''.join(parts)}</main></body></html>"
-    )
-    return text.encode()
+    return _TEMPLATE.replace(_MAIN, "".join(parts)).encode()
 
 
 def _header(status: Status) -> str:
-    ready = not status.not_ready
-    pill = f'<span class="pill {"good" if ready else "bad"}">{"ready" if ready else "not ready"}</span>'
+    tone, state = ("bad", "not ready") if status.not_ready else ("good", "ready")
+    pages = (("health", "health"), ("metrics", "metrics"), ("?format=json", "JSON"))
+    links = "".join(f'<a href="{target}">{name}</a>' for target, name in pages)
     why = "".join(f"<li>{_text(message)}</li>" for _, message in status.not_ready)
-    links = (
-        '<nav><a href="health">health</a><a href="metrics">metrics</a><a href="?format=json">JSON</a></nav>'
+    return (
+        f'<header><h1>litellm-hybrid</h1><span class="pill {tone}">{state}</span><nav>{links}</nav></header>'
+        + (f'<section class="bad"><ul>{why}</ul></section>' if why else "")
     )
-    head = f"<header><h1>litellm-hybrid</h1>{pill}{links}</header>"
-    return head + (f'<section class="bad"><ul>{why}</ul></section>' if why else "")
 
 
 def _numbers(status: Status) -> str:
-    fallbacks = sum(status.fallbacks.values())
-    served = sum(n for labels, n in status.fallbacks.items() if labels[1] == Outcome.SERVED)
-    numbers = (
-        (format_duration(float(int(status.uptime))), "uptime"),
+    served = sum(count for labels, count in status.fallbacks.items() if labels[1] == Outcome.SERVED)
+    held = status.held_bytes
+    numbers = [
         (f"{sum(status.requests.values()):,}", "requests"),
         (f"{status.in_flight:,}", f"in flight, {status.streams:,} streaming"),
-        (f"{fallbacks:,}", f"fallbacks, {served:,} served"),
-        (_bytes(status.held_bytes), "of answers held"),
+        (f"{sum(status.fallbacks.values()):,}", f"fallbacks, {served:,} served"),
+        *((server.state, server.name) for server in status.servers),
+        (f"{held / 1024:,.0f} KiB" if held >= 1024 else f"{held} B", "of responses held"),
+        (format_duration(float(int(status.uptime))), "uptime"),
+    ]
+    cards = (f"<div><b>{_text(value)}</b><small>{_text(what)}</small></div>" for value, what in numbers)
+    return f'<div class="numbers">{"".join(cards)}</div>'
+
+
+def _recent_requests(status: Status) -> str:
+    heads = (
+        "Time (UTC), Model, Route, Status, First byte:number, Duration:number wide, Why:wide, Request id:wide"
     )
-    cards = "".join(
-        f"<div><b>{_text(value)}</b><small>{_text(what)}</small></div>" for value, what in numbers
-    )
-    return f'<section class="numbers">{cards}</section>'
+    return _table(heads, map(_request, reversed(status.recent_requests)))
 
 
-def _requests(status: Status) -> str:
-    if not status.requests:
-        return _none("None yet.")
-    classes = status.status_classes
-    routes = sorted({labels[:2] for labels in status.requests})
-    rows = []
-    for target, reason in routes:
-        counts = [status.requests.get((target, reason, name), 0) for name in classes]
-        numbers = "".join(_number(f"{count:,}" if count else "") for count in (*counts, sum(counts)))
-        shown = f'<td class="{_text(target)}">{_text(target)}</td><td>{_text(reason)}</td>'
-        rows.append(f"<tr>{shown}{numbers}</tr>")
-    return _table(("Target", "Reason"), rows, numbers=(*(_class_name(name) for name in classes), "All"))
-
-
-def _class_name(status_class: str) -> str:
-    return "no answer" if status_class == "none" else status_class
-
-
-def _recent(status: Status) -> str:
-    kinds: Counter[str] = Counter()
-    for (kind, outcome), count in status.fallbacks.items():
-        kinds[f"{kind} {outcome}"] += count
-    if not status.recent:
-        return _none("None.")
-    rows = [_replayed(replayed) for replayed in reversed(status.recent)]
-    heads = ("Time (UTC)", "Model", "Kind", "Upstream", "Retry after", "Outcome", "Request id")
-    summary = ", ".join(f"{count:,} {name}" for name, count in sorted(kinds.items()))
-    return _table(heads, rows) + (f"<p><small>All in all: {_text(summary)}</small></p>" if summary else "")
-
-
-def _replayed(replayed: FallbackRecord) -> str:
-    upstream = "no answer" if replayed.upstream_status is None else str(replayed.upstream_status)
-    wait = "" if replayed.retry_after is None else format_duration(replayed.retry_after)
-    outcome = f"{replayed.outcome} ({replayed.why})" if replayed.why else str(replayed.outcome)
+def _request(one: RequestRecord) -> Sequence[Cell]:
+    failed = one.status is None or one.status >= 400
+    model = one.model or f"{one.method} {one.path}"
+    if one.litellm_model and one.litellm_model != one.model:
+        model += f" → {one.litellm_model}"
     return (
-        f"<tr>{_cells((_time(replayed.at).removesuffix(' UTC'),))}{_name(replayed.model)}"
-        f"{_cells((replayed.kind, upstream, wait))}"
-        f'<td class="{_TONES[replayed.outcome]}">{_text(outcome)}</td>'
-        f"<td><code>{_text(replayed.request_id)}</code></td></tr>"
+        (datetime.fromtimestamp(one.at, UTC).strftime("%H:%M:%S"), ""),
+        (model, "text"),
+        (one.target, one.target),
+        ("aborted" if one.status is None else str(one.status), "bad" if failed else ""),
+        (_seconds(one.first_byte), "number"),
+        (_seconds(one.duration), "number wide"),
+        (f"{one.reason}{one.detail}" + (f": {one.error}" if one.error else ""), "text wide"),
+        (one.request_id, "wide quiet"),
     )
 
 
 def _cooldowns(status: Status) -> str:
-    if not status.cooldowns:
-        return _none("No model is cooling down.")
-    waits = ((model, format_duration(float(int(left))) if left else "") for model, left in status.cooldowns)
-    rows = [
-        f"<tr>{_name(model)}{_cells((left or 'the next request tries upstream',))}</tr>"
-        for model, left in waits
-    ]
-    return _table(("Model", "Goes straight to LiteLLM for"), rows)
+    waits = (
+        (model, format_duration(float(int(left))) if left else "the next request tries upstream")
+        for model, left in status.cooldowns
+    )
+    rows = (((model, "text"), (wait, "")) for model, wait in waits)
+    return _table("Model, Goes to LiteLLM without asking upstream for", rows, "No model is cooling down.")
+
+
+def _fallbacks(status: Status) -> str:
+    heads = "Time (UTC), Model, Kind, Upstream:wide, Retry after:wide, Outcome, Request id:wide"
+    counts = sorted(status.fallbacks.items())
+    summary = ", ".join(f"{count:,} {kind} {outcome}" for (kind, outcome), count in counts)
+    table = _table(heads, map(_fallback, reversed(status.recent)))
+    return table + (f"<small>All in all: {_text(summary)}</small>" if summary else "")
+
+
+def _fallback(one: FallbackRecord) -> Sequence[Cell]:
+    return (
+        (datetime.fromtimestamp(one.at, UTC).strftime("%m-%d %H:%M"), ""),
+        (one.model, "text"),
+        (one.kind, ""),
+        ("no response" if one.upstream_status is None else str(one.upstream_status), "wide"),
+        ("" if one.retry_after is None else format_duration(one.retry_after), "wide"),
+        (f"{one.outcome} ({one.why})" if one.why else str(one.outcome), _OUTCOMES.get(one.outcome, "bad")),
+        (one.request_id, "wide quiet"),
+    )
+
+
+def _requests(status: Status) -> str:
+    classes = status.status_classes
+    rows = []
+    for target, reason in sorted({labels[:2] for labels in status.requests}):
+        counts = [status.requests.get((target, reason, name), 0) for name in classes]
+        numbers = [(f"{count:,}" if count else "", "number") for count in (*counts, sum(counts))]
+        rows.append([(target, target), (reason, "text"), *numbers])
+    names = ("no response" if name == NO_STATUS else name for name in classes)
+    return _table(", ".join(("Target", "Reason", *(f"{name}:number" for name in (*names, "All")))), rows)
 
 
 def _configuration(status: Status) -> str:
     if not status.settings:
         return '<p class="bad">There is no valid configuration; the log says why.</p>'
     since = f"<p>In force since {_time(status.since)}.</p>" if status.since else ""
-    rows = [
-        f'<tr class="{"default" if DEFAULTS.get(name) == value else "set"}">{_cells((name, value))}</tr>'
+    rows = "".join(
+        _row(((name, ""), (value, "text")), "quiet" if DEFAULTS.get(name) == value else "")
         for name, value in status.settings
-    ]
-    return f'{since}{_last_reload(status)}<table class="settings">{"".join(rows)}</table>'
+    )
+    settings = f'<details><summary>All settings</summary><table class="settings">{rows}</table></details>'
+    return since + _last_reload(status) + settings
 
 
 def _last_reload(status: Status) -> str:
     reload = status.last_reload
     if reload is None:
         return '<p class="quiet">The file has not changed since the start.</p>'
-    if reload.result == APPLIED:
-        said, tone = f"Last reload {_time(reload.at)}: applied", "good"
-    else:
-        said, tone = (
-            f"Last reload {_time(reload.at)}: rejected, the settings below are the last good ones",
-            "bad",
-        )
-    lines = "".join(f"<li><code>{_text(line)}</code></li>" for line in reload.lines)
-    return f'<p class="{tone}">{_text(said)}</p><ul>{lines or "<li>nothing has changed</li>"}</ul>'
+    tone, result = "good", "applied"
+    if reload.result != APPLIED:
+        tone, result = "bad", "rejected, the settings below are the last good ones"
+    lines = "".join(f"<li>{_text(line)}</li>" for line in reload.lines) or "<li>nothing has changed</li>"
+    return f'<p class="{tone}">Last reload {_time(reload.at)}: {result}</p><ul>{lines}</ul>'
 
 
 def _footer(status: Status) -> str:
@@ -158,39 +176,31 @@ def _footer(status: Status) -> str:
 
 
 def _section(title: str, content: str, note: str = "") -> str:
-    small = f"<small>{_text(note)}</small>" if note else ""
+    small = f" <small>{_text(note)}</small>" if note else ""
     return f"<section><h2>{_text(title)}{small}</h2>{content}</section>"
 
 
-def _table(heads: Sequence[str], rows: Iterable[str], numbers: Sequence[str] = ()) -> str:
-    head = "".join(f"<th>{_text(name)}</th>" for name in heads)
-    head += "".join(f'<th class="number">{_text(name)}</th>' for name in numbers)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+def _table(heads: str, rows: Iterable[Sequence[Cell]], empty: str = "None yet.") -> str:
+    """Return a table; `heads` are `Name` or `Name:classes`, with commas between them."""
+    body = "".join(map(_row, rows))
+    if not body:
+        return f'<p class="quiet">{empty}</p>'
+    named = (head.partition(":")[::2] for head in heads.split(", "))
+    head = "".join(f'<th class="{_text(kind)}">{_text(name)}</th>' for name, kind in named)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _cells(values: Iterable[str]) -> str:
-    return "".join(f"<td>{_text(value)}</td>" for value in values)
+def _row(cells: Iterable[Cell], kind: str = "") -> str:
+    inner = "".join(f'<td class="{_text(classes)}">{_text(text)}</td>' for text, classes in cells)
+    return f'<tr class="{kind}">{inner}</tr>'
 
 
-def _name(text: str) -> str:
-    """A cell with a text of any length."""
-    return f'<td class="name">{_text(text)}</td>'
-
-
-def _number(text: str) -> str:
-    return f'<td class="number">{_text(text)}</td>'
-
-
-def _none(text: str) -> str:
-    return f'<p class="quiet">{_text(text)}</p>'
+def _seconds(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds:,.2f} s"
 
 
 def _time(at: float) -> str:
     return timestamp(at).replace("T", " ").replace("Z", " UTC")
-
-
-def _bytes(count: int) -> str:
-    return f"{count / 1024:,.0f} KiB" if count >= 1024 else f"{count} B"
 
 
 def _text(text: str) -> str:

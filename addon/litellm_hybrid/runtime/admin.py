@@ -25,7 +25,7 @@ from litellm_hybrid.observability.metrics.exporter import CONTENT_TYPE, FLUSH_EV
 from litellm_hybrid.observability.metrics.families import MetricSources
 from litellm_hybrid.observability.request_counters import RequestCounters
 from litellm_hybrid.observability.status import Status
-from litellm_hybrid.observability.status_css import CONTENT_SECURITY_POLICY
+from litellm_hybrid.observability.status_html import CONTENT_SECURITY_POLICY
 from litellm_hybrid.routing.rules import Target
 from litellm_hybrid.runtime.config_reloader import Lifecycle
 
