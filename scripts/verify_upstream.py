@@ -1,11 +1,18 @@
 #!/usr/bin/env python3
-"""Is a running CLIProxyAPI as litellm-hybrid needs it? Start it with scripts/verify-upstream.
+"""Is a CLIProxyAPI as litellm-hybrid needs it? Start it with scripts/verify-upstream.
 
-Asks it everything that we rely on, and prints what was expected, what was seen,
-and, where they differ, what that means and which room to change. Nothing is
-spent: the models are unknown ones and the keys wrong ones, so no provider is
-asked, unless --live allows one streamed token. Ends with 0 if everything is as
-expected, else with 1.
+With a URL: asks a running one everything that we rely on, and prints what was
+expected, what was seen, and, where they differ, what that means and which module
+to change. Nothing is spent: the models are unknown ones and the keys wrong ones,
+so no provider is asked, unless --live allows one streamed token.
+
+With --binary: starts that program with a configuration of its own in a temporary
+folder, scripted providers before it, litellm-hybrid in front and a scripted
+LiteLLM behind, all on this machine. Plays what providers answer on every client
+API, whole and streamed, and everything else that we rely on.
+
+Ends with 0 if everything is as expected (with --binary: at least 99 % of the
+failures fall back, nothing else does, every stated wait is read), else with 1.
 """
 
 import argparse
@@ -13,8 +20,12 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from urllib.parse import quote
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+import verify_binary
 import verify_checks as checks
 from verify_checks import Differs, NotSeen, Upstream
 
@@ -154,14 +165,42 @@ def main() -> int:
         description=f"{summary}\n{rest}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("url", metavar="URL", help="CLIProxyAPI's address, as http://127.0.0.1:8317")
+    parser.add_argument(
+        "url", metavar="URL", nargs="?", help="CLIProxyAPI's address, as http://127.0.0.1:8317"
+    )
     parser.add_argument(
         "--key",
         default=os.environ.get("HYBRID_CLIENT_KEY", ""),
         help="one of its api-keys; HYBRID_CLIENT_KEY in the environment is not seen by other users",
     )
     parser.add_argument("--live", action="store_true", help="also ask a real model for one streamed token")
+    started = parser.add_argument_group("for a CLIProxyAPI that is started here")
+    started.add_argument("--binary", metavar="PATH", nargs="+", type=Path, help="the program, of any version")
+    started.add_argument(
+        "--subscriptions", action="store_true", help="also providers by auth file (from v7 on)"
+    )
+    started.add_argument(
+        "--own-fallback", action="store_true", help="measure CLIProxyAPI's own fallback beside ours"
+    )
+    started.add_argument(
+        "--only", metavar="WORD", default="", help="only cases and scenarios whose name has it"
+    )
+    started.add_argument("--json", metavar="FILE", type=Path, help="write what was found there too")
+    started.add_argument("--capture", metavar="DIR", type=Path, help="write there what CLIProxyAPI answered")
+    started.add_argument("--docs", action="store_true", help="write the tables in docs/ anew")
     arguments = parser.parse_args()
+    if arguments.binary:
+        wanted = verify_binary.Wanted(
+            arguments.subscriptions,
+            arguments.own_fallback,
+            arguments.only,
+            arguments.capture,
+            arguments.json,
+            arguments.docs,
+        )
+        return verify_binary.run(arguments.binary, wanted)
+    if arguments.url is None:
+        parser.error("one of the following is required: URL, --binary")
     key = arguments.key.strip()
     if not all("!" <= character <= "~" for character in key):
         # Not shown: it may be a good key with one character too many.

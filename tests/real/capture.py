@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from real.apis import APIS, Seen, ask, question
@@ -64,7 +64,7 @@ def plays(cases: Iterable[ProviderError], apis: Sequence[str] = APIS) -> list[Pl
 
 async def ask_all[T](
     todo: Sequence[Play],
-    one: Callable[[Play], "asyncio.Future[T]"],
+    one: Callable[[Play], Awaitable[T]],
     advance: Callable[[int], None] | None = None,
 ) -> list[T]:
     """Do `one` for each, some at the same time."""

@@ -111,6 +111,14 @@ def settings(
     return config | dict(extra)
 
 
+def with_entry(config: dict[str, object], entry: Mapping[str, object] | None) -> dict[str, object]:
+    """The configuration with one more entry of `openai-compatibility`."""
+    if entry is None:
+        return config
+    known = config.get("openai-compatibility")
+    return config | {"openai-compatibility": [*(known if isinstance(known, list) else ()), entry]}
+
+
 @contextmanager
 def cliproxyapi(
     binary: Path,
@@ -120,6 +128,7 @@ def cliproxyapi(
     *,
     extra: Mapping[str, object] | None = None,
     subscriptions: bool = False,
+    fallback: Mapping[str, object] | None = None,
     port: int = 0,
 ) -> Iterator[CLIProxyAPI]:
     """Run one.
@@ -127,6 +136,7 @@ def cliproxyapi(
     Args:
         folder: for its files; made if it is not there.
         extra: top-level keys of its config.yaml.
+        fallback: one more entry of its `openai-compatibility`.
         subscriptions: accounts in auth files, asked through a forward proxy, instead of keys.
         port: a fixed one to start again where one has stopped.
     """
@@ -153,11 +163,11 @@ def cliproxyapi(
             # Some of its own look-ups know nothing of `proxy-url`.
             environment |= {"HTTPS_PROXY": proxy.url, "HTTP_PROXY": proxy.url}
             environment["SSL_CERT_FILE"] = str(folder / "mitmproxy" / "mitmproxy-ca-cert.pem")
-            config = settings(port, auth_dir, providers.url, {}, keys)
+            config = with_entry(settings(port, auth_dir, providers.url, {}, keys), fallback)
             with _started(binary, config, folder, port, environment, models) as started:
                 yield started
         return
-    config = settings(port, auth_dir, providers.url, models, keys)
+    config = with_entry(settings(port, auth_dir, providers.url, models, keys), fallback)
     with _started(binary, config, folder, port, environment, models) as started:
         yield started
 
@@ -206,6 +216,8 @@ HOSTS = {hosts!r}
 
 def request(flow):
     asked = flow.request
+    if asked.pretty_host == "127.0.0.1":
+        return
     asked.path = HOSTS.get(asked.pretty_host, "/other/" + asked.pretty_host) + asked.path
     asked.scheme, asked.host, asked.port = "http", "127.0.0.1", {port}
 

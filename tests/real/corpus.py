@@ -20,9 +20,9 @@ FALLS_BACK = frozenset({"quota", "overload", "no-credential", "login", "account"
 """The kinds that fall back by default."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ProviderError:
-    """What a provider answers.
+    """What a provider answers; one is only equal to itself.
 
     Attributes:
         provider: anthropic, codex, gemini, openai-compatible; by subscription also antigravity, xai, kimi.

@@ -1,0 +1,181 @@
+"""`verify-upstream --binary`: a CLIProxyAPI that is started here, between scripted providers and the product.
+
+Nothing leaves this machine and no account is needed: what it looks up by itself finds a closed port.
+"""
+
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from real import versions_page
+from real.cliproxyapi import version_of
+from real.corpus import FOLDER, Captured, ProviderError, merge, provider_errors, write_captured
+from real.matrix import Matrix, measure
+from real.report import Report, Row, Wait, as_json, complaints, slowest, table, tally
+from real.scenarios import SCENARIOS, Differs, NotSeen, Place
+from real.upstream_waits import measure_waits
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the command line asks for.
+
+    Attributes:
+        only: a word that the names of cases and the texts of scenarios must have.
+        capture: a folder for what was written.
+        docs: whether the tables in docs/ are written anew.
+    """
+
+    subscriptions: bool = False
+    own_fallback: bool = False
+    only: str = ""
+    capture: Path | None = None
+    results: Path | None = None
+    docs: bool = False
+
+
+@dataclass(slots=True)
+class Progress:
+    """A line on stderr that says how far it is; nothing where that is no terminal."""
+
+    shown: bool = field(default_factory=sys.stderr.isatty)
+    at: float = 0.0
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Show it, at most ten times a second."""
+        if self.shown and (done == total or time.monotonic() - self.at > 0.1):
+            self.at = time.monotonic()
+            width = min(40, shutil.get_terminal_size().columns - 50)
+            bar = ("█" * (width * done // max(total, 1))).ljust(width, "░")
+            sys.stderr.write(f"\r\x1b[K{bar} {done}/{total} {what}")
+            sys.stderr.flush()
+
+    def clear(self) -> None:
+        """Take the line away."""
+        if self.shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+
+def run(binaries: list[Path], wanted: Wanted) -> int:
+    """Verify each and say what was seen; returns the exit code: 0 if every one is good."""
+    reports = []
+    for binary in binaries:
+        if not binary.is_file():
+            print(f"verify-upstream: there is no {binary}", file=sys.stderr)
+            return 2
+        progress = Progress()
+        report = verify(binary, wanted, progress)
+        progress.clear()
+        for line in shown(report):
+            print(line)
+        sys.stdout.flush()
+        reports.append(report)
+    if wanted.results is not None:
+        text = json.dumps([as_json(report) for report in reports], indent=1, ensure_ascii=False)
+        wanted.results.write_text(f"{text}\n", encoding="utf-8")
+    if wanted.capture is not None:
+        wanted.capture.mkdir(parents=True, exist_ok=True)
+        write_captured(captured(reports), wanted.capture / "captured_answers.jsonl")
+    if wanted.docs:
+        versions_page.write([as_json(report) for report in reports])
+    return 0 if all(report.is_good for report in reports) else 1
+
+
+def captured(reports: list[Report]) -> list[Captured]:
+    """What the versions wrote, equal answers joined."""
+    return merge(outcome.direct for report in reports for outcome in report.outcomes)
+
+
+def cases(only: str) -> list[ProviderError]:
+    """The corpora's providers' answers."""
+    return [case for case in provider_errors(FOLDER / "provider_errors.json") if only in case.name]
+
+
+def verify(binary: Path, wanted: Wanted, progress: Progress) -> Report:
+    """Find out everything about one version."""
+    began = time.monotonic()
+    with (
+        tempfile.TemporaryDirectory(prefix="verify-upstream-", ignore_cleanup_errors=True) as name,
+        ThreadPoolExecutor(1) as aside,
+    ):
+        folder = Path(name)
+        waits = None if wanted.only else aside.submit(measure_waits, binary, _made(folder / "waits"))
+        matrices = list(_matrices(binary, wanted, folder, progress))
+        rows = list(_rows(binary, wanted, _made(folder / "scenarios"), progress))
+        progress("waiting for CLIProxyAPI's retries", 0, 1)
+        measured: list[Wait] = waits.result() if waits else []
+    return Report(version_of(binary), matrices, rows, measured, time.monotonic() - began)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def _matrices(binary: Path, wanted: Wanted, folder: Path, progress: Progress) -> Iterator[Matrix]:
+    chosen = cases(wanted.only)
+    if not chosen:
+        return
+    # v6 asks providers' hosts by itself where it has accounts of subscriptions, and knows fewer of them.
+    by = [False, True] if wanted.subscriptions and not version_of(binary).startswith("v6") else [False]
+    for subscriptions in by:
+        yield measure(
+            binary,
+            chosen,
+            folder / ("subscriptions" if subscriptions else "keys"),
+            subscriptions=subscriptions,
+            own_fallback=wanted.own_fallback,
+            advance=progress,
+        )
+
+
+def _rows(binary: Path, wanted: Wanted, folder: Path, progress: Progress) -> Iterator[Row]:
+    chosen = [scenario for scenario in SCENARIOS if wanted.only in scenario.text]
+    for number, scenario in enumerate(chosen):
+        progress(scenario.text, number, len(chosen))
+        try:
+            place = Place(binary, _made(folder / str(number)))
+            yield Row("ok", scenario.text, scenario.check(place))
+        except NotSeen as e:
+            yield Row("not seen", scenario.text, str(e))
+        except Differs as e:
+            yield Row("DIFFERS", scenario.text, str(e), scenario.means)
+
+
+def shown(report: Report) -> Iterator[str]:
+    """The report for a terminal."""
+    yield f"CLIProxyAPI {report.version}"
+    for matrix in report.matrices:
+        count, by = len(matrix.outcomes), "by subscription" if matrix.subscriptions else "by key"
+        yield f"\nproviders {by}: {count} questions in {matrix.seconds:.0f} s"
+        yield from table(matrix)
+        yield f"the longest wait for a first byte: {slowest(matrix.outcomes):.2f} s"
+        yield from complaints(matrix.outcomes)
+    if report.rows:
+        yield ""
+    for row in report.rows:
+        yield f"{row.state:<8}  {row.text}"
+        yield f"          seen: {row.seen}"
+        if row.means:
+            yield f"          means: {row.means}"
+    if report.waits:
+        yield "\nhow long CLIProxyAPI retries before it tells a failure, in seconds"
+        for wait in report.waits:
+            yield f"  {wait.settings:<22}  {wait.what:<32}  {wait.seconds:5.1f}"
+    sums = tally(report.outcomes)
+    said = f"{sums.caught} of {sums.failures} failures fall back ({sums.share:.1%})"
+    said += f", {sums.sent} of {sums.others} other answers"
+    own = (
+        f"; its own fallback: {sums.own_caught} of {sums.own_of}, {sums.own_sent} others"
+        if sums.own_of
+        else ""
+    )
+    verdict = "as we need it" if report.is_good else "NOT as we need it"
+    yield f"\n{report.version}: {verdict}: {said}{own} ({report.seconds:.0f} s)\n"

@@ -1,0 +1,89 @@
+"""docs/versions.md and the comparison in docs/fallback.md, written from the results of `verify-upstream --binary`."""
+
+import re
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from support.processes import ROOT
+
+PAGE = ROOT / "docs" / "versions.md"
+FALLBACK = ROOT / "docs" / "fallback.md"
+BEGIN, END = "<!-- measured by verify-upstream: begin -->", "<!-- measured by verify-upstream: end -->"
+
+type Result = Mapping[str, Any]
+
+
+def write(results: Sequence[Result]) -> None:
+    """Write the measured part of both pages."""
+    replace(PAGE, "\n".join(versions(results)))
+    replace(FALLBACK, "\n".join(comparison(results)))
+
+
+def replace(page: Path, text: str) -> None:
+    """Put a text between the marks of a page; a page without marks is left alone."""
+    old = page.read_text(encoding="utf-8")
+    new = re.sub(f"{BEGIN}.*?{END}", lambda _: f"{BEGIN}\n{text}\n{END}", old, flags=re.DOTALL)
+    page.write_text(new, encoding="utf-8")
+
+
+def litellm_version() -> str:
+    """Of the LiteLLM that the tests run."""
+    text = (ROOT / "tests" / "litellm" / "requirements.txt").read_text(encoding="utf-8")
+    found = re.search(r"^litellm(?:\[[^]]*\])?==(\S+)", text, re.MULTILINE)
+    return found[1] if found else "unknown"
+
+
+def versions(results: Sequence[Result]) -> list[str]:
+    """What was run with which version."""
+    lines = [
+        "| program | version | what was run |",
+        "|---|---|---|",
+        f"| mitmproxy | {version('mitmproxy')} | everything below, and `./scripts/test` |",
+        f"| LiteLLM | {litellm_version()} | tests/litellm, `tests/real --agents` |",
+    ]
+    for result in results:
+        ok = sum(row["state"] == "ok" for row in result["rows"])
+        for by, found in result["by"].items():
+            sums = found["all"]
+            lines.append(
+                f"| CLIProxyAPI by {by} | {result['version']} | {sums['failures'] + sums['others']} questions: "
+                f"{sums['caught']} of {sums['failures']} failures fall back, {sums['sent']} of {sums['others']} "
+                f"others; {sums['read']} of {sums['stated']} waits read; {ok} of {len(result['rows'])} scenarios |"
+            )
+    return lines
+
+
+def comparison(results: Sequence[Result]) -> list[str]:
+    """CLIProxyAPI's own fallback beside ours, and its waits."""
+    lines = [
+        "| CLIProxyAPI | failures | caught here | caught by its own fallback | other answers | sent on here | by its own |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for result in results:
+        for by, found in result["by"].items():
+            sums = found["all"]
+            if not sums["own_of"]:
+                continue
+            lines.append(
+                f"| {result['version']}, by {by} | {sums['failures']} | {_share(sums['caught'], sums['failures'])} | "
+                f"{_share(sums['own_caught'], sums['own_of'])} | {sums['others']} | {sums['sent']} | {sums['own_sent']} |"
+            )
+    names = [result["version"] for result in results if result["waits"]]
+    if not names:
+        return lines
+    lines += ["", "Seconds until CLIProxyAPI told the failure:", ""]
+    lines += [
+        f"| what the provider said | settings | {' | '.join(names)} |",
+        f"|---|---|{'---|' * len(names)}",
+    ]
+    timed = [{(w["what"], w["settings"]): w["seconds"] for w in r["waits"]} for r in results if r["waits"]]
+    for what, settings in timed[0]:
+        cells = " | ".join(f"{waits.get((what, settings), 0):.1f}" for waits in timed)
+        lines.append(f"| {what} | {settings} | {cells} |")
+    return lines
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part} ({part / whole:.1%})" if whole else "-"
