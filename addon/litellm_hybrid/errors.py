@@ -41,7 +41,7 @@ class Cause(StrEnum):
     SERVER_CLOSED = "server closed the connection"
     SERVER_PROTOCOL = "server broke the protocol"
     ANSWER_REFUSED = "answer refused"
-    OUR_FAULT = "our own fault"
+    INTERNAL_ERROR = "internal error"
     OTHER = "other"
 
 
@@ -56,7 +56,7 @@ _TYPES = {
     Cause.SERVER_CLOSED: ErrorType.NETWORK_ERROR,
     Cause.SERVER_PROTOCOL: ErrorType.PROXY_ERROR,
     Cause.ANSWER_REFUSED: ErrorType.PROXY_ERROR,
-    Cause.OUR_FAULT: ErrorType.PROXY_ERROR,
+    Cause.INTERNAL_ERROR: ErrorType.PROXY_ERROR,
     Cause.OTHER: ErrorType.UNKNOWN,
 }
 

@@ -9,8 +9,8 @@ from click.testing import CliRunner
 from litellm_hybrid.cli import main as cli
 from litellm_hybrid.config.settings import DEFAULT_FALLBACK_KINDS, FALLBACK_KINDS
 from litellm_hybrid.fallback import conversations as conversation
-from litellm_hybrid.fallback import cooldowns as memory
 from litellm_hybrid.fallback import response_hold as hold
+from litellm_hybrid.fallback import state
 from litellm_hybrid.message import sse
 from litellm_hybrid.quota import classifier as quota
 from litellm_hybrid.quota import retry_after
@@ -94,9 +94,9 @@ def test_the_kinds_and_their_defaults() -> None:
         ("64 KiB, 0.3 s", hold.COLLECT_LIMIT, 0.3),
         ("64 KiB, 0.5 s", hold.REPLAY_LIMIT, 0.5),
         ("1024 answers are held", hold.MOST_AT_ONCE, 1024),
-        ("less than 60 s ago", memory.UNKNOWN_FOR, 60),
-        ("the last 60 minutes", memory.HOUR, 60 * 60),
-        ("24 hours", conversation.FOR, 24 * 3600),
+        ("less than 60 s ago", state.UNKNOWN_FOR, 60),
+        ("the last 60 minutes", state.HOUR, 60 * 60),
+        ("24 hours", conversation.SERVED_FOR, 24 * 3600),
         ("0 s to 30 days", retry_after.LONGEST, 30 * 86400),
     ],
 )

@@ -34,10 +34,8 @@ from e2e.fallback_support import (
     stalls,
 )
 from e2e.harness import UPSTREAM_502, Answer, Client, Clock, Proxy, Stub, black_hole, hello, settings, until
-from litellm_hybrid.fallback import bypass as straight
-from litellm_hybrid.fallback import controller as fallback
-from litellm_hybrid.fallback import replay
-from litellm_hybrid.fallback.controller import Fallbacks
+from litellm_hybrid.fallback import bypass, policy, replay
+from litellm_hybrid.fallback.bypass import Bypass
 from litellm_hybrid.proxy import engine
 from litellm_hybrid.quota import classifier as quota
 from support.processes import MASTER_KEY
@@ -55,7 +53,7 @@ class Time:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.added = 0.0
-        for room in (engine, fallback, replay, straight):
+        for room in (engine, policy, replay, bypass):
             patch.setattr(room, "monotonic", self)
 
     def __call__(self) -> float:
@@ -676,9 +674,9 @@ async def _by_model(request: Request, reply: Reply) -> None:
     await (OUT_OF_QUOTA if request.json()["model"] == "o3" else hello)(request, reply)
 
 
-@pytest.mark.parametrize("rule", ["hold", "fall_back"])
+@pytest.mark.parametrize(("owner", "rule"), [(policy, "is_suspect"), (Bypass, "cool_down")])
 async def test_a_fault_of_our_own_leaves_the_client_upstreams_answer(
-    rule: str, start: Start, upstream: Stub, litellm: Stub, monkeypatch: pytest.MonkeyPatch
+    owner: object, rule: str, start: Start, upstream: Stub, litellm: Stub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def exhausted(_: Request, reply: Reply) -> None:
         await reply.json(
@@ -689,9 +687,9 @@ async def test_a_fault_of_our_own_leaves_the_client_upstreams_answer(
         raise ZeroDivisionError("on purpose")
 
     upstream.does = exhausted
-    monkeypatch.setattr(Fallbacks, rule, fail)
+    monkeypatch.setattr(owner, rule, fail)
     proxy = await start(fallback={"enabled": True})
 
     assert (await proxy.post("o3")).status == 429
     assert litellm.requests == []
-    assert proxy.log("by our own fault: ZeroDivisionError")
+    assert proxy.log("litellm proxy error for POST /v1/chat/completions: ZeroDivisionError")

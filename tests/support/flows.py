@@ -1,15 +1,19 @@
-"""Flows as the rooms see them behind the `request` hook, without a running mitmproxy."""
+"""Flows as the packages see them behind the `request` hook, without a running mitmproxy."""
+
+from dataclasses import replace
 
 from mitmproxy import http
 from mitmproxy.test import tflow, tutils
 
-from litellm_hybrid.flow import exchange
-from litellm_hybrid.flow.exchange import Record
-from litellm_hybrid.routing.rules import Reason, Target
+from litellm_hybrid.flow.exchange import Exchange, Exchanges
+from litellm_hybrid.routing import requested_model
+from litellm_hybrid.routing.router import Routed
+from litellm_hybrid.routing.rules import Reason, Route, Target
 
 type Fields = tuple[tuple[bytes, bytes], ...]
 
 JSON: Fields = ((b"content-type", b"application/json"),)
+HOST = "127.0.0.1:8318"
 
 
 def upstream_flow(
@@ -18,20 +22,27 @@ def upstream_flow(
     path: str = "/v1/responses",
     headers: Fields = (),
     model: str = "o3",
-    sends: str = "",
+    litellm_model: str = "",
     may_fall_back: bool = True,
-) -> tuple[http.HTTPFlow, Record]:
-    """A request that was decided to go to upstream, and its record.
+    ip: str = "127.0.0.1",
+    exchanges: Exchanges | None = None,
+) -> tuple[http.HTTPFlow, Exchange]:
+    """A request that was decided to go to upstream, and its exchange.
 
     Args:
-        sends: what LiteLLM would be sent as the model; `model` itself if it is "".
+        litellm_model: what LiteLLM would be sent as the model; `model` itself if it is "".
+        exchanges: where it can be found.
     """
     request = tutils.treq(method=b"POST", path=path.encode(), headers=(*JSON, *headers), content=body)
     flow = tflow.tflow(req=request)
-    flow.client_conn.peername = ("127.0.0.1", 1)
-    flow.metadata["hybrid_host"] = "127.0.0.1:8318"
-    record = exchange.begin(flow)
-    record["model"], record["sends"], record["may_fall_back"] = model, sends or model, may_fall_back
-    exchange.settle(record, Target.UPSTREAM, Reason.NOT_LISTED)
-    exchange.put(flow, record)
-    return flow, record
+    flow.client_conn.peername = (ip, 1)
+    exchange = (exchanges or Exchanges()).begin(flow, HOST)
+    exchange.receive(flow, ())
+    sent = exchange.request.sent
+    named = requested_model.read(sent.path, "application/json", sent.header(b"content-encoding"), sent.body)
+    route = Route(
+        Target.UPSTREAM, Reason.NOT_LISTED, model, litellm_model or model, may_fall_back=may_fall_back
+    )
+    exchange.decide(Routed(replace(named, model=model), route))
+    exchange.begin_attempt(flow.request)
+    return flow, exchange

@@ -12,7 +12,7 @@ from mitmproxy.test import taddons, tflow, tutils
 from litellm_hybrid.addon import HybridAddon
 from litellm_hybrid.config.settings import Timeouts
 from litellm_hybrid.errors import LITELLM_UNREACHABLE, UPSTREAM_UNREACHABLE, Cause, ErrorType, Failure
-from litellm_hybrid.flow import exchange
+from litellm_hybrid.flow.exchange import METADATA
 from litellm_hybrid.routing import router as decision
 
 KEYS = {"enabled": True, "base-url": "http://127.0.0.1:4000", "api-key": "sk-litellm", "models": ["gpt-5"]}
@@ -38,16 +38,19 @@ def _flow(model: str = "gpt-5") -> http.HTTPFlow:
     request = tutils.treq(
         method=b"POST", path=b"/v1/messages", content=body, headers=http.Headers(host="upstream")
     )
-    flow = tflow.tflow(req=request)
-    flow.metadata["hybrid_host"] = "127.0.0.1:8318"
-    return flow
+    return tflow.tflow(req=request)
+
+
+def _request(addon: HybridAddon, flow: http.HTTPFlow) -> None:
+    addon._observer.request_begun(flow, "127.0.0.1:8318")
+    addon.request(flow)
 
 
 def test_loading_makes_connections_lazy(addon: HybridAddon) -> None:
     from mitmproxy import ctx
 
     assert ctx.options.connection_strategy == "lazy"
-    assert addon.limits() == Timeouts()
+    assert addon._policy.limits() == Timeouts()
 
 
 def test_eager_is_refused(addon: HybridAddon) -> None:
@@ -61,11 +64,11 @@ def test_eager_is_refused(addon: HybridAddon) -> None:
 @pytest.mark.parametrize(("model", "port"), [("gpt-5", 4000), ("o3", 22)])
 def test_a_request_is_decided_on(model: str, port: int, addon: HybridAddon) -> None:
     flow = _flow(model)
-    assert not addon.may_forward(flow)
+    assert not addon._policy.may_forward(flow)
 
-    addon.request(flow)
+    _request(addon, flow)
 
-    assert addon.may_forward(flow)
+    assert addon._policy.may_forward(flow)
     assert flow.request.port == port
 
 
@@ -93,10 +96,10 @@ def test_a_flow_that_is_not_the_clients_is_left_alone(state: object, addon: Hybr
     state(flow)
     before = flow.request.copy()
 
-    addon.request(flow)
+    _request(addon, flow)
 
     assert flow.request.data == before.data
-    assert not addon.may_forward(flow)
+    assert not addon._policy.may_forward(flow)
 
 
 def test_an_exception_is_our_own_fault(addon: HybridAddon, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,7 +109,7 @@ def test_an_exception_is_our_own_fault(addon: HybridAddon, monkeypatch: pytest.M
     monkeypatch.setattr(decision, "route", broken)
     flow = _flow()
 
-    addon.request(flow)
+    _request(addon, flow)
 
     assert flow.response
     assert (flow.response.status_code, flow.response.headers["content-type"]) == (500, "application/json")
@@ -116,7 +119,7 @@ def test_an_exception_is_our_own_fault(addon: HybridAddon, monkeypatch: pytest.M
 
 
 def test_an_error_of_our_own_is_logged_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
-    HybridAddon().request(_flow())
+    _request(HybridAddon(), _flow())
 
     (record,) = caplog.records
     assert record.exc_info
@@ -128,11 +131,11 @@ def test_without_a_valid_configuration_nothing_is_sent() -> None:
     addon = HybridAddon()
     flow = _flow()
 
-    addon.request(flow)
+    _request(addon, flow)
 
     assert flow.response
     assert flow.response.status_code == 500
-    assert addon.limits() == Timeouts()
+    assert addon._policy.limits() == Timeouts()
 
 
 @pytest.mark.parametrize(
@@ -148,7 +151,7 @@ def test_own_pages_without_a_valid_configuration(page: str, status: int, says: s
     flow = _flow()
     flow.request.method, flow.request.path = "GET", f"/_hybrid/{page}"
 
-    addon.request(flow)
+    _request(addon, flow)
 
     assert flow.response
     assert flow.response.status_code == status
@@ -163,11 +166,11 @@ def test_a_failure_is_worded_and_logged(
     model: str, body: bytes, who: str, addon: HybridAddon, caplog: pytest.LogCaptureFixture
 ) -> None:
     flow = _flow(model)
-    addon.request(flow)
+    _request(addon, flow)
 
     failure = Failure(Cause.CONNECT_FAILED, "refused")
-    addon.failed(flow, failure, response_begun=False)
-    answer = addon.error_response(flow, failure)
+    addon._observer.failed(flow, failure, response_begun=False)
+    answer = addon._policy.error_response(flow, failure)
 
     assert (answer.status_code, answer.raw_content) == (502, body)
     assert answer.headers["x-hybrid-route"] == f"{who}; reason=error"
@@ -183,9 +186,9 @@ def test_a_failure_is_worded_and_logged(
 
 def test_a_client_that_left_is_a_warning(addon: HybridAddon, caplog: pytest.LogCaptureFixture) -> None:
     flow = _flow()
-    addon.request(flow)
+    _request(addon, flow)
 
-    addon.failed(flow, Failure(Cause.CLIENT_LEFT, "gone"), response_begun=True)
+    addon._observer.failed(flow, Failure(Cause.CLIENT_LEFT, "gone"), response_begun=True)
 
     assert caplog.records[-1].levelname == "WARNING"
     assert caplog.messages[-1] == "litellm: client disconnected during POST /v1/messages"
@@ -200,7 +203,7 @@ def test_answers_of_flows_that_are_not_ours_stay(addon: HybridAddon) -> None:
     addon.response(flow)
 
     assert flow.response.data == before.data
-    assert exchange.get(flow) is None
+    assert METADATA not in flow.metadata
 
 
 def test_a_flow_from_a_file_is_left_alone(addon: HybridAddon, caplog: pytest.LogCaptureFixture) -> None:
@@ -208,7 +211,7 @@ def test_a_flow_from_a_file_is_left_alone(addon: HybridAddon, caplog: pytest.Log
     addon._redactor.enabled = True
     for replayed in (None, "request"):
         flow = _flow()
-        addon.request(flow)
+        _request(addon, flow)
         flow.response = http.Response.make(200)
         addon.responseheaders(flow)
         addon.response(flow)
@@ -234,18 +237,19 @@ def test_a_flow_that_was_killed_is_over(addon: HybridAddon) -> None:
     addon._redactor.enabled = True
     for error in (Error.KILLED_MESSAGE, "client disconnected"):
         flow = _flow()
-        addon.request(flow)
+        _request(addon, flow)
         flow.request.headers["authorization"] = "Bearer secret"
         flow.kill()
         flow.error = Error(error)
         addon.error(flow)
-        assert addon._traffic.in_flight == {}
+        assert addon._counters.in_flight == 0
         assert "secret" not in str(flow.get_state())
 
 
 def test_a_flow_that_was_killed_before_it_was_decided_on_is_masked(addon: HybridAddon) -> None:
     addon._redactor.enabled = True
     flow = _flow()
+    addon._observer.request_begun(flow, "127.0.0.1:8318")
     flow.request.headers["authorization"] = "Bearer secret"
     flow.kill()
     addon.error(flow)

@@ -35,7 +35,7 @@ def test_the_classes_are_the_forks_six() -> None:
         (Cause.SERVER_CLOSED, ErrorType.NETWORK_ERROR),
         (Cause.SERVER_PROTOCOL, ErrorType.PROXY_ERROR),
         (Cause.ANSWER_REFUSED, ErrorType.PROXY_ERROR),
-        (Cause.OUR_FAULT, ErrorType.PROXY_ERROR),
+        (Cause.INTERNAL_ERROR, ErrorType.PROXY_ERROR),
         (Cause.OTHER, ErrorType.UNKNOWN),
     ],
 )

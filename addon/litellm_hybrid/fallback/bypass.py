@@ -1,6 +1,6 @@
 """Requests that go straight to LiteLLM after a fallback: same conversation, or a model cooling down.
 
-Both are opt-in, and both end early: upstream serves again, or LiteLLM does not.
+Both end early: upstream serves again, or LiteLLM fails.
 """
 
 from collections.abc import Callable
@@ -9,134 +9,159 @@ from time import monotonic
 from mitmproxy import http
 
 from litellm_hybrid.config.settings import Settings
-from litellm_hybrid.fallback import cooldowns as memory
-from litellm_hybrid.fallback.conversations import Conversations
+from litellm_hybrid.errors import ErrorType
 from litellm_hybrid.fallback.conversations import key as conversation_key
-from litellm_hybrid.fallback.cooldowns import Advice
+from litellm_hybrid.fallback.cooldowns import CooldownKey, CooldownState, cooldown_key
 from litellm_hybrid.fallback.replay import Replays
-from litellm_hybrid.flow import exchange
-from litellm_hybrid.flow.exchange import Record
+from litellm_hybrid.fallback.state import FallbackState
+from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.llm.history.rejections import HistoryRejection, detect_history_rejection
 from litellm_hybrid.quota.classifier import Verdict
 from litellm_hybrid.routing.rules import Reason, Target
 
-_SEARCHED = 256 * 1024
+_SEARCHED_MAX = 256 * 1024
 """The longest body, in bytes, of a routed request that is searched for its conversation."""
 
+_LITELLM_FAILED = frozenset({401, 403, 404, 408, 429})
+"""Statuses below 500 by which LiteLLM says that it cannot serve, and not that the request is wrong."""
 
-class Straight:
-    """Knows which models are cooling down, and which conversations LiteLLM has served."""
 
-    def __init__(self, settings: Callable[[], Settings], replays: Replays) -> None:
+class Bypass:
+    """Decides which requests pass upstream by, by what has become of those before them."""
+
+    def __init__(self, settings: Callable[[], Settings], state: FallbackState, replays: Replays) -> None:
         self._settings = settings
+        self._state = state
         self._replays = replays
-        self.cooldowns = memory.Cooldowns()
-        self.conversations = Conversations()
-        self._waiting: dict[str, tuple[memory.Key, Advice]] = {}
-        self._talks: dict[str, str] = {}
 
-    def request(self, flow: http.HTTPFlow, record: Record) -> http.Request | None:
-        """The request for LiteLLM where upstream is not to be asked, or None."""
-        if not record["may_fall_back"]:
+    def replacement(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Request | None:
+        """Return the request for LiteLLM where upstream is not to be asked, or None."""
+        if not exchange.outcome.may_fall_back:
             return None
-        if self._stays(flow, record):
-            return self._instead(flow, record, Reason.STICKY)
+        if self._is_sticky(exchange):
+            return self._replacement(flow, exchange, Reason.STICKY)
         if self._settings().fallback.cooldown_max in {"auto", 0.0}:
             return None
-        key = _cooldown_key(flow, record)
-        advice = self.cooldowns.ask(key, monotonic())
-        if advice is Advice.ASK_UPSTREAM:
+        key = _cooldown_key(exchange)
+        state = self._state.cooldowns.ask(key, monotonic())
+        if state is CooldownState.CLOSED:
             return None
-        request = None if advice is Advice.PROBE else self._instead(flow, record, Reason.COOLDOWN)
-        if advice is Advice.PROBE or request is not None:
-            self._waiting[flow.id] = key, advice
+        if state is CooldownState.HALF_OPEN:
+            exchange.cooldown_key, exchange.is_probe = key, True
+            return None
+        request = self._replacement(flow, exchange, Reason.COOLDOWN)
+        if request is not None:
+            exchange.cooldown_key = key
         return request
 
-    def to_litellm(self, flow: http.HTTPFlow, *, routed: bool = False) -> None:
-        """A request is about to be sent to LiteLLM; the flow still has the client's.
+    def remember_conversation(self, exchange: Exchange, *, routed: bool = False) -> None:
+        """A request is about to be sent to LiteLLM.
 
         Args:
-            flow: it.
+            exchange: its.
             routed: it goes there by route. Then a long body is not searched for its conversation, which
                 would cost more than all the rest; a session header still tells it.
         """
-        if not self._settings().fallback.enabled:
-            return
-        long = len(flow.request.raw_content or b"") > _SEARCHED
-        if (talk := _talk(flow.request, b"" if routed and long else None)) is not None:
-            self._talks[flow.id] = talk
+        if self._settings().fallback.enabled:
+            is_long = len(exchange.request.sent.body) > _SEARCHED_MAX
+            exchange.is_away = conversation_id(exchange, search=not (routed and is_long)) is not None
 
-    def has_been_away(self, request: http.Request) -> bool:
-        """Whether the history may hold what LiteLLM's provider made; `request` is as its client sent it."""
-        if not self.conversations:
+    def was_served_by_litellm(self, exchange: Exchange) -> bool:
+        """Whether the history may hold what LiteLLM's provider made."""
+        if not self._state.conversations:
             return False
-        talk = _talk(request)
-        return talk is not None and self.conversations.has_been_served(talk, monotonic())
+        conversation = conversation_id(exchange)
+        return conversation is not None and self._state.conversations.was_served(conversation, monotonic())
 
-    def refuses_history(self, request: http.Request, status: int, body: bytes) -> HistoryRejection | None:
-        """Why upstream's answer refuses the history, where a reduced one would help.
+    def detect_history_rejection(
+        self, exchange: Exchange, status: int, body: bytes
+    ) -> HistoryRejection | None:
+        """Return why upstream's response refuses the history, where a reduced one would help.
 
         Args:
-            request: as its client sent it.
+            exchange: of the request.
             status: see `detect_history_rejection`.
             body: see there.
         """
-        refusal = detect_history_rejection(status, body)
+        rejection = detect_history_rejection(status, body)
         # In this order: whose history it is stands in the request's body, which can be long.
-        return refusal if refusal is not None and self.has_been_away(request) else None
+        return rejection if rejection is not None and self.was_served_by_litellm(exchange) else None
 
-    def cool_down(self, flow: http.HTTPFlow, record: Record, verdict: Verdict) -> None:
-        """Upstream has said what it cannot serve; remember it if the answer says for how long."""
+    def cool_down(self, exchange: Exchange, verdict: Verdict) -> None:
+        """Upstream has said what it cannot serve; remember it if the response says for how long."""
         limit = self._settings().fallback.cooldown_max
         longest = 0.0 if limit == "auto" else limit
         if verdict.kind != "quota" or verdict.per_request or not verdict.retry_after or longest <= 0:
             return
-        self._waiting.pop(flow.id, None)
-        self.cooldowns.start(_cooldown_key(flow, record), min(verdict.retry_after, longest), monotonic())
+        exchange.cooldown_key, exchange.is_probe = None, False
+        self._state.cooldowns.start(_cooldown_key(exchange), min(verdict.retry_after, longest), monotonic())
 
-    def ended(self, flow: http.HTTPFlow, status: int | None) -> None:
-        """An exchange is over.
+    def exchange_ended(self, exchange: Exchange, status: int | None) -> None:
+        """An exchange has ended.
 
         Args:
-            flow: it.
-            status: what the client was answered; None if it was not, or not to the end.
+            exchange: it.
+            status: of the response that the client has got to its end; None: it has not.
         """
-        record = exchange.get(flow)
-        served = status is not None and status < 400
-        by_litellm = record is not None and record["target"] == Target.LITELLM.value
-        if (talk := self._talks.pop(flow.id, None)) is not None and by_litellm:
-            self.conversations.served(talk, monotonic())
-            if record is not None and record["may_fall_back"]:
-                sticky = self._settings().fallback.sticky if served else 0.0
-                self.conversations.stay(talk, record["model"] or "", sticky, monotonic())
-        key, advice = self._waiting.pop(flow.id, (None, None))
+        by_litellm = exchange.outcome.target is Target.LITELLM
+        failed = by_litellm and _has_failed(exchange, status)
+        if exchange.is_away and by_litellm:
+            self._conversation_ended(exchange, status, failed=failed)
+        key, exchange.cooldown_key = exchange.cooldown_key, None
         if key is None:
             return
-        probed = advice is Advice.PROBE
+        served = status is not None and status < 400
         # A cooldown must not outlive the reason for it: upstream serves, or LiteLLM does not.
-        if (probed and served and not by_litellm) or (not probed and not served):
-            self.cooldowns.clear(key)
-        elif probed:
-            self.cooldowns.release(key)
+        if failed if not exchange.is_probe else (served and not by_litellm):
+            self._state.cooldowns.clear(key)
+        elif exchange.is_probe:
+            self._state.cooldowns.release(key)
 
-    def _stays(self, flow: http.HTTPFlow, record: Record) -> bool:
-        if self._settings().fallback.sticky <= 0 or not self.conversations:
+    def _conversation_ended(self, exchange: Exchange, status: int | None, *, failed: bool) -> None:
+        conversation, conversations, now = conversation_id(exchange), self._state.conversations, monotonic()
+        assert conversation is not None
+        conversations.add_served(conversation, now)
+        if not exchange.outcome.may_fall_back:
+            return
+        begun = exchange.attempts[-1].status if exchange.attempts else None
+        if failed:
+            conversations.stick(conversation, exchange.model_name or "", 0.0, now)
+        elif (status or begun or 400) < 400:
+            sticky = self._settings().fallback.sticky
+            conversations.stick(conversation, exchange.model_name or "", sticky, now)
+
+    def _is_sticky(self, exchange: Exchange) -> bool:
+        if self._settings().fallback.sticky <= 0 or not self._state.conversations:
             return False
-        talk = _talk(flow.request)
-        return talk is not None and self.conversations.stays(talk, record["model"] or "", monotonic())
+        conversation, model = conversation_id(exchange), exchange.model_name or ""
+        return conversation is not None and self._state.conversations.is_sticky(
+            conversation, model, monotonic()
+        )
 
-    def _instead(self, flow: http.HTTPFlow, record: Record, reason: Reason) -> http.Request | None:
-        request = self._replays.to_litellm(flow, record)
+    def _replacement(self, flow: http.HTTPFlow, exchange: Exchange, reason: Reason) -> http.Request | None:
+        request = self._replays.build_fallback_request(flow, exchange)
         if request is not None:
-            self.to_litellm(flow)
-            exchange.settle(record, Target.LITELLM, reason)
+            self.remember_conversation(exchange)
+            exchange.set_outcome(Target.LITELLM, reason)
         return request
 
 
-def _talk(request: http.Request, body: bytes | None = None) -> str | None:
-    read = exchange.content(request) if body is None else body
-    return conversation_key(request.headers.fields, exchange.keys(request), read)
+def conversation_id(exchange: Exchange, *, search: bool = True) -> str | None:
+    """Return a request's conversation id, None if it cannot be told; `search`: in its body, too."""
+    if not exchange.conversation:
+        body = exchange.content if search else b""
+        exchange.conversation = (conversation_key(exchange.request.sent.headers, exchange.client.keys, body),)
+    return exchange.conversation[0]
 
 
-def _cooldown_key(flow: http.HTTPFlow, record: Record) -> memory.Key:
-    return memory.cooldown_key(record["model"] or "", exchange.keys(flow.request))
+def _cooldown_key(exchange: Exchange) -> CooldownKey:
+    return cooldown_key(exchange.model_name or "", exchange.client.keys)
+
+
+def _has_failed(exchange: Exchange, status: int | None) -> bool:
+    """Whether LiteLLM could not serve a request, which says nothing of whether its client has stayed."""
+    last = exchange.attempts[-1].status if exchange.attempts else None
+    if any(code is not None and (code >= 500 or code in _LITELLM_FAILED) for code in (status, last)):
+        return True
+    left = exchange.failure is not None and exchange.failure.error_type is ErrorType.CLIENT_DISCONNECT
+    return status is None and not left

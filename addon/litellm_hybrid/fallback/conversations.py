@@ -7,11 +7,11 @@ kept of either is a hash.
 
 import hashlib
 import re
-from collections import OrderedDict
 from collections.abc import Iterable
 
 import msgspec
 
+from litellm_hybrid.fallback.expiring import ExpiringSet
 from litellm_hybrid.message.credentials import Headers
 from litellm_hybrid.message.json import readable
 
@@ -24,10 +24,10 @@ _SESSION_HEADERS = (
     b"x-client-request-id",
 )
 
-MOST_CONVERSATIONS = 10_000
+CONVERSATIONS_MAX = 10_000
 """Of the remembered conversations the oldest are forgotten beyond this number."""
 
-FOR = 24 * 3600.0
+SERVED_FOR = 24 * 3600.0
 """How long, in seconds, a conversation is remembered to have been on LiteLLM."""
 
 
@@ -97,34 +97,27 @@ class Conversations:
     """Which conversations LiteLLM has served, and which of them stay there, and until when."""
 
     def __init__(self) -> None:
-        self._served: OrderedDict[str, float] = OrderedDict()
-        self._staying: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._served: ExpiringSet[str] = ExpiringSet(CONVERSATIONS_MAX)
+        self._sticky: ExpiringSet[tuple[str, str]] = ExpiringSet(CONVERSATIONS_MAX)
 
     def __bool__(self) -> bool:
         return bool(self._served)
 
-    def served(self, conversation: str, now: float) -> None:
+    def add_served(self, conversation: str, now: float) -> None:
         """LiteLLM has served it just now."""
-        _remember(self._served, conversation, now + FOR)
+        self._served.add(conversation, now + SERVED_FOR)
 
-    def has_been_served(self, conversation: str, now: float) -> bool:
+    def was_served(self, conversation: str, now: float) -> bool:
         """Whether LiteLLM may have left something in its history."""
-        return self._served.get(conversation, 0.0) > now
+        return self._served.has(conversation, now)
 
-    def stay(self, conversation: str, model: str, seconds: float, now: float) -> None:
+    def stick(self, conversation: str, model: str, seconds: float, now: float) -> None:
         """Its requests for a model go straight to LiteLLM for so long.
 
         An agent asks small models on the side, which upstream may still serve and LiteLLM may not know.
         """
-        _remember(self._staying, (conversation, model), now + seconds)
+        self._sticky.add((conversation, model), now + seconds)
 
-    def stays(self, conversation: str, model: str, now: float) -> bool:
+    def is_sticky(self, conversation: str, model: str, now: float) -> bool:
         """Whether its requests for a model go straight to LiteLLM."""
-        return self._staying.get((conversation, model), 0.0) > now
-
-
-def _remember[K](entries: OrderedDict[K, float], key: K, until: float) -> None:
-    entries[key] = until
-    entries.move_to_end(key)
-    while len(entries) > MOST_CONVERSATIONS:
-        entries.popitem(last=False)
+        return self._sticky.has((conversation, model), now)

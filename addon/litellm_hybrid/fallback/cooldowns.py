@@ -1,76 +1,29 @@
-"""What fallbacks remember from one request to the next: little, bounded, and never a credential.
+"""For which models upstream is not asked for a while: a circuit breaker for each model and client key.
 
-All of it is of this process alone. Times are seconds on a clock that the
-caller passes in.
+Times are seconds on a clock that the caller passes in.
 """
 
 import hashlib
-from collections import OrderedDict, deque
 from dataclasses import dataclass
 from enum import Enum
 
-HOUR = 3600.0
+from litellm_hybrid.fallback.expiring import ExpiringDict
 
-UNKNOWN_FOR = 60.0
-"""How long a model that LiteLLM does not know is not tried again."""
+_COOLDOWNS_MAX = 1000
 
-MOST_ENTRIES = 1000
-"""Of the entries of a kind, the oldest are forgotten beyond this number."""
-
-
-class Budget:
-    """How many fallbacks there were in the last hour."""
-
-    def __init__(self) -> None:
-        self._spent: deque[float] = deque()
-        self._told: float | None = None
-
-    def spend(self, most: int, now: float) -> bool:
-        """Take one fallback from the budget; False if there are none left. `most` 0 means no limit."""
-        if most == 0:
-            return True
-        while self._spent and self._spent[0] <= now - HOUR:
-            self._spent.popleft()
-        if len(self._spent) >= most:
-            return False
-        self._spent.append(now)
-        return True
-
-    def is_news(self, now: float) -> bool:
-        """Whether it is worth an ERROR that none are left: once an hour, not once a request."""
-        if self._told is not None and now < self._told + HOUR:
-            return False
-        self._told = now
-        return True
+type CooldownKey = tuple[str, str]
+"""A model and a hash of client keys, as `cooldown_key` makes them."""
 
 
-class UnknownModels:
-    """Names that LiteLLM has said it does not know."""
-
-    def __init__(self) -> None:
-        self._until: OrderedDict[str, float] = OrderedDict()
-
-    def add(self, name: str, now: float, seconds: float = UNKNOWN_FOR) -> None:
-        """LiteLLM does not know this name."""
-        self._until[name] = now + seconds
-        _bound(self._until)
-
-    def has(self, name: str, now: float) -> bool:
-        """Whether it said so a short while ago."""
-        return self._until.get(name, 0.0) > now
-
-    def clear(self) -> None:
-        """The configuration has changed."""
-        self._until.clear()
-
-
-class Advice(Enum):
+class CooldownState(Enum):
     """What to do with a request whose model may be cooling down."""
 
-    ASK_UPSTREAM = "ask upstream"
-    PROBE = "probe"
+    CLOSED = "closed"
+    """Ask upstream."""
+    HALF_OPEN = "half-open"
     """The wait is over: this request, and only this one, finds out whether upstream serves again."""
-    SKIP_UPSTREAM = "skip upstream"
+    OPEN = "open"
+    """Ask LiteLLM at once."""
 
 
 @dataclass(slots=True)
@@ -79,58 +32,51 @@ class _Cooldown:
     probing: bool = False
 
 
-Key = tuple[str, str]
-"""A model and a client key, as `cooldown_key` makes them."""
+def client_hash(client_keys: tuple[str, ...]) -> str:
+    """Return what stands for a client: of its keys nothing else is remembered."""
+    return hashlib.sha256("\0".join(client_keys).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
-def cooldown_key(model: str, client_keys: tuple[str, ...]) -> Key:
-    """Who is cooling down: upstream may serve other clients from other accounts."""
-    digest = hashlib.sha256("\0".join(client_keys).encode("utf-8", "surrogateescape")).hexdigest()
-    return model.lower(), digest[:16]
+def cooldown_key(model: str, client_keys: tuple[str, ...]) -> CooldownKey:
+    """Return who is cooling down: upstream may serve other clients from other accounts."""
+    return model.lower(), client_hash(client_keys)
 
 
 class Cooldowns:
     """Which models upstream has said it cannot serve for a while."""
 
     def __init__(self) -> None:
-        self._running: OrderedDict[Key, _Cooldown] = OrderedDict()
+        self._running: ExpiringDict[CooldownKey, _Cooldown] = ExpiringDict(_COOLDOWNS_MAX)
 
-    def start(self, key: Key, seconds: float, now: float) -> None:
+    def start(self, key: CooldownKey, seconds: float, now: float) -> None:
         """Skip upstream for so long."""
-        self._running[key] = _Cooldown(now + seconds)
-        self._running.move_to_end(key)
-        _bound(self._running)
+        self._running.put(key, _Cooldown(now + seconds))
 
-    def ask(self, key: Key, now: float) -> Advice:
-        """What to do with a request; whoever is told to probe has to call `clear`, `start` or `release`."""
+    def ask(self, key: CooldownKey, now: float) -> CooldownState:
+        """Decide about a request; whoever gets HALF_OPEN has to call `clear`, `start` or `release`."""
         cooldown = self._running.get(key)
         if cooldown is None:
-            return Advice.ASK_UPSTREAM
+            return CooldownState.CLOSED
         if now < cooldown.until or cooldown.probing:
-            return Advice.SKIP_UPSTREAM
+            return CooldownState.OPEN
         cooldown.probing = True
-        return Advice.PROBE
+        return CooldownState.HALF_OPEN
 
-    def clear(self, key: Key) -> None:
+    def clear(self, key: CooldownKey) -> None:
         """Upstream serves again."""
-        self._running.pop(key, None)
+        self._running.pop(key)
 
-    def release(self, key: Key) -> None:
+    def release(self, key: CooldownKey) -> None:
         """A probe ended without telling anything: the next request probes."""
         if (cooldown := self._running.get(key)) is not None:
             cooldown.probing = False
 
     def clear_all(self) -> int:
-        """Forget all; how many there were."""
+        """Forget all; return how many there were."""
         count = len(self._running)
         self._running.clear()
         return count
 
     def running(self, now: float) -> tuple[tuple[str, float], ...]:
-        """Model and seconds left of each; 0 where a probe is due."""
+        """Return model and seconds left of each; 0 where a probe is due."""
         return tuple((key[0], max(0.0, c.until - now)) for key, c in self._running.items())
-
-
-def _bound[K, V](entries: OrderedDict[K, V]) -> None:
-    while len(entries) > MOST_ENTRIES:
-        entries.popitem(last=False)

@@ -1,7 +1,7 @@
 """Which answers are held back, and for how long: those that could still turn out to be a failure.
 
 An answer that is held has not reached the client yet, so it can be replaced.
-JudgedResponse are error statuses, a 200 in JSON until it is complete, and a 200 event
+Held are error statuses, a 200 in JSON until it is complete, and a 200 event
 stream until its first event past the handshake. Pure: the bytes come in, an
 `Outcome` comes out, and the caller does what it says.
 """
@@ -86,6 +86,7 @@ class JudgedResponse:
         body: the bytes held, in order, as they came.
         verdict: why it failed, once it has.
         complete: whether its end has come.
+        on_close: called once it is held no longer.
     """
 
     __slots__ = (
@@ -99,6 +100,7 @@ class JudgedResponse:
         "_since",
         "body",
         "complete",
+        "on_close",
         "verdict",
     )
 
@@ -133,6 +135,7 @@ class JudgedResponse:
         self.body = bytearray()
         self.verdict: Verdict | None = None
         self.complete = False
+        self.on_close: Callable[[JudgedResponse], None] | None = None
         self._by_head = False
 
     @property
@@ -179,7 +182,9 @@ class JudgedResponse:
         return HoldDecision.TIMED_OUT if self.verdict is None else HoldDecision.REPLACE
 
     def close(self) -> None:
-        """No longer held, whatever has become of it."""
+        """It is held no longer, whatever has become of it."""
+        if self.on_close is not None:
+            self.on_close(self)
 
     def fail(self, verdict: Verdict) -> None:
         """Make it a failure by its head alone; its words are waited for a moment."""

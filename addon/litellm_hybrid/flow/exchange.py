@@ -1,146 +1,406 @@
-"""A flow seen as one exchange of ours: what was decided about it, and its request and answer as plain data.
+"""One exchange: everything that is known of a client's request, from its first byte to its end.
 
-What is decided is kept in `flow.metadata["hybrid"]`: it is copied and saved
-with the flow, so it is plain data and never holds a credential.
+A hook finds it by `Exchanges.of(flow)`. What other addons, mitmweb and saved flows may see of it stands in
+`flow.metadata["litellm_hybrid"]`, see `Snapshot`.
 """
 
+from dataclasses import dataclass, field, replace
+from time import monotonic
 from typing import TypedDict
+from weakref import WeakKeyDictionary
 
 from mitmproxy import http
 
-from litellm_hybrid.message import credentials, ids, redaction
-from litellm_hybrid.message import forwarded as client_address
+from litellm_hybrid.errors import Failure
+from litellm_hybrid.message import forwarded, ids, redaction
+from litellm_hybrid.message.credentials import Headers
 from litellm_hybrid.message.decoders import UndecodableError, decode
 from litellm_hybrid.message.forwarded import ClientAddress
+from litellm_hybrid.message.redaction import RequestHead
+from litellm_hybrid.observability.history import FallbackRecord
 from litellm_hybrid.observability.logging.fields import OfRequest
+from litellm_hybrid.routing.access import Client
+from litellm_hybrid.routing.requested_model import Named
 from litellm_hybrid.routing.rewrite import Incoming, Outgoing
-from litellm_hybrid.routing.router import Request
+from litellm_hybrid.routing.router import Request, Routed
 from litellm_hybrid.routing.rules import Reason, Target
 
-_KEY = "hybrid"
+METADATA = "litellm_hybrid"
+"""The key of `flow.metadata` that has the snapshot."""
 
-# LiteLLM's answers name the provider behind it, its address and the price.
+# LiteLLM's responses name the provider behind it, its address and the price.
 _REVEALING = (b"x-litellm-", b"llm_provider-")
 
+_BUFFERED_MAX = 1024 * 1024
+"""Responses of a known length up to this, in bytes, are passed on whole."""
 
-class Record(TypedDict):
-    """What is known about a request once it has been decided on.
 
-    `path` is the client's, without its query; `local`: a program on this machine sent it; `note` goes
-    behind the reason in the route header; `reduced`: what another account sealed in the history was
-    left out; `trace_id`, `span_id`: the client's, if its `traceparent` is valid.
+class Snapshot(TypedDict):
+    """An exchange as plain data, without a credential: what other addons and saved flows have.
+
+    Attributes:
+        path: the client's, without its query.
+        target, reason, detail: as in the route header.
+        fallback_failed: why LiteLLM could not help, as there; "" where it was not asked to or could.
+        model: as the client spells it.
+        litellm_model: the name that LiteLLM gets, or would get, for it.
+        reduced: parts of the history that only their maker can read were left out.
+        trace_id, span_id: the client's, where its `traceparent` is valid.
+        error_type, error: what went wrong last, see `errors.ErrorType`.
     """
 
     request_id: str
     method: str
     path: str
     client_ip: str
-    local: bool
     target: str
     reason: str
+    detail: str
+    fallback_failed: str
     model: str | None
-    sends: str | None
+    litellm_model: str | None
     may_fall_back: bool
-    note: str
     reduced: bool
     trace_id: str | None
     span_id: str | None
+    error_type: str | None
+    error: str | None
 
 
-def begin(flow: http.HTTPFlow) -> Record:
-    """The record of a request that has not been decided on; it is not in the flow yet."""
-    peer = _peer(flow)
-    headers = flow.request.headers
-    traced = ids.parse_traceparent(given) if (given := headers.get("traceparent")) else None
-    return Record(
-        request_id=ids.choose(headers.get("x-request-id")),
-        method=flow.request.method,
-        path=flow.request.path.partition("?")[0],
-        client_ip=peer,
-        local=client_address.is_loopback(peer),
-        target=Target.NONE.value,
-        reason=Reason.ERROR.value,
-        model=None,
-        sends=None,
-        may_fall_back=False,
-        note="",
-        reduced=False,
-        trace_id=traced.trace_id if traced else None,
-        span_id=traced.span_id if traced else None,
+@dataclass(slots=True)
+class Outcome:
+    """Where a request goes, and why.
+
+    Attributes:
+        upstream_status: of the upstream response that LiteLLM's replaces.
+        fallback_failed: why LiteLLM could not help: a status, an error type, `budget` …
+        litellm_model: the name that LiteLLM gets for the model; None: it never goes there.
+        may_fall_back: whether a failure of upstream's may be replayed to LiteLLM.
+        reduced: parts of the history were left out of what was sent last.
+    """
+
+    target: Target = Target.NONE
+    reason: Reason = Reason.ERROR
+    upstream_status: int | None = None
+    fallback_failed: str = ""
+    litellm_model: str | None = None
+    may_fall_back: bool = False
+    reduced: bool = False
+
+    @property
+    def detail(self) -> str:
+        """What stands behind the reason in the route header, from the semicolon on."""
+        status = f"; upstream-status={self.upstream_status}" if self.upstream_status is not None else ""
+        failed = f"; fallback-failed={self.fallback_failed}" if self.fallback_failed else ""
+        return f"{status}{failed}{'; history=reduced' if self.reduced else ''}"
+
+
+@dataclass(slots=True)
+class ServerAttempt:
+    """One server that was asked.
+
+    Attributes:
+        request: as it is sent, credentials and all; None once the exchange has ended.
+        since: when it was handed over, on the monotonic clock.
+        first_byte: when the head of its response came, on the same clock.
+        status: of its response.
+    """
+
+    target: Target
+    request: http.Request | None
+    since: float
+    first_byte: float | None = None
+    status: int | None = None
+
+
+@dataclass(slots=True)
+class Times:
+    """On the monotonic clock.
+
+    Attributes:
+        complete: when the last byte of a request had come; None: it is answered here, and not timed.
+    """
+
+    complete: float | None = None
+
+
+@dataclass(slots=True, weakref_slot=True, eq=False)
+class Exchange:
+    """What is known of one request of a client's.
+
+    Attributes:
+        id: its X-Request-ID: the client's, or one of ours.
+        request: as the client sent it; its body is there from when all of it has come to the end.
+        http_version: the client's.
+        headers: the client's, with the X-Forwarded-For and X-Request-ID that the servers see.
+        model: what the request says of its model; None: it was decided by the head, or not yet.
+        outcome: where it goes.
+        attempts: the servers that were asked, in order.
+        failure: what went wrong last.
+        decided: whether it has been decided where it goes; not where another addon has answered it.
+        counted: it is one of the requests in flight.
+        streaming: its response has begun, and is passed on piece by piece.
+        ended: nothing more will become of it.
+        superseded: it is of a row of its own, with the response that a replay has replaced.
+        cooldown_key: of the cooldown that it probes or that sent it to LiteLLM.
+        is_probe: it finds out whether upstream serves again.
+        conversation: what the conversation that it belongs to is known by, None if that cannot be told; ():
+            nobody has asked yet.
+        is_away: LiteLLM is asked, and will have served the conversation.
+        fallback: its line in the history of fallbacks.
+        sent_head: its head as it was sent, for a replay from mitmweb.
+        comment: what we have written beside its row in mitmweb.
+    """
+
+    id: str
+    request: Request
+    http_version: bytes
+    headers: Headers
+    trace: ids.Trace | None = None
+    model: Named | None = None
+    outcome: Outcome = field(default_factory=Outcome)
+    attempts: list[ServerAttempt] = field(default_factory=list)
+    times: Times = field(default_factory=Times)
+    failure: Failure | None = None
+    decided: bool = False
+    counted: bool = False
+    streaming: bool = False
+    ended: bool = False
+    superseded: bool = False
+    cooldown_key: tuple[str, str] | None = None
+    is_probe: bool = False
+    conversation: tuple[str | None, ...] = ()
+    is_away: bool = False
+    fallback: FallbackRecord | None = None
+    sent_head: RequestHead | None = None
+    comment: str = ""
+    _content: bytes | None = None
+
+    @classmethod
+    def new(cls, flow: http.HTTPFlow, host: str) -> "Exchange":
+        """Make one of a request's head.
+
+        Args:
+            flow: its body may not have come yet.
+            host: the Host header as the client sent it, "" if it sent none: mitmproxy overwrites it.
+        """
+        peer = flow.client_conn.peername[0] if flow.client_conn.peername else ""
+        headers = flow.request.headers
+        traceparent = headers.get("traceparent")
+        sent = _incoming(flow.request, b"")
+        return cls(
+            id=ids.choose(headers.get("x-request-id")),
+            request=Request(
+                flow.request.method, sent, ClientAddress(peer, forwarded.is_loopback(peer)), host
+            ),
+            http_version=flow.request.data.http_version,
+            headers=sent.headers,
+            trace=ids.parse_traceparent(traceparent) if traceparent else None,
+        )
+
+    # -- the request ------------------------------------------------------
+
+    def receive(self, flow: http.HTTPFlow, trusted: forwarded.Networks) -> None:
+        """Take a complete request, find out where it comes from, and let the servers see that.
+
+        Args:
+            flow: its request gets the X-Forwarded-For and X-Request-ID that the servers see.
+            trusted: whose X-Forwarded-For is believed.
+        """
+        request = flow.request
+        sent = _incoming(request, request.raw_content or b"")
+        address = forwarded.find(self.request.address.ip, sent.headers, trusted)
+        self.request = Request(request.method, sent, address, self.request.host)
+        request.headers["X-Request-ID"] = self.id
+        self.headers = request.headers.fields = forwarded.put(request.headers.fields, address.ip)
+
+    @property
+    def method(self) -> str:
+        """The client's."""
+        return self.request.method
+
+    @property
+    def path(self) -> str:
+        """The client's, without its query."""
+        return self.request.sent.path
+
+    @property
+    def client(self) -> Client:
+        """Who sent it, and the keys that it presents."""
+        return self.request.client
+
+    @property
+    def client_ip(self) -> str:
+        """The address that it came from; behind trusted proxies, their client's."""
+        return self.request.address.ip
+
+    @property
+    def model_name(self) -> str | None:
+        """The model as the client spells it; None: it names none, or that was not looked for."""
+        return self.model.model if self.model is not None else None
+
+    @property
+    def content(self) -> bytes:
+        """The body without its content coding; b"" if it cannot be read. It is decoded once."""
+        if self.model is not None:
+            return self.model.content or b""
+        if self._content is None:
+            sent = self.request.sent
+            try:
+                self._content = decode(sent.body, sent.header(b"content-encoding"))
+            except UndecodableError:
+                self._content = b""
+        return self._content
+
+    @property
+    def forwarded(self) -> Incoming:
+        """The client's request, with the headers that the servers see."""
+        return replace(self.request.sent, headers=self.headers)
+
+    # -- where it goes ----------------------------------------------------
+
+    def decide(self, routed: Routed) -> None:
+        """Take over what was decided about it."""
+        self.decided = True
+        self.model = routed.named
+        route, outcome = routed.route, self.outcome
+        outcome.target, outcome.reason = route.target, routed.reason
+        outcome.litellm_model, outcome.may_fall_back = route.litellm_model, route.may_fall_back
+
+    def set_outcome(
+        self, target: Target, reason: Reason, *, upstream_status: int | None = None, fallback_failed: str = ""
+    ) -> None:
+        """Write down where it goes after all, and why."""
+        outcome = self.outcome
+        outcome.target, outcome.reason = target, reason
+        outcome.upstream_status, outcome.fallback_failed = upstream_status, fallback_failed
+
+    def begin_attempt(self, request: http.Request) -> None:
+        """A request is handed over to be sent to the target."""
+        self.attempts.append(ServerAttempt(self.outcome.target, request, monotonic()))
+
+    def end(self) -> None:
+        """Nothing more will become of it: let go of what only a replay would need."""
+        self.ended = True
+        self.model = replace(self.model, content=None, members=None) if self.model is not None else None
+        self._content = b""
+        self.request = replace(self.request, sent=replace(self.request.sent, body=b""))
+        for attempt in self.attempts:
+            attempt.request = None
+
+    # -- what is said of it -----------------------------------------------
+
+    @property
+    def route(self) -> str:
+        """The route header's value."""
+        outcome = self.outcome
+        return f"{outcome.target}; reason={outcome.reason}{outcome.detail}"
+
+    def log_fields(self) -> OfRequest:
+        """What a log line about it says of it."""
+        return OfRequest(
+            method=self.method,
+            path=self.path,
+            client_ip=self.client_ip,
+            request_id=self.id,
+            target=self.outcome.target.value,
+            model=self.model_name,
+            trace_id=self.trace.trace_id if self.trace else None,
+            span_id=self.trace.span_id if self.trace else None,
+        )
+
+    def snapshot(self) -> Snapshot:
+        """It as plain data."""
+        outcome, failure = self.outcome, self.failure
+        return Snapshot(
+            **self.log_fields(),
+            reason=outcome.reason.value,
+            detail=outcome.detail,
+            fallback_failed=outcome.fallback_failed,
+            litellm_model=outcome.litellm_model,
+            may_fall_back=outcome.may_fall_back,
+            reduced=outcome.reduced,
+            error_type=failure.error_type.value if failure else None,
+            error=failure.detail if failure else None,
+        )
+
+
+class Exchanges:
+    """Every exchange whose flow is still there."""
+
+    def __init__(self) -> None:
+        self._of: WeakKeyDictionary[http.HTTPFlow, Exchange] = WeakKeyDictionary()
+
+    def begin(self, flow: http.HTTPFlow, host: str = "") -> Exchange:
+        """Make a flow's exchange; see `Exchange.new`."""
+        exchange = self._of[flow] = Exchange.new(flow, host)
+        return exchange
+
+    def of(self, flow: http.HTTPFlow) -> Exchange | None:
+        """A flow's exchange; None: it did not come in here, but from a file for example."""
+        return self._of.get(flow)
+
+    def supersede(self, flow: http.HTTPFlow, row: http.HTTPFlow) -> None:
+        """Let a copy of a flow, which is about to be replayed, have its exchange as it is now."""
+        exchange = self._of[flow]
+        copied = replace(exchange, outcome=replace(exchange.outcome), ended=True, superseded=True)
+        copied.sent_head = None
+        copied.attempts = []
+        self._of[row] = copied
+
+    def publish(self, flow: http.HTTPFlow) -> None:
+        """Let everybody see what was decided about a flow, as it is now."""
+        if (exchange := self._of.get(flow)) is not None and exchange.decided:
+            flow.metadata[METADATA] = exchange.snapshot()
+
+
+class Timing(TypedDict):
+    """What a response's log line says of time and size; None where it is not known.
+
+    Attributes:
+        duration_ms: from the first byte of the request to the last of the response.
+        first_byte_ms: from the last byte of the request to the first of the response that is passed on.
+        bytes: the size of the response's body as it was sent, unless it was passed on piece by piece.
+    """
+
+    duration_ms: float | None
+    first_byte_ms: float | None
+    bytes: int | None
+
+
+def timing(flow: http.HTTPFlow) -> Timing:
+    """The timing of a flow that has been answered, from the moments that mitmproxy notes anyway."""
+    request, response = flow.request, flow.response
+    assert response is not None
+    body = response.raw_content
+    return Timing(
+        duration_ms=_milliseconds(request.timestamp_start, response.timestamp_end),
+        first_byte_ms=_milliseconds(request.timestamp_end, response.timestamp_start),
+        bytes=None if body is None or response.stream else len(body),
     )
 
 
-def settle(decision: Record, target: Target, reason: Reason, note: str = "") -> None:
-    """Write down where a request goes after all, and why."""
-    decision["target"] = target.value
-    decision["reason"] = reason.value
-    decision["note"] = note
+def add_response_headers(response: http.Response, exchange: Exchange) -> None:
+    """Put the route and the request id on a response; take out what LiteLLM says about what is behind it."""
+    headers = response.headers
+    if exchange.outcome.target is Target.LITELLM:
+        headers.fields = tuple(pair for pair in headers.fields if not pair[0].lower().startswith(_REVEALING))
+    headers["x-hybrid-route"] = exchange.route
+    if "x-request-id" not in headers:
+        headers["x-request-id"] = exchange.id
 
 
-def put(flow: http.HTTPFlow, decision: Record) -> None:
-    """Make a decision the flow's."""
-    flow.metadata[_KEY] = decision
+def should_stream(response: http.Response) -> bool:
+    """Whether a response has to be passed on piece by piece.
+
+    A short one of known length is not: it costs less to send it whole.
+    """
+    length = response.headers.get("content-length", "")
+    is_short = length.isdecimal() and int(length) <= _BUFFERED_MAX
+    return not is_short or "text/event-stream" in response.headers.get("content-type", "")
 
 
-def get(flow: http.HTTPFlow) -> Record | None:
-    """What was decided about a flow, or None."""
-    decision: Record | None = flow.metadata.get(_KEY)
-    return decision
-
-
-def fields(decision: Record) -> OfRequest:
-    """What a log line about a request says of it."""
-    return OfRequest(
-        method=decision["method"],
-        path=decision["path"],
-        client_ip=decision["client_ip"],
-        request_id=decision["request_id"],
-        target=decision["target"],
-        model=decision["model"],
-        trace_id=decision["trace_id"],
-        span_id=decision["span_id"],
-    )
-
-
-def incoming(request: http.Request) -> Incoming:
-    """The request as the client sent it, apart from Host, which mitmproxy has overwritten."""
-    path, _, query = request.path.partition("?")
-    return Incoming(path, query, request.headers.fields, request.raw_content or b"")
-
-
-def _peer(flow: http.HTTPFlow) -> str:
-    return flow.client_conn.peername[0] if flow.client_conn.peername else ""
-
-
-def keys(request: http.Request) -> tuple[str, ...]:
-    """The client keys that a request presents."""
-    return credentials.presented(request.headers.fields, request.path.partition("?")[2])
-
-
-def content(request: http.Request) -> bytes:
-    """A request's body without its content coding; b"" if it cannot be read."""
-    try:
-        return decode(request.raw_content or b"", request.headers.get("content-encoding", ""))
-    except UndecodableError:
-        return b""
-
-
-def locate(flow: http.HTTPFlow, record: Record, trusted: client_address.Networks) -> None:
-    """Find out where a request comes from, and let the servers see that and nothing else."""
-    peer = _peer(flow)
-    headers = flow.request.headers
-    address = client_address.find(peer, headers.fields, trusted)
-    record["client_ip"], record["local"] = address.ip, address.is_loopback
-    headers.fields = client_address.put(headers.fields, address.ip)
-
-
-def request(flow: http.HTTPFlow, record: Record) -> Request:
-    """The request, for the rooms that decide. The engine has kept the client's own Host."""
-    address = ClientAddress(record["client_ip"], record["local"])
-    return Request(flow.request.method, incoming(flow.request), address, flow.metadata.get("hybrid_host", ""))
-
-
-def send_to(request: http.Request, outgoing: Outgoing) -> None:
+def to_litellm(request: http.Request, outgoing: Outgoing) -> None:
     """Turn a flow's request into the one that LiteLLM gets."""
     data = request.data
     data.scheme = outgoing.address.scheme.encode()
@@ -155,7 +415,7 @@ def send_to(request: http.Request, outgoing: Outgoing) -> None:
     data.authority = host.encode() if request.is_http2 else b""
 
 
-def masked(request: http.Request) -> http.Request:
+def redacted(request: http.Request) -> http.Request:
     """A copy of a request without credentials; the body is shared."""
     data = request.data
     return http.Request(
@@ -174,38 +434,13 @@ def masked(request: http.Request) -> http.Request:
     )
 
 
-def mark(response: http.Response, decision: Record) -> None:
-    """Put the route and the request id on an answer; take out what LiteLLM says about what is behind it."""
-    headers = response.headers
-    if decision["target"] == Target.LITELLM.value:
-        headers.fields = tuple(
-            field for field in headers.fields if not field[0].lower().startswith(_REVEALING)
-        )
-    history = "; history=reduced" if decision["reduced"] else ""
-    headers["x-hybrid-route"] = (
-        f"{decision['target']}; reason={decision['reason']}{decision['note']}{history}"
-    )
-    if "x-request-id" not in headers:
-        headers["x-request-id"] = decision["request_id"]
+def _incoming(request: http.Request, body: bytes) -> Incoming:
+    path, _, query = request.path.partition("?")
+    return Incoming(path, query, request.headers.fields, body)
 
 
-def answer(status: int, body: bytes, decision: Record) -> http.Response:
-    """An answer of our own, in JSON."""
-    response = http.Response.make(status, body, {"Content-Type": "application/json"})
-    mark(response, decision)
-    return response
-
-
-def may_stream(response: http.Response) -> bool:
-    """Whether an answer has to be passed on piece by piece.
-
-    A short one of known length is not: it costs less to send it whole.
-    """
-    length = response.headers.get("content-length", "")
-    return not (length.isdecimal() and int(length) <= _WHOLE) or "text/event-stream" in response.headers.get(
-        "content-type", ""
-    )
-
-
-_WHOLE = 1024 * 1024
-"""Answers of a known length up to this, in bytes, are passed on whole."""
+def _milliseconds(start: float | None, end: float | None) -> float | None:
+    if start is None or end is None:
+        return None
+    # The clock may have been set back meanwhile.
+    return max(0.0, round((end - start) * 1000, 1))

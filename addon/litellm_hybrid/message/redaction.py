@@ -1,7 +1,6 @@
 """Redact the credentials of a request: what is shown and saved has `***` in their place."""
 
 import re
-from collections import OrderedDict
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -9,9 +8,6 @@ from litellm_hybrid.message import credentials
 from litellm_hybrid.message.credentials import Headers
 
 MASK = "***"
-
-MOST_KEPT = 1000
-"""Of how many requests the original heads are kept."""
 
 # Not among the known credentials, but named like one.
 _SECRET_NAME = re.compile(r"auth|token|secret|passw|cookie|credential|api-?key", re.IGNORECASE)
@@ -76,21 +72,3 @@ def restore_target(target: str, kept: str) -> str:
     real = {_redact_pair(pair): pair for pair in kept.partition("?")[2].split("&")}
     path, question, query = target.partition("?")
     return path + question + "&".join(real.get(pair, pair) for pair in query.split("&"))
-
-
-class CredentialStore:
-    """The heads of requests as they were sent, for a replay from mitmweb; in memory only, never saved."""
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[str, RequestHead] = OrderedDict()
-
-    def put(self, key: str, head: RequestHead) -> None:
-        """Keep one; beyond `MOST_KEPT` the oldest is forgotten."""
-        self._kept[key] = head
-        self._kept.move_to_end(key)
-        if len(self._kept) > MOST_KEPT:
-            self._kept.popitem(last=False)
-
-    def get(self, key: str) -> RequestHead | None:
-        """Return the stored head for this flow id, or None."""
-        return self._kept.get(key)

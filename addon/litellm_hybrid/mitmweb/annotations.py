@@ -1,19 +1,19 @@
-"""What mitmweb shows of us: marks, comments, and upstream's failed answer as a row of its own.
+"""What mitmweb shows of us: marks, comments, and upstream's failed response as a row of its own.
 
 The marks are symbols that ordinary text fonts have too: a machine without an
 emoji font shows them as well.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from time import time
 from types import MappingProxyType
 from typing import Protocol
 
 from mitmproxy import http
 
-from litellm_hybrid.errors import ErrorType, Failure
-from litellm_hybrid.flow import exchange
-from litellm_hybrid.flow.exchange import Record
+from litellm_hybrid.errors import ErrorType
+from litellm_hybrid.fallback.policy import FallbackListener
+from litellm_hybrid.flow.exchange import METADATA, Exchanges, Snapshot, redacted
 from litellm_hybrid.mitmweb import flow_backup
 from litellm_hybrid.routing.rules import Reason, Target
 
@@ -39,10 +39,6 @@ _MARKS: Mapping[str, str] = MappingProxyType(
     }
 )
 
-_SAID = "hybrid_comment"
-_FAILURE = "hybrid_failure"
-_REQUEST_OF = "hybrid_request_of"
-
 
 class View(Protocol):
     """The part of mitmweb's list of flows that is used here."""
@@ -52,70 +48,67 @@ class View(Protocol):
         ...
 
 
-def comment(flow: http.HTTPFlow) -> None:
-    """Mark a flow and write down what has been decided about it so far; what a user wrote there stays."""
-    decision = exchange.get(flow)
-    if decision is None:
-        return
-    if flow.comment == flow.metadata.get(_SAID, ""):
-        flow.comment = flow.metadata[_SAID] = says(flow, decision)
-    if flow.marked in _OURS:
-        flow.marked = _mark(flow, decision)
+class Annotations(FallbackListener):
+    """Marks and comments flows."""
+
+    def __init__(self, exchanges: Exchanges, view: Callable[[], View | None]) -> None:
+        """Make them for the life of the process.
+
+        Args:
+            exchanges: every request's.
+            view: gives mitmweb's list of flows, None outside mitmweb.
+        """
+        self._exchanges = exchanges
+        self._view = view
+
+    def settled(self, flow: http.HTTPFlow) -> None:
+        """Mark a flow and write down what has been decided about it; what a user wrote there stays."""
+        exchange = self._exchanges.of(flow)
+        if exchange is None or not exchange.decided:
+            return
+        self._exchanges.publish(flow)
+        snapshot: Snapshot = flow.metadata[METADATA]
+        if flow.comment == exchange.comment:
+            flow.comment = exchange.comment = describe(snapshot)
+        if flow.marked in _OURS:
+            flow.marked = _mark(flow, snapshot)
+
+    def replaced(self, flow: http.HTTPFlow) -> None:
+        """Keep a flow as it is now as a row of its own; it is about to be replaced by a replay."""
+        view, exchange = self._view(), self._exchanges.of(flow)
+        if view is None or exchange is None:
+            return
+        row = flow.copy()
+        row.live = False
+        row.intercepted = False
+        flow_backup.drop(row)
+        row.request = redacted(row.request)
+        row.metadata[METADATA] = exchange.snapshot()
+        row.marked = FAILED
+        row.comment = f"replaced by a fallback: upstream's answer; request id {exchange.id}"
+        if row.response is not None and row.response.timestamp_end is None:
+            row.response.timestamp_end = time()
+        self._exchanges.supersede(flow, row)
+        view.add([row])
 
 
-def note_failure(flow: http.HTTPFlow, failure: Failure) -> None:
-    """Keep what went wrong with a flow for its comment."""
-    flow.metadata[_FAILURE] = [failure.error_type.value, failure.detail]
-
-
-def keep_failed_answer(flow: http.HTTPFlow, view: View | None) -> None:
-    """Keep a flow as it is now as a row of its own; it is about to be replaced by a replay."""
-    decision = exchange.get(flow)
-    if view is None or decision is None:
-        return
-    row = flow.copy()
-    row.live = False
-    row.intercepted = False
-    flow_backup.drop(row)
-    row.request = exchange.masked(row.request)
-    row.metadata[_REQUEST_OF] = flow.id
-    row.marked = FAILED
-    row.comment = f"replaced by a fallback: upstream's answer; request id {decision['request_id']}"
-    if row.response is not None and row.response.timestamp_end is None:
-        row.response.timestamp_end = time()
-    view.add([row])
-
-
-def request_of(flow: http.HTTPFlow) -> str:
-    """The id of the flow whose request this is: another's, for upstream's failed answer."""
-    found: str = flow.metadata.get(_REQUEST_OF, flow.id)
-    return found
-
-
-def describe(decision: Record) -> str:
-    """A decision in a line: reason, target, requested → sent model, request id.
+def describe(snapshot: Snapshot) -> str:
+    """An exchange in a line: reason, target, requested → sent model, request id, and what went wrong.
 
     The reason comes first: mitmweb's column shows some twenty characters.
     """
-    model = decision["model"] or "no model"
-    if decision["target"] == Target.LITELLM and decision["sends"]:
-        model = f"{model} → {decision['sends']}"
-    history = "; history=reduced" if decision["reduced"] else ""
+    model = snapshot["model"] or "no model"
+    if snapshot["target"] == Target.LITELLM and snapshot["litellm_model"]:
+        model = f"{model} → {snapshot['litellm_model']}"
+    failure = f"; {snapshot['error_type']}: {snapshot['error']}" if snapshot["error_type"] else ""
     return (
-        f"reason={decision['reason']}; target={decision['target']}{decision['note']}{history}; {model}; "
-        f"request id {decision['request_id']}"
+        f"reason={snapshot['reason']}; target={snapshot['target']}{snapshot['detail']}; {model}; "
+        f"request id {snapshot['request_id']}{failure}"
     )
 
 
-def says(flow: http.HTTPFlow, decision: Record) -> str:
-    """What has been decided about a flow, and what went wrong with it, in a line."""
-    failure = flow.metadata.get(_FAILURE)
-    return f"{describe(decision)}; {failure[0]}: {failure[1]}" if failure else describe(decision)
-
-
-def _mark(flow: http.HTTPFlow, decision: Record) -> str:
-    error_type, _ = flow.metadata.get(_FAILURE, ("", ""))
-    # One who presses Esc in the middle of an answer is no failure.
-    if flow.error is not None and error_type != ErrorType.CLIENT_DISCONNECT:
+def _mark(flow: http.HTTPFlow, snapshot: Snapshot) -> str:
+    # One who presses Esc in the middle of a response is no failure.
+    if flow.error is not None and snapshot["error_type"] != ErrorType.CLIENT_DISCONNECT:
         return FAILED
-    return _MARKS.get(decision["reason"], "")
+    return _MARKS.get(snapshot["reason"], "")

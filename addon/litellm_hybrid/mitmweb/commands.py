@@ -4,6 +4,7 @@ They have no hooks: a request costs nothing for them.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from time import monotonic, time
 
@@ -16,13 +17,10 @@ from litellm_hybrid.diagnostics.explain import explain, reasons, replay
 from litellm_hybrid.diagnostics.explain.reasons import RouteHeader
 from litellm_hybrid.diagnostics.explain.replay import UpstreamResponse
 from litellm_hybrid.fallback import response_hold
-from litellm_hybrid.fallback.controller import Fallbacks
-from litellm_hybrid.flow import exchange
-from litellm_hybrid.flow.exchange import Record
-from litellm_hybrid.mitmweb import annotations
-from litellm_hybrid.mitmweb.flow_redaction import FlowRedactor
+from litellm_hybrid.fallback.cooldowns import Cooldowns
+from litellm_hybrid.flow.exchange import METADATA, Exchange, Exchanges, Snapshot
+from litellm_hybrid.mitmweb.annotations import describe
 from litellm_hybrid.observability.status import Status, timestamp
-from litellm_hybrid.routing.router import Request
 from litellm_hybrid.routing.rules import Reason, Target
 from litellm_hybrid.terminal import printable
 
@@ -52,21 +50,21 @@ class Commands:
         self,
         settings: Callable[[], Settings],
         status: Callable[[], Status],
-        fallbacks: Fallbacks,
-        redactor: FlowRedactor,
+        cooldowns: Cooldowns,
+        exchanges: Exchanges,
     ) -> None:
         """Make them for the life of the process.
 
         Args:
             settings: gives those in force; RuntimeError: there are none.
             status: gives what the page `/_hybrid/status` shows.
-            fallbacks: has the cooldowns.
-            redactor: has the credentials of requests that went out.
+            cooldowns: those that are running.
+            exchanges: every request's.
         """
         self._settings = settings
         self._status = status
-        self._fallbacks = fallbacks
-        self._redactor = redactor
+        self._cooldowns = cooldowns
+        self._exchanges = exchanges
 
     def load(self, loader: Loader) -> None:
         """Declare them."""
@@ -88,21 +86,21 @@ class Commands:
             del decided[:-1]
         lines: list[str] = []
         for flow in decided[:_MOST_EXPLAINED]:
-            lines += explanation_lines(self._current(), flow, self._redactor.sent_upstream(flow))
+            lines += explanation_lines(self._current(), flow, self._exchanges.of(flow))
         if len(decided) > _MOST_EXPLAINED:
             lines.append(f"and {len(decided) - _MOST_EXPLAINED} more: name fewer flows")
         return lines
 
     def cooldowns(self) -> Sequence[str]:
         """List the models for which upstream is not asked, and until when."""
-        running = self._fallbacks.straight.cooldowns.running(monotonic())
+        running = self._cooldowns.running(monotonic())
         if not running and self._current().fallback.cooldown_max == 0:
             return ["nothing is cooling down; `fallback.cooldown-max` is 0s, so nothing ever is"]
         return cooldown_lines(running, time()) or ["nothing is cooling down"]
 
     def clear_cooldowns(self) -> str:
         """Ask upstream again for every model."""
-        count = self._fallbacks.straight.cooldowns.clear_all()
+        count = self._cooldowns.clear_all()
         return f"{count} cleared; upstream is asked again"
 
     def _current(self) -> Settings:
@@ -118,7 +116,7 @@ class Commands:
 
 
 def _decided(flows: Sequence[Flow]) -> list[http.HTTPFlow]:
-    return [flow for flow in flows if isinstance(flow, http.HTTPFlow) and exchange.get(flow) is not None]
+    return [flow for flow in flows if isinstance(flow, http.HTTPFlow) and METADATA in flow.metadata]
 
 
 # -- what they say, line by line ------------------------------------------
@@ -154,26 +152,25 @@ def cooldown_lines(running: Sequence[tuple[str, float]], now: float) -> list[str
     return [_cooldown(model, left, now) for model, left in running]
 
 
-def explanation_lines(settings: Settings, flow: http.HTTPFlow, sent: http.Request | None) -> list[str]:
+def explanation_lines(settings: Settings, flow: http.HTTPFlow, exchange: Exchange | None) -> list[str]:
     """Say why a request went where it went, and how to change that.
 
     Args:
         settings: those in force now; those of the request may have been others.
-        flow: one with a record.
-        sent: its request as upstream got it, where it went there and that is still known.
+        flow: one with a snapshot.
+        exchange: its exchange; None: the flow is from a file.
     """
-    record = exchange.get(flow)
-    assert record is not None
-    lines = [flow.comment or annotations.says(flow, record)]
-    header = RouteHeader(Reason(record["reason"]), Target(record["target"]), _fallback_failure(record))
+    snapshot: Snapshot = flow.metadata[METADATA]
+    lines = [flow.comment or describe(snapshot)]
+    header = RouteHeader(Reason(snapshot["reason"]), Target(snapshot["target"]), snapshot["fallback_failed"])
     meaning = reasons.meaning(header)
-    if annotations.request_of(flow) == flow.id:
+    if exchange is None or not exchange.superseded:
         lines.append(f"means: {meaning.means}")
     fixes: Iterable[str] = (meaning.fix,)
-    if sent is not None:
-        found = explain.explain(
-            settings, _request(flow, sent, record), _failed_response(flow, record), now=_answered_at(flow)
-        )
+    if exchange is not None and snapshot["target"] == Target.UPSTREAM:
+        sent = replace(exchange.request.sent, body=flow.request.raw_content or b"")
+        request, response = replace(exchange.request, sent=sent), _failed_response(flow, snapshot)
+        found = explain.explain(settings, request, response, now=_answered_at(flow))
         lines += [f"{step.name}: {step.message}" for step in found.steps]
         lines.append(f"as things are now: reason={found.reason}; target={found.target}")
         if header.reason in _BY_RULE:
@@ -188,20 +185,9 @@ def _cooldown(model: str, left: float, now: float) -> str:
     return f"cooldown: {model}: {left:.0f} s left, until {until:%H:%M:%S}"
 
 
-def _fallback_failure(record: Record) -> str:
-    _, found, failed = record["note"].partition("fallback-failed=")
-    return failed if found else ""
-
-
-def _request(flow: http.HTTPFlow, sent: http.Request, record: Record) -> Request:
-    whole = flow.copy()
-    whole.request = sent
-    return exchange.request(whole, record)
-
-
-def _failed_response(flow: http.HTTPFlow, record: Record) -> UpstreamResponse | None:
+def _failed_response(flow: http.HTTPFlow, snapshot: Snapshot) -> UpstreamResponse | None:
     """Return upstream's response, if it may be a failure."""
-    if flow.response is None or record["reason"] == Reason.ERROR:
+    if flow.response is None or snapshot["reason"] == Reason.ERROR:
         return None
     headers = {name.lower(): value for name, value in flow.response.headers.items(multi=True)}
     head = response_hold.Answer(flow.response.status_code, headers)

@@ -13,8 +13,8 @@ from mitmproxy.addonmanager import Loader
 from mitmproxy.addons.view import View
 from mitmproxy.flow import Flow
 
-from litellm_hybrid.flow import exchange
-from litellm_hybrid.mitmweb import annotations
+from litellm_hybrid.flow.exchange import Exchanges, redacted
+from litellm_hybrid.mitmweb.annotations import Annotations
 from litellm_hybrid.mitmweb.retention import Keeper
 from litellm_hybrid.routing.rules import Reason
 
@@ -26,8 +26,10 @@ class FlowList:
 
     name = "litellm_hybrid_flow_list"
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: View, exchanges: Exchanges, annotations: Annotations) -> None:
         self._view = view
+        self._exchanges = exchanges
+        self._annotations = annotations
         self.keeper = Keeper()
         # In the console the list and its updates are the terminal's own, and read flows as they are.
         self._is_web = False
@@ -47,11 +49,11 @@ class FlowList:
     def request(self, flow: http.HTTPFlow) -> None:
         """Say at once what has been decided."""
         if flow.live and not flow.is_replay:
-            annotations.comment(flow)
+            self._annotations.settled(flow)
 
     def response(self, flow: http.HTTPFlow) -> None:
         """Keep the list within its limit, and free of the proxy's own pages."""
-        if _is_own(flow):
+        if self._is_own_page(flow):
             self._drop(flow)
         else:
             self.keeper.finished(self._view, flow)
@@ -76,6 +78,12 @@ class FlowList:
                 self._view.update([flow])
         raise exceptions.AddonHalt
 
+    def _is_own_page(self, flow: http.HTTPFlow) -> bool:
+        """Whether a client is being answered one of the proxy's own pages: a health check, say."""
+        exchange = self._exchanges.of(flow)
+        is_own = exchange is not None and exchange.outcome.reason is Reason.OWN_PAGE
+        return is_own and flow.live and not flow.is_replay
+
     def _drop(self, flow: http.HTTPFlow) -> None:
         if flow.marked or ("intercept_active" in ctx.options and ctx.options.intercept_active):
             return  # its row may be wanted to let the answer go
@@ -86,16 +94,10 @@ class FlowList:
             flow.live = True
 
 
-def _is_own(flow: http.HTTPFlow) -> bool:
-    """Whether a client is being answered one of the proxy's own pages: a health check, say."""
-    record = exchange.get(flow)
-    return record is not None and record["reason"] == Reason.OWN_PAGE and flow.live and not flow.is_replay
-
-
 @contextmanager
 def _masked(flow: http.HTTPFlow) -> Iterator[None]:
     request = flow.request
-    flow.request = exchange.masked(request)
+    flow.request = redacted(request)
     try:
         yield
     finally:

@@ -5,16 +5,17 @@ without the rules and limits of this addon. Its comment says so.
 """
 
 import json
+from weakref import WeakSet
 
 from mitmproxy import ctx, http, optmanager
 
-from litellm_hybrid.errors import Failure
-from litellm_hybrid.flow import exchange
+from litellm_hybrid.flow.exchange import Exchanges, redacted
 from litellm_hybrid.message import redaction
 from litellm_hybrid.message.credentials import Headers
-from litellm_hybrid.message.redaction import MASK, CredentialStore, RequestHead
-from litellm_hybrid.mitmweb import annotations, flow_backup
-from litellm_hybrid.routing.rules import Target
+from litellm_hybrid.message.redaction import MASK, RequestHead
+from litellm_hybrid.mitmweb import flow_backup
+from litellm_hybrid.mitmweb.annotations import Annotations
+from litellm_hybrid.proxy.interfaces import FlowView
 
 _NO_CREDENTIALS = {
     "error": "credentials_not_kept",
@@ -29,16 +30,18 @@ _OTHER_SERVER = {
 _REPLAYED = "replayed by mitmproxy, without the rules and limits of litellm-hybrid"
 
 
-class FlowRedactor:
+class FlowRedactor(FlowView):
     """Masks flows once their request has been sent, comments them, and unmasks them for a replay.
 
     Attributes:
         enabled: somebody sees flows.
     """
 
-    def __init__(self) -> None:
-        self._credentials = CredentialStore()
+    def __init__(self, exchanges: Exchanges, annotations: Annotations) -> None:
         self.enabled = True
+        self._exchanges = exchanges
+        self._annotations = annotations
+        self._replayed: WeakSet[http.HTTPFlow] = WeakSet()
 
     def restore_credentials(self, flow: http.HTTPFlow) -> None:
         """Put back what mitmweb's page did not know when an intercepted request was edited there.
@@ -56,57 +59,40 @@ class FlowRedactor:
         """Return what is shown of a flow's request from now on; the request itself if nobody sees it."""
         if not self.enabled:
             return flow.request
-        annotations.comment(flow)
-        self.remember(flow)
+        self._annotations.settled(flow)
+        if (exchange := self._exchanges.of(flow)) is not None:
+            request = flow.request
+            exchange.sent_head = RequestHead(_server(request), request.headers.fields, request.path)
         flow_backup.redact(flow)
-        return exchange.masked(flow.request)
-
-    def remember(self, flow: http.HTTPFlow) -> None:
-        """Keep the credentials of a request that goes out, in memory only, for a replay."""
-        request, first = flow.request, self._credentials.get(flow.id)
-        if first is not None and first.server != _server(request):
-            self._credentials.put(_first_attempt(flow.id), first)  # that attempt is a row, too
-        self._credentials.put(flow.id, RequestHead(_server(request), request.headers.fields, request.path))
-
-    def sent_upstream(self, flow: http.HTTPFlow) -> http.Request | None:
-        """Return a request as it went to upstream, credentials and all.
-
-        None: it did not go there, or its credentials are not kept any more.
-        """
-        of = annotations.request_of(flow)
-        kept = self._credentials.get(of if of == flow.id else _first_attempt(of))
-        record = exchange.get(flow)
-        is_for_upstream = record is not None and record["target"] == Target.UPSTREAM
-        if kept is None or kept.server != _server(flow.request) or not is_for_upstream:
-            return None
-        request = flow.request.copy()
-        _unmask(request, kept.headers, kept.target)
-        return request
-
-    def note_failure(self, flow: http.HTTPFlow, failure: Failure) -> None:
-        """Keep what went wrong with a flow for its comment."""
-        if self.enabled:
-            annotations.note_failure(flow, failure)
+        return redacted(flow.request)
 
     def finish(self, flow: http.HTTPFlow) -> None:
         """Mask a flow that is over, whatever has become of it, and say what that was."""
         if self.enabled:
-            flow.request = exchange.masked(flow.request)
+            flow.request = redacted(flow.request)
             flow_backup.redact(flow)
-            annotations.comment(flow)
+            self._annotations.settled(flow)
 
     def prepare_replay(self, flow: http.HTTPFlow) -> None:
         """Give a flow that is being replayed its credentials back; without them it is answered here."""
-        request, kept = flow.request, self._credentials.get(flow.id)
+        exchange, request = self._exchanges.of(flow), flow.request
+        head = exchange.sent_head if exchange is not None else None
+        self._replayed.add(flow)
         if _is_masked(request):
-            if kept is None:
+            if head is None:
                 flow.response = _conflict(_NO_CREDENTIALS)
-            elif kept.server != _server(request):
+            elif head.server != _server(request):
                 flow.response = _conflict(_OTHER_SERVER)
             else:
-                _unmask(request, kept.headers, kept.target)
+                _unmask(request, head.headers, head.target)
         if _REPLAYED not in flow.comment:
             flow.comment = f"{flow.comment}; {_REPLAYED}" if flow.comment else _REPLAYED
+
+    def finish_replay(self, flow: http.HTTPFlow) -> None:
+        """Mask a replay that is over; not what was one when it was saved to a file."""
+        if flow in self._replayed:
+            self._replayed.discard(flow)
+            self.finish(flow)
 
 
 class StreamedBodies:
@@ -141,10 +127,6 @@ class StreamedBodies:
             ctx.options.update(**{self._OPTION: seen})
         finally:
             self._setting = False
-
-
-def _first_attempt(flow_id: str) -> str:
-    return f"{flow_id} upstream"
 
 
 def _server(request: http.Request) -> tuple[str, str, int]:

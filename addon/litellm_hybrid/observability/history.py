@@ -86,31 +86,21 @@ class FallbackHistory:
     def __init__(self) -> None:
         self.last: deque[FallbackRecord] = deque(maxlen=MOST)
         self.counts: Counter[tuple[str, str]] = Counter()
-        self._running: dict[str, FallbackRecord] = {}
 
-    def started(self, key: str, replayed: FallbackRecord) -> None:
-        """A request is sent again, to LiteLLM; `key` is its flow's id."""
-        self._running[key] = replayed
-        self.last.append(replayed)
+    def started(self, record: FallbackRecord) -> None:
+        """A request is sent again, to LiteLLM."""
+        self.last.append(record)
 
-    def not_attempted(self, replayed: FallbackRecord, why: str) -> None:
-        """Record a fallback that was required but refused (budget, access, unknown model)."""
-        self.last.append(replayed)
-        self._settle(replayed, Outcome.NOT_ATTEMPTED, why)
+    def not_attempted(self, record: FallbackRecord, why: str) -> None:
+        """Record a fallback that was required but not tried (budget, access, unknown model)."""
+        self.last.append(record)
+        self.ended(record, Outcome.NOT_ATTEMPTED, why)
 
-    def failed(self, key: str, why: str) -> None:
-        """LiteLLM did not help."""
-        if (replayed := self._running.pop(key, None)) is not None:
-            self._settle(replayed, Outcome.FAILED, why)
-
-    def ended(self, key: str, *, whole: bool) -> None:
-        """A request has ended; `whole`: with an answer to its end."""
-        if self._running and (replayed := self._running.pop(key, None)) is not None:
-            self._settle(replayed, Outcome.SERVED if whole else Outcome.ABORTED)
-
-    def _settle(self, replayed: FallbackRecord, outcome: Outcome, why: str = "") -> None:
-        replayed.outcome, replayed.why = outcome, why
-        self.counts[replayed.kind, outcome.value] += 1
+    def ended(self, record: FallbackRecord, outcome: Outcome, why: str = "") -> None:
+        """Write down what has become of one, once."""
+        if record.outcome is Outcome.RUNNING:
+            record.outcome, record.why = outcome, why
+            self.counts[record.kind, outcome.value] += 1
 
 
 APPLIED = "applied"

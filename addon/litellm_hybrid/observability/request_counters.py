@@ -1,19 +1,14 @@
 """What goes through the proxy, counted in plain numbers: it costs each request a microsecond or two.
 
-metrics.py and status.py read them when somebody asks. Times are seconds on a
-monotonic clock that the caller passes in.
+metrics/ and status.py read them when somebody asks.
 """
 
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from litellm_hybrid.config.model_patterns import Patterns
 from litellm_hybrid.routing.rules import Reason, Target
-
-if TYPE_CHECKING:  # mitmproxy comes with it
-    from litellm_hybrid.flow.exchange import Record
 
 BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 """Upper bounds in seconds: a cached answer comes within the first, a long agent's turn ends in the last."""
@@ -28,10 +23,9 @@ MALFORMED = "malformed"
 """The error class of what is not HTTP and never became a request."""
 
 NO_STATUS = "none"
-"""The status class of a request whose client was gone before an answer began."""
+"""The status class of a request whose client was gone before a response began."""
 
 _CLASSES = (NO_STATUS, *(f"{hundreds}xx" for hundreds in range(1, 10)))
-_ERROR = Reason.ERROR.value
 _MOST_REMEMBERED = 1000
 _LONGEST_REMEMBERED = 200
 
@@ -68,19 +62,18 @@ class RequestCounters:
     The proxy's own pages never come here: a scrape every few seconds would hide what the clients do.
 
     Attributes:
-        in_flight: the requests being served, and when each of them was complete; None for those that are
-            answered here, which are not timed.
-        streaming: those whose answer has begun and is passed on piece by piece.
+        in_flight: how many requests are being served.
+        streaming: how many of their responses have begun and are passed on piece by piece.
         requests: (target, reason, status class) → how many have ended.
         models: (model, target) → how many of those named one.
         errors: (error class, target) → how many failures, of attempts that were replaced by another too.
-        first_byte: target → from the complete request to the beginning of its answer.
-        duration: target → from the complete request to the end of its answer.
+        first_byte: target → from the complete request to the beginning of its response.
+        duration: target → from the complete request to the end of its response.
     """
 
     def __init__(self) -> None:
-        self.in_flight: dict[str, float | None] = {}
-        self.streaming: set[str] = set()
+        self.in_flight = 0
+        self.streaming = 0
         self.requests: Counter[tuple[str, str, str]] = Counter()
         self.models: Counter[tuple[str, str]] = Counter()
         self.errors: Counter[tuple[str, str]] = Counter()
@@ -95,47 +88,19 @@ class RequestCounters:
         self._listed = Patterns(entries)
         self._labels.clear()
 
-    def response_begun(self, key: str, record: "Record", now: float, *, streamed: bool) -> None:
-        """The answer to a request begins.
+    def request_ended(self, target: Target, reason: Reason, model: str | None, status: int | None) -> None:
+        """Count a request that has ended.
 
         Args:
-            key: the flow's id, as in `in_flight`.
-            record: what was decided about it.
-            now: the time.
-            streamed: whether the answer is passed on piece by piece.
+            target: where it went.
+            reason: why.
+            model: that it names, as the client spells it.
+            status: of its response, None if not a byte of one has reached the client.
         """
-        if (since := self.in_flight.get(key)) is None:
-            return
-        if streamed:
-            self.streaming.add(key)
-        if record["reason"] != _ERROR:
-            self.first_byte[record["target"]].add(now - since)
-
-    def completed(self, key: str, record: "Record", status: int, now: float) -> None:
-        """An answer has ended, whole."""
-        if key not in self.in_flight:
-            return
-        since = self.in_flight.pop(key)
-        self.streaming.discard(key)
-        self._count(record, _status_class(status))
-        if since is not None and record["reason"] != _ERROR:
-            self.duration[record["target"]].add(now - since)
-
-    def aborted(self, key: str, record: "Record", status: int | None) -> None:
-        """A request has ended without an answer, or in the middle of it; `status` is the answer's, if any."""
-        if key not in self.in_flight:
-            return
-        del self.in_flight[key]
-        # Of an answer that is not passed on piece by piece the client has got nothing yet.
-        begun = status if key in self.streaming else None
-        self.streaming.discard(key)
-        self._count(record, NO_STATUS if begun is None else _status_class(begun))
-
-    def _count(self, record: "Record", status_class: str) -> None:
-        target = record["target"]
-        self.requests[target, record["reason"], status_class] += 1
-        if (model := record["model"]) is not None:
-            self.models[self._labels.get(model) or self._label(model), target] += 1
+        status_class = NO_STATUS if status is None else _status_class(status)
+        self.requests[target.value, reason.value, status_class] += 1
+        if model is not None:
+            self.models[self._labels.get(model) or self._label(model), target.value] += 1
 
     def _label(self, model: str) -> str:
         label = self._listed.match(model) or OTHER

@@ -264,7 +264,7 @@ class HybridStream(HttpStream):
         if too_long:
             event.request.headers.pop("expect", None)  # mitmproxy would ask for the body first
         yield from super().state_wait_for_request_headers(event)
-        self.flow.metadata["hybrid_host"] = self.client_host
+        self.parent.proxy.observer.request_begun(self.flow, self.client_host)
         if too_long and self.client_state == self.state_consume_request_body:
             yield from self._refuse_too_long()
 
@@ -312,7 +312,7 @@ class HybridStream(HttpStream):
     @override
     def make_server_connection(self) -> layer.CommandGenerator[bool]:
         if not self.parent.proxy.policy.may_forward(self.flow):
-            yield from self._answer(Failure(Cause.OUR_FAULT, "no decision was made for this request"))
+            yield from self._answer(Failure(Cause.INTERNAL_ERROR, "no decision was made for this request"))
             return False
         self.parent.proxy.view.restore_credentials(self.flow)
         connected = yield from super().make_server_connection()
@@ -372,6 +372,7 @@ class HybridStream(HttpStream):
     def state_wait_for_response_headers(self, event: ResponseHeaders) -> layer.CommandGenerator[None]:
         self.enter(Phase.BODY)
         self._show()
+        self.parent.proxy.observer.response_begun(self.flow, event.response)
         held = self.parent.proxy.policy.on_response(self.flow, event.response)
         self._hide()
         if held is None:

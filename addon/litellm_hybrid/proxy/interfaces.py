@@ -78,6 +78,19 @@ class FlowView(Protocol):
 class ProxyObserver[H: HeldResponse](Protocol):
     """Is told what happens; logs and counts it."""
 
+    def request_begun(self, flow: http.HTTPFlow, host: str) -> None:
+        """The head of a request has come.
+
+        Args:
+            flow: without the request's body.
+            host: the Host header as the client sent it, "" if it sent none; mitmproxy has overwritten it.
+        """
+        ...
+
+    def response_begun(self, flow: http.HTTPFlow, response: http.Response) -> None:
+        """A server's response has begun; `ForwardingPolicy.on_response` comes next."""
+        ...
+
     def malformed(self, client: str, why: str) -> None:
         """A request that is not valid HTTP was refused; there may be no flow for it.
 

@@ -4,6 +4,7 @@ The addon acts on it and `litellm-hybrid explain` shows it.
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from litellm_hybrid.config.settings import Settings
 from litellm_hybrid.message import credentials
@@ -15,7 +16,7 @@ from litellm_hybrid.routing.rewrite import Incoming
 from litellm_hybrid.routing.rules import Reason, Route, Target
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Request:
     """A request to decide on.
 
@@ -31,12 +32,12 @@ class Request:
     address: ClientAddress
     host: str
 
-    @property
+    @cached_property
     def keys(self) -> tuple[str, ...]:
         """The client keys that it presents."""
         return credentials.presented(self.sent.headers, self.sent.query)
 
-    @property
+    @cached_property
     def client(self) -> Client:
         """Who sent it."""
         return Client(

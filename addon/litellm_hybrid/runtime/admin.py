@@ -11,10 +11,9 @@ from mitmproxy import http
 
 from litellm_hybrid.config import report as config_report
 from litellm_hybrid.config.settings import Settings
-from litellm_hybrid.fallback.controller import Fallbacks
-from litellm_hybrid.flow import exchange
-from litellm_hybrid.flow import local_replies as answers
-from litellm_hybrid.flow.exchange import Record
+from litellm_hybrid.fallback.state import FallbackState
+from litellm_hybrid.flow import local_replies
+from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.observability import admin_endpoints as pages
 from litellm_hybrid.observability import status
 from litellm_hybrid.observability import status_html as status_page
@@ -44,7 +43,7 @@ class AdminContext:
     reloads: ReloadHistory
     last_seen: LastSeen
     counters: RequestCounters
-    fallbacks: Fallbacks
+    fallbacks: FallbackState
 
 
 class AdminPages:
@@ -64,10 +63,10 @@ class AdminPages:
         fallbacks = context.fallbacks
         sources = MetricSources(
             counters=context.counters,
-            fallbacks=fallbacks.recent.counts,
+            fallbacks=fallbacks.history.counts,
             events=fallbacks.counts,
             reloads=context.reloads.counts,
-            held_bytes=lambda: fallbacks.held_bytes,
+            held_bytes=lambda: fallbacks.held.bytes,
             versions=(self._versions["litellm-hybrid"], self._versions["mitmproxy"]),
         )
         self._metrics = SharedMetrics(sources, worker_dir) if worker_dir else Metrics(sources)
@@ -89,20 +88,16 @@ class AdminPages:
             self._flushing.cancel()
         self._metrics.close()
 
-    def answer(self, flow: http.HTTPFlow, record: Record) -> http.Response:
-        """The answer to a request for one of them."""
+    def response(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
+        """Return the response to a request for one of them."""
         lifecycle = self._context.lifecycle()
         settings = lifecycle.settings if lifecycle else Settings()
-        exchange.locate(flow, record, settings.trusted_proxies)
-        sent = exchange.request(flow, record)
+        exchange.receive(flow, settings.trusted_proxies)
+        sent = exchange.request.sent
         request = AdminRequest(
-            record["method"],
-            record["path"],
-            sent.sent.query,
-            sent.sent.header(b"accept"),
-            sent.client,
+            exchange.method, sent.path, sent.query, sent.header(b"accept"), exchange.client
         )
-        return answers.own_page(record, pages.answer(request, settings, self._pages))
+        return local_replies.own_page(exchange, pages.answer(request, settings, self._pages))
 
     async def _flush(self) -> None:
         while True:
@@ -141,11 +136,11 @@ class AdminPages:
             broken=lifecycle is not None and lifecycle.broken,
             last_reload=context.reloads.last,
             settings=config_report.effective_settings(lifecycle.settings) if lifecycle else (),
-            in_flight=len(context.counters.in_flight),
-            streams=len(context.counters.streaming),
-            held_bytes=context.fallbacks.held_bytes,
+            in_flight=context.counters.in_flight,
+            streams=context.counters.streaming,
+            held_bytes=context.fallbacks.held.bytes,
             requests=totals["requests"],
             fallbacks=totals["fallbacks"],
-            recent=tuple(context.fallbacks.recent.last),
-            cooldowns=context.fallbacks.straight.cooldowns.running(monotonic()),
+            recent=tuple(context.fallbacks.history.last),
+            cooldowns=context.fallbacks.cooldowns.running(monotonic()),
         )

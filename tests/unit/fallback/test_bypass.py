@@ -6,13 +6,13 @@ import pytest
 from mitmproxy import http
 
 from litellm_hybrid.config.settings import Address, Fallback, Secret, Settings
-from litellm_hybrid.fallback import bypass as straight
-from litellm_hybrid.fallback import replay
-from litellm_hybrid.fallback.bypass import Straight
-from litellm_hybrid.fallback.conversations import FOR
+from litellm_hybrid.errors import Cause, Failure
+from litellm_hybrid.fallback import bypass, replay
+from litellm_hybrid.fallback.bypass import Bypass
+from litellm_hybrid.fallback.conversations import SERVED_FOR
 from litellm_hybrid.fallback.replay import Replays
-from litellm_hybrid.flow import exchange
-from litellm_hybrid.flow.exchange import Record
+from litellm_hybrid.fallback.state import FallbackState
+from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.routing.rules import Reason, Target
 from support.flows import Fields, upstream_flow
 
@@ -26,13 +26,14 @@ SESSION: Fields = ((b"session_id", b"s-1"),)
 
 
 class World:
-    """Straight, and what it asks for."""
+    """Bypass, and what it asks for."""
 
     def __init__(self) -> None:
         self.settings = BASE
         self.now = 1000.0
         settings = lambda: self.settings  # noqa: E731 (both have to see a change)
-        self.straight = Straight(settings, Replays(settings))
+        self.state = FallbackState()
+        self.bypass = Bypass(settings, self.state, Replays(settings, self.state))
 
     def fallback(self, **changes: object) -> None:
         """Change settings of fallback."""
@@ -40,59 +41,85 @@ class World:
 
     def ask(
         self, headers: Fields = SESSION, *, model: str = "o3", may_fall_back: bool = True
-    ) -> tuple[http.HTTPFlow, Record, http.Request | None]:
+    ) -> tuple[Exchange, http.Request | None]:
         """A request of the conversation arrives; the last is what goes to LiteLLM instead."""
-        flow, record = upstream_flow(
+        flow, exchange = upstream_flow(
             BODY,
             path="/v1/chat/completions",
             headers=headers,
             model=model,
             may_fall_back=may_fall_back,
         )
-        return flow, record, self.straight.request(flow, record)
+        return exchange, self.bypass.replacement(flow, exchange)
 
     def falls_back(self, headers: Fields = SESSION, status: int | None = 200) -> None:
         """LiteLLM answers a request of the conversation after a failure of upstream."""
-        flow, record = upstream_flow(BODY, path="/v1/chat/completions", headers=headers)
-        exchange.settle(record, Target.LITELLM, Reason.FALLBACK)
-        self.straight.to_litellm(flow)
-        self.straight.ended(flow, status)
+        _, exchange = upstream_flow(BODY, path="/v1/chat/completions", headers=headers)
+        exchange.set_outcome(Target.LITELLM, Reason.FALLBACK)
+        self.bypass.remember_conversation(exchange)
+        self.bypass.exchange_ended(exchange, status)
 
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     world = World()
-    for room in (replay, straight):
-        monkeypatch.setattr(room, "monotonic", lambda: world.now)
+    for module in (replay, bypass):
+        monkeypatch.setattr(module, "monotonic", lambda: world.now)
     return world
 
 
 def test_a_conversation_stays_for_so_long(world: World) -> None:
     world.falls_back()
     world.now += 59
-    _, record, request = world.ask()
+    exchange, request = world.ask()
     assert request is not None
-    assert (record["target"], record["reason"]) == ("litellm", "sticky")
+    assert exchange.route == "litellm; reason=sticky"
     world.now += 1
-    assert world.ask()[2] is None
+    assert world.ask()[1] is None
 
 
 def test_every_turn_that_litellm_serves_lengthens_it(world: World) -> None:
     world.falls_back()
     for _ in range(3):
         world.now += 50
-        flow, _, request = world.ask()
+        exchange, request = world.ask()
         assert request is not None
-        world.straight.ended(flow, 200)
+        world.bypass.exchange_ended(exchange, 200)
 
 
-@pytest.mark.parametrize("status", [400, 502, None])
-def test_a_turn_that_litellm_does_not_serve_ends_it(world: World, status: int | None) -> None:
+@pytest.mark.parametrize("status", [401, 403, 404, 408, 429, 500, 502, 529, None])
+def test_a_turn_that_litellm_fails_ends_it(world: World, status: int | None) -> None:
     world.falls_back()
-    flow, _, _ = world.ask()
-    world.straight.ended(flow, status)
-    assert world.ask()[2] is None
-    assert world.straight.has_been_away(flow.request)
+    exchange, _ = world.ask()
+    world.bypass.exchange_ended(exchange, status)
+    assert world.ask()[1] is None
+    assert world.bypass.was_served_by_litellm(exchange)
+
+
+@pytest.mark.parametrize("status", [400, 413, 422, None])
+def test_a_turn_that_is_wrong_or_whose_client_leaves_changes_nothing(
+    world: World, status: int | None
+) -> None:
+    """Neither is a failure of LiteLLM's."""
+    world.falls_back()
+    world.now += 50
+    exchange, _ = world.ask()
+    exchange.failure = None if status else Failure(Cause.CLIENT_LEFT, "client disconnected")
+    world.bypass.exchange_ended(exchange, status)
+    assert world.ask()[1] is not None
+    world.now += 10
+    assert world.ask()[1] is None
+
+
+def test_a_client_that_leaves_in_the_middle_of_a_response_lengthens_it(world: World) -> None:
+    world.falls_back()
+    world.now += 50
+    exchange, _ = world.ask()
+    exchange.attempts[-1].status = 200
+    exchange.failure = Failure(Cause.CLIENT_LEFT, "client disconnected")
+    world.bypass.exchange_ended(exchange, None)
+    world.now += 50
+    assert world.ask()[1] is not None
 
 
 @pytest.mark.parametrize(
@@ -101,13 +128,13 @@ def test_a_turn_that_litellm_does_not_serve_ends_it(world: World, status: int | 
 def test_nothing_stays_unless_it_is_configured(world: World, changes: dict[str, object]) -> None:
     world.fallback(**changes)
     world.falls_back()
-    assert world.ask()[2] is None
+    assert world.ask()[1] is None
 
 
 def test_switched_off_while_a_conversation_stays(world: World) -> None:
     world.falls_back()
     world.fallback(sticky=0.0)
-    assert world.ask()[2] is None
+    assert world.ask()[1] is None
 
 
 @pytest.mark.parametrize(
@@ -115,89 +142,80 @@ def test_switched_off_while_a_conversation_stays(world: World) -> None:
 )
 def test_other_conversations_do_not_stay(world: World, headers: Fields) -> None:
     world.falls_back()
-    flow, record, request = world.ask(headers)
+    exchange, request = world.ask(headers)
     assert request is None
-    assert record["reason"] == "not-listed"
-    assert not world.straight.has_been_away(flow.request)
+    assert exchange.outcome.reason is Reason.NOT_LISTED
+    assert not world.bypass.was_served_by_litellm(exchange)
 
 
 def test_another_model_asks_upstream(world: World) -> None:
     world.falls_back()
-    assert world.ask(model="o3-mini")[2] is None
-    assert world.ask()[2] is not None
+    assert world.ask(model="o3-mini")[1] is None
+    assert world.ask()[1] is not None
 
 
 def test_what_may_not_fall_back_does_not_stay(world: World) -> None:
     world.falls_back()
-    assert world.ask(may_fall_back=False)[2] is None
+    assert world.ask(may_fall_back=False)[1] is None
 
 
 def test_who_may_not_spend_the_key_is_sent_to_upstream(world: World) -> None:
     world.falls_back()
-    _, record, request = world.ask((*SESSION, (b"origin", b"https://example.com")))
+    exchange, request = world.ask((*SESSION, (b"origin", b"https://example.com")))
     assert request is None
-    assert (record["target"], record["note"]) == ("upstream", "; fallback-failed=not-allowed")
+    assert exchange.route == "upstream; reason=fallback-failed; fallback-failed=not-allowed"
 
 
 def test_a_replay_that_failed_leaves_nothing_behind(world: World) -> None:
-    flow, record = upstream_flow(BODY, headers=SESSION)
-    exchange.settle(record, Target.LITELLM, Reason.FALLBACK)
-    world.straight.to_litellm(flow)
-    exchange.settle(record, Target.UPSTREAM, Reason.FALLBACK_FAILED)
-    world.straight.ended(flow, 429)
-    assert not world.straight.has_been_away(flow.request)
-    assert world.ask()[2] is None
+    _, exchange = upstream_flow(BODY, headers=SESSION)
+    exchange.set_outcome(Target.LITELLM, Reason.FALLBACK)
+    world.bypass.remember_conversation(exchange)
+    exchange.set_outcome(Target.UPSTREAM, Reason.FALLBACK_FAILED)
+    world.bypass.exchange_ended(exchange, 429)
+    assert not world.bypass.was_served_by_litellm(exchange)
+    assert world.ask()[1] is None
 
 
 def test_a_routed_request_was_away_but_does_not_stay(world: World) -> None:
-    flow, record = upstream_flow(BODY, headers=SESSION, may_fall_back=False)
-    exchange.settle(record, Target.LITELLM, Reason.MODEL)
-    world.straight.to_litellm(flow)
-    world.straight.ended(flow, 200)
-    assert world.straight.has_been_away(flow.request)
-    assert world.ask()[2] is None
+    _, exchange = upstream_flow(BODY, headers=SESSION, may_fall_back=False)
+    exchange.set_outcome(Target.LITELLM, Reason.MODEL)
+    world.bypass.remember_conversation(exchange)
+    world.bypass.exchange_ended(exchange, 200)
+    assert world.bypass.was_served_by_litellm(exchange)
+    assert world.ask()[1] is None
 
 
 def test_a_routed_request_in_between_changes_nothing(world: World) -> None:
     world.falls_back()
-    flow, record = upstream_flow(BODY, headers=SESSION, may_fall_back=False)
-    exchange.settle(record, Target.LITELLM, Reason.MODEL)
-    world.straight.to_litellm(flow)
-    world.straight.ended(flow, 200)
-    assert world.ask()[2] is not None
+    _, exchange = upstream_flow(BODY, headers=SESSION, may_fall_back=False)
+    exchange.set_outcome(Target.LITELLM, Reason.MODEL)
+    world.bypass.remember_conversation(exchange)
+    world.bypass.exchange_ended(exchange, 200)
+    assert world.ask()[1] is not None
 
 
 def test_with_fallback_off_nothing_is_remembered(world: World) -> None:
     world.fallback(enabled=False)
     world.falls_back()
-    flow, _ = upstream_flow(BODY, headers=SESSION)
-    assert not world.straight.has_been_away(flow.request)
+    _, exchange = upstream_flow(BODY, headers=SESSION)
+    assert not world.bypass.was_served_by_litellm(exchange)
 
 
 def test_it_is_remembered_for_a_day(world: World) -> None:
     world.falls_back()
-    flow, _ = upstream_flow(BODY, headers=SESSION)
-    world.now += FOR - 1
-    assert world.straight.has_been_away(flow.request)
+    _, exchange = upstream_flow(BODY, headers=SESSION)
+    world.now += SERVED_FOR - 1
+    assert world.bypass.was_served_by_litellm(exchange)
     world.now += 1
-    assert not world.straight.has_been_away(flow.request)
+    assert not world.bypass.was_served_by_litellm(exchange)
 
 
 def test_a_conversation_that_cannot_be_told_is_none(world: World) -> None:
-    flow, record = upstream_flow(b'{"model":"o3","input":"Hello"}')
-    exchange.settle(record, Target.LITELLM, Reason.FALLBACK)
-    world.straight.to_litellm(flow)
-    world.straight.ended(flow, 200)
-    assert not world.straight.conversations
-
-
-def test_nothing_is_kept_of_a_request_that_has_ended(world: World) -> None:
-    world.falls_back()
-    flow, _, _ = world.ask()
-    for _ in range(2):
-        world.straight.ended(flow, 200)
-    assert world.straight._talks == {}
-    assert world.straight._waiting == {}
+    _, exchange = upstream_flow(b'{"model":"o3","input":"Hello"}')
+    exchange.set_outcome(Target.LITELLM, Reason.FALLBACK)
+    world.bypass.remember_conversation(exchange)
+    world.bypass.exchange_ended(exchange, 200)
+    assert not world.state.conversations
 
 
 @pytest.mark.parametrize(
@@ -212,14 +230,14 @@ def test_a_history_is_read_only_where_it_is_refused(
     world: World, monkeypatch: pytest.MonkeyPatch, status: int, body: bytes, *, read: bool
 ) -> None:
     world.falls_back()
-    flow, _, _ = world.ask()
-    looked: list[http.Request] = []
-    content = exchange.content
+    exchange, _ = world.ask()
+    looked: list[Exchange] = []
+    conversation_id = bypass.conversation_id
 
-    def look(request: http.Request) -> bytes:
-        looked.append(request)
-        return content(request)
+    def look(asked: Exchange) -> str | None:
+        looked.append(asked)
+        return conversation_id(asked)
 
-    monkeypatch.setattr(exchange, "content", look)
-    refusal = world.straight.refuses_history(flow.request, status, body)
+    monkeypatch.setattr(bypass, "conversation_id", look)
+    refusal = world.bypass.detect_history_rejection(exchange, status, body)
     assert (refusal is not None, bool(looked)) == (read, read)

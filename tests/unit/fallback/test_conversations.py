@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from litellm_hybrid.fallback import conversations as conversation
-from litellm_hybrid.fallback.conversations import FOR, MOST_CONVERSATIONS, Conversations, key
+from litellm_hybrid.fallback.conversations import CONVERSATIONS_MAX, SERVED_FOR, Conversations, key
 from litellm_hybrid.message.credentials import Headers
 
 KEYS = ("sk-client",)
@@ -132,33 +132,33 @@ def test_a_key_holds_nothing_of_what_it_is_made_of() -> None:
 def test_a_conversation_is_remembered_for_a_day() -> None:
     known = Conversations()
     assert not known
-    known.served("a", 1000.0)
+    known.add_served("a", 1000.0)
     assert known
-    assert known.has_been_served("a", 1000.0 + FOR - 1)
-    assert not known.has_been_served("a", 1000.0 + FOR)
-    assert not known.has_been_served("b", 1000.0)
-    assert not known.stays("a", "o3", 1000.0)
+    assert known.was_served("a", 1000.0 + SERVED_FOR - 1)
+    assert not known.was_served("a", 1000.0 + SERVED_FOR)
+    assert not known.was_served("b", 1000.0)
+    assert not known.is_sticky("a", "o3", 1000.0)
 
 
 def test_how_long_it_stays() -> None:
     known = Conversations()
-    known.stay("a", "o3", 60.0, 1000.0)
-    assert known.stays("a", "o3", 1059.0)
-    assert not known.stays("a", "o3", 1060.0)
-    assert not known.stays("a", "haiku", 1000.0)
-    assert not known.stays("b", "o3", 1000.0)
-    known.stay("a", "o3", 60.0, 1059.0)
-    assert known.stays("a", "o3", 1118.0)
-    known.stay("a", "o3", 0.0, 1059.0)
-    assert not known.stays("a", "o3", 1059.0)
+    known.stick("a", "o3", 60.0, 1000.0)
+    assert known.is_sticky("a", "o3", 1059.0)
+    assert not known.is_sticky("a", "o3", 1060.0)
+    assert not known.is_sticky("a", "haiku", 1000.0)
+    assert not known.is_sticky("b", "o3", 1000.0)
+    known.stick("a", "o3", 60.0, 1059.0)
+    assert known.is_sticky("a", "o3", 1118.0)
+    known.stick("a", "o3", 0.0, 1059.0)
+    assert not known.is_sticky("a", "o3", 1059.0)
 
 
 def test_of_too_many_the_oldest_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert MOST_CONVERSATIONS == 10_000
-    monkeypatch.setattr(conversation, "MOST_CONVERSATIONS", 2)
+    assert CONVERSATIONS_MAX == 10_000
+    monkeypatch.setattr(conversation, "CONVERSATIONS_MAX", 2)
     known = Conversations()
     for name in ("a", "b", "a", "c"):
-        known.served(name, 1000.0)
-        known.stay(name, "o3", 60.0, 1000.0)
-    assert [known.has_been_served(name, 1000.0) for name in "abc"] == [True, False, True]
-    assert [known.stays(name, "o3", 1000.0) for name in "abc"] == [True, False, True]
+        known.add_served(name, 1000.0)
+        known.stick(name, "o3", 60.0, 1000.0)
+    assert [known.was_served(name, 1000.0) for name in "abc"] == [True, False, True]
+    assert [known.is_sticky(name, "o3", 1000.0) for name in "abc"] == [True, False, True]

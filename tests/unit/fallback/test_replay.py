@@ -1,4 +1,4 @@
-"""The requests that replays.py makes; the order of refusals is in test_fallback.py."""
+"""The requests that replay.py makes; the order of refusals is in test_policy.py."""
 
 import gzip
 import json
@@ -11,6 +11,7 @@ import pytest
 from litellm_hybrid.config.model_patterns import Patterns
 from litellm_hybrid.config.settings import Address, Fallback, HistoryPolicy, Secret, Settings
 from litellm_hybrid.fallback.replay import Replays
+from litellm_hybrid.fallback.state import FallbackState
 from support.flows import upstream_flow
 
 BASE = Settings(
@@ -41,7 +42,7 @@ SIGNED = {
 
 def replays(policy: HistoryPolicy = "auto", **changes: Any) -> Replays:
     settings = replace(BASE, fallback=replace(BASE.fallback, history=policy, **changes))
-    return Replays(lambda: settings)
+    return Replays(lambda: settings, FallbackState())
 
 
 def parsed(content: bytes | None) -> Any:
@@ -56,44 +57,44 @@ def parsed(content: bytes | None) -> Any:
     ("policy", "reduced"), [("auto", True), ("reduce", True), ("keep", False)], ids=["auto", "reduce", "keep"]
 )
 def test_a_foreign_history_goes_as_configured(policy: HistoryPolicy, *, reduced: bool) -> None:
-    flow, record = upstream_flow(FOREIGN, headers=((b"authorization", b"Bearer sk-client"),))
+    flow, exchange = upstream_flow(FOREIGN, headers=((b"authorization", b"Bearer sk-client"),))
 
-    request = replays(policy).to_litellm(flow, record)
+    request = replays(policy).build_fallback_request(flow, exchange)
 
     assert request is not None
     assert (request.host, request.port, request.path) == ("127.0.0.1", 4000, "/prefix/v1/responses")
     assert request.headers["authorization"] == "Bearer sk-litellm"
     assert parsed(request.content) == (KEPT if reduced else json.loads(FOREIGN))
     assert request.headers.get_all("content-length") == [str(len(request.content or b""))]
-    assert record["reduced"] is reduced
+    assert exchange.outcome.reduced is reduced
     assert flow.request.content == FOREIGN
 
 
-@pytest.mark.parametrize(("sends", "reduced"), [("claude-4", False), ("openai/gpt-5", True)])
-def test_auto_asks_whose_model_litellm_is_sent(sends: str, *, reduced: bool) -> None:
+@pytest.mark.parametrize(("litellm_model", "reduced"), [("claude-4", False), ("openai/gpt-5", True)])
+def test_auto_asks_whose_model_litellm_is_sent(litellm_model: str, *, reduced: bool) -> None:
     body = json.dumps(SIGNED).encode()
-    flow, record = upstream_flow(body, path="/v1/messages", model="claude", sends=sends)
-    request = replays().to_litellm(flow, record)
+    flow, exchange = upstream_flow(body, path="/v1/messages", model="claude", litellm_model=litellm_model)
+    request = replays().build_fallback_request(flow, exchange)
     assert request is not None
-    assert parsed(request.content)["model"] == sends
-    assert record["reduced"] is reduced
+    assert parsed(request.content)["model"] == litellm_model
+    assert exchange.outcome.reduced is reduced
     assert (b"thinking" in (request.content or b"")) is not reduced
 
 
 @pytest.mark.parametrize("path", ["/v1/responses", "/v1/embeddings"])
 def test_a_history_of_its_own_keeps_its_bytes(path: str) -> None:
     body = b'{ "model":"o3","input" : [ {"role":"user","content":"\\u00e9"}]}'
-    flow, record = upstream_flow(body, path=path)
-    request = replays("reduce").to_litellm(flow, record)
+    flow, exchange = upstream_flow(body, path=path)
+    request = replays("reduce").build_fallback_request(flow, exchange)
     assert request is not None
     assert request.content == body
-    assert record["reduced"] is False
+    assert exchange.outcome.reduced is False
 
 
 def test_what_was_dropped_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "litellm_hybrid")
-    flow, record = upstream_flow(FOREIGN)
-    replays().to_litellm(flow, record)
+    flow, exchange = upstream_flow(FOREIGN)
+    replays().build_fallback_request(flow, exchange)
     assert "litellm: history reduced for o3: reasoning (1)" in caplog.messages
 
 
@@ -101,33 +102,33 @@ def test_what_was_dropped_is_logged(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_a_retry_changes_the_body_alone() -> None:
-    flow, record = upstream_flow(
+    flow, exchange = upstream_flow(
         FOREIGN, headers=((b"X-Odd", b"1"), (b"content-length", b"%d" % len(FOREIGN)))
     )
 
-    request = replays().reduced(flow, record, "encrypted-content")
+    request = replays().build_reduced_retry(exchange, "encrypted-content")
 
     assert request is not None
     assert parsed(request.content) == KEPT
     assert (request.host, request.path) == (flow.request.host, flow.request.path)
     assert request.headers["x-odd"] == "1"
     assert request.headers.get_all("content-length") == [str(len(request.content or b""))]
-    assert record["reduced"] is True
+    assert exchange.outcome.reduced is True
     assert flow.request.content == FOREIGN
 
 
 def test_a_compressed_history_is_read_and_sent_plain() -> None:
-    flow, record = upstream_flow(gzip.compress(FOREIGN), headers=((b"content-encoding", b"gzip"),))
-    request = replays().reduced(flow, record, "encrypted-content")
+    _, exchange = upstream_flow(gzip.compress(FOREIGN), headers=((b"content-encoding", b"gzip"),))
+    request = replays().build_reduced_retry(exchange, "encrypted-content")
     assert request is not None
     assert parsed(request.raw_content) == KEPT
     assert "content-encoding" not in request.headers
 
 
 def test_one_retry_for_each_request() -> None:
-    flow, record = upstream_flow(FOREIGN)
-    assert replays().reduced(flow, record, "encrypted-content") is not None
-    assert replays().reduced(flow, record, "encrypted-content") is None
+    _, exchange = upstream_flow(FOREIGN)
+    assert replays().build_reduced_retry(exchange, "encrypted-content") is not None
+    assert replays().build_reduced_retry(exchange, "encrypted-content") is None
 
 
 @pytest.mark.parametrize(
@@ -140,9 +141,9 @@ def test_one_retry_for_each_request() -> None:
     ],
 )
 def test_where_nothing_can_be_reduced_there_is_none(body: bytes, path: str) -> None:
-    flow, record = upstream_flow(body, path=path)
-    assert replays().reduced(flow, record, "encrypted-content") is None
-    assert record["reduced"] is False
+    _, exchange = upstream_flow(body, path=path)
+    assert replays().build_reduced_retry(exchange, "encrypted-content") is None
+    assert exchange.outcome.reduced is False
 
 
 @pytest.mark.parametrize(
@@ -151,7 +152,7 @@ def test_where_nothing_can_be_reduced_there_is_none(body: bytes, path: str) -> N
 def test_the_refusal_decides_what_is_switched_off(refusal: str, *, thinks: bool) -> None:
     """The tool loop has ended, so that `thinking` stays unless it is said to be missed."""
     body = SIGNED | {"thinking": {"type": "enabled", "budget_tokens": 1024}}
-    flow, record = upstream_flow(json.dumps(body).encode(), path="/v1/messages")
-    request = replays().reduced(flow, record, refusal)
+    _, exchange = upstream_flow(json.dumps(body).encode(), path="/v1/messages")
+    request = replays().build_reduced_retry(exchange, refusal)
     assert request is not None
     assert ("thinking" in parsed(request.content)) is thinks

@@ -1,13 +1,23 @@
-"""A flow's request and answer as plain data, and back."""
+"""What is known of a request, and what of it everybody may see."""
 
+import gc
 import json
+from dataclasses import replace
 
 import pytest
 from mitmproxy import http
 from mitmproxy.test import tflow, tutils
 
 from litellm_hybrid.config.settings import Address
-from litellm_hybrid.flow import exchange
+from litellm_hybrid.errors import Cause, Failure
+from litellm_hybrid.flow.exchange import (
+    METADATA,
+    Exchange,
+    Exchanges,
+    add_response_headers,
+    should_stream,
+    to_litellm,
+)
 from litellm_hybrid.routing.rewrite import Outgoing
 from litellm_hybrid.routing.rules import Reason, Target
 
@@ -19,48 +29,101 @@ def _flow(path: str = "/v1/chat/completions?key=secret") -> http.HTTPFlow:
     return tflow.tflow(req=tutils.treq(method=b"POST", path=path.encode(), headers=headers, content=b"{}"))
 
 
-def test_a_record_holds_plain_data_and_no_credential() -> None:
-    flow = _flow()
-    record = exchange.begin(flow)
-    exchange.put(flow, record)
+def _exchange() -> Exchange:
+    return Exchanges().begin(_flow())
 
-    assert exchange.get(flow) == record
-    assert json.loads(json.dumps(record)) == record
-    assert (record["method"], record["path"]) == ("POST", "/v1/chat/completions")
+
+def test_a_snapshot_is_plain_data_without_a_credential() -> None:
+    exchanges, flow = Exchanges(), _flow()
+    exchange = exchanges.begin(flow)
+    exchange.decided = True
+    exchange.failure = Failure(Cause.CONNECT_FAILED, "refused")
+    exchanges.publish(flow)
+
+    snapshot = flow.metadata[METADATA]
+    assert json.loads(json.dumps(snapshot)) == snapshot
+    assert type(snapshot["target"]) is type(snapshot["reason"]) is str
+    assert (snapshot["method"], snapshot["path"]) == ("POST", "/v1/chat/completions")
+    assert (snapshot["error_type"], snapshot["error"]) == ("network_error", "refused")
     assert "secret" not in json.dumps(flow.metadata)
-    # Until it is decided on, it is nobody's.
-    assert (record["target"], record["reason"]) == ("none", "error")
 
 
-def test_a_copied_flow_has_a_record_of_its_own() -> None:
+def test_what_has_not_been_decided_is_not_published() -> None:
+    """Another addon may answer it."""
+    exchanges, flow = Exchanges(), _flow()
+    exchanges.begin(flow)
+    exchanges.publish(flow)
+    exchanges.publish(_flow())
+    assert flow.metadata == {}
+
+
+def test_an_exchange_is_found_by_its_flow_and_goes_with_it() -> None:
+    exchanges, flow = Exchanges(), _flow()
+    exchange = exchanges.begin(flow)
+    assert exchanges.of(flow) is exchange
+    assert exchanges.of(flow.copy()) is None
+    del flow
+    gc.collect()
+    assert len(exchanges._of) == 0
+
+
+def test_what_a_replay_replaces_keeps_its_outcome() -> None:
+    exchanges, flow = Exchanges(), _flow()
+    exchange = exchanges.begin(flow)
+    exchange.set_outcome(Target.UPSTREAM, Reason.NOT_LISTED)
+    row = flow.copy()
+    exchanges.supersede(flow, row)
+    exchange.set_outcome(Target.LITELLM, Reason.FALLBACK, upstream_status=429)
+
+    before = exchanges.of(row)
+    assert before is not None
+    assert (before.route, before.superseded) == ("upstream; reason=not-listed", True)
+
+
+def test_the_request_is_kept_as_the_client_sent_it() -> None:
+    flow = _flow("/a%20b?x=%20&y")
+    exchange = Exchanges().begin(flow, "localhost")
+    exchange.receive(flow, ())
+
+    sent = exchange.request.sent
+    assert (sent.path, sent.query, sent.body, exchange.request.host) == (
+        "/a%20b",
+        "x=%20&y",
+        b"{}",
+        "localhost",
+    )
+    assert sent.headers == ((b"Host", b"upstream"), (b"Authorization", b"Bearer secret"))
+    assert exchange.client.keys == ("secret",)
+    assert flow.request.headers["x-request-id"] == exchange.id
+    assert exchange.forwarded.headers == flow.request.headers.fields
+
+
+@pytest.mark.parametrize(
+    ("reduced", "detail"),
+    [(False, "; fallback-failed=500"), (True, "; fallback-failed=500; history=reduced")],
+)
+def test_the_route(reduced: bool, detail: str) -> None:
+    exchange = _exchange()
+    exchange.set_outcome(Target.UPSTREAM, Reason.FALLBACK_FAILED, fallback_failed="500")
+    exchange.outcome.reduced = reduced
+    assert exchange.route == f"upstream; reason=fallback-failed{detail}"
+
+
+def test_what_only_a_replay_needs_goes_in_the_end() -> None:
     flow = _flow()
-    exchange.put(flow, exchange.begin(flow))
-    copy = flow.copy()
-    record = exchange.get(copy)
-    assert record is not None
-    exchange.settle(record, Target.LITELLM, Reason.FALLBACK)
-
-    untouched = exchange.get(flow)
-    assert untouched is not None
-    assert untouched["target"] == "none"
-
-
-def test_an_undecided_flow_has_none() -> None:
-    assert exchange.get(_flow()) is None
-
-
-def test_the_request_as_it_came() -> None:
-    sent = exchange.incoming(_flow("/a%20b?x=%20&y").request)
-
-    assert (sent.path, sent.query, sent.body) == ("/a%20b", "x=%20&y", b"{}")
-    assert sent.headers[0] == (b"Host", b"upstream")
+    exchange = Exchanges().begin(flow)
+    exchange.begin_attempt(flow.request)
+    exchange.end()
+    assert (exchange.ended, exchange.attempts[0].request) == (True, None)
 
 
 def test_a_request_without_a_body() -> None:
     flow = _flow()
     flow.request.raw_content = None
 
-    assert exchange.incoming(flow.request).body == b""
+    exchange = Exchanges().begin(flow)
+    exchange.receive(flow, ())
+    assert exchange.request.sent.body == b""
 
 
 @pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/2.0"])
@@ -70,7 +133,7 @@ def test_turned_into_litellms(version: str) -> None:
     flow.request.authority = "client.example.com"
     headers = ((b"Host", b"litellm:4000"), (b"Authorization", b"Bearer " + KEY.encode()))
 
-    exchange.send_to(
+    to_litellm(
         flow.request, Outgoing(Address("https", "litellm", 4000, "/base"), "/base/v1/x?a=b", headers, b"new")
     )
 
@@ -96,14 +159,13 @@ REVEALING = [(b"X-LiteLLM-Model-Id", b"x"), (b"llm_provider-date", b"x"), (b"X-O
     ],
 )
 def test_what_is_put_on_an_answer(target: Target, names: list[str]) -> None:
-    record = exchange.begin(_flow())
-    record["request_id"] = "id-1"
-    exchange.settle(record, target, Reason.MODEL, "; upstream-status=429")
+    exchange = replace(_exchange(), id="id-1")
+    exchange.set_outcome(target, Reason.MODEL, upstream_status=429)
     response = http.Response.make(200, b"", http.Headers(REVEALING))
     del response.headers["content-length"]
 
-    exchange.mark(response, record)
-    exchange.mark(response, record)
+    add_response_headers(response, exchange)
+    add_response_headers(response, exchange)
 
     assert [name.decode() for name, _ in response.headers.fields] == names
     assert response.headers["x-hybrid-route"] == f"{target}; reason=model; upstream-status=429"
@@ -113,20 +175,9 @@ def test_what_is_put_on_an_answer(target: Target, names: list[str]) -> None:
 def test_an_id_that_the_answer_has_stays() -> None:
     response = http.Response.make(200, b"", {"X-Request-Id": "theirs"})
 
-    exchange.mark(response, exchange.begin(_flow()))
+    add_response_headers(response, _exchange())
 
     assert response.headers.get_all("x-request-id") == ["theirs"]
-
-
-def test_an_answer_of_ours() -> None:
-    record = exchange.begin(_flow())
-    exchange.settle(record, Target.NONE, Reason.REFUSED)
-
-    answer = exchange.answer(401, b'{"a":1}', record)
-
-    assert (answer.status_code, answer.raw_content) == (401, b'{"a":1}')
-    assert answer.headers["content-type"] == "application/json"
-    assert answer.headers["x-hybrid-route"] == "none; reason=refused"
 
 
 @pytest.mark.parametrize(
@@ -145,4 +196,4 @@ def test_what_may_stream(headers: dict[str, str], streams: bool) -> None:
     response = http.Response.make(200)
     response.headers = http.Headers([(name.encode(), value.encode()) for name, value in headers.items()])
 
-    assert exchange.may_stream(response) is streams
+    assert should_stream(response) is streams

@@ -7,10 +7,9 @@ from mitmproxy.test import tflow
 from mitmproxy.utils.emoji import emoji
 
 from litellm_hybrid.errors import Cause, Failure
-from litellm_hybrid.flow import exchange
-from litellm_hybrid.flow.exchange import Record
-from litellm_hybrid.mitmweb import annotations as inspect
-from litellm_hybrid.mitmweb.annotations import FAILED, FELL_BACK, LITELLM
+from litellm_hybrid.flow.exchange import METADATA, Exchanges
+from litellm_hybrid.mitmweb.annotations import FAILED, FELL_BACK, LITELLM, Annotations, describe
+from litellm_hybrid.routing.requested_model import Named
 from litellm_hybrid.routing.rules import Reason, Target
 
 
@@ -24,29 +23,36 @@ class Rows:
         self.rows += flows
 
 
+class World:
+    """A flow that fell back, and those who show it."""
+
+    def __init__(self) -> None:
+        self.rows = Rows()
+        self.exchanges = Exchanges()
+        self.annotations = Annotations(self.exchanges, lambda: self.rows)
+        self.flow = tflow.tflow(resp=True)
+        assert self.flow.response
+        self.flow.response.status_code = 429
+        self.flow.request.headers["x-request-id"] = "req-1"
+        self.exchange = self.exchanges.begin(self.flow)
+        self.decide("gpt-5")
+        self.exchange.outcome.litellm_model = "gpt-5-of-litellm"
+        self.exchange.set_outcome(Target.LITELLM, Reason.FALLBACK, upstream_status=429)
+
+    def decide(self, model: str | None) -> None:
+        """Let the request name a model."""
+        self.exchange.decided = True
+        self.exchange.model = Named(model)
+
+
 @pytest.fixture
-def flow() -> http.HTTPFlow:
-    """One that fell back."""
-    flow = tflow.tflow(resp=True)
-    assert flow.response
-    flow.response.status_code = 429
-    flow.request.headers["x-request-id"] = "req-1"
-    decision = exchange.begin(flow)
-    decision["model"], decision["sends"] = "gpt-5", "gpt-5-of-litellm"
-    exchange.put(flow, decision)
-    exchange.settle(decision, Target.LITELLM, Reason.FALLBACK, "; upstream-status=429")
-    return flow
+def world() -> World:
+    return World()
 
 
-def decided(flow: http.HTTPFlow) -> Record:
-    decision = exchange.get(flow)
-    assert decision is not None
-    return decision
-
-
-def test_a_comment_says_what_was_decided(flow: http.HTTPFlow) -> None:
-    inspect.comment(flow)
-    assert flow.comment == (
+def test_a_comment_says_what_was_decided(world: World) -> None:
+    world.annotations.settled(world.flow)
+    assert world.flow.comment == (
         "reason=fallback; target=litellm; upstream-status=429; gpt-5 → gpt-5-of-litellm; request id req-1"
     )
 
@@ -69,11 +75,11 @@ def test_a_comment_says_what_was_decided(flow: http.HTTPFlow) -> None:
         (Target.NONE, Reason.OWN_PAGE, ""),
     ],
 )
-def test_marks(target: Target, reason: Reason, mark: str, flow: http.HTTPFlow) -> None:
-    exchange.settle(decided(flow), target, reason)
-    inspect.comment(flow)
-    assert flow.marked == mark
-    assert flow.comment.startswith(f"reason={reason}; target={target}; gpt-5")
+def test_marks(target: Target, reason: Reason, mark: str, world: World) -> None:
+    world.exchange.set_outcome(target, reason)
+    world.annotations.settled(world.flow)
+    assert world.flow.marked == mark
+    assert world.flow.comment.startswith(f"reason={reason}; target={target}; gpt-5")
 
 
 @pytest.mark.parametrize("mark", [LITELLM, FELL_BACK, FAILED])
@@ -82,22 +88,22 @@ def test_marks_are_in_fonts_without_emoji(mark: str) -> None:
     assert ord(emoji[mark]) < 0x10000
 
 
-def test_a_comment_follows_the_decision(flow: http.HTTPFlow) -> None:
-    inspect.comment(flow)
-    exchange.settle(decided(flow), Target.UPSTREAM, Reason.FALLBACK_FAILED, "; fallback-failed=500")
-    inspect.comment(flow)
-    assert flow.marked == FAILED
-    assert flow.comment == (
+def test_a_comment_follows_the_decision(world: World) -> None:
+    world.annotations.settled(world.flow)
+    world.exchange.set_outcome(Target.UPSTREAM, Reason.FALLBACK_FAILED, fallback_failed="500")
+    world.annotations.settled(world.flow)
+    assert world.flow.marked == FAILED
+    assert world.flow.comment == (
         "reason=fallback-failed; target=upstream; fallback-failed=500; gpt-5; request id req-1"
     )
 
 
-def test_what_a_user_wrote_stays(flow: http.HTTPFlow) -> None:
-    inspect.comment(flow)
-    flow.comment, flow.marked = "look at this", ":grapes:"
-    exchange.settle(decided(flow), Target.UPSTREAM, Reason.FALLBACK_FAILED)
-    inspect.comment(flow)
-    assert (flow.comment, flow.marked) == ("look at this", ":grapes:")
+def test_what_a_user_wrote_stays(world: World) -> None:
+    world.annotations.settled(world.flow)
+    world.flow.comment, world.flow.marked = "look at this", ":grapes:"
+    world.exchange.set_outcome(Target.UPSTREAM, Reason.FALLBACK_FAILED)
+    world.annotations.settled(world.flow)
+    assert (world.flow.comment, world.flow.marked) == ("look at this", ":grapes:")
 
 
 @pytest.mark.parametrize(
@@ -113,47 +119,48 @@ def test_what_a_user_wrote_stays(flow: http.HTTPFlow) -> None:
         ),
     ],
 )
-def test_an_answer_that_broke_off(
-    cause: Cause, detail: str, mark: str, says: str, flow: http.HTTPFlow
-) -> None:
-    inspect.note_failure(flow, Failure(cause, detail))
-    flow.error = flows.Error(detail)
-    inspect.comment(flow)
-    assert flow.marked == mark
-    assert flow.comment.endswith(f"; request id req-1; {says}")
+def test_an_answer_that_broke_off(cause: Cause, detail: str, mark: str, says: str, world: World) -> None:
+    world.exchange.failure = Failure(cause, detail)
+    world.flow.error = flows.Error(detail)
+    world.annotations.settled(world.flow)
+    assert world.flow.marked == mark
+    assert world.flow.comment.endswith(f"; request id req-1; {says}")
 
 
-def test_a_reduced_history_is_named(flow: http.HTTPFlow) -> None:
-    decided(flow)["reduced"] = True
-    assert "upstream-status=429; history=reduced; gpt-5" in inspect.describe(decided(flow))
+def test_a_reduced_history_is_named(world: World) -> None:
+    world.exchange.outcome.reduced = True
+    assert "upstream-status=429; history=reduced; gpt-5" in describe(world.exchange.snapshot())
 
 
-def test_a_request_without_a_model() -> None:
-    flow = tflow.tflow()
-    flow.request.headers["x-request-id"] = "req-1"
-    decision = exchange.begin(flow)
-    exchange.settle(decision, Target.UPSTREAM, Reason.NO_MODEL)
-    assert inspect.describe(decision) == "reason=no-model; target=upstream; no model; request id req-1"
+def test_a_request_without_a_model(world: World) -> None:
+    world.decide(None)
+    world.exchange.set_outcome(Target.UPSTREAM, Reason.NO_MODEL)
+    said = describe(world.exchange.snapshot())
+    assert said == "reason=no-model; target=upstream; no model; request id req-1"
 
 
-def test_a_flow_of_somebody_elses_is_left_alone() -> None:
-    flow, rows = tflow.tflow(resp=True), Rows()
-    inspect.comment(flow)
-    inspect.keep_failed_answer(flow, rows)
-    assert (flow.marked, flow.comment, rows.rows) == ("", "", [])
+def test_a_flow_of_somebody_elses_is_left_alone(world: World) -> None:
+    flow = tflow.tflow(resp=True)
+    world.annotations.settled(flow)
+    world.annotations.replaced(flow)
+    assert (flow.marked, flow.comment, flow.metadata, world.rows.rows) == ("", "", {}, [])
 
 
-def test_upstreams_failed_answer_is_a_row_of_its_own(flow: http.HTTPFlow) -> None:
-    rows = Rows()
+def test_upstreams_failed_response_is_a_row_of_its_own(world: World) -> None:
+    flow = world.flow
     assert flow.response
     flow.response.timestamp_end = None
-    inspect.keep_failed_answer(flow, rows)
+    world.exchange.set_outcome(Target.UPSTREAM, Reason.NOT_LISTED)
+    world.annotations.replaced(flow)
     flow.response = None
 
-    (row,) = rows.rows
+    (row,) = world.rows.rows
     assert row is not flow
     assert row.id != flow.id
-    assert inspect.request_of(row) == inspect.request_of(flow) == flow.id
+    exchange = world.exchanges.of(row)
+    assert exchange is not None
+    assert exchange.superseded
+    assert row.metadata[METADATA]["reason"] == "not-listed"
     assert row.response
     assert row.response.status_code == 429
     assert row.response.timestamp_end, "mitmweb shows no time without it"
@@ -163,15 +170,14 @@ def test_upstreams_failed_answer_is_a_row_of_its_own(flow: http.HTTPFlow) -> Non
     assert (flow.marked, flow.comment) == ("", "")
 
 
-def test_upstreams_failed_answer_has_no_credentials_of_an_earlier_state(flow: http.HTTPFlow) -> None:
+def test_upstreams_failed_response_has_no_credentials_of_an_earlier_state(world: World) -> None:
     """Somebody has marked the row while the request was running."""
-    flow.request.headers["authorization"] = "Bearer secret"
-    flow.backup()
-    rows = Rows()
-    inspect.keep_failed_answer(flow, rows)
-    assert "secret" not in str(rows.rows[0].get_state())
+    world.flow.request.headers["authorization"] = "Bearer secret"
+    world.flow.backup()
+    world.annotations.replaced(world.flow)
+    assert "secret" not in str(world.rows.rows[0].get_state())
 
 
-def test_outside_mitmweb_there_are_no_rows(flow: http.HTTPFlow) -> None:
-    inspect.keep_failed_answer(flow, None)
-    assert (flow.marked, flow.comment) == ("", "")
+def test_outside_mitmweb_there_are_no_rows(world: World) -> None:
+    Annotations(world.exchanges, lambda: None).replaced(world.flow)
+    assert (world.flow.marked, world.flow.comment) == ("", "")

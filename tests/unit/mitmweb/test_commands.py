@@ -7,10 +7,9 @@ from mitmproxy import exceptions, hooks, http
 from mitmproxy.test import taddons, tflow
 
 from litellm_hybrid.config.settings import Settings
-from litellm_hybrid.fallback.controller import Fallbacks
-from litellm_hybrid.flow import exchange
+from litellm_hybrid.fallback.cooldowns import Cooldowns
+from litellm_hybrid.flow.exchange import METADATA, Exchanges
 from litellm_hybrid.mitmweb.commands import Commands, status_lines
-from litellm_hybrid.mitmweb.flow_redaction import FlowRedactor
 from litellm_hybrid.observability.history import Reload
 from litellm_hybrid.observability.status import Status
 from litellm_hybrid.routing.rules import Reason, Target
@@ -49,15 +48,15 @@ def _commands(settings: Settings | None = None) -> Commands:
             raise RuntimeError("there is no valid configuration")
         return settings
 
-    return Commands(in_force, lambda: STATUS, Fallbacks(in_force, lambda: None), FlowRedactor())
+    return Commands(in_force, lambda: STATUS, Cooldowns(), Exchanges())
 
 
 def _decided(name: str) -> http.HTTPFlow:
     flow = tflow.tflow(resp=True)
     flow.request.headers["x-request-id"] = name
-    record = exchange.begin(flow)
-    exchange.settle(record, Target.UPSTREAM, Reason.NO_MODEL)
-    exchange.put(flow, record)
+    exchange = Exchanges().begin(flow)
+    exchange.set_outcome(Target.UPSTREAM, Reason.NO_MODEL)
+    flow.metadata[METADATA] = exchange.snapshot()
     return flow
 
 

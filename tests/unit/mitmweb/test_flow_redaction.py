@@ -7,41 +7,42 @@ import pytest
 from mitmproxy import addonmanager, http, io
 from mitmproxy.test import taddons, tflow
 
-from litellm_hybrid.errors import Cause, Failure
-from litellm_hybrid.flow import exchange
+from litellm_hybrid.flow.exchange import Exchanges
+from litellm_hybrid.mitmweb.annotations import Annotations
 from litellm_hybrid.mitmweb.flow_redaction import FlowRedactor, StreamedBodies
-from litellm_hybrid.routing.rules import Reason, Target
 
 
 @pytest.fixture
 def flow() -> http.HTTPFlow:
     flow = tflow.tflow(resp=True)
     flow.request.headers["authorization"] = "Bearer secret"
-    exchange.put(flow, exchange.begin(flow))
     return flow
 
 
-def test_where_nobody_sees_flows_nothing_is_done(flow: http.HTTPFlow) -> None:
-    redactor = FlowRedactor()
+@pytest.fixture
+def redactor(flow: http.HTTPFlow) -> FlowRedactor:
+    exchanges = Exchanges()
+    exchanges.begin(flow).decided = True
+    return FlowRedactor(exchanges, Annotations(exchanges, lambda: None))
+
+
+def test_where_nobody_sees_flows_nothing_is_done(flow: http.HTTPFlow, redactor: FlowRedactor) -> None:
     redactor.enabled = False
     request = flow.request
     assert redactor.redacted(flow) is request
-    redactor.note_failure(flow, Failure(Cause.OTHER, "x"))
     redactor.finish(flow)
     assert flow.request is request
-    assert (flow.comment, flow.marked, list(flow.metadata)) == ("", "", ["hybrid"])
+    assert (flow.comment, flow.marked, list(flow.metadata)) == ("", "", [])
 
 
-def test_a_flow_that_is_saved_is_masked_and_commented(flow: http.HTTPFlow) -> None:
-    redactor = FlowRedactor()
+def test_a_flow_that_is_saved_is_masked_and_commented(flow: http.HTTPFlow, redactor: FlowRedactor) -> None:
     assert redactor.redacted(flow).headers["authorization"] == "Bearer ***"
     redactor.finish(flow)
     assert flow.request.headers["authorization"] == "Bearer ***"
     assert flow.comment.startswith("reason=error; target=none; ")
 
 
-def test_a_replay_is_no_request_of_a_client(flow: http.HTTPFlow) -> None:
-    redactor = FlowRedactor()
+def test_a_replay_is_no_request_of_a_client(flow: http.HTTPFlow, redactor: FlowRedactor) -> None:
     flow.request = redactor.redacted(flow)
     flow.is_replay = "request"
     redactor.prepare_replay(flow)
@@ -49,19 +50,17 @@ def test_a_replay_is_no_request_of_a_client(flow: http.HTTPFlow) -> None:
     assert "fallback" not in flow.comment
 
 
-def test_a_replay_says_so_once(flow: http.HTTPFlow) -> None:
-    redactor = FlowRedactor()
+def test_a_replay_says_so_once(flow: http.HTTPFlow, redactor: FlowRedactor) -> None:
     flow.is_replay = "request"
     for _ in range(2):
         redactor.prepare_replay(flow)
     assert flow.comment.count("replayed by mitmproxy") == 1
 
 
-def test_the_state_before_an_edit_is_masked_too(flow: http.HTTPFlow) -> None:
+def test_the_state_before_an_edit_is_masked_too(flow: http.HTTPFlow, redactor: FlowRedactor) -> None:
     """mitmweb keeps it when somebody marks or edits a row, and a flow file has it."""
     flow.request.path = "/?key=secret&a=b"
     flow.backup()
-    redactor = FlowRedactor()
     flow.request = redactor.redacted(flow)
     flow.marked = "x"
     saved = BytesIO()
@@ -71,10 +70,12 @@ def test_the_state_before_an_edit_is_masked_too(flow: http.HTTPFlow) -> None:
     assert (flow.request.headers["authorization"], flow.request.path) == ("Bearer ***", "/?key=***&a=b")
 
 
-def test_the_state_before_an_edit_of_one_that_was_not_sent_is_masked_too(flow: http.HTTPFlow) -> None:
+def test_the_state_before_an_edit_of_one_that_was_not_sent_is_masked_too(
+    flow: http.HTTPFlow, redactor: FlowRedactor
+) -> None:
     flow.backup()
     flow.comment = "mine"
-    FlowRedactor().finish(flow)
+    redactor.finish(flow)
     saved = BytesIO()
     io.FlowWriter(saved).add(flow)
     assert b"secret" not in saved.getvalue()
@@ -84,8 +85,9 @@ def test_the_state_before_an_edit_of_one_that_was_not_sent_is_masked_too(flow: h
     ("part", "value"),
     [("scheme", "https"), ("host", "example.com"), ("port", 8000), ("host", "address.example")],
 )
-def test_credentials_are_for_the_server_that_had_them(part: str, value: object, flow: http.HTTPFlow) -> None:
-    redactor = FlowRedactor()
+def test_credentials_are_for_the_server_that_had_them(
+    part: str, value: object, flow: http.HTTPFlow, redactor: FlowRedactor
+) -> None:
     flow.request = redactor.redacted(flow)
     flow.is_replay, flow.response = "request", None
     setattr(flow.request, part, value)
@@ -96,8 +98,7 @@ def test_credentials_are_for_the_server_that_had_them(part: str, value: object, 
     assert "secret" not in str(flow.get_state())
 
 
-def test_a_request_without_credentials_goes_anywhere(flow: http.HTTPFlow) -> None:
-    redactor = FlowRedactor()
+def test_a_request_without_credentials_goes_anywhere(flow: http.HTTPFlow, redactor: FlowRedactor) -> None:
     flow.request = redactor.redacted(flow)
     flow.is_replay, flow.response = "request", None
     flow.request.host = "example.com"
@@ -107,10 +108,9 @@ def test_a_request_without_credentials_goes_anywhere(flow: http.HTTPFlow) -> Non
     assert flow.request.headers["authorization"] == "Bearer mine"
 
 
-def test_what_was_edited_is_replayed(flow: http.HTTPFlow) -> None:
+def test_what_was_edited_is_replayed(flow: http.HTTPFlow, redactor: FlowRedactor) -> None:
     flow.request.path = "/path?key=secret&a=b"
     flow.request.headers["x-api-key"] = "secret"
-    redactor = FlowRedactor()
     flow.request = redactor.redacted(flow)
     flow.is_replay = "request"
     flow.request.path = flow.request.path.replace("a=b", "a=c")
@@ -125,26 +125,15 @@ def test_what_was_edited_is_replayed(flow: http.HTTPFlow) -> None:
     ]
 
 
-def test_what_went_upstream_is_known_with_its_credentials(flow: http.HTTPFlow) -> None:
-    record = exchange.begin(flow)
-    exchange.settle(record, Target.UPSTREAM, Reason.NOT_LISTED)
-    exchange.put(flow, record)
-    redactor = FlowRedactor()
-    assert redactor.sent_upstream(flow) is None
-    flow.request = redactor.redacted(flow)
-    sent = redactor.sent_upstream(flow)
-    assert sent
-    assert sent.headers["authorization"] == "Bearer secret"
+def test_only_what_was_replayed_here_is_masked_in_the_end(
+    flow: http.HTTPFlow, redactor: FlowRedactor
+) -> None:
+    """A file may hold a replay, whose hooks are called as it is opened."""
+    redactor.finish_replay(flow)
+    assert flow.request.headers["authorization"] == "Bearer secret"
+    redactor.prepare_replay(flow)
+    redactor.finish_replay(flow)
     assert flow.request.headers["authorization"] == "Bearer ***"
-
-
-def test_what_went_to_litellm_is_not_what_upstream_would_get(flow: http.HTTPFlow) -> None:
-    record = exchange.begin(flow)
-    exchange.settle(record, Target.LITELLM, Reason.MODEL)
-    exchange.put(flow, record)
-    redactor = FlowRedactor()
-    flow.request = redactor.redacted(flow)
-    assert redactor.sent_upstream(flow) is None
 
 
 # -- streamed bodies ----------------------------------------------------

@@ -15,40 +15,39 @@ def _replayed(number: int = 0) -> FallbackRecord:
 
 
 def test_what_becomes_of_one() -> None:
-    recent = FallbackHistory()
-    for key in "abc":
-        recent.started(key, _replayed())
-    assert [one.outcome for one in recent.last] == [Outcome.RUNNING] * 3
-    assert not recent.counts
+    history = FallbackHistory()
+    served, aborted, failed = (_replayed(number) for number in range(3))
+    for one in (served, aborted, failed):
+        history.started(one)
+    assert [one.outcome for one in history.last] == [Outcome.RUNNING] * 3
+    assert not history.counts
 
-    recent.ended("a", whole=True)
-    recent.ended("b", whole=False)
-    recent.failed("c", "503")
-    recent.ended("c", whole=True)  # with upstream's answer
-    recent.not_attempted(_replayed(), "budget")
-    recent.ended("nobody", whole=True)
-    recent.failed("nobody", "503")
+    history.ended(served, Outcome.SERVED)
+    history.ended(aborted, Outcome.ABORTED)
+    history.ended(failed, Outcome.FAILED, "503")
+    history.ended(failed, Outcome.SERVED)  # with upstream's response
+    history.not_attempted(_replayed(), "budget")
 
-    assert [(one.outcome, one.why) for one in recent.last] == [
+    assert [(one.outcome, one.why) for one in history.last] == [
         (Outcome.SERVED, ""),
         (Outcome.ABORTED, ""),
         (Outcome.FAILED, "503"),
         (Outcome.NOT_ATTEMPTED, "budget"),
     ]
-    assert recent.counts == {("quota", what): 1 for what in ("served", "aborted", "failed", "not-attempted")}
+    assert history.counts == {("quota", what): 1 for what in ("served", "aborted", "failed", "not-attempted")}
 
 
 def test_only_the_last_are_kept() -> None:
     """One that was forgotten while it ran still counts."""
-    recent = FallbackHistory()
-    for number in range(MOST + 10):
-        recent.started(str(number), _replayed(number))
-    for number in range(MOST + 10):
-        recent.ended(str(number), whole=True)
+    history = FallbackHistory()
+    every = [_replayed(number) for number in range(MOST + 10)]
+    for one in every:
+        history.started(one)
+    for one in every:
+        history.ended(one, Outcome.SERVED)
 
-    assert [one.request_id for one in recent.last] == [f"req-{number}" for number in range(10, MOST + 10)]
-    assert recent.counts["quota", "served"] == MOST + 10
-    assert not recent._running
+    assert [one.request_id for one in history.last] == [f"req-{number}" for number in range(10, MOST + 10)]
+    assert history.counts["quota", "served"] == MOST + 10
 
 
 def test_reloads() -> None:

@@ -126,6 +126,12 @@ class Rest:
         shown.headers["authorization"] = "***"
         return shown
 
+    def request_begun(self, flow: http.HTTPFlow, host: str) -> None:
+        """Nothing is kept of it."""
+
+    def response_begun(self, flow: http.HTTPFlow, response: http.Response) -> None:
+        """Nothing is kept of it."""
+
     def malformed(self, client: str, why: str) -> None:  # noqa: ARG002
         self.lines.append("tell malformed")
 

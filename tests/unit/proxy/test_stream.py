@@ -133,7 +133,7 @@ def test_a_request_that_nobody_decided_on_goes_nowhere(play: Playbook) -> None:
 
     assert play.client(REQUEST) == [
         *DECIDED,
-        *("tell failed our own fault", "ask on_failure our own fault"),
+        *("tell failed internal error", "ask on_failure internal error"),
         *OURS,
     ]
 

@@ -130,14 +130,14 @@ FAMILIES = (
         "gauge",
         (),
         "Requests being served.",
-        lambda sources: _one(len(sources.counters.in_flight)),
+        lambda sources: _one(sources.counters.in_flight),
     ),
     Family(
         "streams_in_flight",
         "gauge",
         (),
         "Of these, those whose answer has begun and is passed on piece by piece.",
-        lambda sources: _one(len(sources.counters.streaming)),
+        lambda sources: _one(sources.counters.streaming),
     ),
     Family(
         "held_bytes",

@@ -421,7 +421,7 @@ async def test_explain_says_what_the_addon_does(case: Case, tmp_path: Path) -> N
     from mitmproxy.test import taddons
 
     from litellm_hybrid.addon import HybridAddon
-    from litellm_hybrid.flow import exchange
+    from litellm_hybrid.flow.exchange import METADATA
 
     file = tmp_path / "config.yaml"
     file.write_text(
@@ -433,12 +433,12 @@ async def test_explain_says_what_the_addon_does(case: Case, tmp_path: Path) -> N
         context.configure(
             hybrid, litellm_config=os.fspath(file), mode=["reverse:http://127.0.0.1:8317@127.0.0.1:8318"]
         )
+        hybrid._observer.request_begun(flow, "localhost")
         hybrid.request(flow)
-    decision = exchange.get(flow)
-    assert decision is not None
+    decision = flow.metadata[METADATA]
     explanation = explain(settings_of(case.settings), case.request)
     assert (explanation.target, explanation.reason) == (decision["target"], decision["reason"])
-    assert (explanation.model, explanation.litellm_model) == (decision["model"], decision["sends"])
+    assert (explanation.model, explanation.litellm_model) == (decision["model"], decision["litellm_model"])
     assert explanation.own_status == (flow.response.status_code if flow.response else None)
     if explanation.sent is not None:
         assert explanation.sent.target == flow.request.path
@@ -462,7 +462,6 @@ def _flow(request: Request) -> "HTTPFlow":
     flow.request.headers = Headers(sent.headers)
     flow.request.raw_content = sent.body
     flow.client_conn.peername = (request.client.ip, 50000)
-    flow.metadata["hybrid_host"] = "localhost"
     flow.live = True
     return flow
 

@@ -27,8 +27,7 @@ def _busy() -> MetricSources:
     traffic.requests["litellm", "model", "2xx"] = 3
     traffic.models["gpt-5", "litellm"] = 4
     traffic.errors["timeout", "upstream"] = 5
-    traffic.in_flight.update(dict.fromkeys("abcdef", 0.0))
-    traffic.streaming.update("ab")
+    traffic.in_flight, traffic.streaming = 6, 2
     for seconds in (0.01, 0.3, 1000.0):
         traffic.first_byte["litellm"].add(seconds)
     traffic.duration["upstream"].add(2.0)

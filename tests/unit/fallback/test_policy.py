@@ -1,22 +1,24 @@
-"""What e2e/test_fallback_*.py cannot see from outside; replay.py and straight.py with it."""
+"""What e2e/test_fallback_*.py cannot see from outside; replay.py and bypass.py with it."""
 
 from dataclasses import replace
 
 import pytest
 from mitmproxy import http
-from mitmproxy.test import tflow, tutils
+from mitmproxy.test import tflow
 
 from litellm_hybrid.config.model_patterns import Patterns
 from litellm_hybrid.config.settings import Address, Fallback, Secret, Settings
 from litellm_hybrid.errors import Cause, Failure
-from litellm_hybrid.fallback import bypass as straight
-from litellm_hybrid.fallback import controller as fallback
-from litellm_hybrid.fallback import replay
-from litellm_hybrid.fallback.controller import Fallbacks
+from litellm_hybrid.fallback import bypass, policy, replay
+from litellm_hybrid.fallback.policy import Policy
 from litellm_hybrid.fallback.response_hold import COLLECT_LIMIT, REPLAY_LIMIT, JudgedResponse
-from litellm_hybrid.flow import exchange
+from litellm_hybrid.fallback.state import FallbackState
+from litellm_hybrid.flow import exchange as exchange_module
+from litellm_hybrid.flow.exchange import Exchange, Exchanges
 from litellm_hybrid.quota.classifier import Verdict
+from litellm_hybrid.routing import requested_model
 from litellm_hybrid.routing.rules import Reason, Target
+from support.flows import upstream_flow
 
 BASE = Settings(
     base_url=Address("http", "127.0.0.1", 4000),
@@ -29,14 +31,19 @@ JSON = {"content-type": "application/json"}
 SSE = {"content-type": "text/event-stream"}
 
 
-class Rows:
-    """Mitmweb's list."""
+class Listener:
+    """What the policy has said of flows."""
 
     def __init__(self) -> None:
-        self.rows: list[http.HTTPFlow] = []
+        self.said: list[str] = []
 
-    def add(self, flows: list[http.HTTPFlow]) -> None:
-        self.rows += flows
+    def replaced(self, flow: http.HTTPFlow) -> None:
+        assert flow.response
+        self.said.append(f"replaced {flow.response.status_code}")
+
+    def settled(self, flow: http.HTTPFlow) -> None:
+        assert flow
+        self.said.append("settled")
 
 
 class World:
@@ -44,9 +51,11 @@ class World:
 
     def __init__(self) -> None:
         self.settings = BASE
-        self.rows = Rows()
+        self.listener = Listener()
         self.now = 1000.0
-        self.fallbacks = Fallbacks(lambda: self.settings, lambda: self.rows)
+        self.exchanges = Exchanges()
+        self.state = FallbackState()
+        self.policy = Policy(lambda: self.settings, self.exchanges, self.state, self.listener)
 
     def fallback(self, **changes: object) -> None:
         """Change settings of fallback."""
@@ -54,20 +63,26 @@ class World:
 
     def flow(self, *, ip: str = "127.0.0.1", model: str = "o3", may_fall_back: bool = True) -> http.HTTPFlow:
         """A request that went to upstream."""
-        request = tutils.treq(
-            method=b"POST",
-            path=b"/v1/chat/completions",
-            headers=((b"content-type", b"application/json"),),
-            content=b'{"model": "%s"}' % model.encode(),
+        body = b'{"model": "%s"}' % model.encode()
+        flow, _ = upstream_flow(
+            body,
+            path="/v1/chat/completions",
+            model=model,
+            may_fall_back=may_fall_back,
+            ip=ip,
+            exchanges=self.exchanges,
         )
-        flow = tflow.tflow(req=request)
-        flow.client_conn.peername = (ip, 1)
-        flow.metadata["hybrid_host"] = "127.0.0.1:8318"
-        decision = exchange.begin(flow)
-        decision["model"], decision["sends"], decision["may_fall_back"] = model, model, may_fall_back
-        exchange.settle(decision, Target.UPSTREAM, Reason.NOT_LISTED)
-        exchange.put(flow, decision)
         return flow
+
+    def exchange(self, flow: http.HTTPFlow) -> Exchange:
+        """A flow's."""
+        exchange = self.exchanges.of(flow)
+        assert exchange is not None
+        return exchange
+
+    def route(self, flow: http.HTTPFlow) -> str:
+        """As in the header."""
+        return self.exchange(flow).route
 
     def fails(self, flow: http.HTTPFlow, verdict: Verdict = QUOTA, status: int = 429) -> http.Request | None:
         """Upstream's answer fails."""
@@ -75,7 +90,7 @@ class World:
         assert held is not None
         held.verdict = verdict
         flow.response = http.Response.make(status, b"{}")
-        return self.fallbacks.fall_back(flow, held)
+        return self.policy.on_failed_response(flow, held)
 
     def hold(
         self,
@@ -88,28 +103,16 @@ class World:
         """Ask whether an answer is held."""
         response = http.Response.make(status, b"", headers or JSON)
         if replayed:
-            settle(flow, Target.LITELLM, Reason.FALLBACK)
-        return self.fallbacks.hold(flow, response)
+            self.exchange(flow).set_outcome(Target.LITELLM, Reason.FALLBACK)
+        return self.policy.on_response(flow, response)
 
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     world = World()
-    for room in (fallback, replay, straight):
-        monkeypatch.setattr(room, "monotonic", lambda: world.now)
+    for module in (policy, replay, bypass):
+        monkeypatch.setattr(module, "monotonic", lambda: world.now)
     return world
-
-
-def settle(flow: http.HTTPFlow, target: Target, reason: Reason) -> None:
-    record = exchange.get(flow)
-    assert record is not None
-    exchange.settle(record, target, reason)
-
-
-def route(flow: http.HTTPFlow) -> str:
-    decision = exchange.get(flow)
-    assert decision is not None
-    return f"{decision['target']}; {decision['reason']}{decision['note']}"
 
 
 # -- what is held --------------------------------------------------------------------
@@ -187,13 +190,9 @@ def test_a_replay(world: World) -> None:
         "Bearer sk-litellm",
     )
     assert "authorization" not in flow.request.headers
-    assert route(flow) == "litellm; fallback; upstream-status=429"
-    assert flow.marked == ":arrow_right_hook:"
-    assert "reason=fallback" in flow.comment
-    (row,) = world.rows.rows
-    assert row.response is not None
-    assert row.response.status_code == 429
-    assert row.marked == ":warning:"
+    assert world.route(flow) == "litellm; reason=fallback; upstream-status=429"
+    assert world.listener.said == ["replaced 429", "settled"]
+    assert world.exchange(flow).attempts[-1].request is request
 
 
 @pytest.mark.parametrize(
@@ -207,11 +206,11 @@ def test_a_replay_that_must_not_be(changes: dict[str, object], ip: str, why: str
     world.fallback(**changes)
     if why == "budget":
         assert world.fails(world.flow()) is not None
-        world.rows.rows.clear()
+        world.listener.said.clear()
     flow = world.flow(ip=ip)
     assert world.fails(flow) is None
-    assert route(flow) == f"upstream; fallback-failed; fallback-failed={why}"
-    assert world.rows.rows == [], "nothing was replaced"
+    assert world.route(flow) == f"upstream; reason=fallback-failed; fallback-failed={why}"
+    assert world.listener.said == [], "nothing was replaced"
 
 
 def test_a_refused_client_spends_no_budget(world: World) -> None:
@@ -236,15 +235,15 @@ def test_a_model_that_litellm_does_not_know(words: bytes, unknown: bool, world: 
     held = world.hold(flow, 400, replayed=True)
     assert held is not None
     held.feed(words, now=0.0, clock=world.now)
-    world.fallbacks.fall_back_failed(flow, "400", held)
-    assert route(flow) == "upstream; fallback-failed; fallback-failed=400"
-    assert flow.marked == ":warning:"
+    world.policy.replay_failed(flow, "400", held)
+    assert world.route(flow) == "upstream; reason=fallback-failed; fallback-failed=400"
+    assert world.listener.said[-1] == "settled"
 
     again = world.flow()
     assert (world.fails(again) is None) is unknown
     assert world.fails(world.flow(model="o4")) is not None
     if unknown:
-        assert route(again) == "upstream; fallback-failed; fallback-failed=unknown-model"
+        assert world.route(again) == "upstream; reason=fallback-failed; fallback-failed=unknown-model"
         world.now += 60
         assert world.fails(world.flow()) is not None
 
@@ -256,10 +255,10 @@ UNREACHABLE = (Cause.CONNECT_FAILED, Cause.CONNECT_LIMIT, Cause.FIRST_BYTE_LIMIT
 def test_what_counts_as_unreachable(cause: Cause, world: World) -> None:
     world.fallback(on=frozenset({"unreachable"}))
     flow = world.flow()
-    request = world.fallbacks.rescue(flow, Failure(cause, "words"))
+    request = world.policy.on_failure(flow, Failure(cause, "words"))
     assert (request is not None) is (cause in UNREACHABLE)
-    assert route(flow) == ("litellm; unreachable" if request else "upstream; not-listed")
-    assert bool(flow.marked) is (request is not None)
+    assert world.route(flow) == ("litellm; reason=unreachable" if request else "upstream; reason=not-listed")
+    assert world.listener.said == (["settled"] if request else [])
 
 
 @pytest.mark.parametrize(
@@ -270,17 +269,15 @@ def test_what_is_not_rescued(case: str, world: World) -> None:
         world.fallback(on=frozenset({"unreachable"}), enabled=case != "disabled")
     flow = tflow.tflow() if case == "not ours" else world.flow(may_fall_back=case != "may not fall back")
     if case == "was LiteLLM's":
-        settle(flow, Target.LITELLM, Reason.MODEL)
-    assert world.fallbacks.rescue(flow, Failure(Cause.CONNECT_FAILED, "words")) is None
+        world.exchange(flow).set_outcome(Target.LITELLM, Reason.MODEL)
+    assert world.policy.on_failure(flow, Failure(Cause.CONNECT_FAILED, "words")) is None
 
 
 # -- cooldown --------------------------------------------------------------------------------
 
 
 def cooling_down(world: World, flow: http.HTTPFlow) -> bool:
-    decision = exchange.get(flow)
-    assert decision
-    return world.fallbacks.straight.request(flow, decision) is not None
+    return world.policy.bypass.replacement(flow, world.exchange(flow)) is not None
 
 
 @pytest.mark.parametrize(
@@ -299,7 +296,7 @@ def test_how_long_upstream_is_skipped(
 ) -> None:
     world.fallback(cooldown_max=longest)
     world.fails(world.flow(), verdict)
-    running = world.fallbacks.straight.cooldowns.running(world.now)
+    running = world.state.cooldowns.running(world.now)
     assert running == ((("o3", skips_until),) if skips_until else ())
     assert cooling_down(world, world.flow()) is bool(skips_until)
     world.now += skips_until
@@ -312,7 +309,7 @@ def test_a_request_that_may_not_fall_back_is_not_cooled_down(world: World) -> No
     assert not cooling_down(world, world.flow(may_fall_back=False))
     refused = world.flow(ip="203.0.113.9")
     assert not cooling_down(world, refused)
-    assert route(refused) == "upstream; fallback-failed; fallback-failed=not-allowed"
+    assert world.route(refused) == "upstream; reason=fallback-failed; fallback-failed=not-allowed"
 
 
 ENDS: list[tuple[int | None, Target, bool]] = [
@@ -333,13 +330,15 @@ def test_the_end_of_a_probe(status: int | None, target: Target, ends: bool, worl
     probe = world.flow()
     assert not cooling_down(world, probe)
     assert cooling_down(world, world.flow()), "one at a time"
-    settle(probe, target, Reason.FALLBACK)
-    world.fallbacks.straight.ended(probe, status)
-    assert (world.fallbacks.straight.cooldowns.running(world.now) == ()) is ends
+    world.exchange(probe).set_outcome(target, Reason.FALLBACK)
+    world.policy.bypass.exchange_ended(world.exchange(probe), status)
+    assert (world.state.cooldowns.running(world.now) == ()) is ends
     assert not cooling_down(world, world.flow()), "the next one probes, or there is no cooldown any more"
 
 
-@pytest.mark.parametrize(("status", "ends"), [(200, False), (500, True), (None, True)])
+@pytest.mark.parametrize(
+    ("status", "ends"), [(200, False), (400, False), (429, True), (500, True), (None, True)]
+)
 def test_the_end_of_a_request_that_skipped_upstream(status: int | None, ends: bool, world: World) -> None:
     """A cooldown ends where LiteLLM cannot help; else a running probe stays the only one."""
     world.fallback(cooldown_max=3600.0)
@@ -348,21 +347,10 @@ def test_the_end_of_a_request_that_skipped_upstream(status: int | None, ends: bo
     probe, skips = world.flow(), world.flow()
     assert not cooling_down(world, probe)
     assert cooling_down(world, skips)
-    world.fallbacks.straight.ended(skips, status)
-    assert (world.fallbacks.straight.cooldowns.running(world.now) == ()) is ends
+    world.policy.bypass.exchange_ended(world.exchange(skips), status)
+    assert (world.state.cooldowns.running(world.now) == ()) is ends
     if not ends:
         assert cooling_down(world, world.flow())
-
-
-def test_nothing_is_kept_of_a_request_that_has_ended(world: World) -> None:
-    world.fallback(cooldown_max=3600.0)
-    world.fails(world.flow())
-    flows = [world.flow() for _ in range(3)]
-    assert all(cooling_down(world, flow) for flow in flows)
-    for flow in flows:
-        world.fallbacks.straight.ended(flow, 200)
-        world.fallbacks.straight.ended(flow, 200)
-    assert world.fallbacks.straight._waiting == {}
 
 
 def test_a_probe_that_meets_the_quota_again_does_not_end_what_it_begins(world: World) -> None:
@@ -373,6 +361,55 @@ def test_a_probe_that_meets_the_quota_again_does_not_end_what_it_begins(world: W
     probe = world.flow()
     assert not cooling_down(world, probe)
     world.fails(probe, status=200)
-    settle(probe, Target.UPSTREAM, Reason.FALLBACK_FAILED)
-    world.fallbacks.straight.ended(probe, 200)
-    assert world.fallbacks.straight.cooldowns.running(world.now) == (("o3", 90.0),)
+    world.exchange(probe).set_outcome(Target.UPSTREAM, Reason.FALLBACK_FAILED)
+    world.policy.bypass.exchange_ended(world.exchange(probe), 200)
+    assert world.state.cooldowns.running(world.now) == (("o3", 90.0),)
+
+
+def test_a_client_that_leaves_ends_no_cooldown(world: World) -> None:
+    world.fallback(cooldown_max=3600.0)
+    world.fails(world.flow())
+    skips = world.flow()
+    assert cooling_down(world, skips)
+    world.exchange(skips).failure = Failure(Cause.CLIENT_LEFT, "client disconnected")
+    world.policy.exchange_ended(world.exchange(skips), None)
+    assert cooling_down(world, world.flow())
+
+
+# -- the rest of it --------------------------------------------------------------------------
+
+
+def test_a_response_is_counted_as_held_until_it_is_closed(world: World) -> None:
+    held = world.hold(world.flow())
+    assert held is not None
+    held.feed(b"12345", now=0.0, clock=world.now)
+    assert (len(world.state.held), world.state.held.bytes) == (1, 5)
+    held.close()
+    assert (len(world.state.held), world.state.held.bytes) == (0, 0)
+
+
+def test_where_our_own_code_fails_the_client_gets_the_servers_response(
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("on purpose")
+
+    monkeypatch.setattr(world.policy.bypass, "cool_down", broken)
+    assert world.fails(world.flow()) is None
+    (record,) = caplog.records
+    assert record.getMessage().endswith("ZeroDivisionError: on purpose")
+    assert record.exc_info
+
+
+def test_a_body_is_decoded_and_parsed_once_also_on_a_fallback(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow = world.flow()
+    read: list[object] = []
+    for module, name in ((requested_model, "read"), (requested_model, "decode"), (exchange_module, "decode")):
+        monkeypatch.setattr(module, name, read.append)
+    world.fallback(sticky=60.0)
+    request = world.fails(flow)
+    assert request is not None
+    world.policy.exchange_ended(world.exchange(flow), 200)
+    assert read == []

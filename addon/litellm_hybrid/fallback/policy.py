@@ -1,0 +1,297 @@
+"""The rules of fallback: which responses are held, what replaces a failed one, and what is said about it.
+
+The proxy asks, quota/ judges, replay.py makes the request. A fallback is never silent and never makes
+things worse: where LiteLLM cannot help, the client gets upstream's own response.
+"""
+
+import re
+from collections.abc import Callable
+from functools import partial, wraps
+from time import monotonic, time
+from typing import Concatenate, Protocol
+
+from mitmproxy import http
+
+from litellm_hybrid.config.settings import Settings, Timeouts
+from litellm_hybrid.errors import Cause, Failure
+from litellm_hybrid.fallback import log_lines
+from litellm_hybrid.fallback.bypass import Bypass
+from litellm_hybrid.fallback.cooldowns import client_hash
+from litellm_hybrid.fallback.replay import Replays
+from litellm_hybrid.fallback.response_hold import (
+    HISTORY,
+    MOST_AT_ONCE,
+    REPLAY_LIMIT,
+    Answer,
+    JudgedResponse,
+    is_suspect,
+)
+from litellm_hybrid.fallback.state import UNKNOWN_FOR, FallbackState
+from litellm_hybrid.flow import local_replies
+from litellm_hybrid.flow.exchange import Exchange, Exchanges
+from litellm_hybrid.llm.history.rejections import detect_history_rejection
+from litellm_hybrid.observability.history import FallbackRecord, Outcome
+from litellm_hybrid.proxy.interfaces import ForwardingPolicy
+from litellm_hybrid.quota import classifier as quota
+from litellm_hybrid.quota.classifier import Verdict
+from litellm_hybrid.routing.rules import Reason, Target
+
+# Where the first response is upstream's; other requests were only tried again at their own server.
+_REPLAYED = frozenset({Reason.FALLBACK, Reason.UNREACHABLE})
+
+_UNREACHABLE = frozenset({Cause.CONNECT_FAILED, Cause.CONNECT_LIMIT, Cause.FIRST_BYTE_LIMIT})
+
+# LiteLLM's words for a model that is not in its model_list (1.106, ProxyModelNotFoundError).
+_UNKNOWN_MODEL = re.compile(rb"Invalid model name passed in model=|model_not_found|No deployments? available")
+
+_MODEL_SHOWN = 200
+"""How much of a model's name is remembered for people to look at."""
+
+
+class FallbackListener(Protocol):
+    """Is told what becomes of a flow, to show it."""
+
+    def replaced(self, flow: http.HTTPFlow) -> None:
+        """A flow has its failed response, and is about to lose it to a replay."""
+        ...
+
+    def settled(self, flow: http.HTTPFlow) -> None:
+        """It has been decided anew where a flow goes."""
+        ...
+
+
+def _fail_closed[**P, T](
+    rule: Callable[Concatenate["Policy", http.HTTPFlow, P], T | None],
+) -> Callable[Concatenate["Policy", http.HTTPFlow, P], T | None]:
+    """Make a rule say None where our own code fails: the client gets what the server has said."""
+
+    @wraps(rule)
+    def guarded(self: "Policy", flow: http.HTTPFlow, /, *args: P.args, **kwargs: P.kwargs) -> T | None:
+        try:
+            return rule(self, flow, *args, **kwargs)
+        except Exception as e:  # noqa: BLE001 (in the proxy it would leave the client without any response)
+            if (exchange := self.exchanges.of(flow)) is not None:
+                local_replies.log_internal_error(exchange, e)
+            return None
+
+    return guarded
+
+
+class Policy(ForwardingPolicy[JudgedResponse]):
+    """Decides on replays for the proxy.
+
+    Attributes:
+        state: what is remembered between requests.
+        bypass: knows which requests go straight to LiteLLM.
+        exchanges: every request's.
+    """
+
+    def __init__(
+        self,
+        settings: Callable[[], Settings],
+        exchanges: Exchanges,
+        state: FallbackState,
+        listener: FallbackListener,
+    ) -> None:
+        """Make one for the life of the process.
+
+        Args:
+            settings: gives those in force; RuntimeError: there are none.
+            exchanges: every request's.
+            state: what is remembered between requests.
+            listener: is told what becomes of flows.
+        """
+        self._settings = settings
+        self._listener = listener
+        self._replays = Replays(settings, state)
+        self.exchanges = exchanges
+        self.state = state
+        self.bypass = Bypass(settings, state, self._replays)
+
+    # -- limits ---------------------------------------------------------------
+
+    def limits(self) -> Timeouts:
+        """Return the limits for a request that starts now."""
+        try:
+            return self._settings().timeouts
+        except RuntimeError:
+            return Timeouts()
+
+    def first_byte_limit(self, flow: http.HTTPFlow) -> float | None:  # noqa: ARG002
+        """Return None: there is no other than the configured one."""
+        return None
+
+    def may_forward(self, flow: http.HTTPFlow) -> bool:
+        """Return whether it has been decided to which server a request goes."""
+        exchange = self.exchanges.of(flow)
+        return exchange is not None and exchange.outcome.target is not Target.NONE
+
+    # -- a response begins ----------------------------------------------------
+
+    @_fail_closed
+    def on_response(self, flow: http.HTTPFlow, response: http.Response) -> JudgedResponse | None:
+        """Return what to hold a response in, if it could be a failure that this request falls back from."""
+        exchange = self.exchanges.of(flow)
+        if exchange is None or not exchange.outcome.may_fall_back:
+            return None
+        headers = {name.lower(): value for name, value in response.headers.items(multi=True)}
+        head = Answer(response.status_code, headers)
+        if exchange.outcome.target is Target.LITELLM:
+            return self._count_held(_hold_litellm(head))
+        fallback = self._settings().fallback
+        kinds = fallback.on - {"unreachable"}
+        if not (fallback.enabled and kinds and is_suspect(head)):
+            return None
+        if len(self.state.held) >= MOST_AT_ONCE:
+            self.state.counts["hold-capacity-reached"] += 1
+            log_lines.hold_capacity_reached(exchange, MOST_AT_ONCE)
+            return None
+        held = JudgedResponse(
+            head,
+            since=monotonic(),
+            hold_max=fallback.hold_max,
+            fails=lambda verdict: verdict.kind in kinds,
+            refuses=partial(self.bypass.detect_history_rejection, exchange),
+        )
+        return self._count_held(held)
+
+    def _count_held(self, held: JudgedResponse | None) -> JudgedResponse | None:
+        if held is not None:
+            self.state.held.add(held)
+            held.on_close = self.state.held.discard
+        return held
+
+    # -- it is a failure ------------------------------------------------------
+
+    @_fail_closed
+    def on_failed_response(self, flow: http.HTTPFlow, held: JudgedResponse) -> http.Request | None:
+        """Return the request that replaces one whose held response is a failure, or None."""
+        exchange, verdict = self.exchanges.of(flow), held.verdict
+        assert exchange is not None
+        assert verdict is not None
+        assert flow.response is not None
+        if verdict.kind == HISTORY:
+            return self._without_history(exchange, verdict)
+        if exchange.outcome.target is Target.LITELLM:
+            return None
+        status = flow.response.status_code
+        self.bypass.cool_down(exchange, verdict)
+        if verdict.kind == "login":
+            log_lines.login_expired(exchange)
+        request = self._fall_back(flow, exchange, verdict, status)
+        if request is not None:
+            self._listener.replaced(flow)
+            exchange.set_outcome(Target.LITELLM, Reason.FALLBACK, upstream_status=status)
+            log_lines.fell_back(exchange, status, verdict)
+            self._replay_begins(flow, exchange, request)
+        return request
+
+    @_fail_closed
+    def on_failure(self, flow: http.HTTPFlow, failure: Failure) -> http.Request | None:
+        """Return the request for LiteLLM that replaces one without a response of upstream's, or None."""
+        exchange, fallback = self.exchanges.of(flow), self._settings().fallback
+        if (
+            exchange is None
+            or exchange.outcome.target is not Target.UPSTREAM
+            or not (fallback.enabled and "unreachable" in fallback.on and exchange.outcome.may_fall_back)
+            or failure.cause not in _UNREACHABLE
+        ):
+            return None
+        request = self._fall_back(flow, exchange, Verdict("unreachable", failure.cause.value), None)
+        if request is not None:
+            exchange.set_outcome(Target.LITELLM, Reason.UNREACHABLE)
+            log_lines.unreachable(exchange)
+            self._replay_begins(flow, exchange, request)
+        return request
+
+    def error_response(self, flow: http.HTTPFlow, failure: Failure) -> http.Response:
+        """Return what the client gets where no server gave a response."""
+        return local_replies.server_unreachable(
+            self.exchanges.of(flow) or self.exchanges.begin(flow), failure
+        )
+
+    def replay_failed(self, flow: http.HTTPFlow, why: str, held: JudgedResponse | None) -> None:
+        """The replay, or the retry with less history, failed: the client gets the first response."""
+        exchange = self.exchanges.of(flow)
+        assert exchange is not None
+        assert flow.response is not None
+        exchange.outcome.reduced = False
+        if exchange.outcome.reason not in _REPLAYED:
+            self.state.counts["history-retry-failed"] += 1
+            log_lines.retry_failed(exchange, why, flow.response.status_code)
+            return
+        if exchange.fallback is not None:
+            self.state.history.ended(exchange.fallback, Outcome.FAILED, why)
+        log_lines.failed(exchange, why, flow.response.status_code, held)
+        name = exchange.outcome.litellm_model or ""
+        if held is not None and _UNKNOWN_MODEL.search(held.body):
+            self.state.unknown_models.add(name, monotonic() + UNKNOWN_FOR)
+            log_lines.unknown_model(exchange, name, self._settings())
+        exchange.set_outcome(Target.UPSTREAM, Reason.FALLBACK_FAILED, fallback_failed=why)
+        self._listener.settled(flow)
+
+    def hold_limit_reached(self, flow: http.HTTPFlow, held: JudgedResponse) -> None:
+        """A response was held as long as may be, and goes to the client unclassified."""
+        exchange = self.exchanges.of(flow)
+        assert exchange is not None
+        self.state.counts["hold-limit-reached"] += 1
+        log_lines.hold_limit_reached(exchange, len(held.body))
+
+    # -- the rest of it -------------------------------------------------------
+
+    def log_stateful(self, exchange: Exchange) -> None:
+        """A request cannot fall back, because it continues a stored response; said once for each client."""
+        client = client_hash(exchange.client.keys)
+        if not self.state.told.has(client, monotonic()):
+            self.state.told.add(client)
+            log_lines.stateful(exchange)
+
+    def exchange_ended(self, exchange: Exchange, status: int | None) -> None:
+        """An exchange has ended; `status`: of the response, if the client has got it to its end."""
+        self.bypass.exchange_ended(exchange, status)
+        if exchange.fallback is not None:
+            outcome = Outcome.SERVED if status is not None else Outcome.ABORTED
+            self.state.history.ended(exchange.fallback, outcome)
+
+    def _fall_back(
+        self, flow: http.HTTPFlow, exchange: Exchange, verdict: Verdict, status: int | None
+    ) -> http.Request | None:
+        model, wait = (exchange.model_name or "")[:_MODEL_SHOWN], verdict.retry_after
+        replayed = FallbackRecord(time(), exchange.id, model, verdict.kind, status, wait)
+        request = self._replays.build_fallback_request(flow, exchange)
+        if request is None:
+            self.state.history.not_attempted(replayed, exchange.outcome.fallback_failed)
+        else:
+            exchange.fallback = replayed
+            self.state.history.started(replayed)
+        return request
+
+    def _replay_begins(self, flow: http.HTTPFlow, exchange: Exchange, request: http.Request) -> None:
+        self.bypass.remember_conversation(exchange)
+        exchange.begin_attempt(request)
+        self._listener.settled(flow)
+
+    def _without_history(self, exchange: Exchange, verdict: Verdict) -> http.Request | None:
+        """Return the same request, for the server that refused its history, with what it can read of it."""
+        request = self._replays.build_reduced_retry(exchange, verdict.reason)
+        if request is not None:
+            self.state.counts["history-reduced"] += 1
+            exchange.begin_attempt(request)
+        return request
+
+
+def _hold_litellm(head: Answer) -> JudgedResponse | None:
+    held = JudgedResponse(
+        head,
+        since=monotonic(),
+        hold_max=0.0,
+        opening_max=REPLAY_LIMIT,
+        fails=lambda verdict: verdict is not quota.ANSWER,
+        refuses=detect_history_rejection,
+    )
+    if head.status >= 400:
+        held.fail(Verdict("litellm", f"status {head.status}"))
+        return held
+    if head.is_stream and head.is_plain:
+        return held
+    return None

@@ -1,0 +1,95 @@
+"""What fallbacks remember from one request to the next: little, bounded, and never a credential.
+
+All of it is of this process alone. Times are seconds on a clock that the caller passes in.
+"""
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from typing import Protocol
+from weakref import WeakSet
+
+from litellm_hybrid.fallback.conversations import Conversations
+from litellm_hybrid.fallback.cooldowns import Cooldowns
+from litellm_hybrid.fallback.expiring import ExpiringSet
+from litellm_hybrid.observability.history import FallbackHistory
+
+HOUR = 3600.0
+
+UNKNOWN_FOR = 60.0
+"""How long, in seconds, a model that LiteLLM does not know is not tried again."""
+
+_ENTRIES_MAX = 1000
+
+
+class Budget:
+    """How many fallbacks there were in the last hour."""
+
+    def __init__(self) -> None:
+        self._spent: deque[float] = deque()
+        self._logged: float | None = None
+
+    def spend(self, most: int, now: float) -> bool:
+        """Take one fallback from the budget; False if there are none left. `most` 0 means no limit."""
+        if most == 0:
+            return True
+        while self._spent and self._spent[0] <= now - HOUR:
+            self._spent.popleft()
+        if len(self._spent) >= most:
+            return False
+        self._spent.append(now)
+        return True
+
+    def should_log_exhausted(self, now: float) -> bool:
+        """True at most once an hour: log that the budget is exhausted."""
+        if self._logged is not None and now < self._logged + HOUR:
+            return False
+        self._logged = now
+        return True
+
+
+class _Held(Protocol):
+    body: bytearray
+
+
+class HeldResponses:
+    """Which responses are held right now."""
+
+    def __init__(self) -> None:
+        self._held: WeakSet[_Held] = WeakSet()
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def add(self, held: _Held) -> None:
+        """Count one as held."""
+        self._held.add(held)
+
+    def discard(self, held: _Held) -> None:
+        """It is held no longer, whatever has become of it."""
+        self._held.discard(held)
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes of them are held."""
+        return sum(len(held.body) for held in self._held)
+
+
+@dataclass(slots=True)
+class FallbackState:
+    """Everything that outlives a request; made once for a process.
+
+    Attributes:
+        unknown_models: names that LiteLLM has said it does not know.
+        told: clients (see `client_hash`) that have been told that stored responses cannot fall back.
+        history: the last fallbacks, for people to look at.
+        counts: how often something else happened, by its name.
+    """
+
+    budget: Budget = field(default_factory=Budget)
+    unknown_models: ExpiringSet[str] = field(default_factory=lambda: ExpiringSet(_ENTRIES_MAX))
+    cooldowns: Cooldowns = field(default_factory=Cooldowns)
+    conversations: Conversations = field(default_factory=Conversations)
+    told: ExpiringSet[str] = field(default_factory=lambda: ExpiringSet(_ENTRIES_MAX))
+    history: FallbackHistory = field(default_factory=FallbackHistory)
+    held: HeldResponses = field(default_factory=HeldResponses)
+    counts: Counter[str] = field(default_factory=Counter)

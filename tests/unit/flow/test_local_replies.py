@@ -1,0 +1,66 @@
+"""Responses that are made here."""
+
+import json
+import logging
+
+import pytest
+from mitmproxy.test import tflow
+
+from litellm_hybrid.errors import LITELLM_UNREACHABLE, UPSTREAM_UNREACHABLE, Cause, Failure
+from litellm_hybrid.flow import local_replies
+from litellm_hybrid.flow.exchange import Exchange, Exchanges
+from litellm_hybrid.routing.access import AccessDenied
+from litellm_hybrid.routing.rules import Reason, Target
+
+
+@pytest.fixture
+def exchange() -> Exchange:
+    return Exchanges().begin(tflow.tflow())
+
+
+def test_a_refusal(exchange: Exchange) -> None:
+    exchange.set_outcome(Target.LITELLM, Reason.REFUSED)
+    response = local_replies.refused(exchange, AccessDenied(401, "no", "oops"))
+    assert (response.status_code, json.loads(response.content or b"")) == (
+        401,
+        {"error": "oops", "message": "no"},
+    )
+    assert response.headers["content-type"] == "application/json"
+    assert response.headers["x-hybrid-route"] == "litellm; reason=refused"
+
+
+def test_one_request_too_many(exchange: Exchange) -> None:
+    response = local_replies.too_busy(exchange, 5)
+    assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+    assert response.headers["x-hybrid-route"] == "none; reason=refused"
+
+
+@pytest.mark.parametrize(
+    ("target", "body"), [(Target.LITELLM, LITELLM_UNREACHABLE), (Target.UPSTREAM, UPSTREAM_UNREACHABLE)]
+)
+def test_an_unreachable_server(target: Target, body: bytes, exchange: Exchange) -> None:
+    exchange.set_outcome(target, Reason.MODEL)
+    response = local_replies.server_unreachable(exchange, Failure(Cause.CONNECT_FAILED, "refused"))
+    assert (response.status_code, response.raw_content) == (502, body)
+    assert response.headers["x-hybrid-route"] == f"{target}; reason=error"
+
+
+def _fail() -> None:
+    raise ZeroDivisionError("on purpose")
+
+
+def test_our_own_error_is_logged_with_its_traceback(
+    exchange: Exchange, caplog: pytest.LogCaptureFixture
+) -> None:
+    try:
+        _fail()
+    except ZeroDivisionError as e:
+        response = local_replies.internal_error(exchange, e)
+
+    assert response.status_code == 500
+    assert json.loads(response.content or b"")["request_id"] == exchange.id
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    assert record.getMessage() == "litellm proxy error for GET /path: ZeroDivisionError: on purpose"
+    assert record.exc_info
+    assert record.exc_info[2]
