@@ -23,6 +23,9 @@ from litellm_hybrid.terminal import SecretMask
 
 _logger = logging.getLogger(OURS)
 
+_CONNECTIONS = "mitmproxy.proxy.server"
+"""mitmproxy's logger of clients and servers that connect and disconnect."""
+
 _BATCH_DELAY = 0.05
 """Seconds that a line may wait to be written together with others."""
 
@@ -69,6 +72,7 @@ class AppLog:
     def install(self, termlog: _TermLog | None) -> None:
         """Write our lines from now on, and keep mitmproxy's terminal log from writing them a second time.
 
+        Nor does it write mitmproxy's four lines about each connection, unless its verbosity is `debug`.
         Another `AppLog` that is still installed writes none any more.
         """
         for handler in [h for h in _logger.handlers if isinstance(h, _StdoutHandler)]:
@@ -84,7 +88,7 @@ class AppLog:
         _logger.addHandler(self._handler)
         if termlog is not None:
             self._termlog = termlog.logger
-            self._termlog.addFilter(_is_not_ours)
+            self._termlog.addFilter(self._is_for_termlog)
         self._set_formatters()
 
     def uninstall(self) -> None:
@@ -135,6 +139,11 @@ class AppLog:
             if isinstance(value, str):
                 fields[name] = self._mask(value)
         return True
+
+    def _is_for_termlog(self, record: logging.LogRecord) -> bool:
+        if record.name == _CONNECTIONS and record.levelno < logging.WARNING:
+            return self._termlog is not None and self._termlog.level <= logging.DEBUG
+        return record.name != OURS
 
     def _replace_hooks(self, formatter: logging.Formatter) -> None:
         if logging.lastResort is not None:
@@ -219,10 +228,6 @@ _HOOKS: tuple[tuple[Any, str, Callable[..., None]], ...] = (
     (threading, "excepthook", _thread_excepthook),
     (sys, "unraisablehook", _unraisablehook),
 )
-
-
-def _is_not_ours(record: logging.LogRecord) -> bool:
-    return record.name != OURS
 
 
 def _may_color() -> bool:

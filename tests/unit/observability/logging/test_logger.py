@@ -287,13 +287,30 @@ class TermLog:
         self.logger: logging.Handler = logging.NullHandler()
 
 
-@pytest.mark.parametrize(("name", "passes"), [("litellm_hybrid", False), ("mitmproxy.proxy.server", True)])
+@pytest.mark.parametrize(("name", "passes"), [("litellm_hybrid", False), ("mitmproxy.addons.script", True)])
 def test_mitmproxys_terminal_log_leaves_our_lines_to_us(app_log: AppLog, name: str, *, passes: bool) -> None:
     termlog = TermLog()
     app_log.install(termlog)
     app_log.install(termlog)
     assert len(termlog.logger.filters) == 1
     assert bool(termlog.logger.filter(logging.LogRecord(name, logging.INFO, "", 1, "m", (), None))) is passes
+
+
+@pytest.mark.parametrize(
+    ("verbosity", "level", "passes"),
+    [
+        (logging.INFO, logging.INFO, False),
+        (logging.INFO, logging.WARNING, True),
+        (logging.DEBUG, logging.INFO, True),
+    ],
+)
+def test_mitmproxys_terminal_log_has_no_line_for_each_connection(
+    app_log: AppLog, verbosity: int, level: int, *, passes: bool
+) -> None:
+    termlog = TermLog()
+    termlog.logger.setLevel(verbosity)
+    app_log.install(termlog)
+    assert bool(termlog.logger.filter(record("client connect", level))) is passes
 
 
 def test_known_secrets_are_hidden_in_messages_and_fields(
