@@ -25,7 +25,6 @@ from urllib.parse import quote
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-import verify_binary
 import verify_checks as checks
 from verify_checks import Differs, NotSeen, Upstream
 
@@ -33,6 +32,7 @@ from litellm_hybrid.config.addresses import parse_url
 from litellm_hybrid.diagnostics.doctor import http_client
 from litellm_hybrid.diagnostics.doctor.probes import ConnectFailure, Probe
 from litellm_hybrid.terminal import hide, printable
+from real.verify import Wanted, verify_binaries
 
 
 @dataclass(frozen=True)
@@ -157,48 +157,56 @@ def rows(upstream: Upstream, *, live: bool) -> Iterator[Row]:
             yield Row("DIFFERS", each, str(e))
 
 
-def main() -> int:
-    """Print the table; returns the exit code."""
+def say(line: str) -> None:
+    """Print a line at once."""
+    print(line, flush=True)
+
+
+def arguments_parser() -> argparse.ArgumentParser:
+    """What the command line takes."""
     summary, _, rest = (__doc__ or "").partition("\n")
     parser = argparse.ArgumentParser(
         prog="scripts/verify-upstream",
         description=f"{summary}\n{rest}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "url", metavar="URL", nargs="?", help="CLIProxyAPI's address, as http://127.0.0.1:8317"
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    add("url", metavar="URL", nargs="?", help="CLIProxyAPI's address, as http://127.0.0.1:8317")
+    add(
         "--key",
         default=os.environ.get("HYBRID_CLIENT_KEY", ""),
         help="one of its api-keys; HYBRID_CLIENT_KEY in the environment is not seen by other users",
     )
-    parser.add_argument("--live", action="store_true", help="also ask a real model for one streamed token")
-    started = parser.add_argument_group("for a CLIProxyAPI that is started here")
-    started.add_argument("--binary", metavar="PATH", nargs="+", type=Path, help="the program, of any version")
-    started.add_argument(
-        "--subscriptions", action="store_true", help="also providers by auth file (from v7 on)"
-    )
-    started.add_argument(
-        "--own-fallback", action="store_true", help="measure CLIProxyAPI's own fallback beside ours"
-    )
-    started.add_argument(
-        "--only", metavar="WORD", default="", help="only cases and scenarios whose name has it"
-    )
-    started.add_argument("--json", metavar="FILE", type=Path, help="write what was found there too")
-    started.add_argument("--capture", metavar="DIR", type=Path, help="write there what CLIProxyAPI answered")
-    started.add_argument("--docs", action="store_true", help="write the tables in docs/ anew")
+    add("--live", action="store_true", help="also ask a real model for one streamed token")
+    add = parser.add_argument_group("for a CLIProxyAPI that is started here").add_argument
+    add("--binary", metavar="PATH", nargs="+", type=Path, help="the program, of any version")
+    add("--subscriptions", action="store_true", help="also providers by auth file (from v7 on)")
+    add("--own-fallback", action="store_true", help="measure CLIProxyAPI's own fallback beside ours")
+    add("--only", metavar="WORD", default="", help="only cases and scenarios whose name has it")
+    add("--json", metavar="FILE", type=Path, help="write what was found there too")
+    add("--capture", metavar="DIR", type=Path, help="write there what CLIProxyAPI answered")
+    add("--add", action="store_true", help="add it to tests/corpus, and show what is new in it")
+    add("--docs", action="store_true", help="write the tables in docs/ anew")
+    return parser
+
+
+def main() -> int:
+    """Verify a running server, or binaries; returns the exit code."""
+    parser = arguments_parser()
     arguments = parser.parse_args()
     if arguments.binary:
-        wanted = verify_binary.Wanted(
+        if missing := [str(binary) for binary in arguments.binary if not binary.is_file()]:
+            parser.error(f"--binary: there is no {missing[0]}")
+        wanted = Wanted(
             arguments.subscriptions,
             arguments.own_fallback,
             arguments.only,
             arguments.capture,
             arguments.json,
             arguments.docs,
+            arguments.add,
         )
-        return verify_binary.run(arguments.binary, wanted)
+        return verify_binaries(arguments.binary, wanted, say)
     if arguments.url is None:
         parser.error("one of the following is required: URL, --binary")
     key = arguments.key.strip()
@@ -207,14 +215,19 @@ def main() -> int:
         parser.error(
             "--key: it must be of visible ASCII characters alone, as in CLIProxyAPI's api-keys; copy it again"
         )
-
-    def harmless(text: str) -> str:
-        return printable(hide(text, [key, quote(key, safe="")]))
-
     try:
         upstream = Upstream(parse_url(arguments.url), key)
     except ValueError as e:
         parser.error(f"URL: {e}")
+    return verify_running(upstream, live=arguments.live)
+
+
+def verify_running(upstream: Upstream, *, live: bool) -> int:
+    """Print the table of a running server; returns the exit code."""
+
+    def harmless(text: str) -> str:
+        return printable(hide(text, [upstream.key, quote(upstream.key, safe="")]))
+
     first = http_client.send(
         Probe(upstream.address, "/v1/models", headers=upstream.fields, within=checks.LIMIT)
     )
@@ -229,7 +242,7 @@ def main() -> int:
         return 1
     upstream = replace(upstream, models=first.model_ids)
     counts = {"ok": 0, "not seen": 0, "DIFFERS": 0}
-    for row in rows(upstream, live=arguments.live):
+    for row in rows(upstream, live=live):
         counts[row.state] += 1
         print(f"{row.state:<8}  {row.expectation.text}")
         print(harmless(f"          seen: {row.seen}"))

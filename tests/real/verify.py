@@ -8,14 +8,15 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from real import versions_page
 from real.cliproxyapi import version_of
-from real.corpus import FOLDER, Captured, ProviderError, merge, provider_errors, write_captured
+from real.corpus import CAPTURED, Captured, ProviderError, merge, provider_errors, write_captured
+from real.corpus import captured as captured_answers
 from real.matrix import Matrix, measure
 from real.report import Report, Row, Wait, as_json, complaints, slowest, table, tally
 from real.scenarios import SCENARIOS, Differs, NotSeen, Place
@@ -29,7 +30,9 @@ class Wanted:
     Attributes:
         only: a word that the names of cases and the texts of scenarios must have.
         capture: a folder for what was written.
+        results: a file for what was found, as JSON.
         docs: whether the tables in docs/ are written anew.
+        add: whether what is new in what was written is shown, and kept in the tests' corpus.
     """
 
     subscriptions: bool = False
@@ -38,6 +41,7 @@ class Wanted:
     capture: Path | None = None
     results: Path | None = None
     docs: bool = False
+    add: bool = False
 
 
 @dataclass(slots=True)
@@ -63,19 +67,15 @@ class Progress:
             sys.stderr.flush()
 
 
-def run(binaries: list[Path], wanted: Wanted) -> int:
-    """Verify each and say what was seen; returns the exit code: 0 if every one is good."""
+def verify_binaries(binaries: list[Path], wanted: Wanted, say: Callable[[str], None]) -> int:
+    """Verify each and say what was seen, line by line; returns the exit code: 0 if every one is good."""
     reports = []
     for binary in binaries:
-        if not binary.is_file():
-            print(f"verify-upstream: there is no {binary}", file=sys.stderr)
-            return 2
         progress = Progress()
         report = verify(binary, wanted, progress)
         progress.clear()
         for line in shown(report):
-            print(line)
-        sys.stdout.flush()
+            say(line)
         reports.append(report)
     if wanted.results is not None:
         text = json.dumps([as_json(report) for report in reports], indent=1, ensure_ascii=False)
@@ -83,6 +83,9 @@ def run(binaries: list[Path], wanted: Wanted) -> int:
     if wanted.capture is not None:
         wanted.capture.mkdir(parents=True, exist_ok=True)
         write_captured(captured(reports), wanted.capture / "captured_answers.jsonl")
+    if wanted.add:
+        for line in added(captured(reports)):
+            say(line)
     if wanted.docs:
         versions_page.write([as_json(report) for report in reports])
     return 0 if all(report.is_good for report in reports) else 1
@@ -93,9 +96,22 @@ def captured(reports: list[Report]) -> list[Captured]:
     return merge(outcome.direct for report in reports for outcome in report.outcomes)
 
 
+def added(written: list[Captured], file: Path = CAPTURED) -> Iterator[str]:
+    """Keep what was written in the corpus, and tell what is new in it."""
+    known = captured_answers(file)
+    keys = {answer.key for answer in known}
+    new = [answer for answer in written if answer.key not in keys]
+    write_captured(merge([*known, *written]), file)
+    yield f"{len(new)} of {len(written)} answers are new"
+    for answer in new:
+        places = " ".join(answer.at)
+        body = " ".join(answer.body.split())
+        yield f"  {answer.name} on {places}: {answer.status}, {answer.kind}: {body[:160]}"
+
+
 def cases(only: str) -> list[ProviderError]:
     """The corpora's providers' answers."""
-    return [case for case in provider_errors(FOLDER / "provider_errors.json") if only in case.name]
+    return [case for case in provider_errors() if only in case.name]
 
 
 def verify(binary: Path, wanted: Wanted, progress: Progress) -> Report:
