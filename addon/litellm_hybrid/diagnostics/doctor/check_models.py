@@ -1,21 +1,22 @@
-"""Does LiteLLM know every name that it would be sent, and what was meant where it does not?"""
+"""Does LiteLLM know every name that it would be sent, routed or replayed, and what was meant where not?"""
 
 import difflib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from litellm_hybrid.config.model_patterns import Patterns, bare, is_glob
 from litellm_hybrid.config.settings import Settings
-from litellm_hybrid.diagnostics.doctor.report import Finding, Severity
+from litellm_hybrid.diagnostics.doctor.check_upstream import GIVE_KEY
+from litellm_hybrid.diagnostics.doctor.report import Finding, Severity, error, not_checked, ok, warning
 from litellm_hybrid.routing.rules import name_for_litellm
 
-_CHECK = "models"
 _NEAR = 0.8
 """How alike two names must be for one to be a misspelling of the other."""
 
 _MOST_NAMED = 5
+_SEE_ABOVE = "LiteLLM's list of models: see what is said of it and of `api-key` above"
 _PLAIN = re.compile(r"[A-Za-z][\w./-]*")
 
 
@@ -42,20 +43,24 @@ class Known:
         return name in self._exact or any(pattern.fullmatch(name) for pattern in self._patterns)
 
     def fitting(self, glob: str) -> bool:
-        """Whether some name fits a glob of ours, which does not care for case."""
+        """Tell whether some name fits a glob of ours, which does not care for case."""
         fits = Patterns([glob])
         return self._all or any(fits.match(name) for name in self._exact)
 
+    def meant(self, name: str) -> str | None:
+        """Return the name that an unknown one probably stands for."""
+        return self.in_other_case(name) or self.prefixed(name) or self.alike(name)
+
     def in_other_case(self, name: str) -> str | None:
-        """The name that differs in case alone."""
+        """Return the name that differs in case alone."""
         return next((known for known in self.names if known.lower() == name.lower()), None)
 
     def prefixed(self, name: str) -> str | None:
-        """The name behind a provider's prefix: `openai/gpt-5`."""
+        """Return the name behind a provider's prefix: `openai/gpt-5`."""
         return next((known for known in self.names if known.lower().endswith(f"/{name.lower()}")), None)
 
     def alike(self, name: str) -> str | None:
-        """The name that is spelt most alike."""
+        """Return the name that is spelt most alike."""
         lowered = {known.lower(): known for known in self.names}
         found = difflib.get_close_matches(name.lower(), lowered, 1, _NEAR)
         return lowered[found[0]] if found else None
@@ -69,21 +74,33 @@ class _Sent(NamedTuple):
     mapped: bool
 
 
-def judge(settings: Settings, listed: Iterable[str], upstream_models: Iterable[str]) -> list[Finding]:
-    """What is found out about the configured names.
+def check(
+    settings: Settings, litellm_models: Iterable[str] | None, upstream_models: Iterable[str] | None
+) -> list[Finding]:
+    """Look at the configured names, and at each model that may fall back.
 
     Args:
         settings: those of the file.
-        listed: what LiteLLM lists, wildcard routes too.
-        upstream_models: what CLIProxyAPI lists, as far as it is known.
+        litellm_models: what LiteLLM lists, wildcard routes too; None: not known.
+        upstream_models: what CLIProxyAPI lists; None: not known.
     """
-    known = Known(listed)
+    if settings.base_url is None:
+        return []
     sent = tuple(_sent(settings))
+    wanted = bool(sent or settings.models)
+    if litellm_models is None:
+        checks = [*(["models"] if wanted else ()), *(["fallback"] if settings.fallback.enabled else ())]
+        return [not_checked(name, "LiteLLM's models are not known", _SEE_ABOVE) for name in checks]
+    known = Known(litellm_models)
     found = [_unknown(settings, each, known) for each in sent if each.name not in known]
     found += _globs(settings, known)
-    if not found and (sent or settings.models):
-        found.append(Finding(_CHECK, Severity.OK, "LiteLLM knows every configured model and mapping target"))
-    return found + _fallback(settings, known, upstream_models)
+    if not found and wanted:
+        found.append(ok("models", "LiteLLM knows every configured model and mapping target"))
+    if not settings.fallback.enabled:
+        return found
+    if upstream_models is None:
+        return [*found, not_checked("fallback", "which models may fall back is not known", GIVE_KEY)]
+    return found + _fallback(settings, known, tuple(upstream_models))
 
 
 def _sent(settings: Settings) -> Iterator[_Sent]:
@@ -101,8 +118,6 @@ def _sent(settings: Settings) -> Iterator[_Sent]:
 
 
 def _unknown(settings: Settings, sent: _Sent, known: Known) -> Finding:
-    severity = Severity.ERROR if settings.routing else Severity.WARNING
-    key = "model-mappings" if sent.mapped else "models"
     if (right := known.in_other_case(sent.name)) is not None:
         cause, fix = "its names are case-sensitive", _corrected(sent, right)
     elif (right := known.prefixed(sent.name)) is not None:
@@ -113,14 +128,15 @@ def _unknown(settings: Settings, sent: _Sent, known: Known) -> Finding:
         if not sent.mapped:
             fix += f"; if clients really ask for it: {_mapping(sent.entry, right)}"
     else:
-        names = ", ".join((*known.names[:_MOST_NAMED], *(["…"] if len(known.names) > _MOST_NAMED else [])))
-        cause = f"its model_list has no such name; it knows {names or 'no model at all'}"
+        cause = f"its model_list has no such name; it knows {_some(known.names) or 'no model at all'}"
         fix = (
             f"add `model_name: {_yaml(sent.name)}` to LiteLLM's model_list, "
             f"or write LiteLLM's name for it: {_mapping(sent.entry, 'NAME')}"
         )
+    key = "model-mappings" if sent.mapped else "models"
     symptom = f"LiteLLM does not know {_quoted(sent.name)}, which `{key}` sends there"
-    return Finding(_CHECK, severity, symptom, cause, fix)
+    severity = Severity.ERROR if settings.routing else Severity.WARNING
+    return Finding("models", severity, symptom, cause, fix)
 
 
 def _corrected(sent: _Sent, right: str) -> str:
@@ -135,46 +151,60 @@ def _mapping(entry: str, target: str) -> str:
 
 def _globs(settings: Settings, known: Known) -> list[Finding]:
     """Globs send the client's own spelling: some name must fit, or each of their requests fails."""
-    found = []
-    for entry in settings.models.entries:
-        if not is_glob(entry) or settings.mapped(entry) is not None:
-            continue
-        if known.fitting(entry) or any(Patterns([entry]).match(name) for name in settings.mappings):
-            continue
-        found.append(
-            Finding(
-                _CHECK,
-                Severity.WARNING,
-                f"LiteLLM knows no model that {_quoted(entry)} in `models` fits",
-                "a glob sends the client's own spelling to LiteLLM",
-                f"say what it is called there: {_mapping(entry, 'NAME')}",
-            )
+    return [
+        warning(
+            "models",
+            f"LiteLLM knows no model that {_quoted(entry)} in `models` fits",
+            "a glob sends the client's own spelling to LiteLLM",
+            f"say what it is called there: {_mapping(entry, 'NAME')}",
         )
-    return found
+        for entry in settings.models.entries
+        if is_glob(entry)
+        and settings.mapped(entry) is None
+        and not known.fitting(entry)
+        and not any(Patterns([entry]).match(name) for name in settings.mappings)
+    ]
 
 
-def _fallback(settings: Settings, known: Known, upstream_models: Iterable[str]) -> list[Finding]:
-    """A replay carries the client's own name: which of upstream's models would LiteLLM refuse?"""
-    if not settings.fallback.enabled:
-        return []
+def _fallback(settings: Settings, known: Known, upstream_models: tuple[str, ...]) -> list[Finding]:
+    """Look at each model that may fall back: a replay carries LiteLLM's name for it, or the client's own."""
+    if not upstream_models:  # said of the accounts
+        return [not_checked("fallback", "upstream has no model that could fall back", "an account upstream")]
+    found = [
+        warning(
+            "fallback",
+            f"upstream lists no model that {_quoted(entry)} in `fallback.models` fits",
+            "the name may be misspelt, or its account is gone",
+            f"upstream has {_some(upstream_models)}",
+        )
+        for entry in settings.fallback.models.entries
+        if entry != "*" and not any(Patterns([entry]).match(name) for name in upstream_models)
+    ]
     covered = [
         name
         for name in upstream_models
         if settings.fallback.covers(name) and not (settings.routing and settings.models.match(name))
     ]
-    missing = [name for name in covered if (settings.mapped(name) or bare(name)) not in known]
-    if not missing:
-        return []
-    named = ", ".join((*missing[:_MOST_NAMED], *(["…"] if len(missing) > _MOST_NAMED else [])))
-    return [
-        Finding(
-            "fallback",
-            Severity.NOTE,
-            f"LiteLLM lacks {len(missing)} of the {len(covered)} upstream models that may fall back: {named}",
-            "their replays will fail, and the client gets upstream's own error",
-            f"say its name for them: {_mapping(missing[0], 'NAME')}; or leave them out: `fallback.except`",
-        )
-    ]
+    missing = [name for name in covered if name_for_litellm(settings, name, None) not in known]
+    if covered and not missing:
+        found.append(ok("fallback", f"LiteLLM knows each of the {len(covered)} models that may fall back"))
+    if missing:
+        found.append(_missing(settings, known, covered, missing))
+    return found
+
+
+def _missing(settings: Settings, known: Known, covered: list[str], missing: list[str]) -> Finding:
+    names = [(name, known.meant(name_for_litellm(settings, name, None)) or "NAME") for name in missing]
+    lines = ", ".join(f"`{_yaml(bare(name))}: {_yaml(right)}`" for name, right in names)
+    cause = "each of their replays fails, and the client gets upstream's own error"
+    fix = f"say LiteLLM's name in `model-mappings`: {lines}; or leave them out: `fallback.except`"
+    symptom = f"LiteLLM lacks {len(missing)} of the {len(covered)} models that may fall back: "
+    severity = error if len(missing) == len(covered) else warning
+    return severity("fallback", symptom + ", ".join(missing), cause, fix)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join((*names[:_MOST_NAMED], *(["…"] if len(names) > _MOST_NAMED else [])))
 
 
 def _quoted(name: str) -> str:

@@ -1,78 +1,69 @@
-"""The doctor: asks everything, has it judged, and puts the findings together."""
+"""The doctor: sends every probe, has the results checked, and puts the findings together."""
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from litellm_hybrid.config.parser import ConfigError, Parsed
-from litellm_hybrid.config.settings import Settings
-from litellm_hybrid.diagnostics.doctor import check_config as doctor_file
-from litellm_hybrid.diagnostics.doctor import check_listen as doctor_listen
-from litellm_hybrid.diagnostics.doctor import check_litellm as doctor_litellm
-from litellm_hybrid.diagnostics.doctor import check_live as doctor_live
-from litellm_hybrid.diagnostics.doctor import check_models as doctor_models
-from litellm_hybrid.diagnostics.doctor import check_upstream as doctor_upstream
-from litellm_hybrid.diagnostics.doctor import http_client, probes
-from litellm_hybrid.diagnostics.doctor.probes import ProbeResult
+from litellm_hybrid.config.settings import Secret
+from litellm_hybrid.diagnostics.doctor import (
+    check_config,
+    check_listen,
+    check_litellm,
+    check_live,
+    check_models,
+    check_upstream,
+    http_client,
+    probes,
+)
 from litellm_hybrid.diagnostics.doctor.report import Finding, Report
 
 
-def examine(file: Path, load: Callable[[], Parsed], *, live: bool, tell: Callable[[str], None]) -> Report:
+def examine(
+    file: Path, load: Callable[[], Parsed], *, key: str = "", live: bool, progress: Callable[[str], None]
+) -> Report:
     """Look at everything.
 
     Args:
         file: the configuration file, for the report.
         load: reads it; raises ConfigError.
+        key: a client key to present to upstream; "": the first one that the file has.
         live: also send one real request each way.
-        tell: is told what is being done.
+        progress: is told what is being done.
     """
-    tell("looking at Python and mitmproxy …")
+    progress("looking at Python and mitmproxy …")
     surroundings, versions = _surroundings()
     try:
         parsed = load()
     except ConfigError as e:
-        return Report(str(file), [*doctor_file.broken(e), *surroundings], versions)
+        return Report(str(file), [*check_config.broken(e), *surroundings], versions)
     settings = parsed.settings
-    asks = probes.plan(settings)
-    tell(f"asking upstream{' and LiteLLM' if settings.base_url else ''}, 6 s at most …")
-    seen = http_client.send_all(asks)
-    bound = None if doctor_listen.runs(seen) else http_client.binding(*settings.listen)
-    versions |= {
-        "upstream": doctor_upstream.told(seen).words,
-        "litellm": doctor_litellm.version_of(seen) or "unknown",
-    }
+    presented = replace(settings, client_keys=(Secret(key),)) if key else settings
+    progress(f"asking upstream{' and LiteLLM' if settings.base_url else ''}, 6 s at most …")
+    results = http_client.send_all(probes.plan(presented))
+    runs = check_listen.runs(results)
+    bound = None if runs else http_client.binding(*settings.listen)
+    versions["upstream"] = str(check_upstream.version_of(results))
+    versions["litellm"] = check_litellm.version_of(results) or "unknown"
+    litellm_models, upstream_models = check_litellm.models(results), check_upstream.models(results)
     findings = [
-        *doctor_file.judge(parsed, str(file)),
-        *doctor_file.access(settings),
-        *doctor_listen.judge(settings, seen, bound),
-        *doctor_upstream.judge(settings, seen),
-        *doctor_litellm.judge(settings, seen),
-        *_models(settings, seen),
-        *(_live(settings, seen, tell) if live else ()),
-        *surroundings,
+        *check_config.check(parsed, str(file)),
+        check_config.access(settings),
+        *check_listen.check(settings, results, bound),
+        *check_upstream.check(settings, results),
+        *check_litellm.check(settings, results),
+        *check_models.check(settings, litellm_models, upstream_models),
+        *check_config.clock(results),
     ]
-    return Report(str(file), findings, versions)
-
-
-def _models(settings: Settings, seen: dict[str, ProbeResult]) -> list[Finding]:
-    listed = doctor_litellm.models(seen)
-    if listed is None:  # the findings about the key or the server say why
-        return []
-    return doctor_models.judge(settings, listed, doctor_upstream.models(seen))
-
-
-def _live(settings: Settings, seen: dict[str, ProbeResult], tell: Callable[[str], None]) -> list[Finding]:
-    planned = doctor_live.plan(
-        settings,
-        doctor_litellm.models(seen) or (),
-        doctor_upstream.models(seen),
-        runs=doctor_listen.runs(seen),
-    )
-    for each in planned:
-        tell(f"asking {each.says} …")
-    answers = http_client.send_all({each.check: each.ask for each in planned})
-    found = [doctor_live.judge(each, answers[each.check]) for each in planned]
-    return found + doctor_live.unasked(settings, planned)
+    if live:
+        planned = check_live.plan(presented, litellm_models or (), upstream_models or (), runs=runs)
+        for each in planned:
+            progress(f"asking {each.message} …")
+        lived = http_client.send_all({each.check: each.probe for each in planned})
+        findings += [check_live.check(each, lived[each.check]) for each in planned]
+        findings += check_live.unasked(settings, planned)
+    return Report(str(file), [*findings, *surroundings], versions)
 
 
 def _surroundings() -> tuple[list[Finding], dict[str, str]]:
@@ -85,6 +76,5 @@ def _surroundings() -> tuple[list[Finding], dict[str, str]]:
         engine.check()
     except engine.EngineError as e:
         lacking = str(e)
-    python = sys.version_info[:2]
-    versions = {"python": ".".join(map(str, sys.version_info[:3])), "mitmproxy": version.VERSION}
-    return doctor_file.surroundings(python, version.VERSION, lacking), versions
+    found = check_config.surroundings(sys.version_info[:2], version.VERSION, lacking)
+    return found, check_config.versions(version.VERSION)

@@ -234,8 +234,29 @@ def _of_litellm(settings: Settings, address: Address) -> dict[str, Probe]:
     }
     if address.path:
         planned["litellm-bare"] = Probe(Address(address.scheme, address.host, address.port), LIVELINESS)
-    if settings.api_key is not None:
-        key = bearer(settings.api_key.value)
+    key = bearer(settings.api_key.value) if settings.api_key else ()
+    if key:
         planned["litellm-models"] = Probe(address, models, headers=key)
         planned["litellm-details"] = Probe(address, "/health/readiness/details", headers=key)
+    if key or settings.no_auth:
+        planned["litellm-info"] = Probe(address, "/model/info", headers=key)
+        fields = (*key, ("Content-Type", "application/json"))
+        planned["litellm-transform"] = Probe(address, TRANSFORM, "POST", fields, _TRANSFORMED)
     return planned
+
+
+TRANSFORM = "/utils/transform_request"
+"""Shows what LiteLLM would send to a provider, and sends nothing; the address would lead nowhere too."""
+
+_TRANSFORMED = json.dumps(
+    {
+        "call_type": "completion",
+        "request_body": {
+            "model": "anthropic/claude-sonnet-4-5",
+            "messages": [{"role": "user", "content": "hi"}],
+            "prompt_cache_key": "doctor",
+            "api_base": "http://127.0.0.1:9",
+        },
+    }
+).encode()
+"""`prompt_cache_key` is Codex's, and Anthropic does not know it: refused unless `drop_params` is on."""
