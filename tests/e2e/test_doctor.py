@@ -19,7 +19,7 @@ from e2e.harness import black_hole
 from e2e.tls import server_context
 from litellm_hybrid.config.settings import Address
 from litellm_hybrid.diagnostics.doctor import http_client
-from litellm_hybrid.diagnostics.doctor.probes import ConnectFailure, FailureKind, Probe
+from litellm_hybrid.diagnostics.doctor.probes import TRANSFORM, ConnectFailure, FailureKind, Probe
 from litellm_hybrid.diagnostics.doctor.report import CHECKS
 from support.cliproxyapi import CLIProxyAPI
 from support.processes import MASTER_KEY, accepts, free_port, running
@@ -29,6 +29,7 @@ from support.wire import Request
 PROGRAM = Path(sys.executable).with_name("litellm-hybrid")
 CLIENT_KEY = "sk-client-key-of-the-doctors-tests"
 MODELS = ("gpt-5", "claude-sonnet-4-5", "openai/o3")
+USUAL: dict[str, Any] = {"keys": (CLIENT_KEY,), "version": "6.10.9", "models": ("gpt-5", "claude-opus-4-1")}
 
 
 class LiteLLM(Server):
@@ -38,6 +39,7 @@ class LiteLLM(Server):
         super().__init__(self._answer)
         self._key = key
         self._ready = ready
+        self.leads_to = "https://api.openai.example/v1"
 
     async def _answer(self, request: Request, reply: Reply) -> None:
         if request.path == "/health/liveliness":
@@ -55,6 +57,11 @@ class LiteLLM(Server):
             await reply.json(200, {"status": "healthy", "litellm_version": "1.106.2"})
         elif request.path == "/v1/models":
             await reply.json(200, {"data": [{"id": name, "object": "model"} for name in MODELS]})
+        elif request.path == "/model/info":
+            backend = {"model": "openai/gpt-5", "api_base": self.leads_to}
+            await reply.json(200, {"data": [{"model_name": "gpt-5", "litellm_params": backend}]})
+        elif request.path == TRANSFORM:
+            await reply.json(200, {"raw_request_body": {}, "error": None})
         elif request.method == "POST":
             await reply.json(200, {"choices": []}, {"x-litellm-response-cost": "0.0001"})
         else:
@@ -95,7 +102,7 @@ def house(
     with ExitStack() as stack:
         yield House(
             folder,
-            stack.enter_context(in_thread(upstream or CLIProxyAPI(keys=(CLIENT_KEY,), version="6.10.9"))),
+            stack.enter_context(in_thread(upstream or CLIProxyAPI(**USUAL))),
             stack.enter_context(in_thread(litellm or LiteLLM())),
         )
 
@@ -145,13 +152,13 @@ def test_a_good_house(good: House) -> None:
     assert f"litellm ok LiteLLM (1.106.2) is ready at {good.litellm.url}" in lines
     assert "api-key ok LiteLLM accepts the key" in lines
     assert "models ok LiteLLM knows every configured model and mapping target" in lines
-    assert lines[-1] == "result everything is in order"
+    assert lines[-1] == "result everything was looked at and is in order"
 
 
 def test_it_calls_no_model_and_counts_towards_no_ban(good: House) -> None:
     doctor(good.config())
     asked = [*good.upstream.requests, *good.litellm.requests]
-    assert {request.method for request in asked} == {"GET"}
+    assert {request.path for request in asked if request.method != "GET"} == {TRANSFORM}
     assert "/health" not in {request.path for request in asked}
     assert good.upstream.failed_attempts == 0
 
@@ -277,7 +284,9 @@ def test_a_path_in_base_url_that_litellm_does_not_have(good: House) -> None:
 def test_a_v1_in_base_url_is_noted(good: House) -> None:
     code, found = findings(good.config(base_url=f"{good.litellm.url}/v1"))
     assert code == 0
-    assert [each["fix"] for each in found if each["severity"] == "note"] == ["write base-url without it"]
+    assert [(each["severity"], each["fix"]) for each in found if "/v1" in each["symptom"]] == [
+        ("ok", "write base-url without it")
+    ]
 
 
 def test_litellm_is_not_ready(tmp_path: Path) -> None:
@@ -289,26 +298,35 @@ def test_litellm_is_not_ready(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("key", "symptom"),
-    [(MASTER_KEY, "LiteLLM takes requests without a key, although api-key is set"), ("none", "")],
+    [
+        (MASTER_KEY, "LiteLLM takes requests without a key, although api-key is set"),
+        ("none", "LiteLLM takes no keys, and `api-key: none` says so"),
+    ],
 )
 def test_litellm_takes_no_keys(tmp_path: Path, key: str, symptom: str) -> None:
     with house(tmp_path, litellm=LiteLLM(key=None)) as found_house:
         code, found = findings(found_house.config(api_key=key))
     assert code == 0
-    assert [each["symptom"] for each in found if each["severity"] == "note"] == ([symptom] if symptom else [])
+    (api_key,) = [each for each in found if each["check"] == "api-key"]
+    assert (api_key["severity"], api_key["symptom"]) == ("ok", symptom)
 
 
 @pytest.mark.parametrize(
     ("upstream", "keys", "check", "severity"),
     [
-        (CLIProxyAPI(keys=(CLIENT_KEY,)), {}, "provider-prefix", "note"),
+        (CLIProxyAPI(keys=(CLIENT_KEY,), models=()), {"fallback": None}, "accounts", "error"),
         (
             CLIProxyAPI(keys=(CLIENT_KEY,), example_keys=True),
-            {"strip_provider_prefix": True},
+            {"fallback": None},
             "upstream",
             "error",
         ),
-        (CLIProxyAPI(version="6.10.9"), {"listen": f"0.0.0.0:{free_port()}"}, "client-keys", "warning"),
+        (
+            CLIProxyAPI(version="6.10.9"),
+            {"listen": f"0.0.0.0:{free_port()}", "fallback": None},
+            "client-keys",
+            "warning",
+        ),
     ],
 )
 def test_what_is_wrong_with_upstream(
@@ -321,13 +339,46 @@ def test_what_is_wrong_with_upstream(
     ]
 
 
-def test_models_that_could_not_fall_back_are_named(good: House) -> None:
-    code, found = findings(good.config(fallback={"enabled": True}))
-    (note,) = [each for each in found if each["severity"] == "note"]
-    assert code == 0
-    assert note["symptom"] == (
-        "LiteLLM lacks 2 of the 2 upstream models that may fall back: claude-opus-4-1, gpt-5.5"
+def test_each_model_that_may_fall_back_is_looked_up(good: House) -> None:
+    code, found = findings(good.config(fallback={"enabled": True}, models=[], enabled=False))
+    (wrong,) = bad(found)
+    assert (code, wrong["check"], wrong["severity"]) == (1, "fallback", "warning")
+    assert wrong["symptom"] == "LiteLLM lacks 1 of the 2 models that may fall back: claude-opus-4-1"
+    code, found = findings(
+        good.config(fallback={"enabled": True, "models": ["claude*"]}, models=[], enabled=False)
     )
+    assert (code, [each["check"] for each in bad(found)]) == (2, ["fallback"])
+
+
+def test_without_a_client_key_it_is_not_content(good: House) -> None:
+    """The lists cannot be compared: it says so, and what it takes."""
+    file = good.config(client_api_keys=None)
+    done = doctor(file)
+    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    assert done.returncode == 1
+    assert "fallback not checked which models may fall back is not known" in lines
+    assert lines[-1] == "result 2 not checked"
+    assert any(line.startswith("takes `litellm-hybrid doctor --key KEY`") for line in lines)
+    assert doctor(file, "--key", CLIENT_KEY).returncode == 0
+    code, found = findings(file, "--key", "sk-another-key")
+    assert code == 1
+    assert ("client-keys", "warning") in [(each["check"], each["severity"]) for each in found]
+
+
+def test_a_loop_through_litellm(good: House) -> None:
+    file = good.config()
+    good.litellm.leads_to = json.loads(file.read_text())["extensions"]["litellm"]["upstream-url"]
+    _, found = findings(file)
+    assert [(each["check"], each["severity"]) for each in bad(found)] == [("loops", "warning")]
+
+
+def test_cliproxyapis_own_file(good: House) -> None:
+    theirs = good.folder / "cliproxyapi.yaml"
+    theirs.write_text("port: 8317\nmax-retry-interval: 30\npassthrough-headers: true\n")
+    code, found = findings(good.config(), "--upstream-config", str(theirs))
+    (wrong,) = bad(found)
+    assert (code, wrong["check"]) == (1, "file")
+    assert "cliproxyapi.yaml:2: max-retry-interval: 30" in wrong["symptom"]
 
 
 def test_a_broken_file(tmp_path: Path) -> None:
@@ -412,7 +463,7 @@ def test_live_through_the_running_proxy(good: House) -> None:
     assert any(line.startswith("live-litellm ok LiteLLM served gpt-5 in") for line in lines), done.stdout
     assert any("(upstream; reason=not-listed)" in line for line in lines), done.stdout
     assert "asking LiteLLM, through the proxy: one chat completion of gpt-5" in done.stderr
-    posts = [request.json() for request in good.litellm.requests if request.method == "POST"]
+    posts = [request.json() for request in good.litellm.requests if request.path.endswith("/completions")]
     assert [(body["model"], body["max_tokens"]) for body in posts] == [("gpt-5", 1)]
     assert [body["model"] for body in (r.json() for r in good.upstream.requests if r.body)] == [
         "claude-opus-4-1"
@@ -519,11 +570,11 @@ def on_terminal(file: Path, env: dict[str, str]) -> str:
 def test_on_a_terminal_it_has_colors_and_shows_progress(good: House) -> None:
     shown = on_terminal(good.config(models=["GPT-5"]), {"NO_COLOR": ""})
     assert "\r\x1b[Kasking upstream and LiteLLM, 6 s at most" in shown
-    assert "\x1b[31merror    LiteLLM does not know" in shown
+    assert "\x1b[31merror        LiteLLM does not know" in shown
     assert "\x1b[32mok" in shown
 
 
 def test_no_color(good: House) -> None:
     shown = on_terminal(good.config(models=["GPT-5"]), {"NO_COLOR": "1"})
     assert "[31m" not in shown
-    assert "error    LiteLLM does not know" in shown
+    assert "error        LiteLLM does not know" in shown

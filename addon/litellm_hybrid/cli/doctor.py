@@ -20,9 +20,7 @@ from litellm_hybrid.terminal import hide, printable
 @as_json_option
 @click.option("--upstream", metavar="URL", help="Where CLIProxyAPI is, if mitmdump's --mode says it.")
 @click.option("--listen", metavar="HOST:PORT", help="Where the proxy listens, if --mode says it.")
-@click.option(
-    "--key", metavar="KEY", default="", help="A client key that CLIProxyAPI takes, if the file has none."
-)
+@click.option("--key", default="", help="A client key that CLIProxyAPI takes, if the file has none.")
 @click.option("--upstream-config", type=FILE, help="CLIProxyAPI's config.yaml, if --config is another file.")
 @click.option("--live", is_flag=True, help="Also send one real request each way; this costs a few tokens.")
 @click.pass_context

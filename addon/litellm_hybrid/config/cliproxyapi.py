@@ -72,24 +72,23 @@ def _keys(top: Mapping[str, Value], warnings: list[Diagnostic]) -> Iterator[Secr
             warnings.append(Diagnostic(item.line, "api-keys", message, "unreadable-client-key"))
 
 
-def upstream_hints(top: Mapping[str, Value], *, fallback: bool) -> Iterator[Diagnostic]:
+def upstream_hints(top: Mapping[str, Value]) -> Iterator[Diagnostic]:
     """What CLIProxyAPI's settings could say better for a proxy in front of it.
 
     Args:
         top: those of its keys that the file has; none: the file is not CLIProxyAPI's.
-        fallback: whether anything falls back.
     """
     if not top:
         return
     wait = top.get("max-retry-interval")
-    if fallback and wait is not None and _is_above_zero(wait):
+    if wait is not None and _is_above_zero(wait):
         message = (
             f"{wait.name}: CLIProxyAPI tries again for up to half a minute before it fails, and "
             "clients wait that long to fall back; `max-retry-interval: 0`, other accounts are still tried"
         )
         yield Diagnostic(wait.line, "max-retry-interval", message, "upstream-retries")
     blank = top.get("nonstream-keepalive-interval")
-    if fallback and blank is not None and _is_above_zero(blank):
+    if blank is not None and _is_above_zero(blank):
         message = (
             f"{blank.name}: CLIProxyAPI tells every failure of a whole request under status 200; "
             "`nonstream-keepalive-interval: 0`, so that failures have their status"

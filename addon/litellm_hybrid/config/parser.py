@@ -89,7 +89,7 @@ def parse(text: str, *, source: str, env: Mapping[str, str]) -> Parsed:
     if problems := [*keys.problems, *validation.errors(settings, locations, named)]:
         raise ConfigError(str(problem) for problem in _sorted(source, problems))
     warnings = [*keys.warnings, *validation.warnings(settings, locations)]
-    hints = _sorted(source, upstream_hints(keys.upstream, fallback=settings.fallback.enabled))
+    hints = _sorted(source, upstream_hints(keys.upstream))
     return Parsed(settings, _sorted(source, warnings), has_keys=bool(locations), hints=hints)
 
 

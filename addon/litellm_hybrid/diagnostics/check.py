@@ -2,8 +2,10 @@
 
 from litellm_hybrid.config.parser import Parsed
 from litellm_hybrid.config.report import DEFAULTS, effective_settings
+from litellm_hybrid.config.validation import Code, Diagnostic
 from litellm_hybrid.terminal import OutputLine, Style
 
+_OF_FALLBACK: frozenset[Code] = frozenset({"upstream-retries", "upstream-keepalive"})
 _NO_KEYS = "no setting of litellm-hybrid is in this file: every request goes upstream"
 
 
@@ -14,6 +16,7 @@ def lines(parsed: Parsed) -> list[OutputLine]:
         *(OutputLine(name, value, _style(name, value)) for name, value in settings),
         OutputLine("", ""),
         *(OutputLine("warning", warning, Style.NOTICE) for warning in warnings(parsed)),
+        *(OutputLine("hint", str(hint)) for hint in hints(parsed)),
         OutputLine("ok", _summary(parsed), Style.GOOD),
     ]
 
@@ -24,6 +27,13 @@ def warnings(parsed: Parsed) -> tuple[str, ...]:
     return warnings if parsed.has_keys else (*warnings, _NO_KEYS)
 
 
+def hints(parsed: Parsed) -> tuple[Diagnostic, ...]:
+    """What CLIProxyAPI's own settings could say better, as far as it matters with these settings."""
+    return tuple(
+        hint for hint in parsed.hints if parsed.settings.fallback.enabled or hint.code not in _OF_FALLBACK
+    )
+
+
 def as_json(file: str, parsed: Parsed) -> dict[str, object]:
     """For programs: the same, as a JSON object."""
     return {
@@ -31,13 +41,14 @@ def as_json(file: str, parsed: Parsed) -> dict[str, object]:
         "ok": True,
         "settings": dict(effective_settings(parsed.settings)),
         "warnings": warnings(parsed),
+        "hints": tuple(map(str, hints(parsed))),
         "errors": (),
     }
 
 
 def failed_as_json(file: str, problems: tuple[str, ...]) -> dict[str, object]:
     """The same shape for a file that cannot be used."""
-    return {"file": file, "ok": False, "settings": {}, "warnings": (), "errors": problems}
+    return {"file": file, "ok": False, "settings": {}, "warnings": (), "hints": (), "errors": problems}
 
 
 def _summary(parsed: Parsed) -> str:

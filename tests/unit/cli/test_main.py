@@ -89,6 +89,17 @@ def test_check_shows_warnings(folder: Path) -> None:
     assert "other.yaml:1: litellm-hybrid-mode: has no effect without base-url" in result.output
 
 
+def test_check_hints_at_cliproxyapis_settings(folder: Path) -> None:
+    """In its own file, and of its waits only where something falls back."""
+    (folder / "other.yaml").write_text(f"port: 8317\nmax-retry-interval: 30\n{GOOD}")
+    assert "hint" in (shown := run("check", "other.yaml").output)
+    assert "other.yaml:2: max-retry-interval: 30: " in shown
+    hints = json.loads(run("check", "--json", "other.yaml").stdout)["hints"]
+    assert len(hints) == 2
+    (folder / "other.yaml").write_text("port: 8317\nmax-retry-interval: 30\n")
+    assert "max-retry-interval" not in run("check", "other.yaml").output
+
+
 def test_check_says_when_nothing_of_ours_is_in_the_file(folder: Path) -> None:
     (folder / "other.yaml").write_text("port: 8317\n")
     assert "no setting of litellm-hybrid is in this file" in run("check", "other.yaml").output

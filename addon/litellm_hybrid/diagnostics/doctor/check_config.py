@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from litellm_hybrid.config.parser import ConfigError, Parsed
 from litellm_hybrid.config.settings import Settings
 from litellm_hybrid.config.validation import Code
+from litellm_hybrid.diagnostics.check import hints
 from litellm_hybrid.diagnostics.doctor.probes import ProbeResponse, ProbeResult, listen_text
 from litellm_hybrid.diagnostics.doctor.report import Finding, error, ok, warning
 from litellm_hybrid.routing.access import is_loopback
@@ -32,7 +33,7 @@ _FIXES: Mapping[Code, str] = {
 def check(parsed: Parsed, file: str) -> list[Finding]:
     """Look at a file that can be used: its warnings and hints."""
     found = []
-    for each in (*parsed.warnings, *parsed.hints):
+    for each in (*parsed.warnings, *hints(parsed)):
         symptom, _, advice = str(each).partition("; ")
         fix = _FIXES.get(each.code) or advice or "correct that line"
         found.append(

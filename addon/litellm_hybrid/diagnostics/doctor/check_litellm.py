@@ -97,7 +97,7 @@ def _ready(server: Server, results: Mapping[str, ProbeResult]) -> Finding:
     )
 
 
-def _key(settings: Settings, results: Mapping[str, ProbeResult]) -> Finding:
+def _key(settings: Settings, results: Mapping[str, ProbeResult]) -> Finding:  # noqa: PLR0911 (one a case)
     opened, keyed = results["litellm-open"], results.get("litellm-models")
     is_open = isinstance(opened, ProbeResponse) and opened.model_ids is not None
     if settings.no_auth:

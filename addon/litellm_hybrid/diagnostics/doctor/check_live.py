@@ -113,14 +113,13 @@ def check(live: LiveRequest, result: ProbeResult) -> Finding:
     """Say what its response means."""
     if isinstance(result, ConnectFailure):
         symptom = f"no answer from {live.server} for {live.model}: {result.detail or result.kind}"
-        cause = "the server cannot be reached, or took too long"
-        return error(live.check, symptom, cause, "see what is said of it above, and its log")
+        return error(live.check, symptom, "", f"see what is said of it above, and the log of {live.server}")
     route = result.header("x-hybrid-route")
     took = f"{live.model} in {result.seconds:.2f} s"
     if result.status >= 300:
         said = f"{result.status} {result.error}".rstrip()[:_LONGEST_ERROR]
-        cause, fix = _REFUSALS.get((live.server, result.status), ("", f"see the log of {live.server}"))
-        return error(live.check, f"{live.server} did not serve {live.model}: {said}", cause, fix)
+        fix = f"see what is said of it above, and the log of {live.server}"
+        return error(live.check, f"{live.server} did not serve {live.model}: {said}", "", fix)
     if live.expects and not route.startswith(live.expects):
         return _elsewhere(live, route, took)
     cost = result.header("x-litellm-response-cost")
@@ -139,30 +138,6 @@ def _elsewhere(live: LiveRequest, route: str, took: str) -> Finding:
         "the proxy that runs has other settings than this file",
         f"`litellm-hybrid explain {live.model}` with its file; start it anew if it runs with another one",
     )
-
-
-_KEY = "a key is wrong: ours, or LiteLLM's for its provider", "check `api-key`"
-_NAME = "LiteLLM or its provider refuses the request or the name", "see `models` above"
-_SPENT = "the budget or the quota behind LiteLLM is used up", "top it up"
-_ACCOUNT = "the account's quota is used up, or it may not", "`fallback: {enabled: true}`"
-_REFUSALS = {
-    ("LiteLLM", 401): _KEY,
-    ("LiteLLM", 403): _KEY,
-    ("LiteLLM", 400): _NAME,
-    ("LiteLLM", 404): _NAME,
-    ("LiteLLM", 402): _SPENT,
-    ("LiteLLM", 429): _SPENT,
-    ("LiteLLM", 502): ("LiteLLM, or its provider, cannot be reached", "see `litellm` above"),
-    ("upstream", 401): (
-        "CLIProxyAPI wants a client key, or the account has to log in again",
-        "`client-api-keys`, or log in again at CLIProxyAPI",
-    ),
-    ("upstream", 402): _ACCOUNT,
-    ("upstream", 403): _ACCOUNT,
-    ("upstream", 429): _ACCOUNT,
-    ("upstream", 503): ("CLIProxyAPI has no account left for this model", "`fallback: {enabled: true}`"),
-}
-"""(server, status) → (cause, fix)."""
 
 
 def _chat(address: Address, key: str, model: str) -> Probe:

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from litellm_hybrid.config.model_patterns import Patterns, bare, is_glob
 from litellm_hybrid.config.settings import Settings
-from litellm_hybrid.diagnostics.doctor.check_upstream import GIVE_KEY
 from litellm_hybrid.diagnostics.doctor.report import Finding, Severity, error, not_checked, ok, warning
 from litellm_hybrid.routing.rules import name_for_litellm
 
@@ -17,6 +16,7 @@ _NEAR = 0.8
 
 _MOST_NAMED = 5
 _SEE_ABOVE = "LiteLLM's list of models: see what is said of it and of `api-key` above"
+_DATE = re.compile(r"[-@](\d{8}|\d{4}-\d\d-\d\d|latest)$")
 _PLAIN = re.compile(r"[A-Za-z][\w./-]*")
 
 
@@ -49,6 +49,9 @@ class Known:
 
     def meant(self, name: str) -> str | None:
         """Return the name that an unknown one probably stands for."""
+        plain = _DATE.sub("", name)
+        if plain != name and plain in self:
+            return plain
         return self.in_other_case(name) or self.prefixed(name) or self.alike(name)
 
     def in_other_case(self, name: str) -> str | None:
@@ -75,7 +78,10 @@ class _Sent(NamedTuple):
 
 
 def check(
-    settings: Settings, litellm_models: Iterable[str] | None, upstream_models: Iterable[str] | None
+    settings: Settings,
+    litellm_models: Iterable[str] | None,
+    upstream_models: Iterable[str] | None,
+    takes: str = "",
 ) -> list[Finding]:
     """Look at the configured names, and at each model that may fall back.
 
@@ -83,6 +89,7 @@ def check(
         settings: those of the file.
         litellm_models: what LiteLLM lists, wildcard routes too; None: not known.
         upstream_models: what CLIProxyAPI lists; None: not known.
+        takes: what it would take to know it.
     """
     if settings.base_url is None:
         return []
@@ -99,7 +106,7 @@ def check(
     if not settings.fallback.enabled:
         return found
     if upstream_models is None:
-        return [*found, not_checked("fallback", "which models may fall back is not known", GIVE_KEY)]
+        return [*found, not_checked("fallback", "which models may fall back is not known", takes)]
     return found + _fallback(settings, known, tuple(upstream_models))
 
 

@@ -16,7 +16,7 @@ from litellm_hybrid.diagnostics.doctor.probes import (
 from litellm_hybrid.diagnostics.doctor.report import Finding, error, not_checked, ok, warning
 from litellm_hybrid.routing.access import is_loopback
 
-GIVE_KEY = "`litellm-hybrid doctor --key KEY`, with one of `api-keys` of CLIProxyAPI's config.yaml"
+_GIVE_KEY = "`litellm-hybrid doctor --key KEY`, with one of `api-keys` of CLIProxyAPI's config.yaml"
 
 
 class VersionInfo(NamedTuple):
@@ -52,6 +52,14 @@ def models(results: Mapping[str, ProbeResult]) -> tuple[str, ...] | None:
         if isinstance(response, ProbeResponse) and (ids := response.model_ids) is not None:
             return ids
     return None
+
+
+def takes_for_models(results: Mapping[str, ProbeResult]) -> str:
+    """Say what it takes to read its list of models, where it shows it to nobody here."""
+    opened = results.get("upstream-open")
+    if isinstance(opened, ProbeResponse) and opened.status == 401:
+        return _GIVE_KEY
+    return "CLIProxyAPI's list of models: see what is said of upstream above"
 
 
 def check(settings: Settings, results: Mapping[str, ProbeResult]) -> list[Finding]:
@@ -100,12 +108,12 @@ def _accounts(results: Mapping[str, ProbeResult]) -> list[Finding]:
                 "accounts",
                 "CLIProxyAPI lists no model: it has no account, or none that is logged in",
                 "every request to it fails with `unknown provider for model …`",
-                "log in (`cli-proxy-api --claude-login`, `--codex-login` …), or give it keys in its config.yaml",
+                "log in (`cli-proxy-api --claude-login` …), or give it providers' keys in its config.yaml",
             )
         ]
     if "upstream-models" in results:  # the key is not accepted, which is said elsewhere
-        return [not_checked("accounts", "CLIProxyAPI's models could not be read", GIVE_KEY)]
-    return [not_checked("accounts", "CLIProxyAPI wants a client key, and none is known here", GIVE_KEY)]
+        return [not_checked("accounts", "CLIProxyAPI's models could not be read", _GIVE_KEY)]
+    return [not_checked("accounts", "CLIProxyAPI wants a client key, and none is known here", _GIVE_KEY)]
 
 
 def _client_keys(settings: Settings, results: Mapping[str, ProbeResult]) -> list[Finding]:

@@ -53,7 +53,9 @@ def examine(
         *check_listen.check(settings, results, bound),
         *check_upstream.check(settings, results),
         *check_litellm.check(settings, results),
-        *check_models.check(settings, litellm_models, upstream_models),
+        *check_models.check(
+            settings, litellm_models, upstream_models, check_upstream.takes_for_models(results)
+        ),
         *check_config.clock(results),
     ]
     if live:

@@ -43,53 +43,40 @@ def litellm(address: Address) -> Server:
     return Server("litellm", Program.LITELLM, "base-url", start, "http://127.0.0.1:4000", address)
 
 
-# symptom, cause, fix; {program} {at} {key} {start} {detail} {example} {netloc}, {other}: with the other scheme.
+# symptom, fix; `other` is the address with the other scheme.
 _FAILURES = {
     FailureKind.REFUSED: (
-        "nothing listens at {at}",
-        "{program} is not running, or listens on another address",
+        "nothing listens at {at}: {program} is not running, or listens elsewhere",
         "{start}, or write its address: `{key}: {example}`",
     ),
-    FailureKind.NO_HOST: (
-        "no address is known for the host of {at}",
-        "the name in `{key}` is misspelt, or this machine's name server does not know it ({detail})",
-        "`{key}: {example}`",
-    ),
+    FailureKind.NO_HOST: ("no address is known for the host of {at} ({detail})", "`{key}: {example}`"),
     FailureKind.UNREACHABLE: (
         "{at} cannot be reached: {detail}",
-        "no route leads there, or a firewall is in between",
         "check the address in `{key}`, and the network: `curl -v {at}`",
     ),
     FailureKind.TIMEOUT: (
-        "{at} does not answer in time",
-        "a firewall drops the connection, or {program} hangs",
+        "{at} does not answer in time: a firewall is in between, or {program} hangs",
         "try `curl -v --max-time 10 {at}`; restart {program} if it runs, else correct `{key}`",
     ),
     FailureKind.SELF_SIGNED: (
         "{at} has a self-signed certificate, which is not trusted",
-        "it is signed by itself, or by an authority of your own",
-        "on this machine serve plain http (`{key}`); else mitmdump's `--set ssl_verify_upstream_trusted_ca=CA.pem`",
+        "serve plain http on this machine (`{key}`), or trust it: mitmdump's `--set {trust}`",
     ),
     FailureKind.CERTIFICATE: (
         "the certificate of {at} is not trusted: {detail}",
-        "it is signed by an authority of your own, has expired, or is for another name",
-        "write the certificate's name into `{key}`; for an authority of your own use mitmdump with "
-        "`--set ssl_verify_upstream_trusted_ca=CA.pem`",
+        "write its name into `{key}`, or trust an authority of your own: mitmdump's `--set {trust}`",
     ),
-    FailureKind.NO_TLS: ("{at} does not speak TLS", "{program} serves plain http there", "`{key}: {other}`"),
+    FailureKind.NO_TLS: ("{at} does not speak TLS", "`{key}: {other}`"),
     FailureKind.TLS: (
         "no TLS connection to {at}: {detail}",
-        "the two sides agree on no version or cipher, or the other side wants a client certificate",
-        "see what it offers: `openssl s_client -connect {netloc}`, the address in `{key}`",
+        "see what the server in `{key}` offers: `openssl s_client -connect {netloc}`",
     ),
     FailureKind.CLOSED: (
         "{at} closes the connection without an answer",
-        "another program listens there, or it serves https",
         "try `curl -v {at}`; if it serves https: `{key}: {other}`",
     ),
     FailureKind.NO_HTTP: (
         "what listens at {at} does not speak HTTP",
-        "another program listens there, or it serves https",
         "write the address of {program}: `{key}: {example}`; if it serves https: `{key}: {other}`",
     ),
 }
@@ -105,12 +92,13 @@ def unreachable(server: Server, failure: ConnectFailure) -> Finding:
         "key": server.key,
         "start": server.start,
         "example": server.example,
+        "trust": "ssl_verify_upstream_trusted_ca=CA.pem",
         "detail": failure.detail or failure.kind,
         "netloc": f"{address.host}:{address.port}",
         "other": f"{'http' if address.scheme == 'https' else 'https'}{other}",
     }
-    symptom, cause, fix = (text.format(**words) for text in _FAILURES[failure.kind])
-    return server.error(symptom, cause, fix)
+    symptom, fix = (text.format(**words) for text in _FAILURES[failure.kind])
+    return server.error(symptom, "", fix)
 
 
 def another_program(server: Server, who: Program, response: ProbeResponse, path: str) -> Finding | None:

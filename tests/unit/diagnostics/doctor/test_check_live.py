@@ -6,7 +6,7 @@ import pytest
 
 from litellm_hybrid.config.model_patterns import Patterns
 from litellm_hybrid.config.settings import Address, Secret, Settings
-from litellm_hybrid.diagnostics.doctor.check_live import judge, plan, unasked
+from litellm_hybrid.diagnostics.doctor.check_live import check, plan, unasked
 from litellm_hybrid.diagnostics.doctor.probes import ConnectFailure, FailureKind, ProbeResponse, ProbeResult
 
 LITELLM = Address("http", "127.0.0.1", 4000)
@@ -49,13 +49,13 @@ def test_one_request_each_way(
     settings: Settings, runs: bool, expected: list[tuple[str, int, str, str]]
 ) -> None:
     planned = plan(settings, ("openai/*", "listed"), UPSTREAM, runs=runs)
-    assert [(live.check, live.ask.address.port, live.model, live.expects) for live in planned] == expected
+    assert [(live.check, live.probe.address.port, live.model, live.expects) for live in planned] == expected
     for live in planned:
-        body = json.loads(live.ask.body)
+        body = json.loads(live.probe.body)
         assert (body["model"], body["max_tokens"], body["stream"]) == (live.model, 1, False)
-        assert live.model in live.says
-        sent = str(live.ask.headers)
-        assert ("sk-litellm" in sent) == (live.ask.address == LITELLM and settings.api_key is not None)
+        assert live.model in live.message
+        sent = str(live.probe.headers)
+        assert ("sk-litellm" in sent) == (live.probe.address == LITELLM and settings.api_key is not None)
 
 
 def test_a_server_that_is_not_asked_is_named() -> None:
@@ -93,7 +93,7 @@ FELL_BACK = "litellm; reason=fallback; upstream-status=429"
             "went elsewhere: upstream; reason=not-listed",
         ),
         (True, 1, routed("upstream; reason=not-listed"), "ok", "upstream served claude-opus-4"),
-        (True, 1, routed(FELL_BACK), "note", f"LiteLLM served claude-opus-4 in 0.00 s ({FELL_BACK})"),
+        (True, 1, routed(FELL_BACK), "warning", f"LiteLLM served claude-opus-4 in 0.00 s ({FELL_BACK})"),
         (True, 0, routed("litellm; reason=error", 502), "error", "LiteLLM did not serve GPT-5: 502 why"),
         (
             False,
@@ -114,6 +114,6 @@ FELL_BACK = "litellm; reason=fallback; upstream-status=429"
 )
 def test_what_its_answer_means(runs: bool, index: int, seen: ProbeResult, severity: str, words: str) -> None:
     live = plan(ROUTED, (), UPSTREAM, runs=runs)[index]
-    finding = judge(live, seen)
+    finding = check(live, seen)
     assert (finding.severity, words in finding.symptom) == (severity, True), finding
     assert finding.severity == "ok" or finding.fix

@@ -1,0 +1,139 @@
+"""What is said of the file, of who may use it, and of this machine."""
+
+from datetime import UTC, datetime
+from email.utils import format_datetime
+
+import pytest
+
+from litellm_hybrid.config.parser import ConfigError, parse
+from litellm_hybrid.config.settings import Address, Secret, Settings
+from litellm_hybrid.diagnostics.doctor.check_config import access, broken, check, clock, surroundings
+from litellm_hybrid.diagnostics.doctor.probes import ProbeResponse
+from litellm_hybrid.diagnostics.doctor.report import Finding, Severity
+from support.probes import ALIVE, REFUSED, summary
+
+LITELLM = Address("http", "127.0.0.1", 4000)
+KEY = "sk-key-of-litellm"
+WITH_KEY = Settings(client_keys=(Secret("sk-client"),))
+ROUTED = Settings(enabled=True, base_url=LITELLM, api_key=Secret(KEY))
+NO_AUTH = Settings(enabled=True, base_url=LITELLM, no_auth=True)
+
+
+def findings_of(text: str) -> list[Finding]:
+    return check(parse(text, source="f.yaml", env={}), "f.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "severity", "fix"),
+    [
+        (
+            "litellm-base-url: http://h\nlitellm-fallback-enabled: false\n",
+            "ok",
+            "fallback: {enabled: true}",
+        ),
+        ("litellm-hybrid-mode: true\n", "warning", "`base-url: "),
+        ("litellm-passthrough-mode: true\n", "warning", "`enabled: true`"),
+        ("litellm-hybrid-mode: true\nlitellm-base-url: http://h\n", "warning", "`models: "),
+        ("port: 1\n", "warning", "doctor -c FILE"),
+        ("litellm-models: [a]\napi-keys: [1, [2]]\n", "warning", "quote it"),
+    ],
+)
+def test_a_warning_of_the_file_has_a_fix(text: str, severity: str, fix: str) -> None:
+    assert any(found.severity == severity and fix in found.fix for found in findings_of(text)), findings_of(
+        text
+    )
+
+
+def test_a_v1_at_the_end_is_fine() -> None:
+    found = findings_of("litellm-base-url: http://h/v1\n")
+    assert [(each.severity, each.fix) for each in found if "/v1" in each.symptom] == [
+        (Severity.OK, "write base-url without it")
+    ]
+
+
+def test_an_error_of_the_file_says_what_to_write() -> None:
+    with pytest.raises(ConfigError) as error:
+        parse("litellm-modles: [a]\nlitellm-hybrid-mode: perhaps\n", source="f.yaml", env={})
+    first, second = broken(error.value)
+    assert (first.severity, first.symptom) == (Severity.ERROR, "f.yaml:1: litellm-modles: unknown key")
+    assert first.fix == "did you mean `litellm-models`?"
+    assert (second.symptom, second.fix) == (
+        'f.yaml:2: litellm-hybrid-mode: expected true or false, got "perhaps"',
+        "correct that line",
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "severity", "words"),
+    [
+        (Settings(), "ok", "this machine's programs may use"),
+        (WITH_KEY, "ok", "and clients with a key"),
+        (Settings(listen=("0.0.0.0", 8318)), "error", "will not listen on 0.0.0.0"),  # noqa: S104
+        (Settings(listen=("10.0.0.1", 1), listen_without_keys=True), "warning", "may use it"),
+        (
+            Settings(
+                listen=("10.0.0.1", 1),
+                listen_without_keys=True,
+                enabled=True,
+                base_url=LITELLM,
+                api_key=Secret(KEY),
+            ),
+            "warning",
+            "may spend LiteLLM's key",
+        ),
+        (Settings(listen=("10.0.0.1", 1), client_keys=(Secret("k"),)), "ok", "need a client key"),
+    ],
+)
+def test_access(settings: Settings, severity: str, words: str) -> None:
+    finding = access(settings)
+    assert finding.severity == severity
+    assert words in finding.symptom
+    assert finding.severity is Severity.OK or "client-api-keys" in finding.fix
+
+
+def test_surroundings() -> None:
+    assert summary(surroundings((3, 12), "12.2.3", "")) == [("python", "ok"), ("mitmproxy", "ok")]
+    lacking = (
+        'mitmproxy 13.0 does not have X.y as litellm-hybrid needs it; install one: pip install "mitmproxy<13"'
+    )
+    old, broken = surroundings((3, 11), "13.0", lacking)
+    assert (old.severity, broken.severity) == (Severity.ERROR, Severity.ERROR)
+    assert "--python 3.12" in old.fix
+    assert (broken.symptom[:22], broken.fix) == (
+        "mitmproxy 13.0 does no",
+        'install one: pip install "mitmproxy<13"',
+    )
+
+
+def dated(seconds_ahead: float) -> ProbeResponse:
+    at = 1795734000.0
+    date = format_datetime(datetime.fromtimestamp(at + seconds_ahead, UTC), usegmt=True)
+    return ProbeResponse(200, (("date", date),), at=at)
+
+
+@pytest.mark.parametrize(
+    ("ahead", "severity", "words"),
+    [
+        (0, "ok", "agree"),
+        (60, "ok", "agree"),
+        (61, "warning", "LiteLLM's machine is 61 s ahead of"),
+        (-3600, "warning", "3600 s behind this one's"),
+    ],
+)
+def test_the_clocks(ahead: float, severity: str, words: str) -> None:
+    (finding,) = clock({"upstream-root": dated(0), "litellm-alive": dated(ahead)})
+    assert (finding.severity, words in finding.symptom) == (severity, True), finding
+
+
+def test_without_a_date_nothing_is_said_of_the_clocks() -> None:
+    assert clock({"upstream-root": REFUSED, "litellm-alive": ALIVE}) == []
+
+
+def test_hints_about_cliproxyapis_own_settings() -> None:
+    found = findings_of(
+        "port: 8317\nmax-retry-interval: 30\n"
+        "litellm-base-url: http://h\nlitellm-api-key: k\nlitellm-fallback-enabled: true\n"
+    )
+    waits, headers = sorted(found, key=lambda each: "headers" in each.symptom)
+    assert (waits.severity, waits.fix.startswith("`max-retry-interval: 0`")) == (Severity.WARNING, True)
+    assert (headers.severity, headers.fix) == (Severity.OK, "`passthrough-headers: true`")

@@ -1,0 +1,64 @@
+"""The report: severity, exit code, lines and JSON."""
+
+import pytest
+
+from litellm_hybrid.diagnostics.doctor.report import Finding, Report, Severity, as_json, lines
+
+
+@pytest.mark.parametrize(
+    ("severities", "code"),
+    [
+        ((), 0),
+        ((Severity.OK, Severity.OK), 0),
+        ((Severity.OK, Severity.NOT_CHECKED), 1),
+        ((Severity.NOT_CHECKED, Severity.WARNING, Severity.OK), 1),
+        ((Severity.ERROR, Severity.WARNING), 2),
+    ],
+)
+def test_the_worst_finding_decides_the_exit_code(severities: tuple[Severity, ...], code: int) -> None:
+    report = Report("f", [Finding("file", severity, "s") for severity in severities])
+    assert report.exit_code == code
+    assert as_json(report)["exit_code"] == code
+
+
+def test_findings_as_lines() -> None:
+    report = Report(
+        "f",
+        [
+            Finding("file", Severity.OK, "fine"),
+            Finding("litellm", Severity.ERROR, "broken", "because", "mend it"),
+            Finding("listen", Severity.WARNING, "odd", "", "look"),
+            Finding("fallback", Severity.NOT_CHECKED, "unknown", "", "--key KEY"),
+        ],
+    )
+    assert [f"{line.label}|{line.text}" for line in lines(report)] == [
+        "file|ok           fine",
+        "litellm|error        broken",
+        "|cause        because",
+        "|fix          mend it",
+        "listen|warning      odd",
+        "|fix          look",
+        "fallback|not checked  unknown",
+        "|takes        --key KEY",
+        "|",
+        "result|1 error, 1 warning, 1 not checked",
+    ]
+
+
+def test_the_json_has_fixed_names() -> None:
+    report = Report("f", [Finding("file", Severity.NOT_CHECKED, "s", "c", "x")], {"python": "3.13"})
+    assert as_json(report) == {
+        "file": "f",
+        "severity": "not checked",
+        "exit_code": 1,
+        "versions": {"python": "3.13"},
+        "findings": [{"check": "file", "severity": "not checked", "symptom": "s", "cause": "c", "fix": "x"}],
+    }
+
+
+def test_it_is_content_only_where_all_was_looked_at() -> None:
+    def result(severity: Severity) -> str:
+        return lines(Report("f", [Finding("file", severity, "s")]))[-1].text
+
+    assert result(Severity.OK) == "everything was looked at and is in order"
+    assert result(Severity.NOT_CHECKED) == "1 not checked"
