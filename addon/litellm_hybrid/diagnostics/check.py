@@ -1,12 +1,64 @@
-"""What a configuration file says, as lines for a terminal and as JSON; secrets are `***`."""
+"""What a configuration file says, as lines for a terminal and as JSON, and whether a start would refuse it.
 
+Secrets are `***`.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from litellm_hybrid.config.addresses import same_server
 from litellm_hybrid.config.parser import Parsed
 from litellm_hybrid.config.report import DEFAULTS, effective_settings
+from litellm_hybrid.config.settings import Address, Settings
 from litellm_hybrid.config.validation import Code, Diagnostic
+from litellm_hybrid.routing.access import is_loopback
 from litellm_hybrid.terminal import OutputLine, Style
 
 _OF_FALLBACK: frozenset[Code] = frozenset({"upstream-retries", "upstream-keepalive"})
 _NO_KEYS = "no setting of litellm-hybrid is in this file: every request goes upstream"
+
+
+type Listener = tuple[str, int, Address]
+"""Where we listen (host, port) and the upstream behind it."""
+
+
+def start_problems(source: str, settings: Settings, listeners: Iterable[Listener]) -> list[str]:
+    """Say why a start with these settings refuses; empty: it does not.
+
+    Args:
+        source: the file's name.
+        settings: what it says.
+        listeners: every address to listen on.
+    """
+    return [
+        problem
+        for listener in listeners
+        for problem in (*circles(source, settings, listener), *_unprotected(source, settings, listener))
+    ]
+
+
+def circles(source: str, settings: Settings, listener: Listener) -> Iterator[str]:
+    """Name the servers that are one and the same, so that a request would go round."""
+    host, port, upstream = listener
+    ourselves = Address("http", host or "127.0.0.1", port)
+    for what, other in (("upstream", upstream), ("litellm-hybrid itself", ourselves)):
+        if settings.base_url is not None and same_server(settings.base_url, other):
+            yield (
+                f"{source}: base-url {settings.base_url} is {what}; give the address of LiteLLM, "
+                "for example http://127.0.0.1:4000"
+            )
+    if same_server(upstream, ourselves):
+        yield f"{source}: upstream {upstream} is litellm-hybrid itself; give the address of CLIProxyAPI"
+
+
+def _unprotected(source: str, settings: Settings, listener: Listener) -> Iterator[str]:
+    host, port, upstream = listener
+    if not is_loopback(host) and not settings.client_keys and not settings.listen_without_keys:
+        yield (
+            f"{source}: refusing to listen on {host or 'all addresses'} (port {port}) without "
+            "client keys: anyone on the network could spend the LiteLLM key. Listen on 127.0.0.1 "
+            f"(--mode reverse:{upstream}@127.0.0.1:{port}), set client-api-keys, or, if you "
+            "mean it, listen-without-keys: true"
+        )
 
 
 def lines(parsed: Parsed) -> list[OutputLine]:

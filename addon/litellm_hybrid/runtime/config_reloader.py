@@ -7,21 +7,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import time
 
-from litellm_hybrid.config.addresses import same_server
 from litellm_hybrid.config.file_watcher import Watcher
 from litellm_hybrid.config.parser import ConfigError, Parsed
 from litellm_hybrid.config.report import diff
-from litellm_hybrid.config.settings import Address, Settings
+from litellm_hybrid.config.settings import Settings
+from litellm_hybrid.diagnostics.check import Listener, start_problems
 from litellm_hybrid.observability.history import ReloadHistory
 from litellm_hybrid.observability.logging import logger as log
 from litellm_hybrid.observability.logging.logger import AppLog
-from litellm_hybrid.routing.access import is_loopback
 
 LOOK_EVERY = 0.5
 """Seconds between two looks at the file; a change is taken at the second that finds it unchanged."""
-
-Listener = tuple[str, int, Address]
-"""Where we listen (host, port) and the upstream behind it."""
 
 
 class Lifecycle:
@@ -118,22 +114,7 @@ class Lifecycle:
         Raises:
             ConfigError: with what to do.
         """
-        problems = []
-        for host, port, upstream in self._listeners:
-            ourselves = Address("http", host or "127.0.0.1", port)
-            for what, other in (("upstream", upstream), ("litellm-hybrid itself", ourselves)):
-                if settings.base_url is not None and same_server(settings.base_url, other):
-                    problems.append(
-                        f"{self.path}: base-url {settings.base_url} is {what}; give the address of LiteLLM, "
-                        "for example http://127.0.0.1:4000"
-                    )
-            if not is_loopback(host) and not settings.client_keys and not settings.listen_without_keys:
-                problems.append(
-                    f"{self.path}: refusing to listen on {host or 'all addresses'} (port {port}) without "
-                    "client keys: anyone on the network could spend the LiteLLM key. Listen on 127.0.0.1 "
-                    f"(--mode reverse:{upstream}@127.0.0.1:{port}), set client-api-keys, or, if you "
-                    "mean it, listen-without-keys: true"
-                )
+        problems = start_problems(str(self.path), settings, self._listeners)
         if problems:
             raise ConfigError(tuple(problems))
 

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -44,27 +43,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(*args: str, stdin: bytes = b"", color: bool = False) -> Result:
     return CliRunner().invoke(cli.main, args, input=stdin, color=color)
-
-
-# -- script -------------------------------------------------------------------
-
-
-def test_script_prints_the_checkouts_hybrid_py() -> None:
-    assert run("script").output == f"{ROOT / 'addon' / 'hybrid.py'}\n"
-
-
-def test_the_script_of_a_wheel_comes_before_that_of_a_checkout(tmp_path: Path) -> None:
-    package = tmp_path / "litellm_hybrid"
-    (package / "script").mkdir(parents=True)
-    (tmp_path / "hybrid.py").touch()
-    assert cli.script_path(package) == tmp_path / "hybrid.py"
-    (package / "script" / "hybrid.py").touch()
-    assert cli.script_path(package) == package / "script" / "hybrid.py"
-
-
-def test_a_missing_script_is_an_error_that_says_where_it_looked(tmp_path: Path) -> None:
-    with pytest.raises(click.ClickException, match=r"script/hybrid\.py nor .*hybrid\.py is there"):
-        cli.script_path(tmp_path / "litellm_hybrid")
 
 
 # -- check --------------------------------------------------------------------
@@ -133,6 +111,48 @@ def test_check_as_json(folder: Path) -> None:
     result = run("check", "--json", "bad.yaml")
     bad = json.loads(result.stdout)
     assert (result.exit_code, bad["ok"], len(bad["errors"]), bad.keys()) == (1, False, 2, good.keys())
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("listen: 0.0.0.0:8318", "refusing to listen on 0.0.0.0"),
+        ("base-url: http://localhost:8317\n    api-key: k", "is upstream"),
+        ("base-url: http://127.0.0.1:8318", "is litellm-hybrid itself"),
+        ("listen: 127.0.0.1:8317", "upstream http://127.0.0.1:8317 is litellm-hybrid itself"),
+    ],
+)
+def test_check_refuses_what_serve_refuses(text: str, words: str, folder: Path) -> None:
+    (folder / "bad.yaml").write_text(f"extensions:\n  litellm:\n    {text}\n")
+    checked, served = run("check", "bad.yaml"), run("serve", "-c", "bad.yaml")
+    assert (checked.exit_code, served.exit_code) == (1, 1)
+    assert words in checked.stderr
+    assert json.loads(run("check", "--json", "bad.yaml").stdout)["ok"] is False
+
+
+# -- faults of our own --------------------------------------------------------
+
+
+def test_a_fault_of_its_own_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_parsed: object) -> None:
+        raise KeyError(API_KEY)
+
+    monkeypatch.setattr("litellm_hybrid.diagnostics.check.lines", broken)
+    result = run("check")
+    assert result.exit_code == 1
+    assert "a fault of litellm-hybrid's own: KeyError in test_main.py:" in result.stderr
+    assert API_KEY not in result.output
+    assert len(result.stderr.splitlines()) == 1
+    assert isinstance(run("--traceback", "check").exception, KeyError)
+
+
+def test_what_the_system_says_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_parsed: object) -> None:
+        raise PermissionError(13, "denied", "a-file")
+
+    monkeypatch.setattr("litellm_hybrid.diagnostics.check.lines", broken)
+    result = run("check")
+    assert (result.exit_code, result.stderr) == (1, "Error: [Errno 13] denied: 'a-file'\n")
 
 
 # -- explain ------------------------------------------------------------------

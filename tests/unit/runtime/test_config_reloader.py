@@ -8,6 +8,7 @@ import pytest
 
 from litellm_hybrid.config.parser import ConfigError
 from litellm_hybrid.config.settings import Address, Settings
+from litellm_hybrid.diagnostics.check import Listener
 from litellm_hybrid.observability.history import ReloadHistory
 from litellm_hybrid.runtime import config_reloader as lifecycle
 from litellm_hybrid.runtime.config_reloader import Lifecycle
@@ -54,9 +55,7 @@ def test_nothing_is_enabled_without_a_word(file: Path, caplog: pytest.LogCapture
         ("http://127.0.0.1:4000", ("192.0.2.1", 8318, UPSTREAM), "set client-api-keys"),
     ],
 )
-def test_what_does_not_fit_where_we_listen(
-    base_url: str, listener: lifecycle.Listener, says: str, file: Path
-) -> None:
+def test_what_does_not_fit_where_we_listen(base_url: str, listener: Listener, says: str, file: Path) -> None:
     file.write_text(FILE % base_url)
 
     with pytest.raises(ConfigError, match=says) as e:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from litellm_hybrid.config.parser import ConfigError, Parsed
 from litellm_hybrid.config.settings import Settings
 from litellm_hybrid.config.validation import Code
-from litellm_hybrid.diagnostics.check import hints
+from litellm_hybrid.diagnostics.check import circles, hints
 from litellm_hybrid.diagnostics.doctor.probes import ProbeResponse, ProbeResult, listen_text
 from litellm_hybrid.diagnostics.doctor.report import Finding, error, ok, warning
 from litellm_hybrid.routing.access import is_loopback
@@ -39,6 +39,10 @@ def check(parsed: Parsed, file: str) -> list[Finding]:
         found.append(
             ok("file", symptom, fix=fix) if each.code in _FINE else warning("file", symptom, "", fix)
         )
+    settings = parsed.settings
+    for problem in circles(file, settings, (*settings.listen, settings.upstream)):
+        symptom, _, fix = problem.partition("; ")
+        found.append(error("file", symptom, "the proxy does not start with it", fix))
     if not parsed.has_keys:
         add = "add `extensions: {litellm: {enabled: true, base-url: …, api-key: …, models: […]}}`, or name "
         symptom = f"no setting of litellm-hybrid is in {file}"

@@ -1,0 +1,122 @@
+"""The commands that run the proxy: `serve`, and `web` and `dump` for mitmproxy's tools around the addon."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from litellm_hybrid.cli.common import FILE, config_option, end, load
+from litellm_hybrid.config.addresses import parse_listen, parse_url
+from litellm_hybrid.config.parser import ConfigError
+from litellm_hybrid.config.settings import Settings
+from litellm_hybrid.observability.logging.logger import AppLog
+from litellm_hybrid.server.supervisor import Supervisor, worker_command
+from litellm_hybrid.terminal import printable
+
+upstream_option = click.option(
+    "--upstream", metavar="URL", help="Where CLIProxyAPI is. Default: upstream-url of the file."
+)
+listen_option = click.option(
+    "--listen", metavar="HOST:PORT", help="Where to listen. Default: listen of the file."
+)
+
+
+@click.command()
+def script() -> None:
+    """Print the path of the script to load.
+
+    For mitmproxy: mitmdump -s "$(litellm-hybrid script)".
+    """
+    click.echo(script_path(Path(__file__).parents[1]))
+
+
+def script_path(package: Path) -> Path:
+    """Find hybrid.py: inside the installed package, or beside it in a checkout.
+
+    Raises:
+        click.ClickException: it is in neither place.
+    """
+    candidates = (package / "script" / "hybrid.py", package.parent / "hybrid.py")
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    looked = " nor ".join(str(candidate) for candidate in candidates)
+    raise click.ClickException(f"neither {looked} is there; install litellm-hybrid again")
+
+
+@click.command()
+@config_option
+@upstream_option
+@listen_option
+@click.option("--workers", type=click.IntRange(1), help="How many processes. Default: workers of the file.")
+@click.option("--shared", type=FILE, hidden=True, help="Be one of several workers; see supervisor.py.")
+@click.pass_context
+def serve(
+    context: click.Context,
+    *,
+    file: Path,
+    upstream: str | None,
+    listen: str | None,
+    workers: int | None,
+    shared: Path | None,
+) -> None:
+    """Serve, leaner than mitmdump: the same addon without mitmproxy's tools around it."""
+    from litellm_hybrid.server import standalone  # noqa: PLC0415 (mitmproxy takes half a second)
+
+    settings, mode = _settings(file, upstream, listen)
+    # From here on the format is known, also to a worker that finds the file broken a moment later.
+    app_log = AppLog(settings.log_format)
+    count = workers or settings.workers
+    if shared is not None or count == 1:
+        code = standalone.run(file, settings.upstream, settings.listen, shared=shared, app_log=app_log)
+        context.exit(code)
+    where = ["-c", str(file), "--upstream", str(settings.upstream), "--listen", mode.rpartition("@")[2]]
+    app_log.install(None)
+    try:
+        standalone.check_sharing()
+        context.exit(Supervisor(worker_command(["serve", *where]), count).run())
+    except OSError as e:
+        raise click.ClickException(printable(str(e))) from e
+
+
+def _mitmproxy(tool: str, summary: str) -> click.Command:
+    """Make the command that runs one of mitmproxy's tools with the addon."""
+
+    @click.command(tool.removeprefix("mitm"), context_settings={"ignore_unknown_options": True})
+    @config_option
+    @upstream_option
+    @listen_option
+    @click.argument("options", nargs=-1, type=click.UNPROCESSED)
+    def run(*, file: Path, upstream: str | None, listen: str | None, options: Sequence[str]) -> None:
+        from mitmproxy.tools import main  # noqa: PLC0415 (half a second)
+
+        _, mode = _settings(file, upstream, listen)
+        path = script_path(Path(__file__).parents[1])
+        own = ["-s", str(path), "--set", f"litellm_config={file}", "--mode", mode]
+        getattr(main, tool)([*own, *options])
+
+    run.help = (
+        f"{summary}\n\nThe {tool} of litellm-hybrid's own environment, in front of CLIProxyAPI like `serve`. "
+        f"OPTIONS are {tool}'s own, behind `--` where litellm-hybrid has one of the same name."
+    )
+    return run
+
+
+web = _mitmproxy("mitmweb", "Serve, and show every request in a browser.")
+dump = _mitmproxy("mitmdump", "Serve with mitmdump: with mitmproxy's own options and other addons.")
+
+
+def _settings(file: Path, upstream: str | None, listen: str | None) -> tuple[Settings, str]:
+    """Read the settings, with the addresses of the command line, and make mitmproxy's mode of them."""
+    try:
+        settings = load(file).settings
+        behind = parse_url(upstream) if upstream else settings.upstream
+        host, port = parse_listen(listen) if listen else settings.listen
+    except ConfigError as e:
+        end(e)
+    except ValueError as e:
+        raise click.UsageError(printable(str(e))) from e
+    bracketed = f"[{host}]" if ":" in host else host
+    changed = replace(settings, upstream=behind, listen=(host, port))
+    return changed, f"reverse:{behind}@{bracketed}:{port}"
