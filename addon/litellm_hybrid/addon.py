@@ -6,6 +6,7 @@ counts its end.
 """
 
 from pathlib import Path
+from time import time
 from typing import override
 
 from mitmproxy import connection, ctx, http
@@ -16,7 +17,7 @@ from litellm_hybrid.fallback.policy import Policy
 from litellm_hybrid.fallback.response_hold import JudgedResponse
 from litellm_hybrid.fallback.state import FallbackState
 from litellm_hybrid.flow import local_replies
-from litellm_hybrid.flow.exchange import add_response_headers, should_stream
+from litellm_hybrid.flow.exchange import Exchange, add_response_headers
 from litellm_hybrid.mitmweb.commands import Commands
 from litellm_hybrid.observability import admin_endpoints as pages
 from litellm_hybrid.observability.health import LastSeen
@@ -46,8 +47,8 @@ class HybridAddon(Startup):
         self._counters = RequestCounters()
         self._last_seen = LastSeen()
         self._fallbacks = FallbackState()
-        self._policy = Policy(self._settings, self._exchanges, self._fallbacks, self._annotations)
-        self._observer = Observer(self._exchanges, self._policy, self._counters, self._last_seen)
+        self._policy = Policy(self._settings, self._fallbacks, self._annotations)
+        self._observer = Observer(self._policy, self._counters, self._last_seen)
         self._proxy = engine.HybridProxy[JudgedResponse](
             policy=self._policy, view=self._redactor, observer=self._observer
         )
@@ -63,9 +64,7 @@ class HybridAddon(Startup):
             ),
             place,
         )
-        self.addons.append(
-            Commands(self._settings, self._own_pages.status, self._fallbacks.cooldowns, self._exchanges)
-        )
+        self.addons.append(Commands(self._settings, self._own_pages.status, self._fallbacks.cooldowns))
 
     @override
     def settings_changed(self, settings: Settings) -> None:
@@ -105,7 +104,7 @@ class HybridAddon(Startup):
             return
         if flow.response or flow.error:
             return
-        exchange = self._exchanges.of(flow) or self._exchanges.begin(flow)
+        exchange = Exchange.of(flow) or Exchange.begin(flow)
         exchange.decided = True
         try:
             if pages.is_own(exchange.path):
@@ -120,19 +119,18 @@ class HybridAddon(Startup):
             exchange.begin_attempt(flow.request)
         else:
             exchange.times.complete = None
-        self._exchanges.publish(flow)
+        exchange.publish(flow)
 
     # -- its response -----------------------------------------------------
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         """Put the route on a response, and pass it on piece by piece if it may be long."""
-        exchange = self._exchanges.of(flow)
+        exchange = Exchange.of(flow)
         if exchange is None or not exchange.decided or flow.response is None or not flow.live:
             return
         add_response_headers(flow.response, exchange)
-        flow.response.stream = streamed = should_stream(flow.response)
-        self._observer.passed_on(exchange, streamed=streamed)
-        self._exchanges.publish(flow)
+        self._observer.passed_on(exchange, streamed=exchange.stream(flow.response))
+        exchange.publish(flow)
         if self._leaving is not None and self._leaving.begun and not flow.request.is_http2:
             flow.response.headers["connection"] = "close"
 
@@ -145,11 +143,14 @@ class HybridAddon(Startup):
         self._end(flow, whole=False)
 
     def _end(self, flow: http.HTTPFlow, *, whole: bool) -> None:
-        exchange = self._exchanges.of(flow)
+        exchange = Exchange.of(flow)
         if flow.is_replay == "request":
             self._redactor.finish_replay(flow)
         elif exchange is not None and not exchange.ended:
+            if exchange.served and flow.response is not None:
+                flow.error, flow.response.timestamp_end = None, time()
+                whole = True
             self._redactor.finish(flow)
             if exchange.decided:
                 self._observer.exchange_ended(flow, exchange, whole=whole)
-            self._exchanges.publish(flow)
+            exchange.publish(flow)

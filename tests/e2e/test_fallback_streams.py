@@ -409,6 +409,30 @@ async def test_a_client_that_leaves_while_the_replay_answers(
     await _closes_when_the_client_leaves(litellm, start, before)
 
 
+async def test_a_client_that_hangs_up_behind_the_end_of_a_stream_was_served(
+    start: Start, upstream: Stub, litellm: Stub
+) -> None:
+    """As Codex does: it does not wait for the connection's own end."""
+    upstream.does = OUT_OF_QUOTA
+    done = b"data: [DONE]\n\n"
+    turns = litellm.does = Turns(CONTENT, done, then=Reply.stall)
+    proxy = await start(fallback=ON)
+    client = await begin(proxy, stream=True)
+    await turns.begun.wait()
+    await client.head()
+    turns.go()
+    received = b""
+    while done not in received:
+        received += await client.chunk()
+    await client.close()
+
+    await gone(litellm.last.connection)
+    await until(lambda: proxy.log("litellm 200 POST /v1/chat/completions"))
+    assert proxy.log("client disconnected") == []
+    assert proxy.addon._fallbacks.history.counts == {("quota", "served"): 1}
+    assert proxy.addon._counters.requests == {("litellm", "fallback", "2xx"): 1}
+
+
 async def test_a_client_that_leaves_while_the_replay_connects(start: Start, upstream: Stub) -> None:
     upstream.does = OUT_OF_QUOTA
     with black_hole() as (port, _):

@@ -5,7 +5,7 @@ from dataclasses import replace
 from mitmproxy import http
 from mitmproxy.test import tflow, tutils
 
-from litellm_hybrid.flow.exchange import Exchange, Exchanges
+from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.routing import requested_model
 from litellm_hybrid.routing.router import Routed
 from litellm_hybrid.routing.rules import Reason, Route, Target
@@ -25,18 +25,16 @@ def upstream_flow(
     litellm_model: str = "",
     may_fall_back: bool = True,
     ip: str = "127.0.0.1",
-    exchanges: Exchanges | None = None,
 ) -> tuple[http.HTTPFlow, Exchange]:
     """A request that was decided to go to upstream, and its exchange.
 
     Args:
         litellm_model: what LiteLLM would be sent as the model; `model` itself if it is "".
-        exchanges: where it can be found.
     """
     request = tutils.treq(method=b"POST", path=path.encode(), headers=(*JSON, *headers), content=body)
     flow = tflow.tflow(req=request)
     flow.client_conn.peername = (ip, 1)
-    exchange = (exchanges or Exchanges()).begin(flow, HOST)
+    exchange = Exchange.begin(flow, HOST)
     exchange.receive(flow, ())
     sent = exchange.request.sent
     named = requested_model.read(sent.path, "application/json", sent.header(b"content-encoding"), sent.body)

@@ -28,7 +28,7 @@ from litellm_hybrid.fallback.response_hold import (
 )
 from litellm_hybrid.fallback.state import UNKNOWN_FOR, FallbackState
 from litellm_hybrid.flow import local_replies
-from litellm_hybrid.flow.exchange import Exchange, Exchanges
+from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.llm.history.rejections import detect_history_rejection
 from litellm_hybrid.observability.history import FallbackRecord, Outcome
 from litellm_hybrid.proxy.interfaces import ForwardingPolicy
@@ -70,7 +70,7 @@ def _fail_closed[**P, T](
         try:
             return rule(self, flow, *args, **kwargs)
         except Exception as e:  # noqa: BLE001 (in the proxy it would leave the client without any response)
-            if (exchange := self.exchanges.of(flow)) is not None:
+            if (exchange := Exchange.of(flow)) is not None:
                 local_replies.log_internal_error(exchange, e)
             return None
 
@@ -83,13 +83,11 @@ class Policy(ForwardingPolicy[JudgedResponse]):
     Attributes:
         state: what is remembered between requests.
         bypass: knows which requests go straight to LiteLLM.
-        exchanges: every request's.
     """
 
     def __init__(
         self,
         settings: Callable[[], Settings],
-        exchanges: Exchanges,
         state: FallbackState,
         listener: FallbackListener,
     ) -> None:
@@ -97,14 +95,12 @@ class Policy(ForwardingPolicy[JudgedResponse]):
 
         Args:
             settings: gives those in force; RuntimeError: there are none.
-            exchanges: every request's.
             state: what is remembered between requests.
             listener: is told what becomes of flows.
         """
         self._settings = settings
         self._listener = listener
         self._replays = Replays(settings, state)
-        self.exchanges = exchanges
         self.state = state
         self.bypass = Bypass(settings, state, self._replays)
 
@@ -123,7 +119,7 @@ class Policy(ForwardingPolicy[JudgedResponse]):
 
     def may_forward(self, flow: http.HTTPFlow) -> bool:
         """Return whether it has been decided to which server a request goes."""
-        exchange = self.exchanges.of(flow)
+        exchange = Exchange.of(flow)
         return exchange is not None and exchange.outcome.target is not Target.NONE
 
     # -- a response begins ----------------------------------------------------
@@ -131,7 +127,7 @@ class Policy(ForwardingPolicy[JudgedResponse]):
     @_fail_closed
     def on_response(self, flow: http.HTTPFlow, response: http.Response) -> JudgedResponse | None:
         """Return what to hold a response in, if it could be a failure that this request falls back from."""
-        exchange = self.exchanges.of(flow)
+        exchange = Exchange.of(flow)
         if exchange is None or not exchange.outcome.may_fall_back:
             return None
         headers = {name.lower(): value for name, value in response.headers.items(multi=True)}
@@ -166,7 +162,7 @@ class Policy(ForwardingPolicy[JudgedResponse]):
     @_fail_closed
     def on_failed_response(self, flow: http.HTTPFlow, held: JudgedResponse) -> http.Request | None:
         """Return the request that replaces one whose held response is a failure, or None."""
-        exchange, verdict = self.exchanges.of(flow), held.verdict
+        exchange, verdict = Exchange.of(flow), held.verdict
         assert exchange is not None
         assert verdict is not None
         assert flow.response is not None
@@ -189,7 +185,7 @@ class Policy(ForwardingPolicy[JudgedResponse]):
     @_fail_closed
     def on_failure(self, flow: http.HTTPFlow, failure: Failure) -> http.Request | None:
         """Return the request for LiteLLM that replaces one without a response of upstream's, or None."""
-        exchange, fallback = self.exchanges.of(flow), self._settings().fallback
+        exchange, fallback = Exchange.of(flow), self._settings().fallback
         if (
             exchange is None
             or exchange.outcome.target is not Target.UPSTREAM
@@ -206,13 +202,11 @@ class Policy(ForwardingPolicy[JudgedResponse]):
 
     def error_response(self, flow: http.HTTPFlow, failure: Failure) -> http.Response:
         """Return what the client gets where no server gave a response."""
-        return local_replies.server_unreachable(
-            self.exchanges.of(flow) or self.exchanges.begin(flow), failure
-        )
+        return local_replies.server_unreachable(Exchange.of(flow) or Exchange.begin(flow), failure)
 
     def replay_failed(self, flow: http.HTTPFlow, why: str, held: JudgedResponse | None) -> None:
         """The replay, or the retry with less history, failed: the client gets the first response."""
-        exchange = self.exchanges.of(flow)
+        exchange = Exchange.of(flow)
         assert exchange is not None
         assert flow.response is not None
         exchange.outcome.reduced = False
@@ -232,7 +226,7 @@ class Policy(ForwardingPolicy[JudgedResponse]):
 
     def hold_limit_reached(self, flow: http.HTTPFlow, held: JudgedResponse) -> None:
         """A response was held as long as may be, and goes to the client unclassified."""
-        exchange = self.exchanges.of(flow)
+        exchange = Exchange.of(flow)
         assert exchange is not None
         self.state.counts["hold-limit-reached"] += 1
         log_lines.hold_limit_reached(exchange, len(held.body))

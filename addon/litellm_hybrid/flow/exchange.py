@@ -1,17 +1,17 @@
 """One exchange: everything that is known of a client's request, from its first byte to its end.
 
-A hook finds it by `Exchanges.of(flow)`. What other addons, mitmweb and saved flows may see of it stands in
-`flow.metadata["litellm_hybrid"]`, see `Snapshot`.
+A hook finds it by `Exchange.of(flow)`: it goes with the flow. What other addons, mitmweb and saved flows may
+see of it stands in `flow.metadata["litellm_hybrid"]`, see `Snapshot`.
 """
 
 from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import TypedDict
-from weakref import WeakKeyDictionary
 
 from mitmproxy import http
 
 from litellm_hybrid.errors import Failure
+from litellm_hybrid.flow.stream_tail import StreamTail
 from litellm_hybrid.message import forwarded, ids, redaction
 from litellm_hybrid.message.credentials import Headers
 from litellm_hybrid.message.decoders import UndecodableError, decode
@@ -19,6 +19,7 @@ from litellm_hybrid.message.forwarded import ClientAddress
 from litellm_hybrid.message.redaction import RequestHead
 from litellm_hybrid.observability.history import FallbackRecord
 from litellm_hybrid.observability.logging.fields import OfRequest
+from litellm_hybrid.observability.request_counters import RequestCounters
 from litellm_hybrid.routing.access import Client
 from litellm_hybrid.routing.requested_model import Named
 from litellm_hybrid.routing.rewrite import Incoming, Outgoing
@@ -27,6 +28,8 @@ from litellm_hybrid.routing.rules import Reason, Target
 
 METADATA = "litellm_hybrid"
 """The key of `flow.metadata` that has the snapshot."""
+
+_ATTRIBUTE = "litellm_hybrid_exchange"
 
 # LiteLLM's responses name the provider behind it, its address and the price.
 _REVEALING = (b"x-litellm-", b"llm_provider-")
@@ -131,15 +134,17 @@ class Exchange:
     Attributes:
         id: its X-Request-ID: the client's, or one of ours.
         request: as the client sent it; its body is there from when all of it has come to the end.
-        http_version: the client's.
         headers: the client's, with the X-Forwarded-For and X-Request-ID that the servers see.
         model: what the request says of its model; None: it was decided by the head, or not yet.
         outcome: where it goes.
         attempts: the servers that were asked, in order.
         failure: what went wrong last.
         decided: whether it has been decided where it goes; not where another addon has answered it.
-        counted: it is one of the requests in flight.
+        counters: where it is one of the requests in flight.
         streaming: its response has begun, and is passed on piece by piece.
+        tail: the end of its response, where that is an event stream.
+        served: the client has got the event that ends its response, though somebody hung up before the
+            connection's own end.
         ended: nothing more will become of it.
         superseded: it is of a row of its own, with the response that a replay has replaced.
         cooldown_key: of the cooldown that it probes or that sent it to LiteLLM.
@@ -154,7 +159,6 @@ class Exchange:
 
     id: str
     request: Request
-    http_version: bytes
     headers: Headers
     trace: ids.Trace | None = None
     model: Named | None = None
@@ -163,8 +167,10 @@ class Exchange:
     times: Times = field(default_factory=Times)
     failure: Failure | None = None
     decided: bool = False
-    counted: bool = False
+    counters: RequestCounters | None = None
     streaming: bool = False
+    tail: StreamTail | None = None
+    served: bool = False
     ended: bool = False
     superseded: bool = False
     cooldown_key: tuple[str, str] | None = None
@@ -177,26 +183,48 @@ class Exchange:
     _content: bytes | None = None
 
     @classmethod
-    def new(cls, flow: http.HTTPFlow, host: str) -> "Exchange":
-        """Make one of a request's head.
+    def begin(cls, flow: http.HTTPFlow, host: str = "") -> "Exchange":
+        """Make a flow's exchange from its request's head.
 
         Args:
-            flow: its body may not have come yet.
+            flow: the request's body may not have come yet.
             host: the Host header as the client sent it, "" if it sent none: mitmproxy overwrites it.
         """
         peer = flow.client_conn.peername[0] if flow.client_conn.peername else ""
         headers = flow.request.headers
         traceparent = headers.get("traceparent")
         sent = _incoming(flow.request, b"")
-        return cls(
+        address = ClientAddress(peer, forwarded.is_loopback(peer))
+        exchange = cls(
             id=ids.choose(headers.get("x-request-id")),
-            request=Request(
-                flow.request.method, sent, ClientAddress(peer, forwarded.is_loopback(peer)), host
-            ),
-            http_version=flow.request.data.http_version,
+            request=Request(flow.request.method, sent, address, host),
             headers=sent.headers,
             trace=ids.parse_traceparent(traceparent) if traceparent else None,
         )
+        exchange.attach(flow)
+        return exchange
+
+    @staticmethod
+    def of(flow: http.HTTPFlow) -> "Exchange | None":
+        """Return a flow's exchange; None: it did not come in here, but from a file for example."""
+        found: Exchange | None = vars(flow).get(_ATTRIBUTE)
+        return found
+
+    def attach(self, flow: http.HTTPFlow) -> None:
+        """Make it the one of a flow."""
+        # Not in a dict of an addon's: mitmproxy may load its script anew in the middle of a request.
+        vars(flow)[_ATTRIBUTE] = self
+
+    def supersede(self, row: http.HTTPFlow) -> None:
+        """Let a copy of the flow, which is about to be replayed, have the exchange as it is now."""
+        copied = replace(self, outcome=replace(self.outcome), ended=True, superseded=True)
+        copied.sent_head, copied.attempts = None, []
+        copied.attach(row)
+
+    def publish(self, flow: http.HTTPFlow) -> None:
+        """Let everybody see what was decided about the flow, as it is now."""
+        if self.decided:
+            flow.metadata[METADATA] = self.snapshot()
 
     # -- the request ------------------------------------------------------
 
@@ -279,6 +307,20 @@ class Exchange:
         """A request is handed over to be sent to the target."""
         self.attempts.append(ServerAttempt(self.outcome.target, request, monotonic()))
 
+    def stream(self, response: http.Response) -> bool:
+        """Let a response be passed on piece by piece, if it may be long; return whether it is.
+
+        A short one of known length is not: it costs less to send it whole.
+        """
+        headers = response.headers
+        length = headers.get("content-length", "")
+        is_event_stream = "text/event-stream" in headers.get("content-type", "")
+        is_streamed = is_event_stream or not (length.isdecimal() and int(length) <= _BUFFERED_MAX)
+        if is_event_stream and headers.get("content-encoding", "identity") == "identity":
+            self.tail = StreamTail()
+        response.stream = self.tail or is_streamed
+        return is_streamed
+
     def end(self) -> None:
         """Nothing more will become of it: let go of what only a replay would need."""
         self.ended = True
@@ -325,35 +367,6 @@ class Exchange:
         )
 
 
-class Exchanges:
-    """Every exchange whose flow is still there."""
-
-    def __init__(self) -> None:
-        self._of: WeakKeyDictionary[http.HTTPFlow, Exchange] = WeakKeyDictionary()
-
-    def begin(self, flow: http.HTTPFlow, host: str = "") -> Exchange:
-        """Make a flow's exchange; see `Exchange.new`."""
-        exchange = self._of[flow] = Exchange.new(flow, host)
-        return exchange
-
-    def of(self, flow: http.HTTPFlow) -> Exchange | None:
-        """A flow's exchange; None: it did not come in here, but from a file for example."""
-        return self._of.get(flow)
-
-    def supersede(self, flow: http.HTTPFlow, row: http.HTTPFlow) -> None:
-        """Let a copy of a flow, which is about to be replayed, have its exchange as it is now."""
-        exchange = self._of[flow]
-        copied = replace(exchange, outcome=replace(exchange.outcome), ended=True, superseded=True)
-        copied.sent_head = None
-        copied.attempts = []
-        self._of[row] = copied
-
-    def publish(self, flow: http.HTTPFlow) -> None:
-        """Let everybody see what was decided about a flow, as it is now."""
-        if (exchange := self._of.get(flow)) is not None and exchange.decided:
-            flow.metadata[METADATA] = exchange.snapshot()
-
-
 class Timing(TypedDict):
     """What a response's log line says of time and size; None where it is not known.
 
@@ -388,16 +401,6 @@ def add_response_headers(response: http.Response, exchange: Exchange) -> None:
     headers["x-hybrid-route"] = exchange.route
     if "x-request-id" not in headers:
         headers["x-request-id"] = exchange.id
-
-
-def should_stream(response: http.Response) -> bool:
-    """Whether a response has to be passed on piece by piece.
-
-    A short one of known length is not: it costs less to send it whole.
-    """
-    length = response.headers.get("content-length", "")
-    is_short = length.isdecimal() and int(length) <= _BUFFERED_MAX
-    return not is_short or "text/event-stream" in response.headers.get("content-type", "")
 
 
 def to_litellm(request: http.Request, outgoing: Outgoing) -> None:

@@ -13,7 +13,7 @@ from mitmproxy import http
 
 from litellm_hybrid.errors import ErrorType
 from litellm_hybrid.fallback.policy import FallbackListener
-from litellm_hybrid.flow.exchange import METADATA, Exchanges, Snapshot, redacted
+from litellm_hybrid.flow.exchange import METADATA, Exchange, Snapshot, redacted
 from litellm_hybrid.mitmweb import flow_backup
 from litellm_hybrid.routing.rules import Reason, Target
 
@@ -51,22 +51,20 @@ class View(Protocol):
 class Annotations(FallbackListener):
     """Marks and comments flows."""
 
-    def __init__(self, exchanges: Exchanges, view: Callable[[], View | None]) -> None:
+    def __init__(self, view: Callable[[], View | None]) -> None:
         """Make them for the life of the process.
 
         Args:
-            exchanges: every request's.
             view: gives mitmweb's list of flows, None outside mitmweb.
         """
-        self._exchanges = exchanges
         self._view = view
 
     def settled(self, flow: http.HTTPFlow) -> None:
         """Mark a flow and write down what has been decided about it; what a user wrote there stays."""
-        exchange = self._exchanges.of(flow)
+        exchange = Exchange.of(flow)
         if exchange is None or not exchange.decided:
             return
-        self._exchanges.publish(flow)
+        exchange.publish(flow)
         snapshot: Snapshot = flow.metadata[METADATA]
         if flow.comment == exchange.comment:
             flow.comment = exchange.comment = describe(snapshot)
@@ -75,7 +73,7 @@ class Annotations(FallbackListener):
 
     def replaced(self, flow: http.HTTPFlow) -> None:
         """Keep a flow as it is now as a row of its own; it is about to be replaced by a replay."""
-        view, exchange = self._view(), self._exchanges.of(flow)
+        view, exchange = self._view(), Exchange.of(flow)
         if view is None or exchange is None:
             return
         row = flow.copy()
@@ -88,7 +86,7 @@ class Annotations(FallbackListener):
         row.comment = f"replaced by a fallback: upstream's answer; request id {exchange.id}"
         if row.response is not None and row.response.timestamp_end is None:
             row.response.timestamp_end = time()
-        self._exchanges.supersede(flow, row)
+        exchange.supersede(row)
         view.add([row])
 
 

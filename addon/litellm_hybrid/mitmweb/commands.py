@@ -18,7 +18,7 @@ from litellm_hybrid.diagnostics.explain.reasons import RouteHeader
 from litellm_hybrid.diagnostics.explain.replay import UpstreamResponse
 from litellm_hybrid.fallback import response_hold
 from litellm_hybrid.fallback.cooldowns import Cooldowns
-from litellm_hybrid.flow.exchange import METADATA, Exchange, Exchanges, Snapshot
+from litellm_hybrid.flow.exchange import METADATA, Exchange, Snapshot
 from litellm_hybrid.mitmweb.annotations import describe
 from litellm_hybrid.observability.status import Status, timestamp
 from litellm_hybrid.routing.rules import Reason, Target
@@ -51,7 +51,6 @@ class Commands:
         settings: Callable[[], Settings],
         status: Callable[[], Status],
         cooldowns: Cooldowns,
-        exchanges: Exchanges,
     ) -> None:
         """Make them for the life of the process.
 
@@ -59,12 +58,10 @@ class Commands:
             settings: gives those in force; RuntimeError: there are none.
             status: gives what the page `/_hybrid/status` shows.
             cooldowns: those that are running.
-            exchanges: every request's.
         """
         self._settings = settings
         self._status = status
         self._cooldowns = cooldowns
-        self._exchanges = exchanges
 
     def load(self, loader: Loader) -> None:
         """Declare them."""
@@ -86,7 +83,7 @@ class Commands:
             del decided[:-1]
         lines: list[str] = []
         for flow in decided[:_MOST_EXPLAINED]:
-            lines += explanation_lines(self._current(), flow, self._exchanges.of(flow))
+            lines += explanation_lines(self._current(), flow, Exchange.of(flow))
         if len(decided) > _MOST_EXPLAINED:
             lines.append(f"and {len(decided) - _MOST_EXPLAINED} more: name fewer flows")
         return lines

@@ -13,7 +13,7 @@ from mitmproxy.addonmanager import Loader
 from mitmproxy.addons.view import View
 from mitmproxy.flow import Flow
 
-from litellm_hybrid.flow.exchange import Exchanges, redacted
+from litellm_hybrid.flow.exchange import Exchange, redacted
 from litellm_hybrid.mitmweb.annotations import Annotations
 from litellm_hybrid.mitmweb.retention import Keeper
 from litellm_hybrid.routing.rules import Reason
@@ -26,9 +26,8 @@ class FlowList:
 
     name = "litellm_hybrid_flow_list"
 
-    def __init__(self, view: View, exchanges: Exchanges, annotations: Annotations) -> None:
+    def __init__(self, view: View, annotations: Annotations) -> None:
         self._view = view
-        self._exchanges = exchanges
         self._annotations = annotations
         self.keeper = Keeper()
         # In the console the list and its updates are the terminal's own, and read flows as they are.
@@ -80,7 +79,7 @@ class FlowList:
 
     def _is_own_page(self, flow: http.HTTPFlow) -> bool:
         """Whether a client is being answered one of the proxy's own pages: a health check, say."""
-        exchange = self._exchanges.of(flow)
+        exchange = Exchange.of(flow)
         is_own = exchange is not None and exchange.outcome.reason is Reason.OWN_PAGE
         return is_own and flow.live and not flow.is_replay
 

@@ -9,7 +9,7 @@ from weakref import WeakSet
 
 from mitmproxy import ctx, http, optmanager
 
-from litellm_hybrid.flow.exchange import Exchanges, redacted
+from litellm_hybrid.flow.exchange import Exchange, redacted
 from litellm_hybrid.message import redaction
 from litellm_hybrid.message.credentials import Headers
 from litellm_hybrid.message.redaction import MASK, RequestHead
@@ -37,9 +37,8 @@ class FlowRedactor(FlowView):
         enabled: somebody sees flows.
     """
 
-    def __init__(self, exchanges: Exchanges, annotations: Annotations) -> None:
+    def __init__(self, annotations: Annotations) -> None:
         self.enabled = True
-        self._exchanges = exchanges
         self._annotations = annotations
         self._replayed: WeakSet[http.HTTPFlow] = WeakSet()
 
@@ -60,7 +59,7 @@ class FlowRedactor(FlowView):
         if not self.enabled:
             return flow.request
         self._annotations.settled(flow)
-        if (exchange := self._exchanges.of(flow)) is not None:
+        if (exchange := Exchange.of(flow)) is not None:
             request = flow.request
             exchange.sent_head = RequestHead(_server(request), request.headers.fields, request.path)
         flow_backup.redact(flow)
@@ -75,7 +74,7 @@ class FlowRedactor(FlowView):
 
     def prepare_replay(self, flow: http.HTTPFlow) -> None:
         """Give a flow that is being replayed its credentials back; without them it is answered here."""
-        exchange, request = self._exchanges.of(flow), flow.request
+        exchange, request = Exchange.of(flow), flow.request
         head = exchange.sent_head if exchange is not None else None
         self._replayed.add(flow)
         if _is_masked(request):

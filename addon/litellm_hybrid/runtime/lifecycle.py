@@ -8,7 +8,6 @@ from mitmproxy.addonmanager import Loader
 
 from litellm_hybrid.config.parser import ConfigError
 from litellm_hybrid.config.settings import Settings
-from litellm_hybrid.flow.exchange import Exchanges
 from litellm_hybrid.mitmweb import retention as view_limit
 from litellm_hybrid.mitmweb.annotations import Annotations
 from litellm_hybrid.mitmweb.flow_list import FlowList
@@ -32,9 +31,8 @@ class Startup:
         self._watching: asyncio.Task[None] | None = None
         self._running = False
         self._leaving: Leaving | None = None
-        self._exchanges = Exchanges()
-        self._annotations = Annotations(self._exchanges, lambda: ctx.master.addons.get("view"))
-        self._redactor = FlowRedactor(self._exchanges, self._annotations)
+        self._annotations = Annotations(lambda: ctx.master.addons.get("view"))
+        self._redactor = FlowRedactor(self._annotations)
         self._bodies = StreamedBodies()
         self._flow_list: FlowList | None = None
         self.addons: list[object] = []
@@ -71,7 +69,7 @@ class Startup:
             self._app_log.install(ctx.master.addons.get("termlog"))
         view = ctx.master.addons.get("view")
         if view is not None:
-            self._flow_list = FlowList(view, self._exchanges, self._annotations)
+            self._flow_list = FlowList(view, self._annotations)
             self.addons.append(self._flow_list)
         # Lazy: with eager connections, upstream being down would break requests to LiteLLM too.
         ctx.options.update(connection_strategy="lazy")

@@ -8,7 +8,7 @@ from mitmproxy import http
 from litellm_hybrid.errors import ErrorType, Failure
 from litellm_hybrid.fallback.policy import Policy
 from litellm_hybrid.fallback.response_hold import JudgedResponse
-from litellm_hybrid.flow.exchange import Exchange, Exchanges, timing
+from litellm_hybrid.flow.exchange import Exchange, timing
 from litellm_hybrid.observability.health import LastSeen
 from litellm_hybrid.observability.logging import logger as log
 from litellm_hybrid.observability.request_counters import MALFORMED, RequestCounters
@@ -19,10 +19,7 @@ from litellm_hybrid.routing.rules import Reason, Target
 class Observer(ProxyObserver[JudgedResponse]):
     """Tells log, counters, health and the memory of fallbacks, each of them once."""
 
-    def __init__(
-        self, exchanges: Exchanges, policy: Policy, counters: RequestCounters, last_seen: LastSeen
-    ) -> None:
-        self._exchanges = exchanges
+    def __init__(self, policy: Policy, counters: RequestCounters, last_seen: LastSeen) -> None:
         self._policy = policy
         self._counters = counters
         self._last_seen = last_seen
@@ -31,7 +28,7 @@ class Observer(ProxyObserver[JudgedResponse]):
 
     def request_begun(self, flow: http.HTTPFlow, host: str) -> None:
         """A request's head has come."""
-        self._exchanges.begin(flow, host)
+        Exchange.begin(flow, host)
 
     def malformed(self, client: str, why: str) -> None:
         """A request that is not valid HTTP was refused before it became a flow."""
@@ -41,7 +38,7 @@ class Observer(ProxyObserver[JudgedResponse]):
 
     def response_begun(self, flow: http.HTTPFlow, response: http.Response) -> None:
         """A server's response has begun, whatever becomes of it."""
-        exchange = self._exchanges.of(flow)
+        exchange = Exchange.of(flow)
         if exchange is None:
             return
         self._last_seen.answered(exchange.outcome.target)
@@ -55,13 +52,16 @@ class Observer(ProxyObserver[JudgedResponse]):
 
     def replay_failed(self, flow: http.HTTPFlow, why: str, held: JudgedResponse | None) -> None:
         """A replay failed: the client gets the first response."""
-        if (exchange := self._exchanges.of(flow)) is not None:
+        if (exchange := Exchange.of(flow)) is not None:
             self._last_seen.replay_failed(exchange.outcome.target, why, monotonic())
         self._policy.replay_failed(flow, why, held)
 
     def failed(self, flow: http.HTTPFlow, failure: Failure, *, response_begun: bool) -> None:
         """A server gave no response, or it or the client broke off."""
-        exchange = self._exchanges.of(flow) or self._exchanges.begin(flow)
+        exchange = Exchange.of(flow) or Exchange.begin(flow)
+        if response_begun and exchange.tail is not None and exchange.tail.is_complete:
+            exchange.served = True
+            return
         target = exchange.outcome.target
         exchange.failure = failure
         self._last_seen.failed(target, failure.cause, monotonic())
@@ -74,19 +74,20 @@ class Observer(ProxyObserver[JudgedResponse]):
 
     def count_request(self, exchange: Exchange) -> None:
         """A request is being served from now on."""
-        exchange.counted = True
+        exchange.counters = self._counters
         exchange.times.complete = monotonic()
         self._counters.in_flight += 1
 
     def passed_on(self, exchange: Exchange, *, streamed: bool) -> None:
         """The client begins to get a response; `streamed`: piece by piece."""
-        if not exchange.counted or (complete := exchange.times.complete) is None:
+        counters, complete = exchange.counters, exchange.times.complete
+        if counters is None or complete is None:
             return
         if streamed and not exchange.streaming:
             exchange.streaming = True
-            self._counters.streaming += 1
+            counters.streaming += 1
         if exchange.outcome.reason is not Reason.ERROR:
-            self._counters.first_byte[exchange.outcome.target].add(monotonic() - complete)
+            counters.first_byte[exchange.outcome.target].add(monotonic() - complete)
 
     def exchange_ended(self, flow: http.HTTPFlow, exchange: Exchange, *, whole: bool) -> None:
         """Nothing more will become of a request; `whole`: the client has got its response to the end."""
@@ -95,21 +96,22 @@ class Observer(ProxyObserver[JudgedResponse]):
             exchange.outcome.reason is not Reason.OWN_PAGE
         ):  # a line for each health check would bury the others
             self._policy.exchange_ended(exchange, status if whole else None)
-            if exchange.counted:
-                self._count_end(exchange, status, whole=whole)
+            if exchange.counters is not None:
+                _count_end(exchange.counters, exchange, status, whole=whole)
             if whole:
                 _log_answered(flow, exchange)
         exchange.end()
 
-    def _count_end(self, exchange: Exchange, status: int | None, *, whole: bool) -> None:
-        counters, outcome, complete = self._counters, exchange.outcome, exchange.times.complete
-        counters.in_flight -= 1
-        counters.streaming -= exchange.streaming
-        # Of a response that is not passed on piece by piece the client has got nothing before its end.
-        reached = status if whole or exchange.streaming else None
-        counters.request_ended(outcome.target, outcome.reason, exchange.model_name, reached)
-        if whole and complete is not None and outcome.reason is not Reason.ERROR:
-            counters.duration[outcome.target].add(monotonic() - complete)
+
+def _count_end(counters: RequestCounters, exchange: Exchange, status: int | None, *, whole: bool) -> None:
+    outcome, complete = exchange.outcome, exchange.times.complete
+    counters.in_flight -= 1
+    counters.streaming -= exchange.streaming
+    # Of a response that is not passed on piece by piece the client has got nothing before its end.
+    reached = status if whole or exchange.streaming else None
+    counters.request_ended(outcome.target, outcome.reason, exchange.model_name, reached)
+    if whole and complete is not None and outcome.reason is not Reason.ERROR:
+        counters.duration[outcome.target].add(monotonic() - complete)
 
 
 def _log_answered(flow: http.HTTPFlow, exchange: Exchange) -> None:

@@ -14,7 +14,7 @@ from litellm_hybrid.fallback.policy import Policy
 from litellm_hybrid.fallback.response_hold import COLLECT_LIMIT, REPLAY_LIMIT, JudgedResponse
 from litellm_hybrid.fallback.state import FallbackState
 from litellm_hybrid.flow import exchange as exchange_module
-from litellm_hybrid.flow.exchange import Exchange, Exchanges
+from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.quota.classifier import Verdict
 from litellm_hybrid.routing import requested_model
 from litellm_hybrid.routing.rules import Reason, Target
@@ -53,9 +53,8 @@ class World:
         self.settings = BASE
         self.listener = Listener()
         self.now = 1000.0
-        self.exchanges = Exchanges()
         self.state = FallbackState()
-        self.policy = Policy(lambda: self.settings, self.exchanges, self.state, self.listener)
+        self.policy = Policy(lambda: self.settings, self.state, self.listener)
 
     def fallback(self, **changes: object) -> None:
         """Change settings of fallback."""
@@ -70,13 +69,12 @@ class World:
             model=model,
             may_fall_back=may_fall_back,
             ip=ip,
-            exchanges=self.exchanges,
         )
         return flow
 
     def exchange(self, flow: http.HTTPFlow) -> Exchange:
         """A flow's."""
-        exchange = self.exchanges.of(flow)
+        exchange = Exchange.of(flow)
         assert exchange is not None
         return exchange
 

@@ -1,6 +1,5 @@
 """What is known of a request, and what of it everybody may see."""
 
-import gc
 import json
 from dataclasses import replace
 
@@ -13,9 +12,7 @@ from litellm_hybrid.errors import Cause, Failure
 from litellm_hybrid.flow.exchange import (
     METADATA,
     Exchange,
-    Exchanges,
     add_response_headers,
-    should_stream,
     to_litellm,
 )
 from litellm_hybrid.routing.rewrite import Outgoing
@@ -30,15 +27,15 @@ def _flow(path: str = "/v1/chat/completions?key=secret") -> http.HTTPFlow:
 
 
 def _exchange() -> Exchange:
-    return Exchanges().begin(_flow())
+    return Exchange.begin(_flow())
 
 
 def test_a_snapshot_is_plain_data_without_a_credential() -> None:
-    exchanges, flow = Exchanges(), _flow()
-    exchange = exchanges.begin(flow)
+    flow = _flow()
+    exchange = Exchange.begin(flow)
     exchange.decided = True
     exchange.failure = Failure(Cause.CONNECT_FAILED, "refused")
-    exchanges.publish(flow)
+    exchange.publish(flow)
 
     snapshot = flow.metadata[METADATA]
     assert json.loads(json.dumps(snapshot)) == snapshot
@@ -50,39 +47,35 @@ def test_a_snapshot_is_plain_data_without_a_credential() -> None:
 
 def test_what_has_not_been_decided_is_not_published() -> None:
     """Another addon may answer it."""
-    exchanges, flow = Exchanges(), _flow()
-    exchanges.begin(flow)
-    exchanges.publish(flow)
-    exchanges.publish(_flow())
+    flow = _flow()
+    Exchange.begin(flow).publish(flow)
     assert flow.metadata == {}
 
 
-def test_an_exchange_is_found_by_its_flow_and_goes_with_it() -> None:
-    exchanges, flow = Exchanges(), _flow()
-    exchange = exchanges.begin(flow)
-    assert exchanges.of(flow) is exchange
-    assert exchanges.of(flow.copy()) is None
-    del flow
-    gc.collect()
-    assert len(exchanges._of) == 0
+def test_an_exchange_is_found_by_its_flow_alone() -> None:
+    flow = _flow()
+    exchange = Exchange.begin(flow)
+    assert Exchange.of(flow) is exchange
+    assert Exchange.of(flow.copy()) is None
+    assert Exchange.of(_flow()) is None
 
 
 def test_what_a_replay_replaces_keeps_its_outcome() -> None:
-    exchanges, flow = Exchanges(), _flow()
-    exchange = exchanges.begin(flow)
+    flow = _flow()
+    exchange = Exchange.begin(flow)
     exchange.set_outcome(Target.UPSTREAM, Reason.NOT_LISTED)
     row = flow.copy()
-    exchanges.supersede(flow, row)
+    exchange.supersede(row)
     exchange.set_outcome(Target.LITELLM, Reason.FALLBACK, upstream_status=429)
 
-    before = exchanges.of(row)
+    before = Exchange.of(row)
     assert before is not None
     assert (before.route, before.superseded) == ("upstream; reason=not-listed", True)
 
 
 def test_the_request_is_kept_as_the_client_sent_it() -> None:
     flow = _flow("/a%20b?x=%20&y")
-    exchange = Exchanges().begin(flow, "localhost")
+    exchange = Exchange.begin(flow, "localhost")
     exchange.receive(flow, ())
 
     sent = exchange.request.sent
@@ -111,7 +104,7 @@ def test_the_route(reduced: bool, detail: str) -> None:
 
 def test_what_only_a_replay_needs_goes_in_the_end() -> None:
     flow = _flow()
-    exchange = Exchanges().begin(flow)
+    exchange = Exchange.begin(flow)
     exchange.begin_attempt(flow.request)
     exchange.end()
     assert (exchange.ended, exchange.attempts[0].request) == (True, None)
@@ -121,7 +114,7 @@ def test_a_request_without_a_body() -> None:
     flow = _flow()
     flow.request.raw_content = None
 
-    exchange = Exchanges().begin(flow)
+    exchange = Exchange.begin(flow)
     exchange.receive(flow, ())
     assert exchange.request.sent.body == b""
 
@@ -192,8 +185,20 @@ def test_an_id_that_the_answer_has_stays() -> None:
         ({"transfer-encoding": "chunked", "content-type": "application/json"}, True),
     ],
 )
-def test_what_may_stream(headers: dict[str, str], streams: bool) -> None:
+def test_what_is_streamed(headers: dict[str, str], streams: bool) -> None:
     response = http.Response.make(200)
     response.headers = http.Headers([(name.encode(), value.encode()) for name, value in headers.items()])
 
-    assert should_stream(response) is streams
+    exchange = _exchange()
+    assert exchange.stream(response) is streams
+    assert bool(response.stream) is streams
+    assert (exchange.tail is not None) is ("text/event-stream" in response.headers.get("content-type", ""))
+
+
+def test_the_end_of_a_compressed_stream_is_not_looked_at() -> None:
+    exchange = _exchange()
+    headers = {"content-type": "text/event-stream", "content-encoding": "gzip"}
+    response = http.Response.make(200, b"", headers)
+    assert exchange.stream(response)
+    assert response.stream is True
+    assert exchange.tail is None

@@ -8,14 +8,14 @@ from mitmproxy.test import tflow
 
 from litellm_hybrid.errors import LITELLM_UNREACHABLE, UPSTREAM_UNREACHABLE, Cause, Failure
 from litellm_hybrid.flow import local_replies
-from litellm_hybrid.flow.exchange import Exchange, Exchanges
+from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.routing.access import AccessDenied
 from litellm_hybrid.routing.rules import Reason, Target
 
 
 @pytest.fixture
 def exchange() -> Exchange:
-    return Exchanges().begin(tflow.tflow())
+    return Exchange.begin(tflow.tflow())
 
 
 def test_a_refusal(exchange: Exchange) -> None:

@@ -7,7 +7,7 @@ from mitmproxy.test import tflow
 from mitmproxy.utils.emoji import emoji
 
 from litellm_hybrid.errors import Cause, Failure
-from litellm_hybrid.flow.exchange import METADATA, Exchanges
+from litellm_hybrid.flow.exchange import METADATA, Exchange
 from litellm_hybrid.mitmweb.annotations import FAILED, FELL_BACK, LITELLM, Annotations, describe
 from litellm_hybrid.routing.requested_model import Named
 from litellm_hybrid.routing.rules import Reason, Target
@@ -28,13 +28,12 @@ class World:
 
     def __init__(self) -> None:
         self.rows = Rows()
-        self.exchanges = Exchanges()
-        self.annotations = Annotations(self.exchanges, lambda: self.rows)
+        self.annotations = Annotations(lambda: self.rows)
         self.flow = tflow.tflow(resp=True)
         assert self.flow.response
         self.flow.response.status_code = 429
         self.flow.request.headers["x-request-id"] = "req-1"
-        self.exchange = self.exchanges.begin(self.flow)
+        self.exchange = Exchange.begin(self.flow)
         self.decide("gpt-5")
         self.exchange.outcome.litellm_model = "gpt-5-of-litellm"
         self.exchange.set_outcome(Target.LITELLM, Reason.FALLBACK, upstream_status=429)
@@ -157,7 +156,7 @@ def test_upstreams_failed_response_is_a_row_of_its_own(world: World) -> None:
     (row,) = world.rows.rows
     assert row is not flow
     assert row.id != flow.id
-    exchange = world.exchanges.of(row)
+    exchange = Exchange.of(row)
     assert exchange is not None
     assert exchange.superseded
     assert row.metadata[METADATA]["reason"] == "not-listed"
@@ -179,5 +178,5 @@ def test_upstreams_failed_response_has_no_credentials_of_an_earlier_state(world:
 
 
 def test_outside_mitmweb_there_are_no_rows(world: World) -> None:
-    Annotations(world.exchanges, lambda: None).replaced(world.flow)
+    Annotations(lambda: None).replaced(world.flow)
     assert (world.flow.marked, world.flow.comment) == ("", "")

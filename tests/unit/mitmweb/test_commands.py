@@ -8,7 +8,7 @@ from mitmproxy.test import taddons, tflow
 
 from litellm_hybrid.config.settings import Settings
 from litellm_hybrid.fallback.cooldowns import Cooldowns
-from litellm_hybrid.flow.exchange import METADATA, Exchanges
+from litellm_hybrid.flow.exchange import METADATA, Exchange
 from litellm_hybrid.mitmweb.commands import Commands, status_lines
 from litellm_hybrid.observability.history import Reload
 from litellm_hybrid.observability.status import Status
@@ -48,13 +48,13 @@ def _commands(settings: Settings | None = None) -> Commands:
             raise RuntimeError("there is no valid configuration")
         return settings
 
-    return Commands(in_force, lambda: STATUS, Cooldowns(), Exchanges())
+    return Commands(in_force, lambda: STATUS, Cooldowns())
 
 
 def _decided(name: str) -> http.HTTPFlow:
     flow = tflow.tflow(resp=True)
     flow.request.headers["x-request-id"] = name
-    exchange = Exchanges().begin(flow)
+    exchange = Exchange.begin(flow)
     exchange.set_outcome(Target.UPSTREAM, Reason.NO_MODEL)
     flow.metadata[METADATA] = exchange.snapshot()
     return flow
@@ -111,7 +111,7 @@ def test_without_a_configuration_they_say_so() -> None:
 
 
 def test_a_flow_from_a_file_is_explained_by_its_reason() -> None:
-    flow = _decided("req-1")
+    flow = _decided("req-1").copy()
     decided, means, fix = _commands(Settings()).explain([flow])
     assert decided == "reason=no-model; target=upstream; no model; request id req-1"
     assert means.startswith("means: neither the body nor the path names a model")

@@ -7,7 +7,7 @@ import pytest
 from mitmproxy import addonmanager, http, io
 from mitmproxy.test import taddons, tflow
 
-from litellm_hybrid.flow.exchange import Exchanges
+from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.mitmweb.annotations import Annotations
 from litellm_hybrid.mitmweb.flow_redaction import FlowRedactor, StreamedBodies
 
@@ -21,9 +21,8 @@ def flow() -> http.HTTPFlow:
 
 @pytest.fixture
 def redactor(flow: http.HTTPFlow) -> FlowRedactor:
-    exchanges = Exchanges()
-    exchanges.begin(flow).decided = True
-    return FlowRedactor(exchanges, Annotations(exchanges, lambda: None))
+    Exchange.begin(flow).decided = True
+    return FlowRedactor(Annotations(lambda: None))
 
 
 def test_where_nobody_sees_flows_nothing_is_done(flow: http.HTTPFlow, redactor: FlowRedactor) -> None:

@@ -10,7 +10,8 @@ from litellm_hybrid.config.settings import Settings
 from litellm_hybrid.errors import Cause, Failure
 from litellm_hybrid.fallback.policy import Policy
 from litellm_hybrid.fallback.state import FallbackState
-from litellm_hybrid.flow.exchange import Exchange, Exchanges
+from litellm_hybrid.flow.exchange import Exchange
+from litellm_hybrid.flow.stream_tail import StreamTail
 from litellm_hybrid.mitmweb.annotations import Annotations
 from litellm_hybrid.observability.health import LastSeen
 from litellm_hybrid.observability.request_counters import RequestCounters
@@ -25,18 +26,17 @@ class World:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
         patch.setattr(observer_module, "monotonic", lambda: self.now)
-        self.exchanges = Exchanges()
         self.counters = RequestCounters()
-        annotations = Annotations(self.exchanges, lambda: None)
-        policy = Policy(Settings, self.exchanges, FallbackState(), annotations)
-        self.observer = Observer(self.exchanges, policy, self.counters, LastSeen())
+        annotations = Annotations(lambda: None)
+        policy = Policy(Settings, FallbackState(), annotations)
+        self.observer = Observer(policy, self.counters, LastSeen())
 
     def begin(
         self, target: Target = Target.LITELLM, reason: Reason = Reason.MODEL, *, counted: bool = True
     ) -> tuple[http.HTTPFlow, Exchange]:
         """A request has been decided on."""
         flow = tflow.tflow()
-        exchange = self.exchanges.begin(flow)
+        exchange = Exchange.begin(flow)
         exchange.set_outcome(target, reason)
         if counted:
             self.observer.count_request(exchange)
@@ -139,3 +139,16 @@ def test_a_response_belongs_to_the_last_attempt(world: World) -> None:
     world.now = 2.0
     world.observer.response_begun(flow, http.Response.make(503))
     assert (exchange.attempts[-1].status, exchange.attempts[-1].first_byte) == (503, 2.0)
+
+
+def test_one_who_hangs_up_behind_the_end_of_a_stream_was_served(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    flow, exchange = world.begin()
+    exchange.tail = StreamTail()
+    exchange.tail(b'data: {"type":"message_stop"}\n\n')
+    world.observer.failed(flow, Failure(Cause.CLIENT_LEFT, "client disconnected"), response_begun=True)
+    assert exchange.served
+    assert exchange.failure is None
+    assert not world.counters.errors
+    assert caplog.messages == []
