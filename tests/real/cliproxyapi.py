@@ -13,8 +13,9 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 from real.apis import CLIENT_KEY
-from real.providers import HOSTS, Providers
+from real.providers import HOSTS
 from support.processes import ROOT, Process, accepts, free_port, running
+from support.servers import Server
 
 MANAGEMENT_KEY = "key-of-the-management"
 NOWHERE = "http://127.0.0.1:1"
@@ -122,7 +123,7 @@ def with_entry(config: dict[str, object], entry: Mapping[str, object] | None) ->
 @contextmanager
 def cliproxyapi(
     binary: Path,
-    providers: Providers,
+    providers: Server,
     models: Models,
     folder: Path,
     *,
@@ -228,7 +229,7 @@ def responseheaders(flow):
 
 
 @contextmanager
-def forward_proxy(providers: Providers, folder: Path) -> Iterator[Process]:
+def forward_proxy(providers: Server, folder: Path) -> Iterator[Process]:
     """A proxy that answers for the providers' own hosts; its CA is in `folder/mitmproxy`."""
     script = folder / "hosts.py"
     script.write_text(_SCRIPT.format(hosts=HOSTS, port=providers.port), encoding="utf-8")

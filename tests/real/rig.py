@@ -74,19 +74,25 @@ class Product:
 
 @contextmanager
 def product(
-    upstream: str, litellm: str, folder: Path, fallback: Mapping[str, object] | None = None
+    upstream: str,
+    litellm: str,
+    folder: Path,
+    fallback: Mapping[str, object] | None = None,
+    keys: Mapping[str, object] | None = None,
 ) -> Iterator[Product]:
     """Run `litellm-hybrid serve`, with fallback on and nothing routed.
 
     Args:
         fallback: more keys of `fallback`.
+        keys: more keys of the file, at its top.
     """
     folder.mkdir(exist_ok=True)
-    keys = {"enabled": True, **(fallback or {})}
-    own = {"base-url": litellm, "api-key": MASTER_KEY, "log-format": "json", "fallback": keys}
+    own = {"base-url": litellm, "api-key": MASTER_KEY, "log-format": "json"}
+    config = {"api-keys": [CLIENT_KEY], **(keys or {})}
+    config["extensions"] = {"litellm": {**own, "fallback": {"enabled": True, **(fallback or {})}}}
     file = folder / "hybrid.yaml"
     # JSON is YAML.
-    file.write_text(json.dumps({"api-keys": [CLIENT_KEY], "extensions": {"litellm": own}}), encoding="utf-8")
+    file.write_text(json.dumps(config), encoding="utf-8")
     port = free_port()
     command: list[str | Path] = [
         Path(sys.executable).with_name("litellm-hybrid"),

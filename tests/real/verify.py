@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from real import versions_page
+from real.agents import play_all
 from real.cliproxyapi import version_of
 from real.corpus import CAPTURED, Captured, ProviderError, merge, provider_errors, write_captured
 from real.corpus import captured as captured_answers
@@ -32,6 +33,7 @@ class Wanted:
         capture: a folder for what was written.
         results: a file for what was found, as JSON.
         docs: whether the tables in docs/ are written anew.
+        agents: whether coding agents are run through the last of them.
         add: whether what is new in what was written is shown, and kept in the tests' corpus.
     """
 
@@ -42,6 +44,7 @@ class Wanted:
     results: Path | None = None
     docs: bool = False
     add: bool = False
+    agents: bool = False
 
 
 @dataclass(slots=True)
@@ -86,9 +89,14 @@ def verify_binaries(binaries: list[Path], wanted: Wanted, say: Callable[[str], N
     if wanted.add:
         for line in added(captured(reports)):
             say(line)
+    played = list(play_all(binaries[-1])) if wanted.agents else []
+    for session in played:
+        say(f"{session.name} ({session.versions}): {'; '.join(session.problems) or 'ok'}")
+        for line in session.lines if session.problems else ():
+            say(line)
     if wanted.docs:
-        versions_page.write([as_json(report) for report in reports])
-    return 0 if all(report.is_good for report in reports) else 1
+        versions_page.write([as_json(report) for report in reports], played)
+    return 0 if all(report.is_good for report in reports) and not any(s.problems for s in played) else 1
 
 
 def captured(reports: list[Report]) -> list[Captured]:

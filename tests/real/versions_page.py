@@ -6,26 +6,38 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from real.agents import Played
 from support.processes import ROOT
 
 PAGE = ROOT / "docs" / "versions.md"
 FALLBACK = ROOT / "docs" / "fallback.md"
-BEGIN, END = "<!-- measured by verify-upstream: begin -->", "<!-- measured by verify-upstream: end -->"
 
 type Result = Mapping[str, Any]
 
 
-def write(results: Sequence[Result]) -> None:
-    """Write the measured part of both pages."""
+def write(results: Sequence[Result], agents: Sequence[Played] = ()) -> None:
+    """Write the measured part of both pages; without agents, theirs stays as it is."""
     replace(PAGE, "\n".join(versions(results)))
+    if agents:
+        replace(PAGE, "\n".join(sessions(agents)), "agents")
     replace(FALLBACK, "\n".join(comparison(results)))
 
 
-def replace(page: Path, text: str) -> None:
+def replace(page: Path, text: str, part: str = "versions") -> None:
     """Put a text between the marks of a page; a page without marks is left alone."""
+    begin, end = f"<!-- verify-upstream: {part} -->", f"<!-- verify-upstream: end of {part} -->"
     old = page.read_text(encoding="utf-8")
-    new = re.sub(f"{BEGIN}.*?{END}", lambda _: f"{BEGIN}\n{text}\n{END}", old, flags=re.DOTALL)
+    new = re.sub(f"{begin}.*?{end}", lambda _: f"{begin}\n{text}\n{end}", old, flags=re.DOTALL)
     page.write_text(new, encoding="utf-8")
+
+
+def sessions(agents: Sequence[Played]) -> list[str]:
+    """How the agents' sessions went."""
+    lines = ["| session | client | what came of it |", "|---|---|---|"]
+    for played in agents:
+        said = "; ".join(played.problems) or "exit code 0, every step run once, nothing noticed"
+        lines.append(f"| {played.name} | {played.versions} | {said} |")
+    return lines
 
 
 def litellm_version() -> str:

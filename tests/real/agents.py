@@ -1,0 +1,300 @@
+"""The real Claude Code and Codex in a tool session whose quota runs out in the middle, and comes back.
+
+    python -m real.agents --binary PATH [claude codex …]
+
+Client → litellm-hybrid → a real CLIProxyAPI → a scripted provider that refuses, in its own words, from one step
+to another; behind us a real LiteLLM whose backend goes on with the session. Every step writes a line to a file:
+what stands there at the end, the exit code, and who served which turn are what is judged. The clients come from
+their registries into .run/clients, as for `scripts/clients`, and see nothing of this machine's own settings.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from docs.clients import CLIENTS, install
+from real.apis import CLIENT_KEY
+from real.cliproxyapi import NOWHERE, accounts, cliproxyapi
+from real.coding_model import DONE, CodingModel, Turn
+from real.corpus import ProviderError, provider_errors
+from real.rig import product
+from support.processes import BACKEND_KEY, LITELLM, MASTER_KEY, Process, free_port, running
+from support.processes import _litellm_ready as litellm_ready
+from support.servers import in_thread
+from support.wire import Request
+
+STEPS = 6
+OUT = range(2, 4)
+"""At which steps the quota is used up."""
+
+TASK = "Run the steps you are told to run, one after the other, and then say that you are done."
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """A client with its recipe.
+
+    Attributes:
+        client: its name in docs/clients.py.
+        models: provider → the models it asks for, as LiteLLM has them too.
+        refusal: the case of the corpus that its provider refuses with.
+        command: what is run; `files` are written below its home first, `env` is added to its environment.
+        URL stands for our address in all of them.
+        key: what it signs in with.
+    """
+
+    client: str
+    models: Mapping[str, Sequence[str]]
+    refusal: str
+    command: Sequence[str]
+    env: Mapping[str, str]
+    files: Mapping[str, str]
+    key: str = CLIENT_KEY
+
+
+SONNET, HAIKU = "claude-sonnet-4-5-20250929", "claude-haiku-4-5-20251001"
+CODEX_PROVIDER = """\
+model = "gpt-5.5"
+model_provider = "hybrid"
+
+[model_providers.hybrid]
+name = "litellm-hybrid"
+base_url = "URL/v1"
+env_key = "HYBRID_CLIENT_KEY"
+wire_api = "responses"
+"""
+CHATGPT_PROVIDER = CODEX_PROVIDER.replace("URL/v1", "URL/backend-api/codex").replace(
+    'env_key = "HYBRID_CLIENT_KEY"', "requires_openai_auth = true"
+)
+_CODEX = ("codex", "exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox")
+
+_CODEX_ACCOUNT = accounts()["codex.json"]
+TOKEN = str(_CODEX_ACCOUNT["access_token"])
+LOGIN = {
+    "OPENAI_API_KEY": None,
+    "tokens": {
+        name: _CODEX_ACCOUNT[name] for name in ("id_token", "access_token", "refresh_token", "account_id")
+    },
+    "last_refresh": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+}
+
+AGENTS = {
+    "claude": Agent(
+        "claude",
+        {"anthropic": [SONNET, HAIKU]},
+        "an_429_weekly",
+        ("claude", "-p", TASK, "--model", SONNET, "--allowedTools", "Bash", "--max-turns", "20"),
+        {
+            "ANTHROPIC_BASE_URL": "URL",
+            "ANTHROPIC_AUTH_TOKEN": CLIENT_KEY,
+            "ANTHROPIC_DEFAULT_HAIKU_MODEL": HAIKU,
+            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+        },
+        {},
+    ),
+    "codex": Agent(
+        "codex",
+        {"codex": ["gpt-5.5"]},
+        "cd_429_usage_team",
+        (*_CODEX, TASK),
+        {"HYBRID_CLIENT_KEY": CLIENT_KEY},
+        {".codex/config.toml": CODEX_PROVIDER},
+    ),
+    "codex-stream": Agent(
+        "codex",
+        {"codex": ["gpt-5.5"]},
+        "cd_s_rate",
+        (*_CODEX, "-c", 'openai_base_url="URL/v1"', "-m", "gpt-5.5", TASK),
+        {},
+        {".codex/auth.json": json.dumps({"OPENAI_API_KEY": CLIENT_KEY})},
+    ),
+    "codex-chatgpt": Agent(
+        "codex",
+        {"codex": ["gpt-5.5"]},
+        "cd_429_credits",
+        (*_CODEX, TASK),
+        {},
+        {".codex/auth.json": json.dumps(LOGIN), ".codex/config.toml": CHATGPT_PROVIDER},
+        key=TOKEN,
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What came of a session."""
+
+    code: int
+    steps: list[str]
+    output: str
+    provider: list[Turn]
+    backend: list[Turn]
+    routes: list[str]
+
+    def problems(self) -> Iterator[str]:
+        """What is not as it should be."""
+        if self.code:
+            yield f"exit code {self.code}"
+        wanted = [f"step {number}" for number in range(1, STEPS + 1)]
+        if self.steps != wanted:
+            yield f"it has run {self.steps}, not each of {STEPS} steps once"
+        if DONE not in self.output:
+            yield "it does not say that it is done"
+        if not any(turn.step in OUT for turn in self.backend):
+            yield "LiteLLM served no turn"
+        if not any(turn.step >= OUT.stop and turn.said[0] != "4" for turn in self.provider):
+            yield "the provider served no turn after its quota came back"
+
+    def transcript(self) -> Iterator[str]:
+        """Who served which turn, and what the client printed."""
+        for name, turns in (("provider", self.provider), ("LiteLLM's backend", self.backend)):
+            for turn in turns:
+                yield f"  {name}: {turn.model} after {turn.step} results: {turn.said}"
+        yield from (f"  log: {route}" for route in self.routes)
+        yield from (f"  | {line}" for line in self.output.splitlines())
+
+
+def play_session(name: str, binary: Path, folder: Path) -> Session:
+    """Run one agent's session."""
+    agent = AGENTS[name]
+    bins, _ = install(agent.client, CLIENTS[agent.client])
+    refusal = next(case for case in provider_errors() if case.name == agent.refusal)
+    listed = [model for models in agent.models.values() for model in models]
+
+    def fails(request: Request, step: int) -> ProviderError | None:
+        tools = b'"tools"' in request.body
+        return refusal if tools and step in OUT else None
+
+    keys = {"api-keys": [CLIENT_KEY, agent.key]}
+    home = folder / "home"
+    work = folder / "work"
+    home.mkdir(parents=True)
+    work.mkdir()
+    with (
+        in_thread(CodingModel("provider", STEPS, fails)) as provider,
+        in_thread(CodingModel("backend", STEPS)) as backend,
+        real_litellm(backend.url, listed, folder) as litellm,
+        cliproxyapi(binary, provider, agent.models, folder / "upstream", extra=keys) as upstream,
+        product(upstream.process.url, litellm.url, folder / "product", keys=keys) as hybrid,
+    ):
+        url = hybrid.process.url
+        for file, text in agent.files.items():
+            (home / file).parent.mkdir(parents=True, exist_ok=True)
+            (home / file).write_text(text.replace("URL", url), encoding="utf-8")
+        command = [word.replace("URL", url) for word in agent.command]
+        environment = {key: value.replace("URL", url) for key, value in agent.env.items()}
+        environment |= {"HOME": str(home), "HTTPS_PROXY": NOWHERE, "NO_PROXY": "127.0.0.1"}
+        environment["PATH"] = f"{bins / 'node_modules' / '.bin'}:{os.environ['PATH']}"
+        done = subprocess.run(
+            command,
+            cwd=work,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+        steps = work / "steps.txt"
+        routes = [
+            f"{line.get('status')} {line.get('target')} {line.get('reason')} {line.get('path')} {line['message']}"
+            for line in hybrid.log()
+            if line.get("event") in {"answered", "fallback", "failed"}
+        ]
+        return Session(
+            done.returncode,
+            steps.read_text(encoding="utf-8").splitlines() if steps.exists() else [],
+            done.stdout + done.stderr,
+            list(provider.turns),
+            list(backend.turns),
+            routes,
+        )
+
+
+@contextmanager
+def real_litellm(backend: str, models: Sequence[str], folder: Path) -> Iterator[Process]:
+    """Run a real LiteLLM whose models are of their own family: Anthropic's by messages, OpenAI's by responses."""
+    listed = []
+    for model in models:
+        claude = model.startswith("claude")
+        name = f"anthropic/{model}" if claude else f"openai/{model}"
+        base = f"{backend}/anthropic" if claude else f"{backend}/openai"
+        listed.append(
+            {"model_name": model, "litellm_params": {"model": name, "api_key": BACKEND_KEY, "api_base": base}}
+        )
+    config = {
+        "model_list": listed,
+        "litellm_settings": {"telemetry": False, "num_retries": 0},
+        "general_settings": {"master_key": MASTER_KEY},
+    }
+    file = folder / "litellm.yaml"
+    file.write_text(json.dumps(config), encoding="utf-8")
+    port = free_port()
+    environment = {
+        "PATH": f"{LITELLM.parent}:{os.defpath}",
+        "HOME": str(folder),
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "LITELLM_LOG": "ERROR",
+        "NO_DOCS": "True",
+    }
+    command: list[str | Path] = [LITELLM, "--config", file, "--host", "127.0.0.1", "--port", str(port)]
+    with running(
+        command,
+        name="LiteLLM",
+        log=folder / "litellm.log",
+        port=port,
+        ready=litellm_ready,
+        within=120,
+        env=environment,
+    ) as process:
+        yield process
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """A session's result, for the page of versions."""
+
+    name: str
+    versions: str
+    problems: list[str]
+    lines: list[str]
+
+
+def play_all(binary: Path, names: Sequence[str] = ()) -> Iterator[Played]:
+    """Run the sessions that are named, or all of them."""
+    for name in names or list(AGENTS):
+        _, versions = install(AGENTS[name].client, CLIENTS[AGENTS[name].client])
+        with tempfile.TemporaryDirectory(prefix="agents-", ignore_cleanup_errors=True) as folder:
+            session = play_session(name, binary.absolute(), Path(folder))
+        yield Played(name, versions, list(session.problems()), list(session.transcript()))
+
+
+def main() -> int:
+    """Run the sessions that are named, or all; returns an exit code."""
+    parser = argparse.ArgumentParser(prog="python -m real.agents", description=__doc__)
+    parser.add_argument("agent", nargs="*", help=f"which, of {', '.join(AGENTS)}; default: all")
+    parser.add_argument("--binary", type=Path, required=True, help="a CLIProxyAPI")
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="show the transcript also where all is well"
+    )
+    arguments = parser.parse_args()
+    failed = False
+    for played in play_all(arguments.binary, arguments.agent):
+        failed = failed or bool(played.problems)
+        sys.stdout.write(f"{played.name} ({played.versions}): {'; '.join(played.problems) or 'ok'}\n")
+        if played.problems or arguments.verbose:
+            sys.stdout.write("".join(f"{line}\n" for line in played.lines))
+        sys.stdout.flush()
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
