@@ -21,6 +21,7 @@ from litellm_hybrid.flow.exchange import Exchange, add_response_headers
 from litellm_hybrid.mitmweb.commands import Commands
 from litellm_hybrid.observability import admin_endpoints as pages
 from litellm_hybrid.observability.health import LastSeen
+from litellm_hybrid.observability.history import RequestHistory
 from litellm_hybrid.observability.logging.logger import AppLog
 from litellm_hybrid.observability.request_counters import RequestCounters
 from litellm_hybrid.proxy import engine
@@ -48,7 +49,8 @@ class HybridAddon(Startup):
         self._last_seen = LastSeen()
         self._fallbacks = FallbackState()
         self._policy = Policy(self._settings, self._fallbacks, self._annotations)
-        self._observer = Observer(self._policy, self._counters, self._last_seen)
+        history = RequestHistory()
+        self._observer = Observer(self._policy, self._counters, self._last_seen, history)
         self._proxy = engine.HybridProxy[JudgedResponse](
             policy=self._policy, view=self._redactor, observer=self._observer
         )
@@ -61,6 +63,7 @@ class HybridAddon(Startup):
                 self._last_seen,
                 self._counters,
                 self._fallbacks,
+                history,
             ),
             place,
         )

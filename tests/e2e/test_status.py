@@ -109,3 +109,40 @@ async def test_who_may_see_it(start: Start) -> None:
         head = await proxy.ask("HEAD", path)
         assert (head.status, head.body) == (200, b"")
         assert int(head.header("content-length") or 0) > 100
+
+
+async def _refused_piece_by_piece(_: Request, reply: Reply) -> None:
+    await reply.head(400, [("Content-Type", "application/json")])
+    for piece in ('{"error": {"mess', 'age": "no such tool"}}'):
+        await reply.chunk(piece)
+    await reply.end()
+
+
+async def _streamed(_: Request, reply: Reply) -> None:
+    usage = b'data: {"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 3}}\n\n'
+    await reply.events(
+        [b'data: {"choices": [{"delta": {"content": "hello"}}]}\n\n', usage, b"data: [DONE]\n\n"]
+    )
+
+
+async def test_the_last_requests_with_their_tokens(start: Start, upstream: Stub, litellm: Stub) -> None:
+    """Also of what is passed on piece by piece; a refusal's words stand in the log."""
+    upstream.does, litellm.does = _refused_piece_by_piece, _streamed
+    proxy = await start()
+    await proxy.post("gpt-5")
+    await proxy.post("o3")
+
+    found = (await _status(proxy))["recent_requests"]
+    assert [(one["model"], one["status"], one["input_tokens"], one["output_tokens"]) for one in found] == [
+        ("o3", 400, None, None),
+        ("gpt-5", 200, 7, 3),
+    ]
+    assert {server["name"]: server["state"] for server in (await _status(proxy))["servers"]} == {
+        "CLIProxyAPI": "reachable",
+        "LiteLLM": "reachable",
+    }
+    (refused,) = proxy.log("upstream 400")
+    assert (refused.fields["upstream_message"], refused.fields["server"]) == (
+        "no such tool",
+        upstream.url.removeprefix("http://"),
+    )

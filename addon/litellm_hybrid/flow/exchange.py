@@ -11,7 +11,8 @@ from typing import TypedDict
 from mitmproxy import http
 
 from litellm_hybrid.errors import Failure
-from litellm_hybrid.flow.stream_tail import StreamTail
+from litellm_hybrid.flow.response import ResponseTap
+from litellm_hybrid.llm.usage import Usage
 from litellm_hybrid.message import forwarded, ids, redaction
 from litellm_hybrid.message.credentials import Headers
 from litellm_hybrid.message.decoders import UndecodableError, decode
@@ -142,7 +143,8 @@ class Exchange:
         decided: whether it has been decided where it goes; not where another addon has answered it.
         counters: where it is one of the requests in flight.
         streaming: its response has begun, and is passed on piece by piece.
-        tail: the end of its response, where that is an event stream.
+        tap: what is kept of a response that is passed on piece by piece.
+        usage: the tokens that its response says it took.
         served: the client has got the event that ends its response, though somebody hung up before the
             connection's own end.
         ended: nothing more will become of it.
@@ -169,7 +171,8 @@ class Exchange:
     decided: bool = False
     counters: RequestCounters | None = None
     streaming: bool = False
-    tail: StreamTail | None = None
+    tap: ResponseTap | None = None
+    usage: Usage | None = None
     served: bool = False
     ended: bool = False
     superseded: bool = False
@@ -315,22 +318,33 @@ class Exchange:
         headers = response.headers
         length = headers.get("content-length", "")
         is_event_stream = "text/event-stream" in headers.get("content-type", "")
-        is_streamed = is_event_stream or not (length.isdecimal() and int(length) <= _BUFFERED_MAX)
-        if is_event_stream and headers.get("content-encoding", "identity") == "identity":
-            self.tail = StreamTail()
-        response.stream = self.tail or is_streamed
-        return is_streamed
+        if not is_event_stream and length.isdecimal() and int(length) <= _BUFFERED_MAX:
+            return False
+        self.tap = ResponseTap(headers.get("content-encoding", ""), is_event_stream=is_event_stream)
+        response.stream = self.tap
+        return True
 
     def end(self) -> None:
         """Nothing more will become of it: let go of what only a replay would need."""
         self.ended = True
         self.model = replace(self.model, content=None, members=None) if self.model is not None else None
-        self._content = b""
+        self._content, self.tap = b"", None
         self.request = replace(self.request, sent=replace(self.request.sent, body=b""))
         for attempt in self.attempts:
             attempt.request = None
 
     # -- what is said of it -----------------------------------------------
+
+    @property
+    def is_from_server(self) -> bool:
+        """Whether a server has made the response that the client gets."""
+        return bool(self.attempts) and self.outcome.reason is not Reason.ERROR
+
+    @property
+    def served_as(self) -> str | None:
+        """LiteLLM's name for the model, where the response is LiteLLM's."""
+        by_litellm = self.outcome.target is Target.LITELLM and self.is_from_server
+        return self.outcome.litellm_model if by_litellm else None
 
     @property
     def route(self) -> str:
@@ -365,32 +379,6 @@ class Exchange:
             error_type=failure.error_type.value if failure else None,
             error=failure.detail if failure else None,
         )
-
-
-class Timing(TypedDict):
-    """What a response's log line says of time and size; None where it is not known.
-
-    Attributes:
-        duration_ms: from the first byte of the request to the last of the response.
-        first_byte_ms: from the last byte of the request to the first of the response that is passed on.
-        bytes: the size of the response's body as it was sent, unless it was passed on piece by piece.
-    """
-
-    duration_ms: float | None
-    first_byte_ms: float | None
-    bytes: int | None
-
-
-def timing(flow: http.HTTPFlow) -> Timing:
-    """The timing of a flow that has been answered, from the moments that mitmproxy notes anyway."""
-    request, response = flow.request, flow.response
-    assert response is not None
-    body = response.raw_content
-    return Timing(
-        duration_ms=_milliseconds(request.timestamp_start, response.timestamp_end),
-        first_byte_ms=_milliseconds(request.timestamp_end, response.timestamp_start),
-        bytes=None if body is None or response.stream else len(body),
-    )
 
 
 def add_response_headers(response: http.Response, exchange: Exchange) -> None:
@@ -440,10 +428,3 @@ def redacted(request: http.Request) -> http.Request:
 def _incoming(request: http.Request, body: bytes) -> Incoming:
     path, _, query = request.path.partition("?")
     return Incoming(path, query, request.headers.fields, body)
-
-
-def _milliseconds(start: float | None, end: float | None) -> float | None:
-    if start is None or end is None:
-        return None
-    # The clock may have been set back meanwhile.
-    return max(0.0, round((end - start) * 1000, 1))

@@ -23,7 +23,7 @@ _UNCONNECTED = frozenset({Cause.CONNECT_FAILED, Cause.CONNECT_LIMIT})
 # Of a replay that failed only the class is known; no answer came in either.
 _UNANSWERED = frozenset({ErrorType.NETWORK_ERROR.value, ErrorType.NETWORK_TIMEOUT.value})
 
-_NAMES = {Target.UPSTREAM: "CLIProxyAPI", Target.LITELLM: "LiteLLM"}
+SERVER_NAMES = {Target.UPSTREAM: "CLIProxyAPI", Target.LITELLM: "LiteLLM"}
 
 _DRAINING = ("draining", "The process has been told to end and only finishes what is running")
 _NO_CONFIG = ("no-configuration", "There is no valid configuration; the log says why")
@@ -120,5 +120,5 @@ def why_not_ready(state: State) -> tuple[tuple[str, str], ...]:
 
 
 def _unreachable(target: Target) -> tuple[str, str]:
-    name = _NAMES[target]
+    name = SERVER_NAMES[target]
     return f"{target}-unreachable", f"{name} could not be reached when a request last went there"

@@ -19,7 +19,7 @@ class RequestRecord:
         litellm_model: what LiteLLM was asked for; "" if it was not asked.
         detail: behind the reason, as in the route header: `; upstream-status=429`.
         status: None: the client got no response, or not all of it.
-        first_byte, duration: seconds from `at`, None if it was not measured.
+        first_byte_ms, duration_ms, input_tokens, output_tokens: as in the log.
         error: what went wrong between us and a server or the client, "" if nothing.
     """
 
@@ -33,9 +33,18 @@ class RequestRecord:
     reason: str
     detail: str
     status: int | None
-    first_byte: float | None
-    duration: float | None
+    first_byte_ms: float | None
+    duration_ms: float | None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
     error: str = ""
+
+
+class RequestHistory:
+    """Remembers the last requests; `last` has the oldest first."""
+
+    def __init__(self) -> None:
+        self.last: deque[RequestRecord] = deque(maxlen=MOST)
 
 
 class Outcome(StrEnum):

@@ -94,8 +94,8 @@ def _request(one: RequestRecord) -> Sequence[Cell]:
         (model, "text"),
         (one.target, one.target),
         ("aborted" if one.status is None else str(one.status), "bad" if failed else ""),
-        (_seconds(one.first_byte), "number"),
-        (_seconds(one.duration), "number wide"),
+        (_seconds(one.first_byte_ms), "number"),
+        (_seconds(one.duration_ms), "number wide"),
         (f"{one.reason}{one.detail}" + (f": {one.error}" if one.error else ""), "text wide"),
         (one.request_id, "wide quiet"),
     )
@@ -195,8 +195,8 @@ def _row(cells: Iterable[Cell], kind: str = "") -> str:
     return f'<tr class="{kind}">{inner}</tr>'
 
 
-def _seconds(seconds: float | None) -> str:
-    return "" if seconds is None else f"{seconds:,.2f} s"
+def _seconds(milliseconds: float | None) -> str:
+    return "" if milliseconds is None else f"{milliseconds / 1000:,.2f} s"
 
 
 def _time(at: float) -> str:

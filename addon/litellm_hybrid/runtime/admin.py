@@ -18,12 +18,12 @@ from litellm_hybrid.observability import admin_endpoints as pages
 from litellm_hybrid.observability import status
 from litellm_hybrid.observability import status_html as status_page
 from litellm_hybrid.observability.admin_endpoints import AdminRequest, AdminResponse
-from litellm_hybrid.observability.health import LastSeen, State, health, why_not_ready
-from litellm_hybrid.observability.history import ReloadHistory
+from litellm_hybrid.observability.health import SERVER_NAMES, LastSeen, State, health, why_not_ready
+from litellm_hybrid.observability.history import ReloadHistory, RequestHistory
 from litellm_hybrid.observability.metrics.exporter import CONTENT_TYPE, FLUSH_EVERY, Metrics, SharedMetrics
 from litellm_hybrid.observability.metrics.families import MetricSources
 from litellm_hybrid.observability.request_counters import RequestCounters
-from litellm_hybrid.observability.status import Status
+from litellm_hybrid.observability.status import ServerState, Status
 from litellm_hybrid.observability.status_html import CONTENT_SECURITY_POLICY
 from litellm_hybrid.routing.rules import Target
 from litellm_hybrid.runtime.config_reloader import Lifecycle
@@ -44,6 +44,7 @@ class AdminContext:
     last_seen: LastSeen
     counters: RequestCounters
     fallbacks: FallbackState
+    requests: RequestHistory
 
 
 class AdminPages:
@@ -143,4 +144,9 @@ class AdminPages:
             fallbacks=totals["fallbacks"],
             recent=tuple(context.fallbacks.history.last),
             cooldowns=context.fallbacks.cooldowns.running(monotonic()),
+            recent_requests=tuple(context.requests.last),
+            servers=tuple(
+                ServerState(name, context.last_seen.state(target, monotonic()))
+                for target, name in SERVER_NAMES.items()
+            ),
         )

@@ -8,21 +8,32 @@ from mitmproxy import http
 from litellm_hybrid.errors import ErrorType, Failure
 from litellm_hybrid.fallback.policy import Policy
 from litellm_hybrid.fallback.response_hold import JudgedResponse
-from litellm_hybrid.flow.exchange import Exchange, timing
+from litellm_hybrid.flow.exchange import Exchange
+from litellm_hybrid.flow.response import ResponseTap, timing
 from litellm_hybrid.observability.health import LastSeen
+from litellm_hybrid.observability.history import RequestHistory, RequestRecord
 from litellm_hybrid.observability.logging import logger as log
 from litellm_hybrid.observability.request_counters import MALFORMED, RequestCounters
 from litellm_hybrid.proxy.interfaces import ProxyObserver
 from litellm_hybrid.routing.rules import Reason, Target
 
+_UNKNOWN_KEY = frozenset({"Invalid API key", "Missing API key"})
+"""CLIProxyAPI's words to a client whose key is none of its `api-keys` (sdk/access)."""
+
+_MOST_SHOWN = 200
+"""Characters of a path or a model's name that the history keeps."""
+
 
 class Observer(ProxyObserver[JudgedResponse]):
     """Tells log, counters, health and the memory of fallbacks, each of them once."""
 
-    def __init__(self, policy: Policy, counters: RequestCounters, last_seen: LastSeen) -> None:
+    def __init__(
+        self, policy: Policy, counters: RequestCounters, last_seen: LastSeen, history: RequestHistory
+    ) -> None:
         self._policy = policy
         self._counters = counters
         self._last_seen = last_seen
+        self._history = history
 
     # -- what the proxy tells ---------------------------------------------
 
@@ -59,7 +70,7 @@ class Observer(ProxyObserver[JudgedResponse]):
     def failed(self, flow: http.HTTPFlow, failure: Failure, *, response_begun: bool) -> None:
         """A server gave no response, or it or the client broke off."""
         exchange = Exchange.of(flow) or Exchange.begin(flow)
-        if response_begun and exchange.tail is not None and exchange.tail.is_complete:
+        if response_begun and exchange.tap is not None and exchange.tap.is_complete:
             exchange.served = True
             return
         target = exchange.outcome.target
@@ -98,8 +109,12 @@ class Observer(ProxyObserver[JudgedResponse]):
             self._policy.exchange_ended(exchange, status if whole else None)
             if exchange.counters is not None:
                 _count_end(exchange.counters, exchange, status, whole=whole)
+            end = _end_of_response(flow, exchange)
+            if end is not None and exchange.model_name is not None:
+                exchange.usage = end.usage()
+            self._history.last.append(_record(flow, exchange, status if whole else None))
             if whole:
-                _log_answered(flow, exchange)
+                _log_answered(flow, exchange, end)
         exchange.end()
 
 
@@ -114,16 +129,62 @@ def _count_end(counters: RequestCounters, exchange: Exchange, status: int | None
         counters.duration[outcome.target].add(monotonic() - complete)
 
 
-def _log_answered(flow: http.HTTPFlow, exchange: Exchange) -> None:
+def _end_of_response(flow: http.HTTPFlow, exchange: Exchange) -> ResponseTap | None:
+    """Return what is known of a server's response; None: it was made here, or there is none."""
+    if flow.response is None or not exchange.is_from_server:
+        return None
+    if exchange.tap is not None and not exchange.tap.is_empty:
+        return exchange.tap
+    tap = ResponseTap(flow.response.headers.get("content-encoding", ""))
+    tap(flow.response.raw_content or b"")
+    return tap
+
+
+def _record(flow: http.HTTPFlow, exchange: Exchange, status: int | None) -> RequestRecord:
+    outcome, failure = exchange.outcome, exchange.failure
+    times = timing(flow) if flow.response is not None else None
+    return RequestRecord(
+        at=flow.request.timestamp_end or flow.request.timestamp_start,
+        request_id=exchange.id,
+        method=exchange.method,
+        path=exchange.path[:_MOST_SHOWN],
+        model=(exchange.model_name or "")[:_MOST_SHOWN],
+        litellm_model=(exchange.served_as or "")[:_MOST_SHOWN],
+        target=outcome.target.value,
+        reason=outcome.reason.value,
+        detail=outcome.detail,
+        status=status,
+        first_byte_ms=times["first_byte_ms"] if times else None,
+        duration_ms=times["duration_ms"] if times else None,
+        input_tokens=exchange.usage.input if exchange.usage else None,
+        output_tokens=exchange.usage.output if exchange.usage else None,
+        error=f"{failure.error_type}: {failure.detail}" if failure else "",
+    )
+
+
+def _log_answered(flow: http.HTTPFlow, exchange: Exchange, end: ResponseTap | None) -> None:
     """The one line for each request that was answered to the end, by a server or here."""
     assert flow.response is not None
     status, outcome = flow.response.status_code, exchange.outcome
+    message = f"{outcome.target} {status} {exchange.method} {exchange.path}"
+    by_litellm = outcome.target is Target.LITELLM
+    words = end.words(status) if end is not None and status >= 400 else None
+    if not by_litellm and status == 401 and words in _UNKNOWN_KEY:
+        message += ": CLIProxyAPI does not know the client's key, see `api-keys` in its config.yaml"
+    usage = exchange.usage
     log.emit(
-        logging.INFO,
-        f"{outcome.target} {status} {exchange.method} {exchange.path}",
+        logging.INFO if words is None else logging.WARNING,
+        message,
         event="answered",
         status=status,
         reason=outcome.reason.value,
+        litellm_model=exchange.served_as,
+        server=f"{flow.request.host}:{flow.request.port}" if words is not None else None,
+        upstream_message=None if by_litellm else words or None,
+        litellm_message=words or None if by_litellm else None,
+        input_tokens=usage.input if usage else None,
+        output_tokens=usage.output if usage else None,
+        cached_tokens=usage.cached if usage else None,
         **timing(flow),
         **exchange.log_fields(),
     )

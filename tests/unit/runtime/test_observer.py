@@ -1,5 +1,6 @@
 """What is counted and logged of a request, and what is not."""
 
+import json
 import logging
 
 import pytest
@@ -11,10 +12,12 @@ from litellm_hybrid.errors import Cause, Failure
 from litellm_hybrid.fallback.policy import Policy
 from litellm_hybrid.fallback.state import FallbackState
 from litellm_hybrid.flow.exchange import Exchange
-from litellm_hybrid.flow.stream_tail import StreamTail
+from litellm_hybrid.flow.response import ResponseTap
 from litellm_hybrid.mitmweb.annotations import Annotations
 from litellm_hybrid.observability.health import LastSeen
+from litellm_hybrid.observability.history import RequestHistory
 from litellm_hybrid.observability.request_counters import RequestCounters
+from litellm_hybrid.routing.requested_model import Named
 from litellm_hybrid.routing.rules import Reason, Target
 from litellm_hybrid.runtime import observer as observer_module
 from litellm_hybrid.runtime.observer import Observer
@@ -27,9 +30,10 @@ class World:
         self.now = 0.0
         patch.setattr(observer_module, "monotonic", lambda: self.now)
         self.counters = RequestCounters()
+        self.history = RequestHistory()
         annotations = Annotations(lambda: None)
         policy = Policy(Settings, FallbackState(), annotations)
-        self.observer = Observer(policy, self.counters, LastSeen())
+        self.observer = Observer(policy, self.counters, LastSeen(), self.history)
 
     def begin(
         self, target: Target = Target.LITELLM, reason: Reason = Reason.MODEL, *, counted: bool = True
@@ -125,6 +129,91 @@ def test_responses_of_our_own_are_not_timed(target: Target, world: World) -> Non
     assert world.timed("litellm") == world.timed("upstream") == (0.0, 0.0)
 
 
+@pytest.mark.parametrize(
+    ("target", "status", "body", "level", "says"),
+    [
+        (Target.UPSTREAM, 200, b'{"error": 1}', logging.INFO, {}),
+        (
+            Target.UPSTREAM,
+            400,
+            b'{"error": {"message": "no such tool"}}',
+            logging.WARNING,
+            {"upstream_message": "no such tool", "server": "address:22"},
+        ),
+        (
+            Target.LITELLM,
+            503,
+            b"<html>",
+            logging.WARNING,
+            {"litellm_message": "<html>", "server": "address:22", "litellm_model": "openai/gpt-5"},
+        ),
+    ],
+)
+def test_a_servers_refusal_is_a_warning_with_its_words(
+    target: Target,
+    status: int,
+    body: bytes,
+    level: int,
+    says: dict[str, str],
+    world: World,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    _end_with(world, target, status, body)
+    (record,) = caplog.records
+    names = ("server", "upstream_message", "litellm_message", "litellm_model")
+    fields = record.__dict__["fields"]
+    assert (record.levelno, {name: fields[name] for name in names if name in fields}) == (level, says)
+
+
+@pytest.mark.parametrize(
+    ("words", "target", "hint"),
+    [
+        ("Invalid API key", Target.UPSTREAM, True),
+        ("Missing API key", Target.UPSTREAM, True),
+        ("Invalid API key", Target.LITELLM, False),
+        ("token expired", Target.UPSTREAM, False),
+    ],
+)
+def test_a_client_that_cliproxyapi_does_not_know(
+    words: str, target: Target, *, hint: bool, world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    _end_with(world, target, 401, json.dumps({"error": words}).encode())
+    assert ("`api-keys`" in caplog.messages[0]) is hint
+
+
+def test_a_response_of_our_own_is_no_warning(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    flow, exchange = world.begin(Target.UPSTREAM, Reason.WEBSOCKET)
+    world.end(flow, exchange, 426, whole=True)
+    assert [record.levelno for record in caplog.records] == [logging.INFO]
+
+
+def test_the_last_requests_are_remembered_with_their_tokens(world: World) -> None:
+    body = b'{"usage": {"input_tokens": 3, "output_tokens": 4}}'
+    _end_with(world, Target.LITELLM, 200, body)
+    (record,) = world.history.last
+    assert (record.model, record.litellm_model, record.target) == ("gpt-5", "openai/gpt-5", "litellm")
+    assert (record.status, record.input_tokens, record.output_tokens) == (200, 3, 4)
+
+
+def test_one_that_broke_off_is_remembered_as_such(world: World) -> None:
+    flow, exchange = world.begin(Target.UPSTREAM, Reason.NOT_LISTED)
+    world.observer.failed(flow, Failure(Cause.SERVER_CLOSED, "closed"), response_begun=True)
+    world.end(flow, exchange, 200, whole=False)
+    (record,) = world.history.last
+    assert (record.status, record.error) == (None, "network_error: closed")
+
+
+def _end_with(world: World, target: Target, status: int, body: bytes) -> None:
+    flow, exchange = world.begin(target, Reason.MODEL)
+    exchange.model = Named("gpt-5", "json", b"{}")
+    exchange.outcome.litellm_model = "openai/gpt-5"
+    exchange.begin_attempt(flow.request)
+    flow.response = http.Response.make(status, body)
+    world.observer.exchange_ended(flow, exchange, whole=True)
+
+
 def test_a_failure_is_counted_and_remembered(world: World) -> None:
     flow, exchange = world.begin(Target.UPSTREAM, Reason.NOT_LISTED)
     failure = Failure(Cause.CONNECT_FAILED, "refused")
@@ -145,8 +234,8 @@ def test_one_who_hangs_up_behind_the_end_of_a_stream_was_served(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     flow, exchange = world.begin()
-    exchange.tail = StreamTail()
-    exchange.tail(b'data: {"type":"message_stop"}\n\n')
+    exchange.tap = ResponseTap(is_event_stream=True)
+    exchange.tap(b'data: {"type":"message_stop"}\n\n')
     world.observer.failed(flow, Failure(Cause.CLIENT_LEFT, "client disconnected"), response_begun=True)
     assert exchange.served
     assert exchange.failure is None

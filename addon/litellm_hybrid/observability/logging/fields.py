@@ -79,9 +79,13 @@ class Fields(TypedDict, total=False):
     reason: str | None
     litellm_model: str | None
     status: int | None
+    server: str | None
     duration_ms: float | None
     first_byte_ms: float | None
     bytes: int | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cached_tokens: int | None
     kind: str | None
     rule: str | None
     retry_after: float | None

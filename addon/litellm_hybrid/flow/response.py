@@ -1,0 +1,157 @@
+"""A response on its way to the client: how it is passed on, and what is kept of it for log and bill."""
+
+from collections import deque
+from typing import Any, TypedDict
+
+import msgspec
+from mitmproxy import http
+
+from litellm_hybrid.llm import usage
+from litellm_hybrid.llm.usage import Usage
+from litellm_hybrid.message.decoders import decode_beginning
+from litellm_hybrid.message.json import decode
+from litellm_hybrid.quota import error_shapes
+
+_BEGINNING = 4 * 1024
+_END = 16 * 1024
+"""Bytes. OpenAI's last event has the whole response again, with the usage near its end."""
+
+_LAST_EVENTS = 3
+"""How many events are looked at: a ping, or a `[DONE]`, may come behind the one that ends a response."""
+
+_TERMINAL = frozenset({"response.completed", "response.incomplete", "response.failed", "message_stop"})
+"""OpenAI's Responses API and Anthropic's Messages API; a chat completion ends with `[DONE]`, Gemini's with a
+chunk that has a `finishReason`."""
+
+_LONG = tuple(
+    form % name
+    for name in (b"completed", b"incomplete", b"failed")
+    for form in (b'"response.%s"', b" response.%s\n")
+)
+"""How the first bytes of an event name one that may be long."""
+
+_FIRST_BYTES = 64
+"""Of an event, that name its kind."""
+
+_WORDS = 300
+"""Characters of a server's words that are kept."""
+
+
+class ResponseTap:
+    """Passes a response's pieces on, and keeps the first and the last of them.
+
+    It is mitmproxy's `response.stream`, called for each piece: no copy is made but of the beginning.
+    """
+
+    __slots__ = ("_beginning", "_coding", "_event", "_is_event_stream", "_is_whole", "_pieces", "_size")
+
+    def __init__(self, content_encoding: str = "", *, is_event_stream: bool = False) -> None:
+        self._coding = content_encoding
+        self._is_event_stream = is_event_stream and content_encoding in ("", "identity")
+        self._event = b""
+        self._beginning = b""
+        self._pieces: deque[bytes] = deque()
+        self._size = 0
+        self._is_whole = True
+
+    def __call__(self, piece: bytes) -> bytes:
+        """Return the piece as it is."""
+        if len(self._beginning) < _BEGINNING:
+            self._beginning += piece[: _BEGINNING - len(self._beginning)]
+        if piece.startswith((b"event:", b"data:")):  # servers write event by event
+            self._event = piece[:_FIRST_BYTES]
+        pieces = self._pieces
+        kept = piece[-_END:] if pieces else piece
+        pieces.append(kept)
+        self._size += len(kept)
+        while self._size - len(pieces[0]) >= _END:
+            self._size -= len(pieces.popleft())
+            self._is_whole = False
+        return piece
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing has been passed on: a response that is sent whole."""
+        return not self._pieces
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the event that ends a response has gone to the client.
+
+        Clients like Codex hang up once they have seen it, without waiting for the connection's own end.
+        """
+        if not self._is_event_stream:
+            return False
+        tail = b"".join(self._pieces)[-_END:].replace(b"\r\n", b"\n")
+        events = [event for event in tail.split(b"\n\n") if event.strip()]
+        if any(_is_terminal(event) for event in events[-_LAST_EVENTS:]):
+            return True
+        # An event longer than what is kept: the last one of the Responses API repeats the whole response.
+        is_cut = len(events) == 1 and tail.endswith(b"\n\n")
+        return is_cut and any(name in self._event for name in _LONG)
+
+    def usage(self) -> Usage | None:
+        """Return the tokens that the response says it took; None: it says nothing that can be read."""
+        end = b"".join(self._pieces)
+        if self._coding not in ("", "identity"):
+            # The end of what is compressed cannot be read without all that comes before it.
+            whole = decode_beginning(end, self._coding) if self._is_whole else b""
+            return usage.read(b"", whole)
+        return usage.read(self._beginning, end[-_END:])
+
+    def words(self, status: int) -> str:
+        """Return what a server says of a failure: its message, else the beginning of its body."""
+        body = decode_beginning(b"".join(self._pieces) if self._is_whole else self._beginning, self._coding)
+        failure = error_shapes.read(decode(body), status)
+        text = failure.message if failure is not None and failure.message else body.decode(errors="replace")
+        return text.strip()[:_WORDS]
+
+
+class Timing(TypedDict):
+    """What a response's log line says of time and size; None where it is not known.
+
+    Attributes:
+        duration_ms: from the first byte of the request to the last of the response.
+        first_byte_ms: from the last byte of the request to the first of the response that is passed on.
+        bytes: the size of the response's body as it was sent, unless it was passed on piece by piece.
+    """
+
+    duration_ms: float | None
+    first_byte_ms: float | None
+    bytes: int | None
+
+
+def timing(flow: http.HTTPFlow) -> Timing:
+    """The timing of a flow that has been answered, from the moments that mitmproxy notes anyway."""
+    request, response = flow.request, flow.response
+    assert response is not None
+    body = response.raw_content
+    return Timing(
+        duration_ms=_milliseconds(request.timestamp_start, response.timestamp_end),
+        first_byte_ms=_milliseconds(request.timestamp_end, response.timestamp_start),
+        bytes=None if body is None or response.stream else len(body),
+    )
+
+
+def _milliseconds(start: float | None, end: float | None) -> float | None:
+    if start is None or end is None:
+        return None
+    # The clock may have been set back meanwhile.
+    return max(0.0, round((end - start) * 1000, 1))
+
+
+def _is_terminal(event: bytes) -> bool:
+    lines = (line.removeprefix(b"data:") for line in event.split(b"\n") if line.startswith(b"data:"))
+    data = b"\n".join(lines).strip()
+    if data == b"[DONE]":
+        return True
+    try:
+        found: Any = msgspec.json.decode(data)
+    except (ValueError, RecursionError):
+        return False
+    if not isinstance(found, dict):
+        return False
+    candidates = found.get("candidates")
+    if isinstance(candidates, list):
+        return any(isinstance(candidate, dict) and candidate.get("finishReason") for candidate in candidates)
+    return found.get("type") in _TERMINAL

@@ -1,0 +1,94 @@
+"""How many tokens a response says it took, read from its beginning and its end.
+
+Every API names them in objects of their own, in the last event of a stream or near the end of a body; the
+messages API names the input in a stream's first event:
+
+    messages          "usage": {"input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens",
+                      "output_tokens"}; what was read from or written to the cache is not in `input_tokens`
+    chat completions  "usage": {"prompt_tokens", "completion_tokens", "prompt_tokens_details":
+                      {"cached_tokens"}}
+    responses         "usage": {"input_tokens", "output_tokens", "input_tokens_details": {"cached_tokens"}}
+    Gemini            "usageMetadata": {"promptTokenCount", "candidatesTokenCount", "thoughtsTokenCount",
+                      "cachedContentTokenCount"}
+"""
+
+import re
+from collections.abc import Mapping
+from json import JSONDecodeError, JSONDecoder
+from typing import NamedTuple
+
+# A quote of such an object in a model's text has a backslash before the quotation mark.
+_OBJECT = re.compile(r'(?<!\\)"usage(?:Metadata)?"\s*:\s*(?=\{)')
+_decoder = JSONDecoder(strict=False)
+
+_INPUT = ("input_tokens", "prompt_tokens", "promptTokenCount")
+_OUTPUT = ("output_tokens", "completion_tokens", "candidatesTokenCount")
+_DETAILS = ("input_tokens_details", "prompt_tokens_details")
+
+
+class Usage(NamedTuple):
+    """Tokens.
+
+    Attributes:
+        input: all of the request's, those from the cache and those written to it included.
+        output: of the response, its reasoning included.
+        cached: those of the input that were read from the provider's cache.
+        cache_written: those of the input that were written to it, where the API tells.
+    """
+
+    input: int
+    output: int
+    cached: int = 0
+    cache_written: int = 0
+
+
+def read(beginning: bytes, end: bytes) -> Usage | None:
+    """Return what a response says; None: it says nothing.
+
+    Args:
+        beginning: its first kilobytes, without a content coding.
+        end: its last ones; both may overlap, or be the whole.
+    """
+    seen: dict[str, int] = {}
+    for text in (beginning, end):
+        for found in _objects(text.decode(errors="replace")):
+            # A stream counts up: what comes last holds.
+            seen.update(_numbers(found))
+    if "input" not in seen and "output" not in seen:
+        return None
+    cached, written = seen.get("cached", 0), seen.get("cache_written", 0)
+    # Only the messages API counts the cache beside the input.
+    beside = cached + written if "beside" in seen else 0
+    output = seen.get("output", 0) + seen.get("thoughts", 0)
+    return Usage(seen.get("input", 0) + beside, output, cached, written)
+
+
+def _objects(text: str) -> list[Mapping[str, object]]:
+    objects = []
+    for found in _OBJECT.finditer(text):
+        try:
+            value, _ = _decoder.raw_decode(text, found.end())
+        except (JSONDecodeError, RecursionError):  # cut off
+            continue
+        objects.append(value)
+    return objects
+
+
+def _numbers(usage: Mapping[str, object]) -> dict[str, int]:
+    details = next((found for name in _DETAILS if isinstance(found := usage.get(name), dict)), {})
+    beside = "cache_read_input_tokens" in usage or "cache_creation_input_tokens" in usage
+    values = {
+        "input": _first(usage, _INPUT),
+        "output": _first(usage, _OUTPUT),
+        "thoughts": usage.get("thoughtsTokenCount"),
+        "cached": _first(
+            {**details, **usage}, ("cache_read_input_tokens", "cached_tokens", "cachedContentTokenCount")
+        ),
+        "cache_written": usage.get("cache_creation_input_tokens"),
+        "beside": 1 if beside and "prompt_tokens" not in usage else None,
+    }
+    return {name: value for name, value in values.items() if isinstance(value, int) and value >= 0}
+
+
+def _first(values: Mapping[str, object], names: tuple[str, ...]) -> object:
+    return next((values[name] for name in names if values.get(name) is not None), None)

@@ -1,0 +1,89 @@
+"""Tokens as the four APIs name them, in a body and in the events of a stream."""
+
+import json
+
+import pytest
+
+from litellm_hybrid.llm import usage
+from litellm_hybrid.llm.usage import Usage
+
+MESSAGES = {
+    "input_tokens": 12,
+    "cache_creation_input_tokens": 100,
+    "cache_read_input_tokens": 4000,
+    "output_tokens": 1,
+}
+RESPONSES = {
+    "input_tokens": 50,
+    "input_tokens_details": {"cached_tokens": 40},
+    "output_tokens": 9,
+    "output_tokens_details": {"reasoning_tokens": 4},
+}
+CHAT = {
+    "prompt_tokens": 50,
+    "completion_tokens": 9,
+    "prompt_tokens_details": {"cached_tokens": 40, "audio_tokens": 0},
+}
+GEMINI = {
+    "promptTokenCount": 50,
+    "candidatesTokenCount": 5,
+    "thoughtsTokenCount": 4,
+    "cachedContentTokenCount": 40,
+    "totalTokenCount": 59,
+}
+
+
+def _body(**members: object) -> bytes:
+    return json.dumps(members).encode()
+
+
+def _stream(*events: object) -> bytes:
+    return b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events)
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (_body(type="message", content=[], usage=MESSAGES), Usage(4112, 1, 4000, 100)),
+        (_body(usage={"input_tokens": 3, "output_tokens": 4}), Usage(3, 4)),
+        (_body(choices=[], usage=CHAT), Usage(50, 9, 40)),
+        (_body(output=[], usage=RESPONSES, user=None), Usage(50, 9, 40)),
+        (_body(candidates=[], usageMetadata=GEMINI), Usage(50, 9, 40)),
+        # An embedding has no output.
+        (_body(data=[], usage={"prompt_tokens": 7, "total_tokens": 7}), Usage(7, 0)),
+        # LiteLLM names Anthropic's cache in a chat completion, where it is part of the prompt.
+        (_body(usage={**CHAT, "cache_read_input_tokens": 40}), Usage(50, 9, 40)),
+        (_body(usage={"prompt_tokens": None, "completion_tokens": "9"}), None),
+        (_body(usage=None), None),
+        (_body(text='"usage": {"input_tokens": 1}'), None),
+        (b'{"usage": {"input_tokens": 1', None),
+        (b'{"usage": ' + b'{"a": ' * 5000, None),
+        (b"\xff\xfe not json", None),
+        (b"", None),
+    ],
+)
+def test_of_a_body(body: bytes, expected: Usage | None) -> None:
+    assert usage.read(b"", body) == expected
+
+
+def test_of_a_stream_of_messages_the_input_is_in_the_first_event() -> None:
+    """And the output in the last but one, which may say the input again."""
+    begins = _stream({"type": "message_start", "message": {"usage": MESSAGES}})
+    counts = _stream({"type": "message_delta", "usage": {"output_tokens": 77}}, {"type": "message_stop"})
+    again = _stream({"type": "message_delta", "usage": {**MESSAGES, "output_tokens": 77}})
+    assert usage.read(begins, counts) == Usage(4112, 77, 4000, 100)
+    assert usage.read(begins, again) == Usage(4112, 77, 4000, 100)
+    assert usage.read(begins + counts, begins + counts) == Usage(4112, 77, 4000, 100)
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [{"choices": [{}], "usage": None}, {"choices": [], "usage": CHAT}],
+        [{"type": "response.completed", "response": {"output": [], "usage": RESPONSES}}],
+        [{"usageMetadata": {"promptTokenCount": 50}}, {"candidates": [], "usageMetadata": GEMINI}],
+        [{"response": {"candidates": [], "usageMetadata": GEMINI}}],
+    ],
+)
+def test_of_other_streams_the_last_event_says_it_all(events: list[object]) -> None:
+    assert usage.read(b"", _stream(*events)) == Usage(50, 9, 40)
