@@ -20,7 +20,9 @@ def write(results: Sequence[Result], agents: Sequence[Played] = ()) -> None:
     replace(PAGE, "\n".join(versions(results)))
     if agents:
         replace(PAGE, "\n".join(sessions(agents)), "agents")
-    replace(FALLBACK, "\n".join(comparison(results)))
+    replace(FALLBACK, "\n".join(comparison(results)), "own")
+    if any(result["waits"] for result in results):
+        replace(FALLBACK, "\n".join(waits(results)), "waits")
 
 
 def replace(page: Path, text: str, part: str = "versions") -> None:
@@ -68,9 +70,9 @@ def versions(results: Sequence[Result]) -> list[str]:
 
 
 def comparison(results: Sequence[Result]) -> list[str]:
-    """CLIProxyAPI's own fallback beside ours, and its waits."""
+    """CLIProxyAPI's own fallback beside ours."""
     lines = [
-        "| CLIProxyAPI | failures | caught here | caught by its own fallback | other answers | sent on here | by its own |",
+        "| CLIProxyAPI | failures | caught here | by its own fallback | others | sent on here | by its own |",
         "|---|---|---|---|---|---|---|",
     ]
     for result in results:
@@ -82,17 +84,19 @@ def comparison(results: Sequence[Result]) -> list[str]:
                 f"| {result['version']}, by {by} | {sums['failures']} | {_share(sums['caught'], sums['failures'])} | "
                 f"{_share(sums['own_caught'], sums['own_of'])} | {sums['others']} | {sums['sent']} | {sums['own_sent']} |"
             )
+    return lines
+
+
+def waits(results: Sequence[Result]) -> list[str]:
+    """How long CLIProxyAPI retries before it tells a failure."""
     names = [result["version"] for result in results if result["waits"]]
-    if not names:
-        return lines
-    lines += ["", "Seconds until CLIProxyAPI told the failure:", ""]
-    lines += [
+    lines = [
         f"| what the provider said | settings | {' | '.join(names)} |",
         f"|---|---|{'---|' * len(names)}",
     ]
     timed = [{(w["what"], w["settings"]): w["seconds"] for w in r["waits"]} for r in results if r["waits"]]
     for what, settings in timed[0]:
-        cells = " | ".join(f"{waits.get((what, settings), 0):.1f}" for waits in timed)
+        cells = " | ".join(f"{times.get((what, settings), 0):.1f}" for times in timed)
         lines.append(f"| {what} | {settings} | {cells} |")
     return lines
 
