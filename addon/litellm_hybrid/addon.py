@@ -24,7 +24,9 @@ from litellm_hybrid.observability.health import LastSeen
 from litellm_hybrid.observability.history import RequestHistory
 from litellm_hybrid.observability.logging.logger import AppLog
 from litellm_hybrid.observability.request_counters import RequestCounters
-from litellm_hybrid.proxy import engine
+from litellm_hybrid.proxy.connection import configure_connection
+from litellm_hybrid.proxy.next_layer import NextLayer, build_layer
+from litellm_hybrid.proxy.shared import HybridProxy
 from litellm_hybrid.routing.rules import Target
 from litellm_hybrid.runtime.admin import AdminContext, AdminPages
 from litellm_hybrid.runtime.lifecycle import Startup
@@ -51,7 +53,7 @@ class HybridAddon(Startup):
         self._policy = Policy(self._settings, self._fallbacks, self._annotations)
         history = RequestHistory()
         self._observer = Observer(self._policy, self._counters, self._last_seen, history)
-        self._proxy = engine.HybridProxy[JudgedResponse](
+        self._proxy = HybridProxy[JudgedResponse](
             policy=self._policy, view=self._redactor, observer=self._observer
         )
         self._handler = RequestHandler(self._settings, self._policy, self._counters)
@@ -88,13 +90,13 @@ class HybridAddon(Startup):
 
     # -- a connection -----------------------------------------------------
 
-    def next_layer(self, next_layer: engine.NextLayer) -> None:
+    def next_layer(self, next_layer: NextLayer) -> None:
         """Put our HTTP layer in the place of mitmproxy's."""
-        engine.choose_layer(ctx.master.addons.get("nextlayer"), next_layer, self._proxy)
+        build_layer(next_layer, self._proxy)
 
     def client_connected(self, client: connection.Client) -> None:
         """Put our limits in the place of mitmproxy's."""
-        engine.prepare_connection(ctx.master.addons.get("proxyserver"), client, self._policy.limits())
+        configure_connection(ctx.master.addons.get("proxyserver"), client, self._policy.limits())
 
     # -- a request --------------------------------------------------------
 

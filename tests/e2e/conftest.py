@@ -23,7 +23,7 @@ def confdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The engine's clock, for tests of its limits."""
+    """The proxy's clock, for tests of its limits."""
     return Clock(monkeypatch)
 
 

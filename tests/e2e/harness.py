@@ -23,7 +23,9 @@ from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 from mitmproxy.tools.dump import DumpMaster
 
 from litellm_hybrid.addon import HybridAddon
-from litellm_hybrid.proxy import engine
+from litellm_hybrid.proxy import deadlines
+from litellm_hybrid.proxy.layer import HybridLayer
+from litellm_hybrid.proxy.shared import HybridProxy
 from support.processes import hybrid_config
 from support.servers import Handler, Reply, Server
 from support.wire import ClientGoneError, Connection, Request
@@ -348,20 +350,25 @@ async def gone(connection: Connection) -> None:
 
 
 class Clock:
-    """The engine's clock: the real one, and what a test has added to it."""
+    """The proxy's clock: the real one, and what a test has added to it."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self._added = 0.0
         self._looks = 0
-        enforce = engine.HybridLayer._enforce_limits
+        self._proxies: list[HybridProxy[Any]] = []
+        make, enforce = HybridProxy.__init__, HybridLayer.enforce_limits
 
-        def look(layer: engine.HybridLayer) -> Iterator[Any]:
+        def make_timed(proxy: HybridProxy[Any], **given: Any) -> None:
+            make(proxy, **given, clock=self)
+            self._proxies.append(proxy)
+
+        def look(layer: HybridLayer) -> Iterator[Any]:
             yield from enforce(layer)
             self._looks += 1
 
-        patch.setattr(engine.HybridLayer, "_enforce_limits", look)
-        patch.setattr(engine, "_LOOK_EVERY", 0.01)
-        patch.setattr(engine, "monotonic", self)
+        patch.setattr(HybridLayer, "enforce_limits", look)
+        patch.setattr(HybridProxy, "__init__", make_timed)
+        patch.setattr(deadlines, "CHECK_EVERY", 0.01)
 
     def __call__(self) -> float:
         """Seconds."""
@@ -375,7 +382,8 @@ class Clock:
         """Move it, and wait until a whole look at the limits has seen that, or no request is left to be seen."""
         self.jump(seconds)
         enough = self._looks + 2
-        await until(lambda: self._looks >= enough or not any(layer.is_busy for layer in engine._layers))
+        layers = [layer for proxy in self._proxies for layer in proxy.layers]
+        await until(lambda: self._looks >= enough or not any(layer.is_busy for layer in layers))
 
 
 @contextmanager

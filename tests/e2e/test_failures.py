@@ -12,7 +12,9 @@ from e2e.conftest import Start
 from e2e.harness import LITELLM_502, UPSTREAM_502, Answer, Clock, Line, Stub, black_hole, gone, head
 from e2e.tls import server_context
 from litellm_hybrid.addon import HybridAddon
-from litellm_hybrid.proxy import engine
+from litellm_hybrid.proxy import stream
+from litellm_hybrid.proxy.http1_syntax import MOST_HEAD
+from litellm_hybrid.proxy.stream import MOST_BODY
 from litellm_hybrid.routing import requested_model as model_name
 from support.servers import Reply
 from support.wire import Request
@@ -500,9 +502,9 @@ HEAD_OF_LONG = b"POST /v1/messages HTTP/1.1\r\nHost: localhost\r\n"
 @pytest.mark.parametrize(
     ("sends", "status", "error"),
     [
-        (b"GET /" + b"a" * engine.MOST_HEAD + b" HTTP/1.1\r\n", 431, "request_head_too_large"),
-        (HEAD_OF_LONG + b"X: " + b"a" * engine.MOST_HEAD, 431, "request_head_too_large"),
-        (HEAD_OF_LONG + b"Content-Length: %d\r\n\r\n" % (engine.MOST_BODY + 1), 413, "request_too_large"),
+        (b"GET /" + b"a" * MOST_HEAD + b" HTTP/1.1\r\n", 431, "request_head_too_large"),
+        (HEAD_OF_LONG + b"X: " + b"a" * MOST_HEAD, 431, "request_head_too_large"),
+        (HEAD_OF_LONG + b"Content-Length: %d\r\n\r\n" % (MOST_BODY + 1), 413, "request_too_large"),
         (HEAD_OF_LONG + b"Content-Length: 99999999999999999999\r\n\r\n", 413, "request_too_large"),
     ],
     ids=["url", "headers", "length", "huge length"],
@@ -527,7 +529,7 @@ async def test_a_body_that_is_too_long_is_not_asked_for(start: Start, upstream: 
     proxy = await start()
     client = await proxy.client()
 
-    length = b"Content-Length: %d\r\nExpect: 100-continue\r\n\r\n" % (engine.MOST_BODY + 1)
+    length = b"Content-Length: %d\r\nExpect: 100-continue\r\n\r\n" % (MOST_BODY + 1)
     await client.send(HEAD_OF_LONG + length)
     answer = await client.answer()
     await client.rest()
@@ -559,7 +561,7 @@ async def test_a_refusal_after_a_100_is_an_answer(
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(engine, "MOST_BODY", 5)
+    monkeypatch.setattr(stream, "MOST_BODY", 5)
     proxy = await start()
     client = await proxy.client()
 
@@ -579,7 +581,7 @@ async def test_a_refusal_after_a_100_is_an_answer(
 async def test_an_upload_without_a_length_that_is_too_long(
     start: Start, upstream: Stub, litellm: Stub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "MOST_BODY", 100_000)
+    monkeypatch.setattr(stream, "MOST_BODY", 100_000)
     proxy = await start()
     client = await proxy.client()
 
@@ -594,7 +596,7 @@ async def test_an_upload_without_a_length_that_is_too_long(
 async def test_a_body_that_is_too_long_once_decoded(start: Start, upstream: Stub, litellm: Stub) -> None:
     """A bomb is neither read nor passed on."""
     proxy = await start()
-    bomb = gzip.compress(bytes(engine.MOST_BODY + 1))
+    bomb = gzip.compress(bytes(MOST_BODY + 1))
 
     answer = await proxy.ask("POST", "/v1/messages", bomb, [("Content-Encoding", "gzip")])
 

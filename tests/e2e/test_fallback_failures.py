@@ -36,7 +36,7 @@ from e2e.fallback_support import (
 from e2e.harness import UPSTREAM_502, Answer, Client, Clock, Proxy, Stub, black_hole, hello, settings, until
 from litellm_hybrid.fallback import bypass, policy, replay
 from litellm_hybrid.fallback.bypass import Bypass
-from litellm_hybrid.proxy import engine
+from litellm_hybrid.proxy import shared
 from litellm_hybrid.quota import classifier as quota
 from support.processes import MASTER_KEY
 from support.servers import Handler, Reply
@@ -49,11 +49,11 @@ SHORT = "200ms"
 
 
 class Time:
-    """The clock of the engine and of what fallbacks remember: the real one, and what a test adds."""
+    """The clock of the proxy and of what fallbacks remember: the real one, and what a test adds."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.added = 0.0
-        for room in (engine, policy, replay, bypass):
+        for room in (shared, policy, replay, bypass):
             patch.setattr(room, "monotonic", self)
 
     def __call__(self) -> float:

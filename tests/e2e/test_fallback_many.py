@@ -42,7 +42,8 @@ from e2e.fallback_support import (
 from e2e.harness import PATIENCE, Client, Stub, head, hello, until
 from e2e.test_http2 import _context as h2_context
 from e2e.test_http2 import h2_client
-from litellm_hybrid.proxy import engine
+from litellm_hybrid.proxy.layer import HybridLayer
+from litellm_hybrid.proxy.stream import HybridStream
 from support.processes import hybrid_config, mitmdump
 from support.servers import Handler, Reply, in_thread
 from support.wire import Request
@@ -133,7 +134,7 @@ async def test_200_at_once(start: Start, upstream: Stub, litellm: Stub) -> None:
 
 
 def _alive() -> int:
-    kinds = (http.HTTPFlow, engine.HybridStream, engine.HybridLayer)
+    kinds = (http.HTTPFlow, HybridStream, HybridLayer)
     return sum(isinstance(thing, kinds) for thing in gc.get_objects())
 
 
@@ -151,11 +152,11 @@ async def test_a_long_connection_keeps_nothing(start: Start, upstream: Stub, lit
     client = await proxy.client()
     for number in range(14):
         await client.ask("POST", CHAT, {"model": "o3", "user": number})
-    (connection,) = [thing for thing in gc.get_objects() if isinstance(thing, engine.HybridLayer)]
+    (connection,) = [thing for thing in gc.get_objects() if isinstance(thing, HybridLayer)]
 
     assert connection.streams == {}
     assert len([c for c in connection.connections if c is not connection.context.client]) <= 3
-    assert len(connection._deaf) <= 3
+    assert len(connection._filters) <= 3
     await until(lambda: gc.collect() >= 0 and len(flows) <= 1)
 
 

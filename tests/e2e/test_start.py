@@ -13,7 +13,7 @@ from mitmproxy.proxy.layers.http import HttpStream
 
 from e2e.conftest import Start
 from e2e.harness import Line, make_master, our_lines, settings, until
-from litellm_hybrid.proxy import engine
+from litellm_hybrid.proxy import compat
 from support.processes import free_port
 
 LITELLM = "http://127.0.0.1:4000"
@@ -211,4 +211,4 @@ async def test_a_start_with_fallback_off_says_so(start: Start) -> None:
     (line,) = proxy.log("fallback is off")
     assert line.level == "WARNING"
     assert logging.getLogger("litellm_hybrid").level == logging.INFO
-    assert engine.check() is None  # type: ignore[func-returns-value]
+    assert compat.check() is None  # type: ignore[func-returns-value]

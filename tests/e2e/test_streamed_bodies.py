@@ -1,7 +1,7 @@
 """Answers that stream through the proxy are whole in mitmweb and in saved files; nowhere else are they kept."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -148,18 +148,17 @@ async def test_a_client_leaves_while_its_answer_is_held(start: Start, upstream: 
     ends = _watch(proxy, file)
     client = await proxy.client()
     await client.request("POST", MESSAGES_PATH, {"model": "o3"})
-    await until(lambda: any(len(s.held.body) == len(OPENING) for s in _held_streams()))
+    await until(lambda: len(OPENING) in _held_bodies(proxy))
 
     await client.close()
 
     assert await _saved(proxy, ends, file) == [OPENING]
 
 
-def _held_streams() -> Iterator[Any]:
-    from litellm_hybrid.proxy import engine
-
-    for layer in engine._layers:
-        yield from (stream for stream in layer.streams.values() if getattr(stream, "held", None))
+def _held_bodies(proxy: Proxy) -> list[int]:
+    layers: Iterable[Any] = proxy.addon._proxy.layers
+    attempts = [stream.attempt for layer in layers for stream in layer.streams.values()]
+    return [len(attempt.held.body) for attempt in attempts if attempt.held is not None]
 
 
 async def test_nobody_sees_them(start: Start, upstream: Stub) -> None:

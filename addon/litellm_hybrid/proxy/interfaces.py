@@ -29,7 +29,7 @@ class ForwardingPolicy[H: HeldResponse](Protocol):
     def first_byte_limit(self, flow: http.HTTPFlow) -> float | None:
         """Return how long, in seconds, this request waits for the head of its response before it is replaced.
 
-        Asked each time that the request goes out, to either server. Past it `on_failure` is asked with
+        Asked when the request goes out for the first time. Past it `on_failure` is asked with
         `Cause.FIRST_BYTE_LIMIT`; where that has no replacement, the wait goes on up to `timeouts.first-byte`.
         None: that is the only limit.
         """

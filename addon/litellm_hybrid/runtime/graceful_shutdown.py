@@ -23,7 +23,7 @@ class Door(Protocol):
         """Accept no more connections."""
         ...
 
-    def dismiss_idle(self) -> int:
+    def close_idle(self) -> int:
         """Close the client connections that have nothing running; how many have."""
         ...
 
@@ -69,7 +69,7 @@ class Leaving:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._grace()
         await self._door.close()
-        running = self._door.dismiss_idle()
+        running = self._door.close_idle()
         if running:
             log.emit(
                 logging.INFO,
@@ -77,7 +77,7 @@ class Leaving:
                 "a second signal ends at once",
                 event="draining",
             )
-        while (running := self._door.dismiss_idle()) and loop.time() < deadline:  # noqa: ASYNC110
+        while (running := self._door.close_idle()) and loop.time() < deadline:  # noqa: ASYNC110
             # Nothing tells when the last byte has left a socket's buffer.
             await asyncio.sleep(_LOOK_EVERY)
         if running:

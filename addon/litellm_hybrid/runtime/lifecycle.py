@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from typing import Any
 
 from mitmproxy import ctx, exceptions
 from mitmproxy.addonmanager import Loader
@@ -15,7 +16,10 @@ from litellm_hybrid.mitmweb.flow_redaction import FlowRedactor, StreamedBodies
 from litellm_hybrid.observability.history import ReloadHistory
 from litellm_hybrid.observability.logging import logger as log
 from litellm_hybrid.observability.logging.logger import AppLog
-from litellm_hybrid.proxy import engine
+from litellm_hybrid.proxy import compat
+from litellm_hybrid.proxy.connection import Listeners
+from litellm_hybrid.proxy.next_layer import listeners
+from litellm_hybrid.proxy.shared import HybridProxy
 from litellm_hybrid.runtime import config_reloader as lifecycle
 from litellm_hybrid.runtime import malloc as allocator
 from litellm_hybrid.runtime.config_reloader import Lifecycle
@@ -24,6 +28,8 @@ from litellm_hybrid.runtime.graceful_shutdown import Leaving
 
 class Startup:
     """The part of the addon that outlives a request."""
+
+    _proxy: HybridProxy[Any]
 
     def __init__(self, app_log: AppLog) -> None:
         self._app_log = app_log
@@ -91,7 +97,7 @@ class Startup:
             return
         try:
             self._start()
-        except (ConfigError, ValueError, engine.EngineError) as e:
+        except (ConfigError, ValueError, compat.IncompatibleMitmproxyError) as e:
             self._refuse(e)
             self._lifecycle = None
 
@@ -121,7 +127,7 @@ class Startup:
         self._running = True
         allocator.keep_for_reuse()
         self._leaving = Leaving(
-            engine.Door(ctx.master.addons.get("proxyserver")),
+            Listeners(ctx.master.addons.get("proxyserver"), self._proxy),
             ctx.master.shutdown,
             lambda: self._settings().grace_period,
         )
@@ -143,10 +149,10 @@ class Startup:
         self._app_log.uninstall()
 
     def _start(self) -> None:
-        engine.check()
-        listeners = engine.listeners(ctx.options.mode, ctx.options.listen_host, ctx.options.listen_port)
+        compat.check()
+        here = listeners(ctx.options.mode, ctx.options.listen_host, ctx.options.listen_port)
         path = lifecycle.config_path(ctx.options.litellm_config)
-        self._lifecycle = Lifecycle(path, listeners, self._reloads, self._app_log)
+        self._lifecycle = Lifecycle(path, here, self._reloads, self._app_log)
         self.settings_changed(self._lifecycle.settings)
         if self._watching is not None:
             self._watching.cancel()

@@ -24,7 +24,7 @@ from litellm_hybrid.addon import HybridAddon
 from litellm_hybrid.config.settings import Address
 from litellm_hybrid.observability.logging import logger as log
 from litellm_hybrid.observability.logging.logger import AppLog
-from litellm_hybrid.proxy import engine
+from litellm_hybrid.proxy.fast_path import skip_self_checks
 from litellm_hybrid.server.supervisor import CANNOT_START
 
 _BACKLOG = 2048
@@ -205,7 +205,7 @@ def run(
         share_port()
     else:
         _listen_with(reuse_port=False)
-    engine.skip_self_checks()
+    skip_self_checks()
     try:
         asyncio.run(serve(config, upstream, listen, shared, app_log))
     except SystemExit:  # mitmproxy's way to end where an error was logged at start

@@ -15,7 +15,7 @@ which its wheel lacks).
 
 import re
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from mitmproxy import http, options
@@ -23,14 +23,13 @@ from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.connection import Connection, ConnectionState, Server
 from mitmproxy.proxy import commands, events, mode_specs
 from mitmproxy.proxy.context import Context
-from mitmproxy.proxy.layers.http import HTTPMode
 from mitmproxy.test import taddons, tflow
 
 from litellm_hybrid.config.settings import Timeouts
 from litellm_hybrid.errors import Failure
-from litellm_hybrid.proxy import engine
-from litellm_hybrid.proxy.engine import HybridLayer, HybridProxy
 from litellm_hybrid.proxy.held_response import HoldDecision
+from litellm_hybrid.proxy.layer import HybridLayer
+from litellm_hybrid.proxy.shared import HybridProxy
 
 LIMITS = Timeouts(connect=10, first_byte=600, idle=300)
 PORTS = {8317: "upstream", 4000: "litellm"}
@@ -155,10 +154,12 @@ class Playbook:
         rest: policy, view and observer.
     """
 
+    hooks: dict[str, Callable[[http.HTTPFlow], None]]
+
     def __init__(self, clock: Clock) -> None:
         self.lines: list[str] = []
         self.rest = Rest(self.lines, clock)
-        self.hooks: dict[str, Callable[[http.HTTPFlow], None]] = {"responseheaders": _stream}
+        self.hooks = {"responseheaders": _stream}
         self.paused: set[str] = set()
         self._clock = clock
         with taddons.context(Proxyserver(), options=options.Options()) as tctx:
@@ -176,8 +177,9 @@ class Playbook:
         self._wakeups: list[tuple[float, commands.RequestWakeup]] = []
         context = Context(client, self.options)
         context.server.address = ("upstream", 8317)
-        self.layer = HybridLayer(context, HTTPMode.transparent)
-        self.layer.begin(HybridProxy(self.rest, self.rest, self.rest))
+        proxy = HybridProxy(self.rest, self.rest, self.rest, clock=clock)
+        proxy.hooks = None
+        self.layer = HybridLayer(context, proxy)
         assert self._feed(events.Start()) == []
 
     # -- events -----------------------------------------------------------
@@ -233,7 +235,7 @@ class Playbook:
     @property
     def is_idle(self) -> bool:
         """Whether nothing is left of any request."""
-        return not self.layer.streams
+        return not self.layer.streams and all(hold.closed for hold in self.rest.holds)
 
     # -- commands ---------------------------------------------------------
 
@@ -300,12 +302,9 @@ class Playbook:
             self._queue.append(events.HookCompleted(hook, None))
 
     def _connection(self, name: str) -> Server:
-        found: Iterator[Server] = (
-            connection
-            for connection, known in self._names.items()
-            if known == name and isinstance(connection, Server)
-        )
-        return next(found)
+        (found,) = (connection for connection, known in self._names.items() if known == name)
+        assert isinstance(found, Server)
+        return found
 
 
 def _stream(flow: http.HTTPFlow) -> None:
@@ -323,9 +322,3 @@ def _short(data: bytes) -> str:
         return data.decode().replace("\r\n", "/")
     first = head[1].removeprefix(b"HTTP/1.1 ").removesuffix(b" HTTP/1.1").decode()
     return f"{first} | {data[head.end() :].decode()}".rstrip(" |")
-
-
-def use_clock(clock: Clock, setattr_: Callable[[object, str, object], None]) -> None:
-    """Have the layers read this clock, and ask for every hook by a command."""
-    setattr_(engine, "monotonic", clock)
-    setattr_(engine, "call_handlers", lambda _: False)

@@ -3,8 +3,8 @@
 import pytest
 from mitmproxy import http
 
-from litellm_hybrid.proxy import engine
-from unit.proxy.playbook import Clock, Playbook, use_clock
+from litellm_hybrid.proxy import stream
+from unit.proxy.playbook import Clock, Playbook
 
 HEAD = b"POST /v1/messages HTTP/1.1\r\nHost: here\r\nAuthorization: secret\r\n"
 REQUEST = HEAD + b"Content-Length: 2\r\n\r\n{}"
@@ -15,7 +15,7 @@ OPEN_JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"
 WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 BROKEN_JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\nbroken"
 
-TOO_LONG = f"The body is longer than {engine.MOST_BODY} bytes."
+TOO_LONG = f"The body is longer than {stream.MOST_BODY} bytes."
 
 DECIDED = ["hook requestheaders", "hook request"]
 UPSTREAM = ["upstream < POST /v1/messages", "upstream < {}"]
@@ -27,10 +27,8 @@ SERVED = ["ask on_response 200", "hook responseheaders", "client < 200 OK", "cli
 
 
 @pytest.fixture
-def play(monkeypatch: pytest.MonkeyPatch) -> Playbook:
-    clock = Clock()
-    use_clock(clock, monkeypatch.setattr)
-    return Playbook(clock)
+def play() -> Playbook:
+    return Playbook(Clock())
 
 
 def replacement(port: int = 4000) -> http.Request:
@@ -91,7 +89,7 @@ def test_a_body_that_says_it_is_too_long_is_refused_before_it_comes(play: Playbo
 
 
 def test_a_body_that_grows_too_long_is_refused(play: Playbook, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "MOST_BODY", 4)
+    monkeypatch.setattr(stream, "MOST_BODY", 4)
     play.client(HEAD + b"Transfer-Encoding: chunked\r\n\r\n4\r\n1234\r\n")
 
     seen = play.client(b"1\r\n5\r\n")
@@ -219,6 +217,83 @@ def test_a_head_that_does_not_come_is_replaced(play: Playbook) -> None:
     assert play.connected("litellm") == LITELLM
     assert play.server("upstream", WHOLE) == [], "it was dropped"
     assert play.server("litellm", WHOLE) == SERVED
+
+
+def served_once(play: Playbook) -> Playbook:
+    """A request has been served, and a second one has gone out on the kept connection."""
+    assert waiting(play).server("upstream", WHOLE) == SERVED
+    assert play.client(REQUEST) == [*DECIDED, *UPSTREAM]
+    return play
+
+
+def test_a_request_that_is_lost_with_a_kept_connection_is_sent_again_once(play: Playbook) -> None:
+    assert served_once(play).server_closes("upstream") == ["close upstream", "open upstream#2"]
+    assert play.connected("upstream#2") == ["upstream#2 < POST /v1/messages", "upstream#2 < {}"]
+
+    assert play.server_closes("upstream#2")[:2] == [
+        *("close upstream#2", "tell failed server closed the connection")
+    ]
+
+
+def test_a_request_that_was_sent_again_is_served(play: Playbook) -> None:
+    served_once(play).server_closes("upstream")
+    play.connected("upstream#2")
+
+    assert play.server("upstream#2", WHOLE) == SERVED
+    assert play.client(REQUEST) == [*DECIDED, "upstream#2 < POST /v1/messages", "upstream#2 < {}"]
+    assert play.server_closes("upstream#2") == ["close upstream#2", "open upstream#3"]
+
+
+@pytest.mark.parametrize("begun", [b"H", b"HTTP/1.1 103 Early Hints\r\n\r\n"])
+def test_a_request_of_which_a_response_had_begun_is_not_sent_again(play: Playbook, begun: bytes) -> None:
+    served_once(play).server("upstream", begun)
+
+    assert play.server_closes("upstream")[:2] == [
+        *("close upstream", "tell failed server closed the connection")
+    ]
+
+
+def test_a_client_that_leaves_is_not_asked_for_again(play: Playbook) -> None:
+    served_once(play)
+
+    assert play.client_leaves() == ["tell failed client left", "close upstream", "hook error"]
+    assert play.is_idle
+
+
+def test_the_policys_own_limit_for_the_head_replaces_a_request(play: Playbook) -> None:
+    play.rest.soft_limit = 10
+    play.rest.replacements = [replacement()]
+    assert waiting(play).wait(9) == []
+
+    assert play.wait(1) == ["ask on_failure first-byte limit", "close upstream", "open litellm"]
+    assert play.connected("litellm") == LITELLM
+    assert play.server("upstream", WHOLE) == [], "it was dropped"
+    assert play.wait(599) == [], "LiteLLM has its own time"
+    assert play.server("litellm", WHOLE) == SERVED
+
+
+def test_without_a_replacement_the_wait_goes_on(play: Playbook) -> None:
+    play.rest.soft_limit = 10
+
+    assert waiting(play).wait(10) == ["ask on_failure first-byte limit"]
+    assert play.wait(589) == []
+    assert play.server("upstream", WHOLE) == SERVED
+
+
+def test_without_a_replacement_the_configured_limit_holds(play: Playbook) -> None:
+    play.rest.soft_limit = 10
+    waiting(play).wait(10)
+
+    assert play.wait(590)[:2] == ["close upstream", "tell failed first-byte limit"]
+
+
+def test_a_replacement_after_the_policys_limit_that_fails_gives_our_error(play: Playbook) -> None:
+    play.rest.soft_limit = 10
+    play.rest.replacements = [replacement()]
+    waiting(play).wait(10)
+
+    assert play.refused("litellm") == ["tell replay_failed network_error, 502 stands", *OURS]
+    assert is_usable(play)
 
 
 def test_an_interim_response_is_no_head(play: Playbook) -> None:

@@ -71,12 +71,12 @@ def examine(
 def _surroundings() -> tuple[list[Finding], dict[str, str]]:
     from mitmproxy import version  # noqa: PLC0415  half a second, which only this command needs
 
-    from litellm_hybrid.proxy import engine  # noqa: PLC0415
+    from litellm_hybrid.proxy import compat  # noqa: PLC0415
 
     lacking = ""
     try:
-        engine.check()
-    except engine.EngineError as e:
+        compat.check()
+    except compat.IncompatibleMitmproxyError as e:
         lacking = str(e)
     found = check_config.surroundings(sys.version_info[:2], version.VERSION, lacking)
     return found, check_config.versions(version.VERSION)

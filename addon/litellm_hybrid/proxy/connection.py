@@ -1,0 +1,125 @@
+"""The sockets of a client connection, and the listening ones while the process drains."""
+
+import asyncio
+import collections
+from collections.abc import Mapping
+from typing import Any, Protocol, override
+
+from mitmproxy.connection import Client, Connection, ConnectionState
+from mitmproxy.proxy import commands, events, mode_servers, server
+
+from litellm_hybrid.config.settings import Timeouts
+from litellm_hybrid.proxy.shared import HybridProxy
+
+_SOCKETS_PER_SERVER = 100
+"""How many requests of one HTTP/2 client run at once on one server; mitmproxy's own limit is 5."""
+
+_LARGE_READ = 1024 * 1024
+
+
+class _LargeReads:
+    """Gives all that has come at once: every piece that mitmproxy reads goes through all of its layers."""
+
+    def __init__(self, reader: asyncio.StreamReader) -> None:
+        self._reader = reader
+
+    async def read(self, n: int) -> bytes:
+        """Read what is there, at most 1 MiB or `n`."""
+        return await self._reader.read(max(n, _LARGE_READ))
+
+
+class HybridConnectionHandler(mode_servers.ProxyConnectionHandler):
+    """mitmproxy's, with every socket closed when it is done with, and larger reads.
+
+    `serve` makes it itself. Where mitmproxy does (mitmdump, mitmweb), `configure_connection` swaps the class
+    of its handler. Why: `ServerInstance.handle_stream` makes it by name, and the mode is parsed before a
+    script is loaded. It can go when `ServerInstance` looks its class up in an attribute
+    (docs/upstreaming.md, 3), or once what is overridden is mended there (1).
+    """
+
+    @override
+    async def open_connection(self, command: commands.OpenConnection) -> None:
+        connection = command.connection
+        try:
+            await super().open_connection(command)
+        except Exception:
+            if connection.peername is not None or connection.state is not ConnectionState.OPEN:
+                raise
+            # Reset before it could be asked for its address: mitmproxy asserts that there is one, or, where
+            # assertions are off, takes it apart. Its task would die of that, and the request wait for ever.
+            opened = self.transports.pop(connection, None)
+            if opened is not None and opened.writer is not None:
+                opened.writer.close()
+            connection.state = ConnectionState.CLOSED
+            connection.error = "Connection reset by peer"
+            await self.server_event(events.OpenConnectionCompleted(command, connection.error))
+
+    @override
+    async def handle_connection(self, connection: Connection) -> None:
+        io = self.transports[connection]
+        if isinstance(io.reader, asyncio.StreamReader):
+            # asyncio pauses a socket at twice its limit, with two system calls for each pause; it takes one
+            # only where a reader is made, and mitmproxy gives none.
+            vars(io.reader)["_limit"] = _LARGE_READ
+            reader: Any = _LargeReads(io.reader)  # mitmproxy calls nothing but `read`
+            io.reader = reader
+        try:
+            await super().handle_connection(connection)
+        finally:
+            # Cancelled while it waits to hand on what it has read, as it can be when a response is
+            # abandoned halfway or a client leaves with one unread, mitmproxy forgets to close the
+            # socket and to say so: the server would be blamed for a client that left.
+            forgotten = self.transports.pop(connection, None)
+            if forgotten is not None:
+                if forgotten.writer is not None:
+                    forgotten.writer.close()
+                connection.state = ConnectionState.CLOSED
+                await self.server_event(events.ConnectionClosed(connection))
+
+
+class ProxyserverAddon(Protocol):
+    """mitmproxy's addon that listens."""
+
+    connections: Mapping[tuple[object, ...] | str, mode_servers.ProxyConnectionHandler]
+    servers: Any
+
+
+def configure_connection(proxyserver: ProxyserverAddon, client: Client, limits: Timeouts) -> None:
+    """Make mitmproxy's own limits for a client connection fit ours, and have all its sockets closed.
+
+    An HTTP/2 client may run more than five requests at once on one server, and mitmproxy's limit for
+    silence does not end a request before ours do, as if the client had left.
+    """
+    handler = proxyserver.connections.get(client.id)
+    if type(handler) is mode_servers.ProxyConnectionHandler:
+        handler.__class__ = HybridConnectionHandler
+    if isinstance(handler, server.ConnectionHandler):
+        handler.max_conns = collections.defaultdict(lambda: asyncio.Semaphore(_SOCKETS_PER_SERVER))
+        longest = int(max(limits.first_byte, limits.idle, limits.connect)) + 60
+        handler.timeout_watchdog.timeout = max(handler.timeout_watchdog.timeout, longest)
+
+
+class Listeners:
+    """The listening sockets, and the client connections that came in through them."""
+
+    def __init__(self, proxyserver: ProxyserverAddon, proxy: HybridProxy[Any]) -> None:
+        self._proxyserver = proxyserver
+        self._proxy = proxy
+
+    async def close(self) -> None:
+        """Accept no more connections."""
+        await self._proxyserver.servers.update([])
+
+    def close_idle(self) -> int:
+        """Close the client connections that have nothing running; return how many have."""
+        busy = {layer.client.id for layer in self._proxy.layers if layer.is_busy}
+        running = 0
+        for handler in list(self._proxyserver.connections.values()):
+            transport = handler.transports.get(handler.client)
+            writer = transport.writer if transport is not None else None
+            unsent = isinstance(writer, asyncio.StreamWriter) and writer.transport.get_write_buffer_size() > 0
+            if handler.client.id in busy or unsent:
+                running += 1
+            elif transport is not None and transport.handler is not None:
+                handler.close_connection(handler.client)
+        return running

@@ -1,0 +1,169 @@
+"""One client connection: its requests, and the server connections that are made for them."""
+
+import math
+from collections.abc import Iterator
+from typing import Any, override
+
+from mitmproxy.connection import Client, Connection, ConnectionState, Server
+from mitmproxy.proxy import commands, events, layer
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers.http import GetHttpConnection, HttpLayer, HTTPMode, RegisterHttpConnection
+from mitmproxy.proxy.layers.http._base import ReceiveHttp
+
+from litellm_hybrid.errors import Cause
+from litellm_hybrid.proxy.deadlines import CheckSchedule, LimitReached
+from litellm_hybrid.proxy.http1_client import HybridHttp1Client
+from litellm_hybrid.proxy.http1_server import HybridHttp1Server
+from litellm_hybrid.proxy.shared import HybridProxy
+from litellm_hybrid.proxy.stream import HybridStream
+
+
+class HybridLayer(HttpLayer):
+    """mitmproxy's, with our streams, limits in time, and server connections that can be forgotten.
+
+    Attributes:
+        proxy: what all client connections share.
+        checks: when the limits have to be checked.
+        closed_by_peer: the connections whose other end has closed them.
+    """
+
+    def __init__(self, context: Context, proxy: HybridProxy[Any]) -> None:
+        super().__init__(context, HTTPMode.transparent)
+        self.proxy = proxy
+        self.checks = CheckSchedule(proxy.clock)
+        self.closed_by_peer: set[Connection] = set()
+        self._used: set[Server] = set()
+        self._connecting: dict[Connection, float] = {}
+        self._gave_up: dict[Connection, LimitReached] = {}
+        self._filters: dict[layer.Layer, _DetachedStreams] = {}
+        proxy.layers.add(self)
+
+    @property
+    def client(self) -> Client:
+        """The client connection."""
+        return self.context.client
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request of this client is running; an upgraded connection does not count."""
+        return any(stream.child_layer is None for stream in self.streams.values())
+
+    @override
+    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        if self.checks.takes(event):
+            yield from self.enforce_limits()
+        elif isinstance(event, events.ConnectionEvent) and self._is_forgotten(event.connection):
+            return
+        else:
+            if isinstance(event, events.Start) and self.client.alpn not in (b"h2", b"h3"):
+                client_side = HybridHttp1Server(self.context.fork(), self.proxy)
+                self.connections.setdefault(self.client, client_side)
+            if isinstance(event, events.ConnectionClosed):
+                self.closed_by_peer.add(event.connection)
+            yield from super()._handle_event(event)
+        yield from self.checks.wakeup()
+
+    @override
+    def make_stream(self, stream_id: int) -> layer.CommandGenerator[None]:
+        stream = HybridStream(self.context.fork(), stream_id, self)
+        self.streams[stream_id] = stream
+        yield from self.event_to_child(stream, events.Start())
+
+    # -- server connections -----------------------------------------------
+
+    @override
+    def get_connection(self, event: GetHttpConnection, *, reuse: bool = True) -> layer.CommandGenerator[None]:
+        self._forget_closed()
+        stream = self.command_sources.get(event)
+        reuse = reuse and not (isinstance(stream, HybridStream) and stream.attempt.needs_new_connection)
+        yield from super().get_connection(event, reuse=reuse)
+        for connection, child in self.connections.items():
+            if isinstance(connection, Server) and child not in self._filters:
+                self._filters[child] = _DetachedStreams(child)
+        for connection in self.waiting_for_establishment:
+            if connection not in self._connecting:
+                self._connecting[connection] = self.proxy.clock() + self.proxy.policy.limits().connect
+                self.checks.schedule(self._connecting[connection])
+
+    @override
+    def register_connection(self, command: RegisterHttpConnection) -> layer.CommandGenerator[None]:
+        self._connecting.pop(command.connection, None)
+        gave_up = self._gave_up.pop(command.connection, None)
+        if command.err and gave_up is not None:
+            command.err = gave_up
+        if not command.err:
+            HybridHttp1Client.put_in_place_of(self.connections[command.connection])
+        yield from super().register_connection(command)
+
+    def use(self, connection: Server) -> bool:
+        """Note that a request goes out on a connection; whether an earlier one did."""
+        used = connection in self._used
+        self._used.add(connection)
+        return used
+
+    def _forget_closed(self) -> None:
+        # The base class keeps them for the life of the client connection, and answers every later request
+        # with the error of a failed one.
+        for connection in [c for c in self.connections if isinstance(c, Server)]:
+            dead = connection.error or connection.state is ConnectionState.CLOSED
+            if dead and connection not in self.waiting_for_establishment:
+                self._filters.pop(self.connections.pop(connection), None)
+                self.closed_by_peer.discard(connection)
+                self._used.discard(connection)
+
+    def detach(self, connection: Server, stream_id: int) -> None:
+        """Let nothing more come from an abandoned server connection to the stream that abandoned it."""
+        # What it has sent may still be on its way to us, in HTTP/1 too: one read can hold many chunks.
+        self._filters[self.connections[connection]].detached.add(stream_id)
+        if connection.alpn != b"h2":
+            del self._filters[self.connections.pop(connection)]
+            self._used.discard(connection)
+
+    @override
+    def event_to_child(self, child: layer.Layer, event: events.Event) -> layer.CommandGenerator[None]:
+        yield from super().event_to_child(self._filters.get(child, child), event)
+
+    def _is_forgotten(self, connection: Connection) -> bool:
+        return connection not in self.connections and connection is not self.context.server
+
+    # -- limits -----------------------------------------------------------
+
+    def enforce_limits(self) -> layer.CommandGenerator[None]:
+        """End what has lasted too long; called at every wakeup.
+
+        A stream that is being connected is blocked and sees no event: its connection is closed instead, and
+        the error then reads “closed by command”, so that it is remembered which limit that was.
+        """
+        now = self.proxy.clock()
+        limits = self.proxy.policy.limits()
+        for connection, due in list(self._connecting.items()):
+            if due <= now and connection not in self._gave_up:
+                self._gave_up[connection] = LimitReached(Cause.CONNECT_LIMIT, limits.connect)
+                yield commands.CloseConnection(connection)
+        for stream in list(self._hybrid_streams()):
+            if stream.due <= now:
+                yield from self.event_to_child(stream, stream.deadline_event())
+        waits = [stream.due for stream in self._hybrid_streams()]
+        connects = [due for conn, due in self._connecting.items() if conn not in self._gave_up]
+        self.checks.reschedule(min(waits + connects, default=math.inf))
+
+    def _hybrid_streams(self) -> Iterator[HybridStream]:
+        return (stream for stream in self.streams.values() if isinstance(stream, HybridStream))
+
+
+class _DetachedStreams(layer.Layer):
+    """Wraps a server connection and drops its events for streams that have been replayed elsewhere."""
+
+    def __init__(self, inner: layer.Layer) -> None:
+        self._inner = inner
+        self.detached: set[int] = set()
+
+    @override
+    def handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        for command in self._inner.handle_event(event):
+            if not (isinstance(command, ReceiveHttp) and command.event.stream_id in self.detached):
+                yield command
+
+    @override
+    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        raise NotImplementedError

@@ -1,0 +1,198 @@
+"""What a stream needs in every state: limits in time, cheap hooks, and a request without its credentials."""
+
+import asyncio
+import collections
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, override
+
+from mitmproxy.proxy import events, layer
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers.http import HttpStream, SendHttp
+from mitmproxy.proxy.layers.http._base import HttpEvent
+from mitmproxy.proxy.layers.http._events import (
+    ErrorCode,
+    RequestProtocolError,
+    ResponseData,
+    ResponseEndOfMessage,
+    ResponseHeaders,
+    ResponseProtocolError,
+    ResponseTrailers,
+)
+
+from litellm_hybrid.errors import Failure
+from litellm_hybrid.proxy.attempt import Attempt
+from litellm_hybrid.proxy.deadlines import CHECK_EVERY, Phase, Timer
+from litellm_hybrid.proxy.failures import CLIENT_LEFT
+from litellm_hybrid.proxy.fast_path import WaitForResumeHook
+
+if TYPE_CHECKING:
+    from litellm_hybrid.proxy.layer import HybridLayer
+
+_LARGE = 1024 * 1024
+"""A request body of this length, in bytes, is not left for the garbage collection to find."""
+
+_FROM_SERVER = (ResponseHeaders, ResponseData, ResponseTrailers, ResponseEndOfMessage, ResponseProtocolError)
+
+
+@dataclass
+class HoldExpired(HttpEvent):
+    """A response has been held as long as may be."""
+
+
+@dataclass
+class FirstByteOverdue(HttpEvent):
+    """The policy's own limit for the first byte has passed."""
+
+
+def _state_finished(_: events.Event) -> layer.CommandGenerator[None]:
+    """The state of a stream that is over."""
+    yield from ()
+
+
+class BaseStream(HttpStream):
+    """mitmproxy's stream, timed and observed.
+
+    Attributes:
+        attempt: the server that is being tried; there is one once the request's head has come.
+        first: what the client gets if a replay fails; None: this is no replay.
+    """
+
+    attempt: Attempt
+    first: Attempt | None = None
+
+    def __init__(self, context: Context, stream_id: int, parent: "HybridLayer") -> None:
+        super().__init__(context, stream_id)
+        self._parent = parent
+        self._proxy = parent.proxy
+        self._timer = Timer(parent.proxy.clock, parent.proxy.policy.limits())
+        self._has_begun = False  # a byte of a response has gone to the client
+        self._is_reported = False  # the observer knows that this attempt failed
+        self._is_redacted = False  # the flow shows no credentials
+
+    # -- limits in time -------------------------------------------------------
+
+    def _enter(self, phase: Phase) -> None:
+        self._timer.enter(phase)
+        self._parent.checks.schedule(self.due)
+
+    @property
+    def due(self) -> float:
+        """When, on the proxy's clock, the current wait has lasted too long."""
+        if self._paused:
+            # A hook is running, or mitmweb holds the flow: nothing is being waited for.
+            return self._proxy.clock() + CHECK_EVERY
+        held = self.attempt.held
+        return self._timer.due if held is None else min(self._timer.due, held.due)
+
+    def deadline_event(self) -> HttpEvent:
+        """The event that ends a wait that has lasted too long."""
+        held = self.attempt.held
+        if held is not None and held.due <= self._proxy.clock():
+            return HoldExpired(self.stream_id)
+        if self._timer.is_policys_limit:
+            return FirstByteOverdue(self.stream_id)
+        return ResponseProtocolError(
+            self.stream_id, self._timer.limit_reached, ErrorCode.GENERIC_SERVER_ERROR
+        )
+
+    # -- every event ------------------------------------------------------------
+
+    @override
+    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        hooks = self._proxy.hooks
+        work, reply = self._dispatch(event), None
+        while True:
+            try:
+                command = work.send(reply)
+            except StopIteration:
+                if self.stream_id not in self._parent.streams:
+                    self._break_cycles()
+                return
+            called = hooks.call(command) if hooks is not None else None
+            if called is None:
+                reply = yield command
+            else:
+                reply = (yield WaitForResumeHook(called)) if called.intercepted else None
+
+    def _dispatch(self, event: events.Event) -> layer.CommandGenerator[None]:
+        yield from super()._handle_event(event)
+
+    def _break_cycles(self) -> None:
+        """End the circles of references through a stream that is over, so that its bodies go with it.
+
+        Python looks for circles by the number of objects, and a handful can hold hundreds of megabytes.
+        """
+        self.attempt.drop_held()
+        self.client_state = self.server_state = _state_finished
+        self.context.layers.clear()
+        self._paused_event_queue.clear()
+        if len(self.flow.request.raw_content or b"") >= _LARGE:
+            # What is left are mitmproxy's own: see `fast_path.skip_self_checks`.
+            asyncio.get_running_loop().call_soon(gc.collect, 0)
+
+    # -- credentials ------------------------------------------------------------
+
+    def _redact(self) -> None:
+        """Show the flow without credentials from now on; `attempt.request` keeps them."""
+        self.flow.request = self._proxy.view.redacted(self.flow)
+        self._is_redacted = True
+
+    @contextmanager
+    def _with_credentials(self) -> Iterator[None]:
+        """Let the policy see the request as it was sent."""
+        shown, self.flow.request = self.flow.request, self.attempt.request
+        try:
+            yield
+        finally:
+            self.flow.request = shown
+
+    # -- peers ------------------------------------------------------------------
+
+    def _reset_server(self, why: str) -> layer.CommandGenerator[None]:
+        """Detach from the server: close an HTTP/1 connection, reset an HTTP/2 stream."""
+        connection = self.context.server
+        if connection in self._parent.connections:
+            yield SendHttp(RequestProtocolError(self.stream_id, why, ErrorCode.CANCEL), connection)
+            self._parent.detach(connection, self.stream_id)
+        # What it has already sent must not be taken for the response to a replay.
+        self._paused_event_queue = collections.deque(
+            event for event in self._paused_event_queue if not isinstance(event, _FROM_SERVER)
+        )
+
+    @override
+    def check_killed(self, emit_error_hook: bool) -> layer.CommandGenerator[bool]:
+        if self._client_left():
+            self._report(CLIENT_LEFT)
+        return (yield from super().check_killed(emit_error_hook))
+
+    def _client_left(self) -> bool:
+        return any(isinstance(event, RequestProtocolError) for event in self._paused_event_queue)
+
+    def _report(self, failure: Failure) -> None:
+        """Tell the observer, once for each attempt."""
+        if not self._is_reported:
+            self._is_reported = True
+            self._proxy.observer.failed(self.flow, failure, response_begun=self._has_begun)
+
+    # -- responses ---------------------------------------------------------------
+
+    def _validate_status(self, status: int) -> None:
+        # mitmproxy makes any 101 a tunnel: what follows on the connection would be decided by nobody.
+        if status == 101 and "upgrade" in self.flow.request.headers:
+            return
+        if not 200 <= status <= 999:
+            raise ValueError(f"the status {status}, which is not one of a final answer")
+
+    def _keep_beginning(self) -> None:
+        """Let the flow have what came of a response that is cut short; mitmproxy keeps only whole ones."""
+        if not self.context.options.store_streamed_bodies or self.flow.response is None:
+            return
+        held = self.attempt.held
+        if held is None and self.server_state != self.state_stream_response_body:
+            return
+        beginning = bytes(self.response_body_buf if held is None else held.body)
+        if beginning:
+            self.flow.response.data.content = beginning
