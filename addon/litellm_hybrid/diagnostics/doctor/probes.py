@@ -246,7 +246,7 @@ def _of_litellm(settings: Settings, address: Address) -> dict[str, Probe]:
 
 
 TRANSFORM = "/utils/transform_request"
-"""Shows what LiteLLM would send to a provider, and sends nothing; the address would lead nowhere too."""
+"""Shows what LiteLLM would send to a provider, and sends nothing (proxy_server.py, transform_request)."""
 
 _TRANSFORMED = json.dumps(
     {
@@ -255,7 +255,6 @@ _TRANSFORMED = json.dumps(
             "model": "anthropic/claude-sonnet-4-5",
             "messages": [{"role": "user", "content": "hi"}],
             "prompt_cache_key": "doctor",
-            "api_base": "http://127.0.0.1:9",
         },
     }
 ).encode()
