@@ -133,8 +133,11 @@ class HybridAddon(Startup):
         exchange = Exchange.of(flow)
         if exchange is None or not exchange.decided or flow.response is None or not flow.live:
             return
+        streamed = exchange.stream(flow.response)
+        if exchange.outcome.target is Target.LITELLM and 300 <= flow.response.status_code < 400:
+            local_replies.hide_redirect(flow.response, exchange)
         add_response_headers(flow.response, exchange)
-        self._observer.passed_on(exchange, streamed=exchange.stream(flow.response))
+        self._observer.passed_on(exchange, streamed=streamed)
         exchange.publish(flow)
         if self._leaving is not None and self._leaving.begun and not flow.request.is_http2:
             flow.response.headers["connection"] = "close"

@@ -36,6 +36,7 @@ from e2e.fallback_support import (
 from e2e.harness import UPSTREAM_502, Answer, Client, Clock, Proxy, Stub, black_hole, hello, settings, until
 from litellm_hybrid.fallback import bypass, policy, replay
 from litellm_hybrid.fallback.bypass import Bypass
+from litellm_hybrid.flow import exchange
 from litellm_hybrid.proxy import shared
 from litellm_hybrid.quota import classifier as quota
 from support.processes import MASTER_KEY
@@ -53,8 +54,8 @@ class Time:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.added = 0.0
-        for room in (shared, policy, replay, bypass):
-            patch.setattr(room, "monotonic", self)
+        for module in (shared, exchange, policy, replay, bypass):
+            patch.setattr(module, "monotonic", self)
 
     def __call__(self) -> float:
         return monotonic() + self.added

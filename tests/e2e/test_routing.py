@@ -9,6 +9,7 @@ import pytest
 
 from e2e.conftest import Start
 from e2e.harness import Stub
+from litellm_hybrid.errors import LITELLM_UNREACHABLE
 from support.processes import MASTER_KEY
 from support.servers import Reply
 from support.wire import Request
@@ -387,3 +388,36 @@ async def test_no_more_requests_at_once_than_allowed(start: Start, litellm: Stub
 
     assert [(await task).status for task in running] == [200, 200]
     assert (await proxy.post("gpt-5")).status == 200
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_redirect_of_litellms_reaches_nobody(
+    chunked: bool, start: Start, upstream: Stub, litellm: Stub
+) -> None:
+    """Routed: the JSON 502; a fallback: upstream's own response."""
+
+    async def moved(_: Request, reply: Reply) -> None:
+        headers = {"Location": "http://10.0.0.1/elsewhere"}
+        if not chunked:
+            await reply.json(307, {"go": "there"}, headers)
+            return
+        await reply.head(302, headers)
+        for piece in (b"go ", b"there"):
+            await reply.chunk(piece)
+        await reply.end()
+
+    async def exhausted(_: Request, reply: Reply) -> None:
+        await reply.json(429, {"error": {"type": "usage_limit_reached", "message": "The usage limit"}})
+
+    litellm.does, upstream.does = moved, exhausted
+    proxy = await start(fallback={"enabled": True})
+    client = await proxy.client()
+
+    for _ in range(2):  # the connection is still good
+        routed = await client.post("gpt-5")
+        assert (routed.status, routed.body) == (502, LITELLM_UNREACHABLE)
+        assert (routed.route, routed.header("location")) == ("litellm; reason=error", None)
+    fallback = await client.post("o3")
+    assert fallback.status == 429
+    assert fallback.route is not None
+    assert fallback.route.startswith("upstream; reason=fallback-failed; fallback-failed=30")

@@ -22,6 +22,15 @@ from litellm_hybrid.routing.rules import Reason, Target
 _SEARCHED_MAX = 256 * 1024
 """The longest body, in bytes, of a routed request that is searched for its conversation."""
 
+_SLOW = 2.0
+"""An upstream that took longer, in seconds, to say that a quota is used up is not asked for a while."""
+
+_PROBE_LIMIT = 10.0
+"""How long, in seconds, upstream has to begin a streamed response that finds out whether it serves again."""
+
+_BELIEVED = 60.0
+"""How long, in seconds, a provider's own wait is believed: it is one account's, and there may be others."""
+
 _LITELLM_FAILED = frozenset({401, 403, 404, 408, 429})
 """Statuses below 500 by which LiteLLM says that it cannot serve, and not that the request is wrong."""
 
@@ -40,7 +49,7 @@ class Bypass:
             return None
         if self._is_sticky(exchange):
             return self._replacement(flow, exchange, Reason.STICKY)
-        if self._settings().fallback.cooldown_max in {"auto", 0.0}:
+        if self._settings().fallback.cooldown_max == 0:
             return None
         key = _cooldown_key(exchange)
         state = self._state.cooldowns.ask(key, monotonic())
@@ -88,13 +97,42 @@ class Bypass:
         return rejection if rejection is not None and self.was_served_by_litellm(exchange) else None
 
     def cool_down(self, exchange: Exchange, verdict: Verdict) -> None:
-        """Upstream has said what it cannot serve; remember it if the response says for how long."""
+        """Upstream has said what it cannot serve; skip it for a while if the settings say so."""
         limit = self._settings().fallback.cooldown_max
-        longest = 0.0 if limit == "auto" else limit
-        if verdict.kind != "quota" or verdict.per_request or not verdict.retry_after or longest <= 0:
+        if verdict.kind != "quota" or verdict.per_request or limit == 0:
+            return
+        now, cooldowns, key = monotonic(), self._state.cooldowns, _cooldown_key(exchange)
+        if limit == "auto":
+            if exchange.is_probe:
+                cooldowns.lengthen(key, now)
+            elif now - exchange.attempts[-1].since > _SLOW:
+                cooldowns.start_short(key, verdict.retry_after, now)
+            else:
+                return
+        elif verdict.retry_after:
+            believed = limit if _speaks_for_all(verdict) else min(limit, _BELIEVED)
+            cooldowns.start(key, min(verdict.retry_after, believed), now)
+        else:
             return
         exchange.cooldown_key, exchange.is_probe = None, False
-        self._state.cooldowns.start(_cooldown_key(exchange), min(verdict.retry_after, longest), monotonic())
+
+    def first_byte_limit(self, exchange: Exchange) -> float | None:
+        """Return how long, in seconds, upstream has to begin before LiteLLM is asked; None: as configured."""
+        fallback, outcome = self._settings().fallback, exchange.outcome
+        if outcome.target is not Target.UPSTREAM or not (fallback.enabled and outcome.may_fall_back):
+            return None
+        limits = [fallback.first_byte] if fallback.first_byte > 0 else []
+        if exchange.is_probe and exchange.wants_stream:
+            limits.append(_PROBE_LIMIT)
+        return min(limits, default=None)
+
+    def probe_timed_out(self, exchange: Exchange) -> bool:
+        """Upstream has not begun in time; return whether that was a probe: then the next one comes later."""
+        if not exchange.is_probe or exchange.cooldown_key is None:
+            return False
+        self._state.cooldowns.lengthen(exchange.cooldown_key, monotonic())
+        exchange.cooldown_key, exchange.is_probe = None, False
+        return True
 
     def exchange_ended(self, exchange: Exchange, status: int | None) -> None:
         """An exchange has ended.
@@ -165,3 +203,8 @@ def _has_failed(exchange: Exchange, status: int | None) -> bool:
         return True
     left = exchange.failure is not None and exchange.failure.error_type is ErrorType.CLIENT_DISCONNECT
     return status is None and not left
+
+
+def _speaks_for_all(verdict: Verdict) -> bool:
+    """Whether it is CLIProxyAPI that says how long none of its accounts can serve, and not one provider."""
+    return "model_cooldown" in verdict.reason or "cooling down" in verdict.message

@@ -11,6 +11,12 @@ from litellm_hybrid.fallback.expiring import ExpiringDict
 
 _COOLDOWNS_MAX = 1000
 
+FIRST = 60.0
+"""How long, in seconds, the first cooldown of `cooldown-max: auto` is; each probe that fails doubles it."""
+
+LONGEST = 600.0
+"""How long, in seconds, it becomes at most."""
+
 type CooldownKey = tuple[str, str]
 """A model and a hash of client keys, as `cooldown_key` makes them."""
 
@@ -29,6 +35,7 @@ class CooldownState(Enum):
 @dataclass(slots=True)
 class _Cooldown:
     until: float
+    seconds: float
     probing: bool = False
 
 
@@ -50,7 +57,20 @@ class Cooldowns:
 
     def start(self, key: CooldownKey, seconds: float, now: float) -> None:
         """Skip upstream for so long."""
-        self._running.put(key, _Cooldown(now + seconds))
+        self._running.put(key, _Cooldown(now + seconds, seconds))
+
+    def start_short(self, key: CooldownKey, wait: float | None, now: float) -> None:
+        """Skip upstream for a minute, or for as long as it says itself, if that is shorter (`wait`).
+
+        One that is running goes on: it was begun by a request that has asked at the same time.
+        """
+        if self._running.get(key) is None:
+            self.start(key, min(FIRST, wait or FIRST), now)
+
+    def lengthen(self, key: CooldownKey, now: float) -> None:
+        """The probe was no success: skip upstream for twice as long as before, at most for `LONGEST`."""
+        last = self._running.get(key)
+        self.start(key, min(2 * (last.seconds if last is not None else FIRST / 2), LONGEST), now)
 
     def ask(self, key: CooldownKey, now: float) -> CooldownState:
         """Decide about a request; whoever gets HALF_OPEN has to call `clear`, `start` or `release`."""

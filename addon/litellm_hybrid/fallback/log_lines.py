@@ -4,6 +4,7 @@ import difflib
 import logging
 
 from litellm_hybrid.config.settings import Settings
+from litellm_hybrid.errors import Failure
 from litellm_hybrid.fallback.response_hold import JudgedResponse
 from litellm_hybrid.fallback.state import UNKNOWN_FOR
 from litellm_hybrid.flow.exchange import Exchange
@@ -24,6 +25,7 @@ def fell_back(exchange: Exchange, status: int, verdict: Verdict) -> None:
         rule=verdict.reason,
         retry_after=verdict.retry_after,
         upstream_message=verdict.message or None,
+        first_failure=exchange.first_failure,
         **exchange.log_fields(),
     )
 
@@ -32,6 +34,14 @@ def unreachable(exchange: Exchange) -> None:
     """Upstream gave no answer at all."""
     message = f"litellm fallback: upstream is unreachable for {exchange.model_name}, retrying with LiteLLM"
     log.emit(logging.WARNING, message, event="fallback", **exchange.log_fields())
+
+
+def too_slow(exchange: Exchange, failure: Failure) -> None:
+    """Upstream has not begun its response within the limit that this request has for it."""
+    message = (
+        f"litellm fallback: upstream has not begun in time for {exchange.model_name}, retrying with LiteLLM"
+    )
+    log.emit(logging.WARNING, message, event="fallback", error=failure.detail, **exchange.log_fields())
 
 
 def failed(exchange: Exchange, why: str, status: int, held: JudgedResponse | None) -> None:

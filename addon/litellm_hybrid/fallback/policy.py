@@ -26,7 +26,7 @@ from litellm_hybrid.fallback.response_hold import (
     JudgedResponse,
     is_suspect,
 )
-from litellm_hybrid.fallback.state import UNKNOWN_FOR, FallbackState
+from litellm_hybrid.fallback.state import SUSPENDED_MAX, UNKNOWN_FOR, FallbackState
 from litellm_hybrid.flow import local_replies
 from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.llm.history.rejections import detect_history_rejection
@@ -43,6 +43,11 @@ _UNREACHABLE = frozenset({Cause.CONNECT_FAILED, Cause.CONNECT_LIMIT, Cause.FIRST
 
 # LiteLLM's words for a model that is not in its model_list (1.106, ProxyModelNotFoundError).
 _UNKNOWN_MODEL = re.compile(rb"Invalid model name passed in model=|model_not_found|No deployments? available")
+
+# LiteLLM's words where all deployments of a model are cooling down (1.106, RouterRateLimitError).
+_LITELLM_COOLDOWN = re.compile(
+    rb"No deployments? available.{0,200}?[Tt]ry again in (\d{1,6}(?:\.\d+)?) seconds", re.DOTALL
+)
 
 _MODEL_SHOWN = 200
 """How much of a model's name is remembered for people to look at."""
@@ -113,9 +118,10 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         except RuntimeError:
             return Timeouts()
 
-    def first_byte_limit(self, flow: http.HTTPFlow) -> float | None:  # noqa: ARG002
-        """Return None: there is no other than the configured one."""
-        return None
+    def first_byte_limit(self, flow: http.HTTPFlow) -> float | None:
+        """Return how long, in seconds, upstream has to begin before LiteLLM is asked; None: as configured."""
+        exchange = Exchange.of(flow)
+        return self.bypass.first_byte_limit(exchange) if exchange is not None else None
 
     def may_forward(self, flow: http.HTTPFlow) -> bool:
         """Return whether it has been decided to which server a request goes."""
@@ -146,10 +152,17 @@ class Policy(ForwardingPolicy[JudgedResponse]):
             head,
             since=monotonic(),
             hold_max=fallback.hold_max,
-            fails=lambda verdict: verdict.kind in kinds,
+            fails=partial(self._falls_back, exchange, head.status, kinds),
             refuses=partial(self.bypass.detect_history_rejection, exchange),
         )
         return self._count_held(held)
+
+    def _falls_back(self, exchange: Exchange, status: int, kinds: frozenset[str], verdict: Verdict) -> bool:
+        """Whether a failure is replayed; the words of one that may suspend its account are kept for later."""
+        if verdict.kind not in ("none", "no-credential"):
+            words = f"{status} {verdict.message or verdict.reason}"
+            self.state.failures.put((exchange.model_name or "").lower(), words, monotonic() + SUSPENDED_MAX)
+        return verdict.kind in kinds
 
     def _count_held(self, held: JudgedResponse | None) -> JudgedResponse | None:
         if held is not None:
@@ -171,6 +184,8 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         if exchange.outcome.target is Target.LITELLM:
             return None
         status = flow.response.status_code
+        if _is_suspension(verdict):
+            exchange.first_failure = self.state.failures.get((exchange.model_name or "").lower(), monotonic())
         self.bypass.cool_down(exchange, verdict)
         if verdict.kind == "login":
             log_lines.login_expired(exchange)
@@ -189,14 +204,23 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         if (
             exchange is None
             or exchange.outcome.target is not Target.UPSTREAM
-            or not (fallback.enabled and "unreachable" in fallback.on and exchange.outcome.may_fall_back)
+            or not (fallback.enabled and exchange.outcome.may_fall_back)
             or failure.cause not in _UNREACHABLE
         ):
             return None
+        is_ours = (
+            failure.cause is Cause.FIRST_BYTE_LIMIT and self.bypass.first_byte_limit(exchange) is not None
+        )
+        if not (is_ours or "unreachable" in fallback.on):
+            return None
         request = self._fall_back(flow, exchange, Verdict("unreachable", failure.cause.value), None)
         if request is not None:
-            exchange.set_outcome(Target.LITELLM, Reason.UNREACHABLE)
-            log_lines.unreachable(exchange)
+            was_probe = is_ours and self.bypass.probe_timed_out(exchange)
+            exchange.set_outcome(Target.LITELLM, Reason.COOLDOWN if was_probe else Reason.UNREACHABLE)
+            if is_ours:
+                log_lines.too_slow(exchange, failure)
+            else:
+                log_lines.unreachable(exchange)
             self._replay_begins(flow, exchange, request)
         return request
 
@@ -214,11 +238,16 @@ class Policy(ForwardingPolicy[JudgedResponse]):
             self.state.counts["history-retry-failed"] += 1
             log_lines.retry_failed(exchange, why, flow.response.status_code)
             return
+        status = exchange.attempts[-1].status if exchange.attempts else None
+        if status is not None and 300 <= status < 400:
+            why = str(status)
         if exchange.fallback is not None:
             self.state.history.ended(exchange.fallback, Outcome.FAILED, why)
         log_lines.failed(exchange, why, flow.response.status_code, held)
         name = exchange.outcome.litellm_model or ""
-        if held is not None and _UNKNOWN_MODEL.search(held.body):
+        if held is not None and (wait := _LITELLM_COOLDOWN.search(held.body)):
+            self.state.litellm_cooldowns.add(name, monotonic() + float(wait[1]))
+        elif held is not None and _UNKNOWN_MODEL.search(held.body):
             self.state.unknown_models.add(name, monotonic() + UNKNOWN_FOR)
             log_lines.unknown_model(exchange, name, self._settings())
         exchange.set_outcome(Target.UPSTREAM, Reason.FALLBACK_FAILED, fallback_failed=why)
@@ -243,6 +272,9 @@ class Policy(ForwardingPolicy[JudgedResponse]):
     def exchange_ended(self, exchange: Exchange, status: int | None) -> None:
         """An exchange has ended; `status`: of the response, if the client has got it to its end."""
         self.bypass.exchange_ended(exchange, status)
+        served = status is not None and status < 400
+        if served and len(self.state.failures) and exchange.outcome.target is Target.UPSTREAM:
+            self.state.failures.pop((exchange.model_name or "").lower())
         if exchange.fallback is not None:
             outcome = Outcome.SERVED if status is not None else Outcome.ABORTED
             self.state.history.ended(exchange.fallback, outcome)
@@ -274,6 +306,11 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         return request
 
 
+def _is_suspension(verdict: Verdict) -> bool:
+    """Whether CLIProxyAPI only says that it has suspended an account for a failure before this one."""
+    return verdict.kind == "no-credential" and "auth_unavailable" in f"{verdict.reason} {verdict.message}"
+
+
 def _hold_litellm(head: Answer) -> JudgedResponse | None:
     held = JudgedResponse(
         head,
@@ -283,7 +320,7 @@ def _hold_litellm(head: Answer) -> JudgedResponse | None:
         fails=lambda verdict: verdict is not quota.ANSWER,
         refuses=detect_history_rejection,
     )
-    if head.status >= 400:
+    if head.status >= 300:  # a redirect is no answer either: the client has no business there
         held.fail(Verdict("litellm", f"status {head.status}"))
         return held
     if head.is_stream and head.is_plain:

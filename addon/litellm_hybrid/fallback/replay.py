@@ -45,6 +45,9 @@ class Replays:
         if self._state.unknown_models.has(name, now):
             mark_refused(exchange, "unknown-model")
             return None
+        if self._state.litellm_cooldowns.has(name, now):
+            mark_refused(exchange, "litellm-cooldown")
+            return None
         if not self._spend(settings.fallback.max_per_hour, exchange, now):
             mark_refused(exchange, "budget")
             return None

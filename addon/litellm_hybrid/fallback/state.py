@@ -10,10 +10,13 @@ from weakref import WeakSet
 
 from litellm_hybrid.fallback.conversations import Conversations
 from litellm_hybrid.fallback.cooldowns import Cooldowns
-from litellm_hybrid.fallback.expiring import ExpiringSet
+from litellm_hybrid.fallback.expiring import ExpiringDict, ExpiringSet
 from litellm_hybrid.observability.history import FallbackHistory
 
 HOUR = 3600.0
+
+SUSPENDED_MAX = 12 * HOUR
+"""How long, in seconds, CLIProxyAPI suspends an account for a failure at most, which it does after a 404."""
 
 UNKNOWN_FOR = 60.0
 """How long, in seconds, a model that LiteLLM does not know is not tried again."""
@@ -80,6 +83,9 @@ class FallbackState:
 
     Attributes:
         unknown_models: names that LiteLLM has said it does not know.
+        litellm_cooldowns: LiteLLM's names of models that it has said it cannot serve for a moment.
+        failures: model in lower case → upstream's last failure, status and words: what an account may be
+            suspended for.
         told: clients (see `client_hash`) that have been told that stored responses cannot fall back.
         history: the last fallbacks, for people to look at.
         counts: how often something else happened, by its name.
@@ -87,6 +93,8 @@ class FallbackState:
 
     budget: Budget = field(default_factory=Budget)
     unknown_models: ExpiringSet[str] = field(default_factory=lambda: ExpiringSet(_ENTRIES_MAX))
+    litellm_cooldowns: ExpiringSet[str] = field(default_factory=lambda: ExpiringSet(_ENTRIES_MAX))
+    failures: ExpiringDict[str, str] = field(default_factory=lambda: ExpiringDict(_ENTRIES_MAX))
     cooldowns: Cooldowns = field(default_factory=Cooldowns)
     conversations: Conversations = field(default_factory=Conversations)
     told: ExpiringSet[str] = field(default_factory=lambda: ExpiringSet(_ENTRIES_MAX))

@@ -50,6 +50,7 @@ class Snapshot(TypedDict):
         litellm_model: the name that LiteLLM gets, or would get, for it.
         reduced: parts of the history that only their maker can read were left out.
         trace_id, span_id: the client's, where its `traceparent` is valid.
+        first_failure: for what upstream had suspended the account, where it says only that it has.
         error_type, error: what went wrong last, see `errors.ErrorType`.
     """
 
@@ -67,6 +68,7 @@ class Snapshot(TypedDict):
     reduced: bool
     trace_id: str | None
     span_id: str | None
+    first_failure: str | None
     error_type: str | None
     error: str | None
 
@@ -108,6 +110,7 @@ class ServerAttempt:
         since: when it was handed over, on the monotonic clock.
         first_byte: when the head of its response came, on the same clock.
         status: of its response.
+        until: when it was over, on the same clock.
     """
 
     target: Target
@@ -115,6 +118,12 @@ class ServerAttempt:
     since: float
     first_byte: float | None = None
     status: int | None = None
+    until: float | None = None
+
+    @property
+    def milliseconds(self) -> float:
+        """How long it took."""
+        return max(0.0, round(((self.until or monotonic()) - self.since) * 1000, 1))
 
 
 @dataclass(slots=True)
@@ -140,6 +149,7 @@ class Exchange:
         outcome: where it goes.
         attempts: the servers that were asked, in order.
         failure: what went wrong last.
+        first_failure: what upstream has suspended an account for, where it says only that it has.
         decided: whether it has been decided where it goes; not where another addon has answered it.
         counters: where it is one of the requests in flight.
         streaming: its response has begun, and is passed on piece by piece.
@@ -168,6 +178,7 @@ class Exchange:
     attempts: list[ServerAttempt] = field(default_factory=list)
     times: Times = field(default_factory=Times)
     failure: Failure | None = None
+    first_failure: str | None = None
     decided: bool = False
     counters: RequestCounters | None = None
     streaming: bool = False
@@ -271,6 +282,13 @@ class Exchange:
         return self.model.model if self.model is not None else None
 
     @property
+    def wants_stream(self) -> bool:
+        """Whether the client asks for its response piece by piece; a whole one begins only at its end."""
+        members = self.model.members if self.model is not None else None
+        is_asked_for = members is not None and members.decode("stream") is True
+        return is_asked_for or ":stream" in self.path  # Gemini's `:streamGenerateContent`
+
+    @property
     def content(self) -> bytes:
         """The body without its content coding; b"" if it cannot be read. It is decoded once."""
         if self.model is not None:
@@ -307,8 +325,18 @@ class Exchange:
         outcome.upstream_status, outcome.fallback_failed = upstream_status, fallback_failed
 
     def begin_attempt(self, request: http.Request) -> None:
-        """A request is handed over to be sent to the target."""
+        """A request is handed over to be sent to the target; what was there before is over."""
+        self._end_attempt()
         self.attempts.append(ServerAttempt(self.outcome.target, request, monotonic()))
+
+    def _end_attempt(self) -> None:
+        if self.attempts and self.attempts[-1].until is None:
+            self.attempts[-1].until = monotonic()
+
+    def time_at(self, target: Target) -> float | None:
+        """Return how long, in milliseconds, a server has had the request; None: it was not asked."""
+        times = [attempt.milliseconds for attempt in self.attempts if attempt.target is target]
+        return round(sum(times), 1) if times else None
 
     def stream(self, response: http.Response) -> bool:
         """Let a response be passed on piece by piece, if it may be long; return whether it is.
@@ -327,6 +355,7 @@ class Exchange:
     def end(self) -> None:
         """Nothing more will become of it: let go of what only a replay would need."""
         self.ended = True
+        self._end_attempt()
         self.model = replace(self.model, content=None, members=None) if self.model is not None else None
         self._content, self.tap = b"", None
         self.request = replace(self.request, sent=replace(self.request.sent, body=b""))
@@ -376,6 +405,7 @@ class Exchange:
             litellm_model=outcome.litellm_model,
             may_fall_back=outcome.may_fall_back,
             reduced=outcome.reduced,
+            first_failure=self.first_failure,
             error_type=failure.error_type.value if failure else None,
             error=failure.detail if failure else None,
         )

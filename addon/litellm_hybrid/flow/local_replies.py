@@ -94,6 +94,26 @@ def server_unreachable(exchange: Exchange, failure: Failure) -> http.Response:
     return _response(502, errors.LITELLM_UNREACHABLE if by_litellm else errors.UPSTREAM_UNREACHABLE, exchange)
 
 
+def hide_redirect(response: http.Response, exchange: Exchange) -> None:
+    """Turn LiteLLM's redirect into 502: it names an address that the client has no business at."""
+    exchange.outcome.reason = Reason.ERROR
+    where = f"{exchange.method} {exchange.path}"
+    log.emit(
+        logging.ERROR,
+        f"litellm proxy error for {where}: LiteLLM redirects (status {response.status_code})",
+        event="error",
+        error_type=ErrorType.PROXY_ERROR.value,
+        **exchange.log_fields(),
+    )
+    body = errors.LITELLM_UNREACHABLE
+    response.status_code, response.reason = 502, "Bad Gateway"
+    response.headers.fields = ()
+    response.headers["content-type"] = "application/json"
+    response.headers["content-length"] = str(len(body))
+    # Whatever comes is left out, and at its end, which is called with b"", ours goes.
+    response.stream = lambda data: b"" if data else body
+
+
 def _internal_error(exchange: Exchange) -> http.Response:
     message = "The proxy failed on this request; its log says why"
     body = {"error": "litellm_hybrid_error", "message": message, "request_id": exchange.id}

@@ -98,10 +98,11 @@ def describe(snapshot: Snapshot) -> str:
     model = snapshot["model"] or "no model"
     if snapshot["target"] == Target.LITELLM and snapshot["litellm_model"]:
         model = f"{model} → {snapshot['litellm_model']}"
+    first = f"; after {snapshot['first_failure']}" if snapshot["first_failure"] else ""
     failure = f"; {snapshot['error_type']}: {snapshot['error']}" if snapshot["error_type"] else ""
     return (
         f"reason={snapshot['reason']}; target={snapshot['target']}{snapshot['detail']}; {model}; "
-        f"request id {snapshot['request_id']}{failure}"
+        f"request id {snapshot['request_id']}{first}{failure}"
     )
 
 

@@ -163,6 +163,8 @@ def explanation_lines(settings: Settings, flow: http.HTTPFlow, exchange: Exchang
     meaning = reasons.meaning(header)
     if exchange is None or not exchange.superseded:
         lines.append(f"means: {meaning.means}")
+    if snapshot["first_failure"]:
+        lines.append(f"before it: {snapshot['first_failure']}; for that upstream has suspended the account")
     fixes: Iterable[str] = (meaning.fix,)
     if exchange is not None and snapshot["target"] == Target.UPSTREAM:
         sent = replace(exchange.request.sent, body=flow.request.raw_content or b"")

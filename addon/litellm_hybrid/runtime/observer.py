@@ -186,6 +186,8 @@ def _log_answered(flow: http.HTTPFlow, exchange: Exchange, end: ResponseTap | No
         output_tokens=usage.output if usage else None,
         cached_tokens=usage.cached if usage else None,
         **timing(flow),
+        upstream_ms=exchange.time_at(Target.UPSTREAM),
+        litellm_ms=exchange.time_at(Target.LITELLM),
         **exchange.log_fields(),
     )
 

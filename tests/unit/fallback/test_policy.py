@@ -1,5 +1,6 @@
 """What e2e/test_fallback_*.py cannot see from outside; replay.py and bypass.py with it."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -15,6 +16,7 @@ from litellm_hybrid.fallback.response_hold import COLLECT_LIMIT, REPLAY_LIMIT, J
 from litellm_hybrid.fallback.state import FallbackState
 from litellm_hybrid.flow import exchange as exchange_module
 from litellm_hybrid.flow.exchange import Exchange
+from litellm_hybrid.mitmweb.annotations import describe
 from litellm_hybrid.quota.classifier import Verdict
 from litellm_hybrid.routing import requested_model
 from litellm_hybrid.routing.rules import Reason, Target
@@ -60,9 +62,16 @@ class World:
         """Change settings of fallback."""
         self.settings = replace(BASE, fallback=replace(BASE.fallback, **changes))  # type: ignore[arg-type]
 
-    def flow(self, *, ip: str = "127.0.0.1", model: str = "o3", may_fall_back: bool = True) -> http.HTTPFlow:
+    def flow(
+        self,
+        *,
+        ip: str = "127.0.0.1",
+        model: str = "o3",
+        may_fall_back: bool = True,
+        stream: bool = False,
+    ) -> http.HTTPFlow:
         """A request that went to upstream."""
-        body = b'{"model": "%s"}' % model.encode()
+        body = json.dumps({"model": model, "stream": stream}).encode()
         flow, _ = upstream_flow(
             body,
             path="/v1/chat/completions",
@@ -108,7 +117,7 @@ class World:
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     world = World()
-    for module in (policy, replay, bypass):
+    for module in (policy, replay, bypass, exchange_module):
         monkeypatch.setattr(module, "monotonic", lambda: world.now)
     return world
 
@@ -143,10 +152,10 @@ def test_what_may_not_fall_back_is_not_held(world: World) -> None:
     [
         (400, JSON, COLLECT_LIMIT),
         (503, SSE, COLLECT_LIMIT),
+        (307, JSON, COLLECT_LIMIT),
         (200, SSE, REPLAY_LIMIT),
         (200, JSON, None),
         (200, SSE | {"content-encoding": "gzip"}, None),
-        (399, JSON, None),
     ],
 )
 def test_which_answers_of_litellm_are_held(
@@ -154,7 +163,7 @@ def test_which_answers_of_litellm_are_held(
 ) -> None:
     held = world.hold(world.flow(), status, headers, replayed=True)
     assert (None if held is None else held.due) == (None if limit is None else world.now + limit)
-    assert (held is not None and held.verdict is not None) is (status >= 400)
+    assert (held is not None and held.verdict is not None) is (status >= 300)
 
 
 @pytest.mark.parametrize(
@@ -217,6 +226,12 @@ def test_a_refused_client_spends_no_budget(world: World) -> None:
     assert world.fails(world.flow()) is not None
 
 
+LITELLM_COOLS = (
+    b'{"error":{"message":"No deployments available for selected model, Try again in 5 seconds. Passed model=o3. '
+    b'pre-call-checks=False, cooldown_list=[...]","type":"None","code":"429"}}'
+)
+
+
 @pytest.mark.parametrize(
     ("words", "unknown"),
     [
@@ -244,6 +259,22 @@ def test_a_model_that_litellm_does_not_know(words: bytes, unknown: bool, world: 
         assert world.route(again) == "upstream; reason=fallback-failed; fallback-failed=unknown-model"
         world.now += 60
         assert world.fails(world.flow()) is not None
+
+
+def test_a_cooldown_of_litellms_is_waited_for(world: World) -> None:
+    """It knows the model, and says when it serves it again."""
+    flow = world.flow()
+    assert world.fails(flow) is not None
+    held = world.hold(flow, 429, replayed=True)
+    assert held is not None
+    held.feed(LITELLM_COOLS, now=0.0, clock=world.now)
+    world.policy.replay_failed(flow, "429", held)
+
+    again = world.flow()
+    assert world.fails(again) is None
+    assert world.route(again) == "upstream; reason=fallback-failed; fallback-failed=litellm-cooldown"
+    world.now += 5
+    assert world.fails(world.flow()) is not None
 
 
 UNREACHABLE = (Cause.CONNECT_FAILED, Cause.CONNECT_LIMIT, Cause.FIRST_BYTE_LIMIT)
@@ -284,6 +315,14 @@ def cooling_down(world: World, flow: http.HTTPFlow) -> bool:
         (QUOTA, 3600.0, 90.0),
         (QUOTA, 10.0, 10.0),
         (QUOTA, 0.0, 0.0),
+        (
+            replace(QUOTA, reason="phrase 'cooling down'", message="All credentials … are cooling down"),
+            3600.0,
+            90.0,
+        ),
+        (replace(QUOTA, reason="phrase 'usage limit'"), 3600.0, 60.0),
+        (replace(QUOTA, reason="phrase 'usage limit'", retry_after=5), 3600.0, 5.0),
+        (replace(QUOTA, reason="phrase 'usage limit'"), 10.0, 10.0),
         (replace(QUOTA, retry_after=None), 3600.0, 0.0),
         (replace(QUOTA, per_request=True), 3600.0, 0.0),
         (replace(QUOTA, kind="overload"), 3600.0, 0.0),
@@ -372,6 +411,138 @@ def test_a_client_that_leaves_ends_no_cooldown(world: World) -> None:
     world.exchange(skips).failure = Failure(Cause.CLIENT_LEFT, "client disconnected")
     world.policy.exchange_ended(world.exchange(skips), None)
     assert cooling_down(world, world.flow())
+
+
+# -- cooldown: auto ----------------------------------------------------------------------------
+
+
+def slow(world: World, seconds: float = 2.5, verdict: Verdict = QUOTA) -> http.HTTPFlow:
+    """Upstream takes so long to say that a quota is used up."""
+    flow = world.flow(stream=True)
+    assert not cooling_down(world, flow)
+    world.now += seconds
+    assert world.fails(flow, verdict) is not None
+    return flow
+
+
+def running(world: World) -> float:
+    """Seconds for which upstream is skipped."""
+    return dict(world.state.cooldowns.running(world.now)).get("o3", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "verdict", "skips"),
+    [
+        (2.5, QUOTA, 60.0),
+        (2.5, replace(QUOTA, retry_after=None), 60.0),
+        (2.5, replace(QUOTA, retry_after=15), 15.0),
+        (2.5, replace(QUOTA, retry_after=3600), 60.0),
+        (1.5, QUOTA, 0.0),
+        (2.5, replace(QUOTA, per_request=True), 0.0),
+        (2.5, replace(QUOTA, kind="overload"), 0.0),
+    ],
+)
+def test_only_a_slow_upstream_is_skipped(
+    seconds: float, verdict: Verdict, skips: float, world: World
+) -> None:
+    slow(world, seconds, verdict)
+    assert running(world) == skips
+
+
+def test_each_probe_that_meets_the_quota_again_doubles_it(world: World) -> None:
+    slow(world)
+    lengths = []
+    for _ in range(5):
+        world.now += running(world)
+        slow(world, 0.5)
+        lengths.append(running(world))
+    assert lengths == [120.0, 240.0, 480.0, 600.0, 600.0]
+
+
+def test_a_probe_that_upstream_serves_ends_it(world: World) -> None:
+    slow(world)
+    world.now += 60
+    probe = world.flow()
+    assert not cooling_down(world, probe)
+    world.policy.exchange_ended(world.exchange(probe), 200)
+    slow(world)
+    assert running(world) == 60.0, "it begins anew"
+
+
+def test_requests_at_the_same_time_do_not_lengthen_it(world: World) -> None:
+    flows = [world.flow() for _ in range(3)]
+    assert not any(cooling_down(world, flow) for flow in flows)
+    world.now += 10
+    assert all(world.fails(flow) for flow in flows)
+    assert running(world) == 60.0
+
+
+def test_a_streamed_probe_has_ten_seconds(world: World) -> None:
+    slow(world)
+    world.now += 60
+    probe, whole = world.flow(stream=True), world.flow()
+    assert world.policy.first_byte_limit(probe) is None
+    assert not cooling_down(world, probe)
+    assert world.policy.first_byte_limit(probe) == 10.0
+    world.now += 10
+    request = world.policy.on_failure(probe, Failure(Cause.FIRST_BYTE_LIMIT, "nothing within 10 s"))
+    assert request is not None
+    assert world.route(probe) == "litellm; reason=cooldown"
+    assert world.policy.first_byte_limit(probe) is None, "LiteLLM has as long as it needs"
+    assert running(world) == 120.0
+
+    world.now += 120
+    assert not cooling_down(world, whole)
+    assert world.policy.first_byte_limit(whole) is None, "a whole response begins only at its end"
+
+
+def test_the_time_to_the_first_byte_can_be_limited(world: World) -> None:
+    world.fallback(first_byte=3.0)
+    flow = world.flow()
+    assert world.policy.first_byte_limit(flow) == 3.0
+    assert world.policy.first_byte_limit(world.flow(may_fall_back=False)) is None
+    assert world.policy.on_failure(flow, Failure(Cause.FIRST_BYTE_LIMIT, "nothing within 3 s")) is not None
+    assert world.route(flow) == "litellm; reason=unreachable"
+    assert running(world) == 0.0
+    assert world.policy.on_failure(world.flow(), Failure(Cause.CONNECT_FAILED, "refused")) is None
+
+
+# -- an account that is suspended --------------------------------------------------------------
+
+SUSPENDED = Verdict("no-credential", "type auth_unavailable", message="auth_unavailable: no auth available")
+
+
+def passes(world: World, status: int, body: bytes) -> None:
+    """A failure of a kind that is not replayed reaches the client."""
+    flow = world.flow()
+    held = world.hold(flow, status)
+    assert held is not None
+    held.feed(body, now=0.0, clock=world.now)
+    held.end(now=0.0)
+    assert held.verdict is None
+    world.policy.exchange_ended(world.exchange(flow), status)
+
+
+def test_a_suspension_names_the_failure_before_it(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    passes(world, 500, b'{"error":{"type":"server_error","message":"Internal provider fault"}}')
+    flow = world.flow()
+    assert world.fails(flow, SUSPENDED, 503) is not None
+    assert world.exchange(flow).first_failure == "500 Internal provider fault"
+    fields: dict[str, object] = caplog.records[-1].__dict__["fields"]
+    assert fields["first_failure"] == "500 Internal provider fault"
+    assert "; after 500 Internal provider fault" in describe(world.exchange(flow).snapshot())
+
+    other = world.flow(model="o4")
+    assert world.fails(other, SUSPENDED, 503) is not None
+    assert world.exchange(other).first_failure is None
+
+
+def test_a_failure_is_forgotten_once_upstream_serves_again(world: World) -> None:
+    passes(world, 500, b'{"error":{"type":"server_error","message":"Internal provider fault"}}')
+    world.policy.exchange_ended(world.exchange(world.flow()), 200)
+    flow = world.flow()
+    assert world.fails(flow, SUSPENDED, 503) is not None
+    assert world.exchange(flow).first_failure is None
 
 
 # -- the rest of it --------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import json
 import logging
 
 import pytest
+from mitmproxy import http
 from mitmproxy.test import tflow
 
 from litellm_hybrid.errors import LITELLM_UNREACHABLE, UPSTREAM_UNREACHABLE, Cause, Failure
@@ -64,3 +65,17 @@ def test_our_own_error_is_logged_with_its_traceback(
     assert record.getMessage() == "litellm proxy error for GET /path: ZeroDivisionError: on purpose"
     assert record.exc_info
     assert record.exc_info[2]
+
+
+def test_a_redirect_of_litellms_is_hidden(exchange: Exchange) -> None:
+    exchange.set_outcome(Target.LITELLM, Reason.MODEL)
+    headers = {"location": "http://10.0.0.1/secret", "transfer-encoding": "chunked"}
+    response = http.Response.make(307, b"gone there", headers)
+    local_replies.hide_redirect(response, exchange)
+    assert (response.status_code, exchange.route) == (502, "litellm; reason=error")
+    assert dict(response.headers) == {
+        "content-type": "application/json",
+        "content-length": str(len(LITELLM_UNREACHABLE)),
+    }
+    assert callable(response.stream)
+    assert [response.stream(b"gone there"), response.stream(b"")] == [b"", LITELLM_UNREACHABLE]

@@ -200,6 +200,10 @@ FALLBACK_FAILURES: Mapping[str, tuple[str, str]] = MappingProxyType(
             "LiteLLM said a moment ago that it does not know the model, so it was not asked again",
             _GIVE_NAME,
         ),
+        "litellm-cooldown": (
+            "LiteLLM said a moment ago for how many seconds all deployments of the model are cooling down",
+            "wait, or give the model another deployment in LiteLLM's model_list",
+        ),
         "budget": (
             "`fallback.max-per-hour` replays have been made in this hour",
             "raise `fallback.max-per-hour`, or wait",

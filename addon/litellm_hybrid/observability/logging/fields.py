@@ -82,6 +82,8 @@ class Fields(TypedDict, total=False):
     server: str | None
     duration_ms: float | None
     first_byte_ms: float | None
+    upstream_ms: float | None
+    litellm_ms: float | None
     bytes: int | None
     input_tokens: int | None
     output_tokens: int | None
@@ -90,6 +92,7 @@ class Fields(TypedDict, total=False):
     rule: str | None
     retry_after: float | None
     upstream_message: str | None
+    first_failure: str | None
     litellm_message: str | None
     error_type: str | None
     error: str | None
