@@ -226,11 +226,11 @@ BOTH = ("upstream-url", "base-url")
 @pytest.mark.parametrize(
     ("server", "symptom", "fix"),
     [
-        (nobody, "nothing listens at", "`{key}: http://127.0.0.1:"),
+        (nobody, "cannot be reached: Connection refused", "`{key}: http://127.0.0.1:"),
         (serving(page), "answers with a web page", "`{key}: http://127.0.0.1:"),
         (serving(moved), "redirects to https://llm.example", "`{key}: https://llm.example`"),
         (serving(no_http), "does not speak HTTP", "`{key}: http://127.0.0.1:"),
-        (serving(hangs_up), "closes the connection without an answer", "`{key}: https://127.0.0.1:"),
+        (serving(hangs_up), "it closes the connection without a response", "`{key}: https://127.0.0.1:"),
         (serving(our_own), "is litellm-hybrid, not", "`{key}: http://127.0.0.1:"),
     ],
 )
@@ -257,7 +257,7 @@ def test_the_two_are_mixed_up(good: House) -> None:
 @pytest.mark.parametrize(
     ("keys", "check", "severity", "fix"),
     [
-        ({"models": ["GPT-5"]}, "models", "error", "in `models` write `- gpt-5` instead of `- GPT-5`"),
+        ({"models": ["GPT-5"]}, "models", "error", "in `model-mappings` write `GPT-5: gpt-5`"),
         ({"models": ["o3"]}, "models", "error", "in `model-mappings` write `o3: openai/o3`"),
         ({"api_key": "sk-wrong-key-here"}, "api-key", "error", "`api-key: ${LITELLM_API_KEY}`"),
         ({"api_key": "none"}, "api-key", "error", "`api-key: ${LITELLM_API_KEY}`"),
@@ -526,7 +526,7 @@ def test_tls(confdir: Path) -> None:
     assert isinstance(plain, ConnectFailure)
     assert (https.kind, http.kind, plain.kind) == (
         FailureKind.CERTIFICATE,
-        FailureKind.CLOSED,
+        FailureKind.NO_HTTP,
         FailureKind.NO_TLS,
     )
 
@@ -534,7 +534,7 @@ def test_tls(confdir: Path) -> None:
 def test_a_name_that_nobody_knows() -> None:
     seen = http_client.send(Probe(Address("http", "no-such-host.invalid", 80), "/"))
     assert isinstance(seen, ConnectFailure)
-    assert seen.kind is FailureKind.NO_HOST
+    assert seen.kind is FailureKind.UNREACHABLE
 
 
 def test_which_addresses_are_free() -> None:

@@ -74,8 +74,12 @@ def test_a_good_litellm(
             "`api-key: ${LITELLM_API_KEY}`, with the `master_key`",
         ),
         ({"api_key": "none"}, "api-key", "`api-key: ${LITELLM_API_KEY}`"),
-        ({"models": ["GPT-5"]}, "models", "in `models` write `- gpt-5` instead of `- GPT-5`"),
-        ({"models": ["claude-sonet-4-5"]}, "models", "in `models` write `- claude-sonnet-4-5` instead of"),
+        ({"models": ["GPT-5"]}, "models", "in `model-mappings` write `GPT-5: gpt-5`"),
+        (
+            {"models": ["claude-sonet-4-5"]},
+            "models",
+            "in `model-mappings` write `claude-sonet-4-5: claude-sonnet-4-5`",
+        ),
         (
             {"models": ["opus"], "model_mappings": {"opus": "Claude-Sonnet-4-5"}},
             "models",

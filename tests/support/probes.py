@@ -9,7 +9,7 @@ ALIVE = ProbeResponse(200, (("content-type", "application/json"),), b'"I\'m aliv
 PAGE = ProbeResponse(
     200, (("content-type", "text/html; charset=utf-8"),), b"<!doctype html><title>Hello</title>"
 )
-REFUSED = ConnectFailure(FailureKind.REFUSED, "Connection refused")
+REFUSED = ConnectFailure(FailureKind.UNREACHABLE, "Connection refused")
 NOT_FOUND = ProbeResponse(404, (), b"404 page not found")
 NO_KEY = ProbeResponse(401, (), b'{"error":{"message":"No api key passed in.","type":"auth_error"}}')
 

@@ -11,7 +11,6 @@ from litellm_hybrid.cli.common import FILE, as_json_option, config_option, load,
 from litellm_hybrid.config.addresses import parse_listen, parse_url
 from litellm_hybrid.config.parser import Parsed
 from litellm_hybrid.diagnostics.doctor import doctor as doctors
-from litellm_hybrid.diagnostics.doctor import report as reports
 from litellm_hybrid.terminal import hide, printable
 
 
@@ -71,9 +70,9 @@ def doctor(
     )
     progress.clear()
     if as_json:
-        show_json(reports.as_json(report), secrets)
+        show_json(report.as_json(), secrets)
     else:
-        show(reports.lines(report), secrets)
+        show(report.lines(), secrets)
     context.exit(report.exit_code)
 
 

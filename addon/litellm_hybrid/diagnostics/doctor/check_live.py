@@ -5,11 +5,11 @@ They go through the running proxy if there is one, else to the servers themselve
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from litellm_hybrid.config.model_patterns import is_glob
 from litellm_hybrid.config.settings import Address, Settings
-from litellm_hybrid.diagnostics.doctor.check_models import Known
+from litellm_hybrid.diagnostics.doctor.check_models import KnownModels
 from litellm_hybrid.diagnostics.doctor.probes import (
     ConnectFailure,
     Probe,
@@ -19,7 +19,6 @@ from litellm_hybrid.diagnostics.doctor.probes import (
     proxy_address,
 )
 from litellm_hybrid.diagnostics.doctor.report import Finding, error, not_checked, ok, warning
-from litellm_hybrid.diagnostics.explain import reasons
 from litellm_hybrid.routing.rules import name_for_litellm
 
 WITHIN = 60.0
@@ -29,34 +28,30 @@ _LONGEST_ERROR = 300
 """Characters."""
 
 
-@dataclass(frozen=True, slots=True)
-class LiveRequest:
+class LiveRequest(NamedTuple):
     """A request that will be sent.
 
     Attributes:
-        check: `live-litellm` or `live-upstream`.
-        expects: how `x-hybrid-route` must begin; "": it goes straight to the server.
+        server: "upstream" or "LiteLLM".
+        expects: how `x-hybrid-route` must begin; "": it goes to the server itself.
     """
 
-    check: str
+    server: str
     model: str
     probe: Probe
     expects: str
 
     @property
-    def server(self) -> str:
-        """Who is to answer."""
-        return "LiteLLM" if self.check == "live-litellm" else "upstream"
+    def check(self) -> str:
+        """The name of its finding."""
+        return f"live-{self.server.lower()}"
 
     @property
     def message(self) -> str:
         """What it does and costs, for before it is sent."""
         way = "through the proxy" if self.expects else "directly"
-        billed = "LiteLLM's provider bills it", "it counts towards the account's quota"
-        cost = billed[self.server != "LiteLLM"]
-        return (
-            f"{self.server}, {way}: one chat completion of {self.model}, about 8 tokens in and 1 out; {cost}"
-        )
+        spent = "its provider bills it" if self.server == "LiteLLM" else "it counts towards the quota"
+        return f"{self.server}, {way}: one chat completion of {self.model}, 8 tokens in and 1 out; {spent}"
 
 
 def plan(
@@ -70,74 +65,54 @@ def plan(
         upstream_models: what CLIProxyAPI lists.
         runs: whether the proxy runs at `listen`.
     """
-    planned = []
-    if settings.base_url is not None:
-        planned += _to_litellm(settings, settings.base_url, litellm_models, runs=runs)
+    here, key, planned = proxy_address(settings), client_key(settings), []
+    entry = next((entry for entry in settings.models.entries if not is_glob(entry)), None)
+    if settings.base_url is not None and runs and settings.routing and entry is not None:
+        planned.append(LiveRequest("LiteLLM", entry, _chat(here, key, entry), "litellm;"))
+    elif settings.base_url is not None:
+        names = [name_for_litellm(settings, entry, entry)] if entry else settings.mappings.values()
+        own_key = settings.api_key.value if settings.api_key else ""
+        if name := next(iter((*names, *KnownModels(litellm_models).names)), ""):
+            planned.append(LiveRequest("LiteLLM", name, _chat(settings.base_url, own_key, name), ""))
     routed = settings.models if settings.routing else ()
     own = next((name for name in upstream_models if not (routed and settings.models.match(name))), None)
     if own is not None:
         through = runs and not (settings.routing and settings.passthrough)
-        where = proxy_address(settings) if through else settings.upstream
-        probe = _chat(where, client_key(settings), own)
-        planned.append(LiveRequest("live-upstream", own, probe, "upstream;" if through else ""))
+        probe = _chat(here if through else settings.upstream, key, own)
+        planned.append(LiveRequest("upstream", own, probe, "upstream;" if through else ""))
     return planned
-
-
-def _to_litellm(
-    settings: Settings, base_url: Address, listed: Iterable[str], *, runs: bool
-) -> list[LiveRequest]:
-    entry = next((entry for entry in settings.models.entries if not is_glob(entry)), None)
-    if runs and settings.routing and entry is not None:
-        probe = _chat(proxy_address(settings), client_key(settings), entry)
-        return [LiveRequest("live-litellm", entry, probe, "litellm;")]
-    names = [name_for_litellm(settings, entry, entry)] if entry else settings.mappings.values()
-    name = next(iter((*names, *Known(listed).names)), None)
-    if name is None:
-        return []
-    key = settings.api_key.value if settings.api_key else ""
-    return [LiveRequest("live-litellm", name, _chat(base_url, key, name), "")]
 
 
 def unasked(settings: Settings, planned: Iterable[LiveRequest]) -> list[Finding]:
     """Name each server that no request could be made up for."""
-    wanted = {"live-upstream": "upstream", **({"live-litellm": "LiteLLM"} if settings.base_url else {})}
-    asked = {each.check for each in planned}
+    asked = {each.server for each in planned}
     return [
-        not_checked(check, f"{server} was not asked", f"a model of {server}'s: see what is said of it above")
-        for check, server in wanted.items()
-        if check not in asked
+        not_checked(f"live-{server.lower()}", f"{server} was not asked", f"a model of {server}'s: see above")
+        for server in ("upstream", *(["LiteLLM"] if settings.base_url else []))
+        if server not in asked
     ]
 
 
 def check(live: LiveRequest, result: ProbeResult) -> Finding:
     """Say what its response means."""
+    see = f"see what is said of it above, and the log of {live.server}"
     if isinstance(result, ConnectFailure):
-        symptom = f"no answer from {live.server} for {live.model}: {result.detail or result.kind}"
-        return error(live.check, symptom, "", f"see what is said of it above, and the log of {live.server}")
+        symptom = f"no response from {live.server} for {live.model}: {result.detail or result.kind}"
+        return error(live.check, symptom, see)
     route = result.header("x-hybrid-route")
     took = f"{live.model} in {result.seconds:.2f} s"
     if result.status >= 300:
         said = f"{result.status} {result.error}".rstrip()[:_LONGEST_ERROR]
-        fix = f"see what is said of it above, and the log of {live.server}"
-        return error(live.check, f"{live.server} did not serve {live.model}: {said}", "", fix)
+        return error(live.check, f"{live.server} did not serve {live.model}: {said}", see)
+    if live.expects and "reason=fallback;" in route:
+        fix = f"`litellm-hybrid explain --reason '{route}'`"
+        return warning(live.check, f"LiteLLM served {took} ({route})", fix)
     if live.expects and not route.startswith(live.expects):
-        return _elsewhere(live, route, took)
+        symptom = f"the request for {live.model} went elsewhere: {route or 'no x-hybrid-route'}"
+        return warning(live.check, symptom, "start the proxy anew: it runs with other settings")
     cost = result.header("x-litellm-response-cost")
     by = f" ({route})" if route else ""
     return ok(live.check, f"{live.server} served {took}{f', for ${cost}' if cost else ''}{by}")
-
-
-def _elsewhere(live: LiveRequest, route: str, took: str) -> Finding:
-    if "reason=fallback;" in route:
-        means = reasons.meaning(reasons.parse(route)).means
-        fix = f"`litellm-hybrid explain --reason '{route}'`"
-        return warning(live.check, f"LiteLLM served {took} ({route})", means, fix)
-    return warning(
-        live.check,
-        f"the request for {live.model} went elsewhere: {route or 'no x-hybrid-route'}",
-        "the proxy that runs has other settings than this file",
-        f"`litellm-hybrid explain {live.model}` with its file; start it anew if it runs with another one",
-    )
 
 
 def _chat(address: Address, key: str, model: str) -> Probe:

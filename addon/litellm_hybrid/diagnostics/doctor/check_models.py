@@ -3,24 +3,22 @@
 import difflib
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
 
 from litellm_hybrid.config.model_patterns import Patterns, bare, is_glob
 from litellm_hybrid.config.settings import Settings
-from litellm_hybrid.diagnostics.doctor.report import Finding, Severity, error, not_checked, ok, warning
+from litellm_hybrid.diagnostics.doctor.probes import some
+from litellm_hybrid.diagnostics.doctor.report import Finding, error, not_checked, ok, warning
 from litellm_hybrid.routing.rules import name_for_litellm
 
 _NEAR = 0.8
 """How alike two names must be for one to be a misspelling of the other."""
 
-_MOST_NAMED = 5
-_SEE_ABOVE = "LiteLLM's list of models: see what is said of it and of `api-key` above"
 _DATE = re.compile(r"[-@](\d{8}|\d{4}-\d\d-\d\d|latest)$")
 _PLAIN = re.compile(r"[A-Za-z][\w./-]*")
 
 
-class Known:
+class KnownModels:
     """The names that LiteLLM serves; they are case-sensitive.
 
     A wildcard route is listed as `openai/*`, and so is each model of that provider that LiteLLM knows,
@@ -35,8 +33,7 @@ class Known:
         self._exact = frozenset((*self.names, *bare_names))
         self._all = "*" in wildcards
         self._patterns = [
-            re.compile(".*".join(re.escape(part) for part in name.split("*")), re.DOTALL)
-            for name in wildcards
+            re.compile(".*".join(map(re.escape, name.split("*"))), re.DOTALL) for name in wildcards
         ]
 
     def __contains__(self, name: str) -> bool:
@@ -48,39 +45,25 @@ class Known:
         return self._all or any(fits.match(name) for name in self._exact)
 
     def meant(self, name: str) -> str | None:
-        """Return the name that an unknown one probably stands for."""
-        plain = _DATE.sub("", name)
-        if plain != name and plain in self:
-            return plain
-        return self.in_other_case(name) or self.prefixed(name) or self.alike(name)
+        """Return the name that an unknown one probably stands for.
 
-    def in_other_case(self, name: str) -> str | None:
-        """Return the name that differs in case alone."""
-        return next((known for known in self.names if known.lower() == name.lower()), None)
-
-    def prefixed(self, name: str) -> str | None:
-        """Return the name behind a provider's prefix: `openai/gpt-5`."""
-        return next((known for known in self.names if known.lower().endswith(f"/{name.lower()}")), None)
-
-    def alike(self, name: str) -> str | None:
-        """Return the name that is spelt most alike."""
+        One without its date; in another case; behind a provider's prefix (`openai/gpt-5`); or spelt alike.
+        """
+        if (undated := _DATE.sub("", name)) != name and undated in self:
+            return undated
         lowered = {known.lower(): known for known in self.names}
+        if same := lowered.get(name.lower()):
+            return same
+        if prefixed := next((k for low, k in lowered.items() if low.endswith(f"/{name.lower()}")), None):
+            return prefixed
         found = difflib.get_close_matches(name.lower(), lowered, 1, _NEAR)
         return lowered[found[0]] if found else None
-
-
-class _Sent(NamedTuple):
-    """A name that LiteLLM is sent, and the line of the configuration that says so."""
-
-    entry: str
-    name: str
-    mapped: bool
 
 
 def check(
     settings: Settings,
     litellm_models: Iterable[str] | None,
-    upstream_models: Iterable[str] | None,
+    upstream_models: Sequence[str] | None,
     takes: str = "",
 ) -> list[Finding]:
     """Look at the configured names, and at each model that may fall back.
@@ -93,77 +76,50 @@ def check(
     """
     if settings.base_url is None:
         return []
-    sent = tuple(_sent(settings))
-    wanted = bool(sent or settings.models)
+    wanted = bool(settings.models or settings.mappings)
     if litellm_models is None:
         checks = [*(["models"] if wanted else ()), *(["fallback"] if settings.fallback.enabled else ())]
-        return [not_checked(name, "LiteLLM's models are not known", _SEE_ABOVE) for name in checks]
-    known = Known(litellm_models)
-    found = [_unknown(settings, each, known) for each in sent if each.name not in known]
-    found += _globs(settings, known)
+        see = "LiteLLM's list of models: see what is said of it and of `api-key` above"
+        return [not_checked(name, "LiteLLM's models are not known", see) for name in checks]
+    known = KnownModels(litellm_models)
+    found = [*_unknown(settings, known), *_globs(settings, known)]
     if not found and wanted:
         found.append(ok("models", "LiteLLM knows every configured model and mapping target"))
-    if not settings.fallback.enabled:
-        return found
-    if upstream_models is None:
-        return [*found, not_checked("fallback", "which models may fall back is not known", takes)]
-    return found + _fallback(settings, known, tuple(upstream_models))
+    if settings.fallback.enabled and upstream_models is None:
+        found.append(not_checked("fallback", "which models may fall back is not known", takes))
+    elif settings.fallback.enabled:
+        found += _fallback(settings, known, upstream_models or ())
+    return found
 
 
-def _sent(settings: Settings) -> Iterator[_Sent]:
-    seen = set()
-    for entry in settings.models.entries:
-        if not is_glob(entry):
-            name = name_for_litellm(settings, entry, entry)
-            seen.add(name)
-            yield _Sent(entry, name, mapped=settings.mapped(entry) is not None)
+def _unknown(settings: Settings, known: KnownModels) -> list[Finding]:
+    """Look at each name that the file itself sends to LiteLLM: exact entries, and targets of mappings."""
+    entries = {
+        name_for_litellm(settings, name, name): name for name in settings.models.entries if not is_glob(name)
+    }
     for entry in settings.mapping_patterns.entries:
-        name = settings.mappings[entry.lower()]
-        if name not in seen:
-            seen.add(name)
-            yield _Sent(entry, name, mapped=True)
+        entries.setdefault(settings.mappings[entry.lower()], entry)
+    found = []
+    for name, entry in entries.items():
+        if name in known:
+            continue
+        right = known.meant(name)
+        cause = f"it knows {right}" if right else f"it knows {some(known.names) or 'no model at all'}"
+        fix = f"in `model-mappings` write {_mapping(entry, right or 'NAME')}"
+        if not right:
+            fix = f"add `model_name: {_yaml(name)}` to LiteLLM's model_list, or {fix}"
+        severity = error if settings.routing else warning
+        found.append(severity("models", f"LiteLLM does not know {_quoted(name)}: {cause}", fix))
+    return found
 
 
-def _unknown(settings: Settings, sent: _Sent, known: Known) -> Finding:
-    if (right := known.in_other_case(sent.name)) is not None:
-        cause, fix = "its names are case-sensitive", _corrected(sent, right)
-    elif (right := known.prefixed(sent.name)) is not None:
-        cause, fix = f"it knows it as {right}", _mapping(sent.entry, right)
-    elif (right := known.alike(sent.name)) is not None:
-        cause = f"the name may be misspelt: it knows {right}"
-        fix = _corrected(sent, right)
-        if not sent.mapped:
-            fix += f"; if clients really ask for it: {_mapping(sent.entry, right)}"
-    else:
-        cause = f"its model_list has no such name; it knows {_some(known.names) or 'no model at all'}"
-        fix = (
-            f"add `model_name: {_yaml(sent.name)}` to LiteLLM's model_list, "
-            f"or write LiteLLM's name for it: {_mapping(sent.entry, 'NAME')}"
-        )
-    key = "model-mappings" if sent.mapped else "models"
-    symptom = f"LiteLLM does not know {_quoted(sent.name)}, which `{key}` sends there"
-    severity = Severity.ERROR if settings.routing else Severity.WARNING
-    return Finding("models", severity, symptom, cause, fix)
-
-
-def _corrected(sent: _Sent, right: str) -> str:
-    if sent.mapped:
-        return _mapping(sent.entry, right)
-    return f"in `models` write `- {_yaml(right)}` instead of `- {_yaml(sent.entry)}`"
-
-
-def _mapping(entry: str, target: str) -> str:
-    return f"in `model-mappings` write `{_yaml(entry)}: {_yaml(target)}`"
-
-
-def _globs(settings: Settings, known: Known) -> list[Finding]:
+def _globs(settings: Settings, known: KnownModels) -> list[Finding]:
     """Globs send the client's own spelling: some name must fit, or each of their requests fails."""
     return [
         warning(
             "models",
             f"LiteLLM knows no model that {_quoted(entry)} in `models` fits",
-            "a glob sends the client's own spelling to LiteLLM",
-            f"say what it is called there: {_mapping(entry, 'NAME')}",
+            f"say what it is called there: in `model-mappings` write {_mapping(entry, 'NAME')}",
         )
         for entry in settings.models.entries
         if is_glob(entry)
@@ -173,7 +129,7 @@ def _globs(settings: Settings, known: Known) -> list[Finding]:
     ]
 
 
-def _fallback(settings: Settings, known: Known, upstream_models: tuple[str, ...]) -> list[Finding]:
+def _fallback(settings: Settings, known: KnownModels, upstream_models: Sequence[str]) -> list[Finding]:
     """Look at each model that may fall back: a replay carries LiteLLM's name for it, or the client's own."""
     if not upstream_models:  # said of the accounts
         return [not_checked("fallback", "upstream has no model that could fall back", "an account upstream")]
@@ -181,37 +137,30 @@ def _fallback(settings: Settings, known: Known, upstream_models: tuple[str, ...]
         warning(
             "fallback",
             f"upstream lists no model that {_quoted(entry)} in `fallback.models` fits",
-            "the name may be misspelt, or its account is gone",
-            f"upstream has {_some(upstream_models)}",
+            f"correct it, or see to its account: upstream has {some(upstream_models)}",
         )
         for entry in settings.fallback.models.entries
         if entry != "*" and not any(Patterns([entry]).match(name) for name in upstream_models)
     ]
-    covered = [
-        name
+    covered = {
+        name: name_for_litellm(settings, name, None)
         for name in upstream_models
         if settings.fallback.covers(name) and not (settings.routing and settings.models.match(name))
-    ]
-    missing = [name for name in covered if name_for_litellm(settings, name, None) not in known]
+    }
+    missing = {name: replayed for name, replayed in covered.items() if replayed not in known}
     if covered and not missing:
         found.append(ok("fallback", f"LiteLLM knows each of the {len(covered)} models that may fall back"))
     if missing:
-        found.append(_missing(settings, known, covered, missing))
+        lines = ", ".join(_mapping(bare(name), known.meant(sent) or "NAME") for name, sent in missing.items())
+        fix = f"say LiteLLM's name in `model-mappings`: {lines}; or leave them out: `fallback.except`"
+        lacks = f"LiteLLM lacks {len(missing)} of the {len(covered)} models that may fall back: "
+        severity = error if len(missing) == len(covered) else warning
+        found.append(severity("fallback", lacks + ", ".join(missing), fix))
     return found
 
 
-def _missing(settings: Settings, known: Known, covered: list[str], missing: list[str]) -> Finding:
-    names = [(name, known.meant(name_for_litellm(settings, name, None)) or "NAME") for name in missing]
-    lines = ", ".join(f"`{_yaml(bare(name))}: {_yaml(right)}`" for name, right in names)
-    cause = "each of their replays fails, and the client gets upstream's own error"
-    fix = f"say LiteLLM's name in `model-mappings`: {lines}; or leave them out: `fallback.except`"
-    symptom = f"LiteLLM lacks {len(missing)} of the {len(covered)} models that may fall back: "
-    severity = error if len(missing) == len(covered) else warning
-    return severity("fallback", symptom + ", ".join(missing), cause, fix)
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join((*names[:_MOST_NAMED], *(["…"] if len(names) > _MOST_NAMED else [])))
+def _mapping(entry: str, target: str) -> str:
+    return f"`{_yaml(entry)}: {_yaml(target)}`"
 
 
 def _quoted(name: str) -> str:

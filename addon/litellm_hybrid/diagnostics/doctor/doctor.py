@@ -8,10 +8,9 @@ from pathlib import Path
 from litellm_hybrid.config.parser import ConfigError, Parsed
 from litellm_hybrid.config.settings import Secret
 from litellm_hybrid.diagnostics.doctor import (
-    check_config,
-    check_listen,
     check_litellm,
     check_live,
+    check_local,
     check_models,
     check_upstream,
     http_client,
@@ -37,26 +36,26 @@ def examine(
     try:
         parsed = load()
     except ConfigError as e:
-        return Report(str(file), [*check_config.broken(e), *surroundings], versions)
+        return Report(str(file), [*check_local.broken(e), *surroundings], versions)
     settings = parsed.settings
     presented = replace(settings, client_keys=(Secret(key),)) if key else settings
     progress(f"asking upstream{' and LiteLLM' if settings.base_url else ''}, 6 s at most …")
     results = http_client.send_all(probes.plan(presented))
-    runs = check_listen.runs(results)
+    runs = check_local.runs(results)
     bound = None if runs else http_client.binding(*settings.listen)
-    versions["upstream"] = str(check_upstream.version_of(results))
+    versions["upstream"] = str(probes.VersionInfo.of(results))
     versions["litellm"] = check_litellm.version_of(results) or "unknown"
-    litellm_models, upstream_models = check_litellm.models(results), check_upstream.models(results)
+    litellm_models, upstream_models = probes.models("litellm", results), probes.models("upstream", results)
     findings = [
-        *check_config.check(parsed, str(file)),
-        check_config.access(settings),
-        *check_listen.check(settings, results, bound),
+        *check_local.file(parsed, str(file)),
+        check_local.access(settings),
+        *check_local.listen(settings, results, bound),
         *check_upstream.check(settings, results),
         *check_litellm.check(settings, results),
         *check_models.check(
             settings, litellm_models, upstream_models, check_upstream.takes_for_models(results)
         ),
-        *check_config.clock(results),
+        *check_local.clock(results),
     ]
     if live:
         planned = check_live.plan(presented, litellm_models or (), upstream_models or (), runs=runs)
@@ -78,5 +77,5 @@ def _surroundings() -> tuple[list[Finding], dict[str, str]]:
         compat.check()
     except compat.IncompatibleMitmproxyError as e:
         lacking = str(e)
-    found = check_config.surroundings(sys.version_info[:2], version.VERSION, lacking)
-    return found, check_config.versions(version.VERSION)
+    found = check_local.surroundings(sys.version_info[:2], version.VERSION, lacking)
+    return found, check_local.versions(version.VERSION)

@@ -1,10 +1,11 @@
 """What the doctor asks of a server, and what it met there: plain values, no I/O."""
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from litellm_hybrid.config.settings import Address, Settings
 
@@ -17,15 +18,10 @@ _LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 class FailureKind(StrEnum):
     """Why there is no response."""
 
-    REFUSED = "refused"
-    NO_HOST = "no-host"
     UNREACHABLE = "unreachable"
     TIMEOUT = "timeout"
-    SELF_SIGNED = "self-signed"
     CERTIFICATE = "certificate"
     NO_TLS = "no-tls"
-    TLS = "tls"
-    CLOSED = "closed"
     NO_HTTP = "no-http"
 
 
@@ -129,6 +125,8 @@ class ProbeResponse:
 
 
 type ProbeResult = ProbeResponse | ConnectFailure
+type Results = Mapping[str, ProbeResult]
+"""By the names of `plan`."""
 
 
 class Program(StrEnum):
@@ -137,7 +135,6 @@ class Program(StrEnum):
     CLIPROXYAPI = "CLIProxyAPI"
     LITELLM = "LiteLLM"
     OURSELVES = "litellm-hybrid"
-    WEB_PAGE = "a web page"
     UNKNOWN = "another program"
 
 
@@ -158,9 +155,7 @@ def identify(*results: ProbeResult | None) -> Program | None:
             return Program.LITELLM
         if is_safe_mode(response) or "X-CPA-" in response.header("access-control-expose-headers").upper():
             return Program.CLIPROXYAPI
-    if not responses:
-        return None
-    return Program.WEB_PAGE if any(each.is_page for each in responses) else Program.UNKNOWN
+    return Program.UNKNOWN if responses else None
 
 
 def is_safe_mode(*results: ProbeResult | None) -> bool:
@@ -173,6 +168,49 @@ def is_safe_mode(*results: ProbeResult | None) -> bool:
         each.header("x-cpa-safe-mode") or b"<title>Example API key detected" in each.body
         for each in responses
     )
+
+
+class VersionInfo(NamedTuple):
+    """What could be told of CLIProxyAPI's version.
+
+    Attributes:
+        version: as it says it, or "".
+        since_7_2: whether it has no routes below `/api/provider/`, which 7.2 removed; None: not known.
+    """
+
+    version: str
+    since_7_2: bool | None
+
+    @classmethod
+    def of(cls, results: Results) -> "VersionInfo":
+        """Tell which CLIProxyAPI it is."""
+        managed, status = results.get("upstream-version"), status_of(results.get("upstream-provider"))
+        version = managed.header("x-cpa-version") if isinstance(managed, ProbeResponse) else ""
+        return cls(version, status == 404 if status in (200, 401, 404) else None)
+
+    def __str__(self) -> str:
+        words = {True: "7.2 or newer", False: "older than 7.2", None: "unknown"}
+        return self.version or words[self.since_7_2]
+
+
+def models(server: str, results: Results) -> tuple[str, ...] | None:
+    """Return what `upstream` or `litellm` lists, wildcard routes too; None: it shows it to nobody here."""
+    for name in (f"{server}-models", f"{server}-open"):
+        response = results.get(name)
+        if isinstance(response, ProbeResponse) and (ids := response.model_ids) is not None:
+            return ids
+    return None
+
+
+def status_of(result: ProbeResult | None) -> int:
+    """Return a response's status; 0: there is none."""
+    return result.status if isinstance(result, ProbeResponse) else 0
+
+
+def some(names: Sequence[str], most: int = 5) -> str:
+    """Name a few, each once."""
+    names = list(dict.fromkeys(names))
+    return ", ".join((*names[:most], *(["…"] if len(names) > most else [])))
 
 
 def proxy_address(settings: Settings) -> Address:

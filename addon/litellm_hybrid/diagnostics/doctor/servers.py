@@ -1,6 +1,6 @@
 """Why a server gives no response, or one that is not its own: the same for CLIProxyAPI and LiteLLM."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from litellm_hybrid.config.settings import Address
@@ -8,8 +8,7 @@ from litellm_hybrid.diagnostics.doctor.probes import ConnectFailure, FailureKind
 from litellm_hybrid.diagnostics.doctor.report import Finding, error
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
+class Server(NamedTuple):
     """One of the two servers, as the configuration names it.
 
     Attributes:
@@ -19,86 +18,45 @@ class Server:
         example: an address that is usual for it.
     """
 
+    address: Address
     check: str
     program: Program
     key: str
     start: str
     example: str
-    address: Address
-
-    def error(self, symptom: str, cause: str, fix: str) -> Finding:
-        """Something is wrong with it."""
-        return error(self.check, symptom, cause, fix)
 
 
 def upstream(address: Address) -> Server:
     """CLIProxyAPI at an address."""
     start = "start CLIProxyAPI (its config.yaml says host and port)"
-    return Server("upstream", Program.CLIPROXYAPI, "upstream-url", start, "http://127.0.0.1:8317", address)
+    return Server(address, "upstream", Program.CLIPROXYAPI, "upstream-url", start, "http://127.0.0.1:8317")
 
 
 def litellm(address: Address) -> Server:
     """LiteLLM at an address."""
     start = "start it: `litellm --config litellm.yaml --host 127.0.0.1 --port 4000`"
-    return Server("litellm", Program.LITELLM, "base-url", start, "http://127.0.0.1:4000", address)
-
-
-# symptom, fix; `other` is the address with the other scheme.
-_FAILURES = {
-    FailureKind.REFUSED: (
-        "nothing listens at {at}: {program} is not running, or listens elsewhere",
-        "{start}, or write its address: `{key}: {example}`",
-    ),
-    FailureKind.NO_HOST: ("no address is known for the host of {at} ({detail})", "`{key}: {example}`"),
-    FailureKind.UNREACHABLE: (
-        "{at} cannot be reached: {detail}",
-        "check the address in `{key}`, and the network: `curl -v {at}`",
-    ),
-    FailureKind.TIMEOUT: (
-        "{at} does not answer in time: a firewall is in between, or {program} hangs",
-        "try `curl -v --max-time 10 {at}`; restart {program} if it runs, else correct `{key}`",
-    ),
-    FailureKind.SELF_SIGNED: (
-        "{at} has a self-signed certificate, which is not trusted",
-        "serve plain http on this machine (`{key}`), or trust it: mitmdump's `--set {trust}`",
-    ),
-    FailureKind.CERTIFICATE: (
-        "the certificate of {at} is not trusted: {detail}",
-        "write its name into `{key}`, or trust an authority of your own: mitmdump's `--set {trust}`",
-    ),
-    FailureKind.NO_TLS: ("{at} does not speak TLS", "`{key}: {other}`"),
-    FailureKind.TLS: (
-        "no TLS connection to {at}: {detail}",
-        "see what the server in `{key}` offers: `openssl s_client -connect {netloc}`",
-    ),
-    FailureKind.CLOSED: (
-        "{at} closes the connection without an answer",
-        "try `curl -v {at}`; if it serves https: `{key}: {other}`",
-    ),
-    FailureKind.NO_HTTP: (
-        "what listens at {at} does not speak HTTP",
-        "write the address of {program}: `{key}: {example}`; if it serves https: `{key}: {other}`",
-    ),
-}
+    return Server(address, "litellm", Program.LITELLM, "base-url", start, "http://127.0.0.1:4000")
 
 
 def unreachable(server: Server, failure: ConnectFailure) -> Finding:
     """Say why there is no response, and what to do."""
-    address = server.address
-    other = Address("", address.host, address.port, address.path)
-    words = {
-        "program": server.program,
-        "at": address,
-        "key": server.key,
-        "start": server.start,
-        "example": server.example,
-        "trust": "ssl_verify_upstream_trusted_ca=CA.pem",
-        "detail": failure.detail or failure.kind,
-        "netloc": f"{address.host}:{address.port}",
-        "other": f"{'http' if address.scheme == 'https' else 'https'}{other}",
+    address, _, program, key, start, example = server
+    scheme = "http" if address.scheme == "https" else "https"
+    other = f"`{key}: {scheme}{Address('', address.host, address.port, address.path)}`"
+    trust = "mitmdump's `--set ssl_verify_upstream_trusted_ca=CA.pem`"
+    plain = {
+        FailureKind.UNREACHABLE: ("cannot be reached", f"{start}, or write its address: `{key}: {example}`"),
+        FailureKind.TIMEOUT: ("does not answer", f"restart {program}, or correct `{key}: {example}`"),
+        FailureKind.CERTIFICATE: (
+            "shows a certificate that is not trusted",
+            f"serve plain http here, write the certificate's name into `{key}`, or trust it: {trust}",
+        ),
+        FailureKind.NO_TLS: ("does not speak TLS", other),
+        FailureKind.NO_HTTP: ("does not speak HTTP", f"`{key}: {example}`; if it serves https: {other}"),
     }
-    symptom, fix = (text.format(**words) for text in _FAILURES[failure.kind])
-    return server.error(symptom, "", fix)
+    symptom, fix = plain[failure.kind]
+    detail = f": {failure.detail}" if failure.detail else ""
+    return error(server.check, f"{address} {symptom}{detail}", fix)
 
 
 def another_program(server: Server, who: Program, response: ProbeResponse, path: str) -> Finding | None:
@@ -110,30 +68,25 @@ def another_program(server: Server, who: Program, response: ProbeResponse, path:
         response: its response to the request that was made for this.
         path: of that request.
     """
-    at, key = server.address, server.key
-    if who is server.program:
+    at, check, program, key, _, example = server
+    fix = f"write the address of {program}: `{key}: {example}`"
+    if who is program:
         return None
     if location := _redirect(response, path):
-        fix = f"`{key}: {location}`"
-        return server.error(f"{at} redirects to {location}", "the proxy follows no redirects", fix)
+        return error(check, f"{at} redirects to {location}, which is not followed", f"`{key}: {location}`")
     if response.status == 400 and b"HTTPS" in response.body.upper():
-        fix = f"`{key}: https{str(at).removeprefix('http')}`"
-        return server.error(f"{at} wants https", f"{server.program} serves TLS there", fix)
-    fix = f"write the address of {server.program}: `{key}: {server.example}`"
-    if who is Program.WEB_PAGE or 300 <= response.status < 400:
-        cause = f"a web site, or a login page in front of {server.program}, and not its API"
-        return server.error(f"{at} answers with a web page", cause, fix)
+        return error(check, f"{at} wants https", f"`{key}: https{str(at).removeprefix('http')}`")
+    if who is Program.UNKNOWN and (response.is_page or 300 <= response.status < 400):
+        return error(check, f"{at} answers with a web page, and not as {program}'s API", fix)
     if who is Program.UNKNOWN:
         return None
-    cause = "a request would go round in a circle" if who is Program.OURSELVES else "the two are mixed up"
-    return server.error(f"at {at} is {who}, not {server.program}", cause, fix)
+    circle = ": a request would go round in a circle" if who is Program.OURSELVES else ""
+    return error(check, f"at {at} is {who}, not {program}{circle}", fix)
 
 
 def _redirect(response: ProbeResponse, path: str) -> str:
     """Where another address is said to be the right one, without query and credentials; or ""."""
-    if not 300 <= response.status < 400:
-        return ""
-    parts = urlsplit(response.header("location"))
+    parts = urlsplit(response.header("location") if 300 <= response.status < 400 else "")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         return ""
     port = f":{parts.port}" if parts.port else ""

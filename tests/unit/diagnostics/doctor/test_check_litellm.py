@@ -4,11 +4,11 @@ import pytest
 
 from litellm_hybrid.config.settings import Address, Secret, Settings
 from litellm_hybrid.diagnostics.doctor.check_litellm import check, version_of
-from litellm_hybrid.diagnostics.doctor.check_litellm import models as listed
 from litellm_hybrid.diagnostics.doctor.probes import (
     ProbeResponse,
     ProbeResult,
 )
+from litellm_hybrid.diagnostics.doctor.probes import models as listed
 from support.probes import ALIVE, CLIPROXYAPI, NO_KEY, NOT_FOUND, PAGE, REFUSED, models, response, summary
 
 LITELLM = Address("http", "127.0.0.1", 4000)
@@ -96,9 +96,9 @@ def test_its_version() -> None:
 
 
 def test_which_models_litellm_lists() -> None:
-    assert listed(UP) == ("gpt-5",)
-    assert listed({"litellm-models": NO_DB, "litellm-open": models("a")}) == ("a",)
-    assert listed({"litellm-open": NO_KEY}) is None
+    assert listed("litellm", UP) == ("gpt-5",)
+    assert listed("litellm", {"litellm-models": NO_DB, "litellm-open": models("a")}) == ("a",)
+    assert listed("litellm", {"litellm-open": NO_KEY}) is None
 
 
 def backends(*params: dict[str, object]) -> ProbeResponse:
@@ -121,7 +121,7 @@ DROPS = response({"raw_request_body": {}, "error": None})
         (backends({"api_base": "http://127.0.0.1:8317"}), "warning", "m0 to CLIProxyAPI"),
         (backends({"api_base": "os.environ/BASE"}), "ok", ""),
         (ProbeResponse(403), "not checked", "status 403 from /model/info"),
-        (REFUSED, "not checked", "no answer from /model/info"),
+        (REFUSED, "not checked", "status 0 from /model/info"),
     ],
 )
 def test_a_loop_is_found(info: ProbeResult, severity: str, words: str) -> None:

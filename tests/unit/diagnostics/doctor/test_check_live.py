@@ -108,7 +108,7 @@ FELL_BACK = "litellm; reason=fallback; upstream-status=429"
             0,
             ConnectFailure(FailureKind.TIMEOUT, "timed out"),
             "error",
-            "no answer from LiteLLM for GPT-5: timed out",
+            "no response from LiteLLM for GPT-5: timed out",
         ),
     ],
 )

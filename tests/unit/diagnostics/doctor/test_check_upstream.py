@@ -4,10 +4,12 @@ import pytest
 
 from litellm_hybrid.config.settings import Address, Secret, Settings
 from litellm_hybrid.diagnostics.doctor.check_upstream import check
-from litellm_hybrid.diagnostics.doctor.check_upstream import models as listed
 from litellm_hybrid.diagnostics.doctor.probes import (
     ProbeResponse,
     ProbeResult,
+)
+from litellm_hybrid.diagnostics.doctor.probes import (
+    models as listed,
 )
 from support.probes import ALIVE, CLIPROXYAPI, NOT_FOUND, PAGE, REFUSED, models, response, summary
 
@@ -51,7 +53,7 @@ WITH_KEY = Settings(client_keys=(Secret("sk-client"),))
         ),
         (Settings(strip_provider_prefix=True), {"upstream-provider": NOT_FOUND}, [("upstream", "ok")], "7.2"),
         (Settings(), {"upstream-provider": REFUSED}, [("upstream", "ok")], "(unknown)"),
-        (Settings(), {"upstream-root": REFUSED}, [("upstream", "error")], "nothing listens at"),
+        (Settings(), {"upstream-root": REFUSED}, [("upstream", "error")], "cannot be reached"),
         (Settings(), {"upstream-root": response("LiteLLM: RUNNING")}, [("upstream", "error")], "is LiteLLM"),
         (Settings(), {"upstream-alive": ALIVE, "upstream-root": PAGE}, [("upstream", "error")], "is LiteLLM"),
         (
@@ -91,9 +93,9 @@ def test_upstream(
 
 
 def test_the_models_of_upstream_come_from_whoever_is_shown_them() -> None:
-    assert listed({"upstream-models": ProbeResponse(401), "upstream-open": models("a")}) == ("a",)
-    assert listed({"upstream-models": models("b"), "upstream-open": models("a")}) == ("b",)
-    assert listed(UPSTREAM) is None
+    assert listed("upstream", {"upstream-models": ProbeResponse(401), "upstream-open": models("a")}) == ("a",)
+    assert listed("upstream", {"upstream-models": models("b"), "upstream-open": models("a")}) == ("b",)
+    assert listed("upstream", UPSTREAM) is None
 
 
 @pytest.mark.parametrize(
@@ -103,7 +105,7 @@ def test_the_models_of_upstream_come_from_whoever_is_shown_them() -> None:
         ({"upstream-open": models("a", "b")}, "ok", "has accounts for 2 models"),
         ({"upstream-open": models()}, "error", "no account"),
         ({"upstream-models": models()}, "error", "no account"),
-        ({"upstream-models": ProbeResponse(401)}, "not checked", "could not be read"),
+        ({"upstream-models": ProbeResponse(401)}, "not checked", "accepts none"),
     ],
 )
 def test_its_accounts(changed: dict[str, ProbeResult], severity: str, words: str) -> None:

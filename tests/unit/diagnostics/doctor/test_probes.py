@@ -33,7 +33,7 @@ NO_AUTH = Settings(enabled=True, base_url=LITELLM, no_auth=True)
         ((NOT_FOUND, ALIVE), Program.LITELLM),
         ((response("LiteLLM: RUNNING"),), Program.LITELLM),
         ((response({}, x_hybrid_route="upstream; reason=not-post"), ALIVE), Program.OURSELVES),
-        ((PAGE,), Program.WEB_PAGE),
+        ((PAGE,), Program.UNKNOWN),
         ((REFUSED, NOT_FOUND), Program.UNKNOWN),
         ((REFUSED, None), None),
         ((response({"message": 7}), response([]), ProbeResponse(200, (), b"[" * 100_000)), Program.UNKNOWN),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from litellm_hybrid.diagnostics.doctor.report import Finding, Report, Severity, as_json, lines
+from litellm_hybrid.diagnostics.doctor.report import Finding, Report, Severity
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ from litellm_hybrid.diagnostics.doctor.report import Finding, Report, Severity, 
 def test_the_worst_finding_decides_the_exit_code(severities: tuple[Severity, ...], code: int) -> None:
     report = Report("f", [Finding("file", severity, "s") for severity in severities])
     assert report.exit_code == code
-    assert as_json(report)["exit_code"] == code
+    assert report.as_json()["exit_code"] == code
 
 
 def test_findings_as_lines() -> None:
@@ -26,15 +26,14 @@ def test_findings_as_lines() -> None:
         "f",
         [
             Finding("file", Severity.OK, "fine"),
-            Finding("litellm", Severity.ERROR, "broken", "because", "mend it"),
-            Finding("listen", Severity.WARNING, "odd", "", "look"),
-            Finding("fallback", Severity.NOT_CHECKED, "unknown", "", "--key KEY"),
+            Finding("litellm", Severity.ERROR, "broken", "mend it"),
+            Finding("listen", Severity.WARNING, "odd", "look"),
+            Finding("fallback", Severity.NOT_CHECKED, "unknown", "--key KEY"),
         ],
     )
-    assert [f"{line.label}|{line.text}" for line in lines(report)] == [
+    assert [f"{line.label}|{line.text}" for line in report.lines()] == [
         "file|ok           fine",
         "litellm|error        broken",
-        "|cause        because",
         "|fix          mend it",
         "listen|warning      odd",
         "|fix          look",
@@ -46,19 +45,19 @@ def test_findings_as_lines() -> None:
 
 
 def test_the_json_has_fixed_names() -> None:
-    report = Report("f", [Finding("file", Severity.NOT_CHECKED, "s", "c", "x")], {"python": "3.13"})
-    assert as_json(report) == {
+    report = Report("f", [Finding("file", Severity.NOT_CHECKED, "s", "x")], {"python": "3.13"})
+    assert report.as_json() == {
         "file": "f",
         "severity": "not checked",
         "exit_code": 1,
         "versions": {"python": "3.13"},
-        "findings": [{"check": "file", "severity": "not checked", "symptom": "s", "cause": "c", "fix": "x"}],
+        "findings": [{"check": "file", "severity": "not checked", "symptom": "s", "fix": "x"}],
     }
 
 
 def test_it_is_content_only_where_all_was_looked_at() -> None:
     def result(severity: Severity) -> str:
-        return lines(Report("f", [Finding("file", severity, "s")]))[-1].text
+        return Report("f", [Finding("file", severity, "s")]).lines()[-1].text
 
     assert result(Severity.OK) == "everything was looked at and is in order"
     assert result(Severity.NOT_CHECKED) == "1 not checked"

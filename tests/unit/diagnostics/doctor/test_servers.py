@@ -25,8 +25,9 @@ NO_AUTH = Settings(enabled=True, base_url=LITELLM, no_auth=True)
 def test_every_kind_has_a_fix_that_names_what_to_do(kind: FailureKind, server: servers.Server) -> None:
     finding = servers.unreachable(server, ConnectFailure(kind, "the system's words"))
     assert finding.severity is Severity.ERROR
-    assert "`" in finding.fix
-    assert "{" not in finding.symptom + finding.cause + finding.fix
+    assert server.key in finding.fix
+    assert "the system's words" in finding.symptom
+    assert "{" not in finding.symptom + finding.fix
 
 
 def test_the_other_scheme_is_written_out() -> None:
@@ -47,7 +48,7 @@ def test_the_other_scheme_is_written_out() -> None:
             "`base-url: https://llm.example`",
         ),
         (response({}, 302, location="/login"), Program.UNKNOWN, "answers with a web page", "base-url"),
-        (PAGE, Program.WEB_PAGE, "answers with a web page", "base-url"),
+        (PAGE, Program.UNKNOWN, "answers with a web page", "base-url"),
         (response({}), Program.CLIPROXYAPI, "is CLIProxyAPI, not LiteLLM", "base-url"),
         (response({}), Program.OURSELVES, "is litellm-hybrid, not LiteLLM", "base-url"),
         (

@@ -1,5 +1,6 @@
-"""What is said of the file, of who may use it, and of this machine."""
+"""What is said of this machine: the file, who may use it, the address, the clock and Python."""
 
+import errno
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
@@ -7,10 +8,10 @@ import pytest
 
 from litellm_hybrid.config.parser import ConfigError, parse
 from litellm_hybrid.config.settings import Address, Secret, Settings
-from litellm_hybrid.diagnostics.doctor.check_config import access, broken, check, clock, surroundings
-from litellm_hybrid.diagnostics.doctor.probes import ProbeResponse
+from litellm_hybrid.diagnostics.doctor.check_local import access, broken, clock, file, listen, surroundings
+from litellm_hybrid.diagnostics.doctor.probes import ConnectFailure, FailureKind, ProbeResponse, ProbeResult
 from litellm_hybrid.diagnostics.doctor.report import Finding, Severity
-from support.probes import ALIVE, REFUSED, summary
+from support.probes import ALIVE, CLIPROXYAPI, NOT_FOUND, PAGE, REFUSED, response, summary
 
 LITELLM = Address("http", "127.0.0.1", 4000)
 KEY = "sk-key-of-litellm"
@@ -20,7 +21,7 @@ NO_AUTH = Settings(enabled=True, base_url=LITELLM, no_auth=True)
 
 
 def findings_of(text: str) -> list[Finding]:
-    return check(parse(text, source="f.yaml", env={}), "f.yaml")
+    return file(parse(text, source="f.yaml", env={}), "f.yaml")
 
 
 @pytest.mark.parametrize(
@@ -69,7 +70,7 @@ def test_an_error_of_the_file_says_what_to_write() -> None:
         (Settings(), "ok", "this machine's programs may use"),
         (WITH_KEY, "ok", "and clients with a key"),
         (Settings(listen=("0.0.0.0", 8318)), "error", "will not listen on 0.0.0.0"),  # noqa: S104
-        (Settings(listen=("10.0.0.1", 1), listen_without_keys=True), "warning", "may use it"),
+        (Settings(listen=("10.0.0.1", 1), listen_without_keys=True), "warning", "may use LiteLLM"),
         (
             Settings(
                 listen=("10.0.0.1", 1),
@@ -79,7 +80,7 @@ def test_an_error_of_the_file_says_what_to_write() -> None:
                 api_key=Secret(KEY),
             ),
             "warning",
-            "may spend LiteLLM's key",
+            "may use LiteLLM",
         ),
         (Settings(listen=("10.0.0.1", 1), client_keys=(Secret("k"),)), "ok", "need a client key"),
     ],
@@ -116,8 +117,8 @@ def dated(seconds_ahead: float) -> ProbeResponse:
     [
         (0, "ok", "agree"),
         (60, "ok", "agree"),
-        (61, "warning", "LiteLLM's machine is 61 s ahead of"),
-        (-3600, "warning", "3600 s behind this one's"),
+        (61, "warning", "LiteLLM's clock is 61 s ahead of"),
+        (-3600, "warning", "3600 s behind"),
     ],
 )
 def test_the_clocks(ahead: float, severity: str, words: str) -> None:
@@ -137,3 +138,59 @@ def test_hints_about_cliproxyapis_own_settings() -> None:
     waits, headers = sorted(found, key=lambda each: "headers" in each.symptom)
     assert (waits.severity, waits.fix.startswith("`max-retry-interval: 0`")) == (Severity.WARNING, True)
     assert (headers.severity, headers.fix) == (Severity.OK, "`passthrough-headers: true`")
+
+
+def health(**value: object) -> dict[str, ProbeResult]:
+    return {
+        "listen-health": response(value, x_hybrid_route="none; reason=own-page"),
+        "listen-root": NOT_FOUND,
+    }
+
+
+def other(seen: ProbeResult) -> dict[str, ProbeResult]:
+    return {"listen-health": NOT_FOUND, "listen-root": seen}
+
+
+IN_USE = OSError(errno.EADDRINUSE, "Address already in use")
+DOWN = {"reason": "upstream-unreachable", "message": "CLIProxyAPI could not be reached"}
+
+
+@pytest.mark.parametrize(
+    ("seen", "bound", "severity", "symptom", "fix"),
+    [
+        (other(REFUSED), None, "ok", "is free", ""),
+        (health(live=True, ready=True, reasons=[]), None, "ok", "and is ready", ""),
+        (
+            health(live=True, ready=False, reasons=[DOWN]),
+            None,
+            "warning",
+            "upstream-unreachable",
+            "/_hybrid/health",
+        ),
+        (health(error="litellm_access_refused"), None, "ok", "to others only", ""),
+        (other(CLIPROXYAPI), IN_USE, "error", "is taken by CLIProxyAPI", "`listen: 127.0.0.1:8319`"),
+        (other(PAGE), IN_USE, "error", "is taken by another program", "ss -ltnp 'sport = :8318'"),
+        (
+            other(ConnectFailure(FailureKind.TIMEOUT)),
+            IN_USE,
+            "error",
+            "which does not answer",
+            "ss -ltnp",
+        ),
+        (other(REFUSED), OSError(errno.EACCES, "denied"), "error", "nothing can listen on", "8318`"),
+        (
+            other(REFUSED),
+            OSError(errno.EADDRNOTAVAIL, "Cannot assign"),
+            "error",
+            "nothing can listen",
+            "ip -brief",
+        ),
+    ],
+)
+def test_the_address_to_listen_on(
+    seen: dict[str, ProbeResult], bound: OSError | None, severity: str, symptom: str, fix: str
+) -> None:
+    (finding,) = listen(Settings(), seen, bound)
+    assert (finding.severity, symptom in finding.symptom, fix in finding.fix) == (severity, True, True), (
+        finding
+    )
