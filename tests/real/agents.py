@@ -76,6 +76,37 @@ CHATGPT_PROVIDER = CODEX_PROVIDER.replace("URL/v1", "URL/backend-api/codex").rep
 )
 _CODEX = ("codex", "exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox")
 
+GEMINI = "gemini-2.5-pro"
+GEMINI_SETTINGS = json.dumps({"security": {"auth": {"selectedType": "gemini-api-key"}}})
+_GEMINI = ("gemini", "--skip-trust", "--yolo", "-m", GEMINI, "-p", TASK)
+OPENCODE = json.dumps(
+    {
+        "$schema": "https://opencode.ai/config.json",
+        "autoupdate": False,
+        "share": "disabled",
+        "permission": {"bash": "allow"},
+        "provider": {
+            "openai": {"options": {"baseURL": "URL/v1", "apiKey": CLIENT_KEY}},
+            "anthropic": {"options": {"baseURL": "URL/v1", "apiKey": CLIENT_KEY}},
+            "compat": {
+                "npm": "@ai-sdk/openai-compatible",
+                "options": {"baseURL": "URL/v1", "apiKey": CLIENT_KEY},
+                "models": {"glm-5": {"tool_call": True}},
+            },
+        },
+    }
+)
+
+
+def opencode(model: str, provider: str, refusal: str) -> Agent:
+    """opencode with a model of one of its providers; the same for titles."""
+    listed = {provider: [model.partition("/")[2]]}
+    files = {
+        ".config/opencode/opencode.json": OPENCODE.replace('"share"', f'"small_model": "{model}", "share"')
+    }
+    return Agent("opencode", listed, refusal, ("opencode", "run", "-m", model, TASK), {}, files)
+
+
 _CODEX_ACCOUNT = accounts()["codex.json"]
 TOKEN = str(_CODEX_ACCOUNT["access_token"])
 LOGIN = {
@@ -125,6 +156,17 @@ AGENTS = {
         {".codex/auth.json": json.dumps(LOGIN), ".codex/config.toml": CHATGPT_PROVIDER},
         key=TOKEN,
     ),
+    "gemini": Agent(
+        "gemini",
+        {"gemini": [GEMINI, "gemini-2.5-flash", "gemini-2.5-flash-lite"]},
+        "go_429_free",
+        _GEMINI,
+        {"GOOGLE_GEMINI_BASE_URL": "URL", "GEMINI_API_KEY": CLIENT_KEY},
+        {".gemini/settings.json": GEMINI_SETTINGS},
+    ),
+    "opencode-chat": opencode("compat/glm-5", "openai-compatible", "za_429_1308"),
+    "opencode-anthropic": opencode(f"anthropic/{SONNET}", "anthropic", "an_429_weekly"),
+    "opencode-responses": opencode("openai/gpt-5.5", "codex", "cd_429_usage_team"),
 }
 
 
@@ -219,14 +261,18 @@ def play_session(name: str, binary: Path, folder: Path) -> Session:
         )
 
 
+FAMILIES = {"cla": "anthropic", "gem": "gemini"}
+"""How a model's name begins → LiteLLM's provider; OpenAI's for all others."""
+
+
 @contextmanager
 def real_litellm(backend: str, models: Sequence[str], folder: Path) -> Iterator[Process]:
     """Run a real LiteLLM whose models are of their own family: Anthropic's by messages, OpenAI's by responses."""
     listed = []
     for model in models:
-        claude = model.startswith("claude")
-        name = f"anthropic/{model}" if claude else f"openai/{model}"
-        base = f"{backend}/anthropic" if claude else f"{backend}/openai"
+        family = FAMILIES.get(model[:3], "openai")
+        name = f"{family}/{model}"
+        base = f"{backend}/{family}"
         listed.append(
             {"model_name": model, "litellm_params": {"model": name, "api_key": BACKEND_KEY, "api_base": base}}
         )

@@ -1,23 +1,32 @@
 """A scripted coding model: asks for a command a turn until it has run enough of them, then says that it is done.
 
-It speaks Anthropic's messages and OpenAI's responses, at a provider's place and as the backend of LiteLLM, so that
+It speaks the four APIs, at a provider's place and as the backend of LiteLLM, so that
 a session that changes places goes on where it was. What it was asked, and what it made of that, is its transcript.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 from real.corpus import ProviderError
-from real.providers import event, play
+from real.providers import data, event, play
 from support.servers import Reply, Server
 from support.wire import Request
 
 type Json = dict[str, Any]
 
 DONE = "All steps are done."
-SHELLS = ("Bash", "exec_command", "shell_command", "shell", "local_shell", "container.exec")
+SHELLS = (
+    "Bash",
+    "bash",
+    "run_shell_command",
+    "exec_command",
+    "shell_command",
+    "shell",
+    "local_shell",
+    "container.exec",
+)
 """Names of the tool that runs a command, by client."""
 
 
@@ -57,11 +66,11 @@ class CodingModel(Server):
     async def _reply(self, request: Request, reply: Reply) -> None:
         body: Json = json.loads(request.body) if request.body.startswith(b"{") else {}
         self.requests.clear()
-        messages = request.path.endswith("/messages")
-        if not (messages or request.path.endswith("/responses")):
-            await reply.json(200, {"input_tokens": 20, "object": "list", "data": []})
+        style = next((style for end, style in STYLES.items() if end in request.path), None)
+        if style is None:
+            await reply.json(200, {"input_tokens": 20, "totalTokens": 20, "object": "list", "data": []})
             return
-        step = _results(body, "messages" if messages else "input")
+        step = json.dumps(body.get(style.history)).count(style.result)
         refused = self.fails(request, step) if self.fails else None
         if refused is not None:
             self._note(request, body, step, f"{refused.status} {refused.text[:70]}")
@@ -69,58 +78,82 @@ class CodingModel(Server):
             return
         tool = None if step >= self.steps else _shell(body)
         self._note(request, body, step, f"calls {tool['name']}" if tool else DONE)
-        if messages:
-            await _messages(reply, body, step, tool)
-        else:
-            await _responses(reply, body, step, tool)
+        streamed = bool(body.get("stream")) or "streamGenerate" in request.path
+        await style.answer(
+            reply, Answer(str(body.get("model")), step, tool, streamed, f"{step}_{len(self.turns)}")
+        )
 
     def _note(self, request: Request, body: Json, step: int, said: str) -> None:
         self.turns.append(Turn(request.path, str(body.get("model")), step, said))
 
 
-def _results(body: Json, name: str) -> int:
-    """How many commands have been run, by the results in a history."""
-    text = json.dumps(body.get(name))
-    return text.count('"type": "tool_result"') + text.count('_call_output"')
-
-
 def _shell(body: Json) -> Json | None:
     """The tool of a request that runs commands, or None: it is none of an agent's turns."""
-    tools = {str(tool.get("name") or tool.get("type")): tool for tool in body.get("tools") or ()}
-    return next(({"name": name, **tools[name]} for name in SHELLS if name in tools), None)
+    tools: dict[str, Json] = {}
+    for tool in body.get("tools") or ():
+        for each in tool.get("functionDeclarations") or [tool.get("function") or tool]:
+            tools[str(each.get("name") or each.get("type"))] = each
+    return next(({**tools[name], "name": name} for name in SHELLS if name in tools), None)
 
 
-def _arguments(tool: Json, step: int) -> Json:
-    command = f"echo step {step + 1} >> steps.txt"
-    schema = tool.get("input_schema") or tool.get("parameters") or {}
-    names = schema.get("properties") or {}
-    if "cmd" in names:
-        return {"cmd": command}
-    kind = (names.get("command") or {}).get("type")
-    arguments: Json = {"command": ["bash", "-lc", command] if kind == "array" else command}
-    return arguments | ({"description": f"Step {step + 1}"} if "description" in names else {})
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a turn is answered with.
+
+    Attributes:
+        tool: the one that is called, None where the model is done.
+        key: tells this answer's ids from every other's.
+    """
+
+    model: str
+    step: int
+    tool: Json | None
+    streamed: bool
+    key: str
+
+    @property
+    def text(self) -> str:
+        """What it says."""
+        return f"Step {self.step + 1}." if self.tool else DONE
+
+    @property
+    def name(self) -> str:
+        """The tool's."""
+        return str(self.tool["name"]) if self.tool else ""
+
+    @property
+    def arguments(self) -> Json:
+        """A command that writes one line, as the tool wants it."""
+        tool = self.tool or {}
+        command = f"echo step {self.step + 1} >> steps.txt"
+        schemas = (tool.get(key) for key in ("input_schema", "parameters", "parametersJsonSchema"))
+        names = (next(filter(None, schemas), None) or {}).get("properties") or {}
+        if "cmd" in names:
+            return {"cmd": command}
+        kind = (names.get("command") or {}).get("type")
+        arguments: Json = {"command": ["bash", "-lc", command] if kind == "array" else command}
+        return arguments | ({"description": f"Step {self.step + 1}"} if "description" in names else {})
 
 
-async def _messages(reply: Reply, body: Json, step: int, tool: Json | None) -> None:
+async def _messages(reply: Reply, answer: Answer) -> None:
     usage = {"input_tokens": 30, "output_tokens": 1}
-    message: Json = {"id": f"msg_{step}", "type": "message", "role": "assistant", "model": body.get("model")}
-    text = f"Step {step + 1}." if tool else DONE
-    reason = "tool_use" if tool else "end_turn"
-    call: Json = {"type": "tool_use", "id": f"toolu_{step}_{id(body)}", "name": (tool or {}).get("name")}
-    if not body.get("stream"):
-        content: list[Json] = [{"type": "text", "text": text}]
-        content += [call | {"input": _arguments(tool, step)}] if tool else []
+    message: Json = {"id": f"msg_{answer.key}", "type": "message", "role": "assistant", "model": answer.model}
+    reason = "tool_use" if answer.tool else "end_turn"
+    call: Json = {"type": "tool_use", "id": f"toolu_{answer.key}", "name": answer.name}
+    if not answer.streamed:
+        content: list[Json] = [{"type": "text", "text": answer.text}]
+        content += [call | {"input": answer.arguments}] if answer.tool else []
         await reply.json(200, message | {"content": content, "stop_reason": reason, "usage": usage})
         return
     start = message | {"content": [], "stop_reason": None, "stop_sequence": None, "usage": usage}
     events = [
         event("message_start", message=start),
         event("content_block_start", index=0, content_block={"type": "text", "text": ""}),
-        event("content_block_delta", index=0, delta={"type": "text_delta", "text": text}),
+        event("content_block_delta", index=0, delta={"type": "text_delta", "text": answer.text}),
         event("content_block_stop", index=0),
     ]
-    if tool:
-        piece = json.dumps(_arguments(tool, step))
+    if answer.tool:
+        piece = json.dumps(answer.arguments)
         events += [
             event("content_block_start", index=1, content_block=call | {"input": {}}),
             event("content_block_delta", index=1, delta={"type": "input_json_delta", "partial_json": piece}),
@@ -135,35 +168,38 @@ async def _messages(reply: Reply, body: Json, step: int, tool: Json | None) -> N
     await reply.events(events)
 
 
-async def _responses(reply: Reply, body: Json, step: int, tool: Json | None) -> None:
-    response: Json = {"id": f"resp_{step}", "object": "response", "created_at": 1, "model": body.get("model")}
+async def _responses(reply: Reply, answer: Answer) -> None:
+    response: Json = {
+        "id": f"resp_{answer.key}",
+        "object": "response",
+        "created_at": 1,
+        "model": answer.model,
+    }
     response |= {"parallel_tool_calls": False, "tool_choice": "auto", "tools": []}
-    item: Json = {"id": f"fc_{step}", "type": "function_call", "call_id": f"call_{step}_{id(body)}"}
-    if tool is None:
+    item: Json = {"id": f"fc_{answer.key}", "type": "function_call", "call_id": f"call_{answer.key}"}
+    if answer.tool is None:
         part = {"type": "output_text", "text": DONE, "annotations": []}
-        item = {"id": f"msg_{step}", "type": "message", "role": "assistant", "content": [part]}
+        item = {"id": f"msg_{answer.key}", "type": "message", "role": "assistant", "content": [part]}
     else:
-        item |= {"name": tool["name"], "arguments": json.dumps(_arguments(tool, step))}
+        item |= {"name": answer.name, "arguments": json.dumps(answer.arguments)}
     usage: Json = {"input_tokens": 30, "output_tokens": 9, "total_tokens": 39}
     usage |= {"input_tokens_details": {"cached_tokens": 0}, "output_tokens_details": {"reasoning_tokens": 0}}
-    done = response | {"status": "completed", "output": [item | {"status": "completed"}], "usage": usage}
-    if not body.get("stream"):
+    whole = item | {"status": "completed"}
+    done = response | {"status": "completed", "output": [whole], "usage": usage}
+    if not answer.streamed:
         await reply.json(200, done)
         return
     opening = response | {"status": "in_progress", "output": []}
-    empty: Json = {"content": []} if tool is None else {"arguments": ""}
+    empty: Json = {"content": []} if answer.tool is None else {"arguments": ""}
+    begun = item | empty | {"status": "in_progress"}
+    where: Json = {"item_id": item["id"], "output_index": 0}
     events = [
         event("response.created", sequence_number=0, response=opening),
         event("response.in_progress", sequence_number=1, response=opening),
-        event(
-            "response.output_item.added",
-            sequence_number=2,
-            output_index=0,
-            item=item | empty | {"status": "in_progress"},
-        ),
+        event("response.output_item.added", sequence_number=2, output_index=0, item=begun),
     ]
-    if tool is None:
-        where = {"item_id": item["id"], "output_index": 0, "content_index": 0}
+    if answer.tool is None:
+        where |= {"content_index": 0}
         blank = {"type": "output_text", "text": "", "annotations": []}
         events += [
             event("response.content_part.added", sequence_number=3, part=blank, **where),
@@ -171,25 +207,64 @@ async def _responses(reply: Reply, body: Json, step: int, tool: Json | None) -> 
             event("response.output_text.done", sequence_number=5, text=DONE, **where),
         ]
     else:
-        where = {"item_id": item["id"], "output_index": 0}
+        said = item["arguments"]
         events += [
-            event(
-                "response.function_call_arguments.delta", sequence_number=3, delta=item["arguments"], **where
-            ),
-            event(
-                "response.function_call_arguments.done",
-                sequence_number=4,
-                arguments=item["arguments"],
-                **where,
-            ),
+            event("response.function_call_arguments.delta", sequence_number=3, delta=said, **where),
+            event("response.function_call_arguments.done", sequence_number=4, arguments=said, **where),
         ]
     events += [
-        event(
-            "response.output_item.done",
-            sequence_number=6,
-            output_index=0,
-            item=item | {"status": "completed"},
-        ),
+        event("response.output_item.done", sequence_number=6, output_index=0, item=whole),
         event("response.completed", sequence_number=7, response=done),
     ]
     await reply.events(events)
+
+
+async def _chat(reply: Reply, answer: Answer) -> None:
+    head: Json = {"id": f"chatcmpl-{answer.key}", "created": 1, "model": answer.model}
+    said: Json = {"role": "assistant", "content": answer.text}
+    if answer.tool:
+        function = {"name": answer.name, "arguments": json.dumps(answer.arguments)}
+        said["tool_calls"] = [
+            {"index": 0, "id": f"call_{answer.key}", "type": "function", "function": function}
+        ]
+    reason = "tool_calls" if answer.tool else "stop"
+    usage = {"prompt_tokens": 30, "completion_tokens": 9, "total_tokens": 39}
+    if not answer.streamed:
+        choice: Json = {"index": 0, "message": said, "finish_reason": reason}
+        await reply.json(200, head | {"object": "chat.completion", "choices": [choice], "usage": usage})
+        return
+    head["object"] = "chat.completion.chunk"
+    first = head | {"choices": [{"index": 0, "delta": said, "finish_reason": None}]}
+    last = head | {"choices": [{"index": 0, "delta": {}, "finish_reason": reason}], "usage": usage}
+    await reply.events([data(first), data(last), "data: [DONE]\n\n"])
+
+
+async def _gemini(reply: Reply, answer: Answer) -> None:
+    parts: list[Json] = [{"text": answer.text}]
+    if answer.tool:
+        parts.append({"functionCall": {"name": answer.name, "args": answer.arguments}})
+    usage = {"promptTokenCount": 30, "candidatesTokenCount": 9, "totalTokenCount": 39}
+    candidate = {"content": {"role": "model", "parts": parts}, "finishReason": "STOP", "index": 0}
+    whole = {"candidates": [candidate], "usageMetadata": usage, "modelVersion": answer.model}
+    if answer.streamed:
+        await reply.events([data(whole)])
+    else:
+        await reply.json(200, whole)
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How an API has its history, the results of tools in it, and its answers."""
+
+    history: str
+    result: str
+    answer: Callable[[Reply, Answer], Awaitable[None]]
+
+
+STYLES = {
+    "/messages": Style("messages", '"type": "tool_result"', _messages),
+    "/responses": Style("input", '_call_output"', _responses),
+    "/chat/completions": Style("messages", '"role": "tool"', _chat),
+    "enerateContent": Style("contents", '"functionResponse"', _gemini),
+}
+"""Part of a path → its API."""
