@@ -47,7 +47,7 @@ class Agent:
         models: provider → the models it asks for, as LiteLLM has them too.
         refusal: the case of the corpus that its provider refuses with.
         command: what is run; `files` are written below its home first, `env` is added to its environment.
-        URL stands for our address in all of them.
+        @URL stands for our address in all of them.
         key: what it signs in with.
     """
 
@@ -67,11 +67,11 @@ model_provider = "hybrid"
 
 [model_providers.hybrid]
 name = "litellm-hybrid"
-base_url = "URL/v1"
+base_url = "@URL/v1"
 env_key = "HYBRID_CLIENT_KEY"
 wire_api = "responses"
 """
-CHATGPT_PROVIDER = CODEX_PROVIDER.replace("URL/v1", "URL/backend-api/codex").replace(
+CHATGPT_PROVIDER = CODEX_PROVIDER.replace("@URL/v1", "@URL/backend-api/codex").replace(
     'env_key = "HYBRID_CLIENT_KEY"', "requires_openai_auth = true"
 )
 _CODEX = ("codex", "exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox")
@@ -86,11 +86,11 @@ OPENCODE = json.dumps(
         "share": "disabled",
         "permission": {"bash": "allow"},
         "provider": {
-            "openai": {"options": {"baseURL": "URL/v1", "apiKey": CLIENT_KEY}},
-            "anthropic": {"options": {"baseURL": "URL/v1", "apiKey": CLIENT_KEY}},
+            "openai": {"options": {"baseURL": "@URL/v1", "apiKey": CLIENT_KEY}},
+            "anthropic": {"options": {"baseURL": "@URL/v1", "apiKey": CLIENT_KEY}},
             "compat": {
                 "npm": "@ai-sdk/openai-compatible",
-                "options": {"baseURL": "URL/v1", "apiKey": CLIENT_KEY},
+                "options": {"baseURL": "@URL/v1", "apiKey": CLIENT_KEY},
                 "models": {"glm-5": {"tool_call": True}},
             },
         },
@@ -124,7 +124,7 @@ AGENTS = {
         "an_429_weekly",
         ("claude", "-p", TASK, "--model", SONNET, "--allowedTools", "Bash", "--max-turns", "20"),
         {
-            "ANTHROPIC_BASE_URL": "URL",
+            "ANTHROPIC_BASE_URL": "@URL",
             "ANTHROPIC_AUTH_TOKEN": CLIENT_KEY,
             "ANTHROPIC_DEFAULT_HAIKU_MODEL": HAIKU,
             "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
@@ -143,7 +143,7 @@ AGENTS = {
         "codex",
         {"codex": ["gpt-5.5"]},
         "cd_s_rate",
-        (*_CODEX, "-c", 'openai_base_url="URL/v1"', "-m", "gpt-5.5", TASK),
+        (*_CODEX, "-c", 'openai_base_url="@URL/v1"', "-m", "gpt-5.5", TASK),
         {},
         {".codex/auth.json": json.dumps({"OPENAI_API_KEY": CLIENT_KEY})},
     ),
@@ -161,7 +161,7 @@ AGENTS = {
         {"gemini": [GEMINI, "gemini-2.5-flash", "gemini-2.5-flash-lite"]},
         "go_429_free",
         _GEMINI,
-        {"GOOGLE_GEMINI_BASE_URL": "URL", "GEMINI_API_KEY": CLIENT_KEY},
+        {"GOOGLE_GEMINI_BASE_URL": "@URL", "GEMINI_API_KEY": CLIENT_KEY},
         {".gemini/settings.json": GEMINI_SETTINGS},
     ),
     "opencode-chat": opencode("compat/glm-5", "openai-compatible", "za_429_1308"),
@@ -230,9 +230,9 @@ def play_session(name: str, binary: Path, folder: Path) -> Session:
         url = hybrid.process.url
         for file, text in agent.files.items():
             (home / file).parent.mkdir(parents=True, exist_ok=True)
-            (home / file).write_text(text.replace("URL", url), encoding="utf-8")
-        command = [word.replace("URL", url) for word in agent.command]
-        environment = {key: value.replace("URL", url) for key, value in agent.env.items()}
+            (home / file).write_text(text.replace("@URL", url), encoding="utf-8")
+        command = [word.replace("@URL", url) for word in agent.command]
+        environment = {key: value.replace("@URL", url) for key, value in agent.env.items()}
         environment |= {"HOME": str(home), "HTTPS_PROXY": NOWHERE, "NO_PROXY": "127.0.0.1"}
         environment["PATH"] = f"{bins / 'node_modules' / '.bin'}:{os.environ['PATH']}"
         done = subprocess.run(

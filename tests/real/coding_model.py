@@ -91,7 +91,8 @@ def _shell(body: Json) -> Json | None:
     """The tool of a request that runs commands, or None: it is none of an agent's turns."""
     tools: dict[str, Json] = {}
     for tool in body.get("tools") or ():
-        for each in tool.get("functionDeclarations") or [tool.get("function") or tool]:
+        declared = tool.get("functionDeclarations") or tool.get("function_declarations")
+        for each in declared or [tool.get("function") or tool]:
             tools[str(each.get("name") or each.get("type"))] = each
     return next(({**tools[name], "name": name} for name in SHELLS if name in tools), None)
 
