@@ -5,6 +5,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from real.apis import CLIENT_KEY
 from real.providers import HOSTS
-from support.processes import ROOT, Process, accepts, free_port, running
+from support.processes import Process, accepts, free_port, running
 from support.servers import Server
 
 MANAGEMENT_KEY = "key-of-the-management"
@@ -236,7 +237,7 @@ def forward_proxy(providers: Server, folder: Path) -> Iterator[Process]:
     port = free_port()
     confdir = folder / "mitmproxy"
     command: list[str | Path] = [
-        ROOT / ".venv" / "bin" / "mitmdump",
+        Path(sys.executable).with_name("mitmdump"),
         "-q",
         "-s",
         script,

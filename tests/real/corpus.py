@@ -12,6 +12,7 @@ from pathlib import Path
 FOLDER = Path(__file__).parents[1] / "corpus"
 PROVIDER_ERRORS = FOLDER / "provider_errors.json"
 CAPTURED = FOLDER / "captured_answers.jsonl"
+SHARED = FOLDER / "real_answers.json"
 
 NOT_FAILED = frozenset({"none", "answer", "late"})
 """Kinds of a provider's answer that are no failure: a refused request, an answer, an error after content."""
@@ -100,6 +101,34 @@ def _read(lines: Iterable[str]) -> Iterator[Captured]:
     for line in lines:
         entry = json.loads(line)
         yield Captured(**entry | {"at": {api: versions.split() for api, versions in entry["at"].items()}})
+
+
+def shared(file: Path = SHARED) -> list[Captured]:
+    """The project's shared corpus of captured answers, in the same form."""
+    entries = json.loads(file.read_text(encoding="utf-8"))
+    return [
+        Captured(
+            entry["names"][0],
+            entry["status"],
+            entry["headers"],
+            entry["body"],
+            entry["kind"],
+            entry["want"],
+            at,
+        )
+        for entry in entries
+        for at in [_places(entry["names"])]
+    ]
+
+
+def _places(names: Iterable[str]) -> dict[str, list[str]]:
+    """`error/slow/claude~/v7.1.76` → `messages~+`: its versions."""
+    places: dict[str, list[str]] = {}
+    for name in names:
+        *words, api, version = name.split("/")
+        place = api.replace("claude", "messages") + ("+" if "slow" in words else "")
+        places.setdefault(place, []).append(version)
+    return places
 
 
 def write_captured(answers: Iterable[Captured], file: Path = CAPTURED) -> None:

@@ -233,6 +233,9 @@ def _counted(part: dict[str, Any]) -> bool:
 
 
 def _reason(part: dict[str, Any]) -> bool:
+    if part.get("object") == "chat.completion.chunk":
+        # Counted only on request: there a finish reason is enough.
+        return any(choice.get("finish_reason") for choice in part.get("choices") or ())
     delta = part.get("delta") if isinstance(part.get("delta"), dict) else {}
     said = [part.get("stop_reason"), (delta or {}).get("stop_reason")]
     said += [choice.get("finish_reason") for choice in part.get("choices") or ()]
