@@ -30,7 +30,7 @@ from verify_checks import Differs, NotSeen, Upstream
 
 from litellm_hybrid.config.addresses import parse_url
 from litellm_hybrid.diagnostics.doctor import http_client
-from litellm_hybrid.diagnostics.doctor.probes import ConnectFailure, Probe
+from litellm_hybrid.diagnostics.doctor.probes import ConnectFailure, FailureKind, Probe, is_safe_mode
 from litellm_hybrid.terminal import hide, printable
 from real.verify import Wanted, verify_binaries
 
@@ -236,8 +236,13 @@ def verify_running(upstream: Upstream, *, live: bool) -> int:
         Probe(upstream.address, "/v1/models", headers=upstream.fields, within=checks.LIMIT)
     )
     if isinstance(first, ConnectFailure):
+        untrusted = first.kind is FailureKind.CERTIFICATE
+        what = "no trusted certificate at" if untrusted else "nothing answers at"
+        print(f"verify-upstream: {what} {upstream.address}: {harmless(first.detail)}", file=sys.stderr)
+        return 1
+    if is_safe_mode(first, http_client.send(Probe(upstream.address, "/", within=checks.LIMIT))):
         print(
-            f"verify-upstream: nothing answers at {upstream.address}: {harmless(first.detail)}",
+            "verify-upstream: it is in safe mode: its `api-keys` are still those of its example file",
             file=sys.stderr,
         )
         return 1
@@ -245,6 +250,8 @@ def verify_running(upstream: Upstream, *, live: bool) -> int:
         print(f"verify-upstream: it does not know this key: {harmless(first.error)}", file=sys.stderr)
         return 1
     upstream = replace(upstream, models=first.model_ids)
+    if upstream.models == ():
+        print("it lists no model: it has no account, or none that is logged in\n")
     counts = {"ok": 0, "not seen": 0, "DIFFERS": 0}
     for row in rows(upstream, live=live):
         counts[row.state] += 1

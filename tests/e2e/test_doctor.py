@@ -16,7 +16,7 @@ from typing import Any, override
 import pytest
 
 from e2e.harness import black_hole
-from e2e.tls import server_context
+from e2e.tls import self_signed_context, server_context
 from litellm_hybrid.config.settings import Address
 from litellm_hybrid.diagnostics.doctor import http_client
 from litellm_hybrid.diagnostics.doctor.probes import TRANSFORM, ConnectFailure, FailureKind, Probe
@@ -529,6 +529,14 @@ def test_tls(confdir: Path) -> None:
         FailureKind.NO_HTTP,
         FailureKind.NO_TLS,
     )
+
+
+def test_a_self_signed_certificate_is_called_so(good: House) -> None:
+    with in_thread(Server(page, tls=self_signed_context(good.folder))) as server:
+        code, found = findings(good.config(upstream_url=f"https://127.0.0.1:{server.port}"))
+    (upstream,) = [each for each in found if each["check"] == "upstream"]
+    assert (code, upstream["severity"]) == (2, "error")
+    assert "not trusted: self-signed certificate" in upstream["symptom"]
 
 
 def test_a_name_that_nobody_knows() -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from e2e.tls import self_signed_context
 from support.cliproxyapi import CLIProxyAPI
 from support.processes import ROOT, free_port
-from support.servers import Reply, in_thread
+from support.servers import Reply, Server, in_thread
 from support.wire import Request
 
 KEY = "sk-key-of-a-cliproxyapi-client"
@@ -264,6 +265,24 @@ def test_without_a_server_it_says_so(args: tuple[str, ...], code: int, words: st
     done = verify(*args) if args else verify("--live")
     assert (done.returncode, words in done.stderr) == (code, True), done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_safe_mode_an_empty_upstream_and_a_self_signed_certificate_are_called_what_they_are(
+    tmp_path: Path,
+) -> None:
+    with in_thread(CLIProxyAPI(keys=(KEY,), example_keys=True)) as server:
+        done = verify(server.url, "--key", KEY)
+    assert (done.returncode, "it is in safe mode" in done.stderr) == (1, True), done.stderr
+    with in_thread(CLIProxyAPI(keys=(KEY,), models=())) as server:
+        done = verify(server.url, "--key", KEY)
+    assert done.stdout.startswith("it lists no model: it has no account")
+
+    async def hello(_request: Request, reply: Reply) -> None:
+        await reply.json(200, {})
+
+    with in_thread(Server(hello, tls=self_signed_context(tmp_path))) as secure:
+        done = verify(f"https://127.0.0.1:{secure.port}")
+    assert (done.returncode, "self-signed certificate" in done.stderr) == (1, True), done.stderr
 
 
 def test_a_wrong_key_is_told_at_once() -> None:
