@@ -23,7 +23,10 @@ from litellm_hybrid.config.parser import ConfigError, parse
 from litellm_hybrid.config.report import DEFAULTS, NOT_SET
 from litellm_hybrid.config.schema import CHAPTERS, KEYS, Key
 from litellm_hybrid.config.settings import Address
-from litellm_hybrid.runtime.config_reloader import Lifecycle
+from litellm_hybrid.config.store import SettingsStore
+from litellm_hybrid.observability.history import ReloadHistory
+from litellm_hybrid.observability.logging.logger import AppLog
+from litellm_hybrid.runtime.config_reloader import ConfigReloader
 
 FILE = Path(__file__).parents[1] / "docs" / "configuration.md"
 PROSE = FILE.with_suffix(".md.in")
@@ -165,8 +168,9 @@ def _at_start() -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "config.yaml"
         file.write_text("litellm-base-url: http://127.0.0.1:8317\n")
+        listener = ("0.0.0.0", 8318, upstream)  # noqa: S104 (it is refused)
         try:
-            Lifecycle(file, [("0.0.0.0", 8318, upstream)])  # noqa: S104 (it is refused)
+            ConfigReloader(file, [listener], SettingsStore(), ReloadHistory(), AppLog())
         except ConfigError as error:
             for line in error.problems:
                 yield line.replace(f"{file}: ", "")

@@ -7,21 +7,24 @@ counts its end.
 
 from pathlib import Path
 from time import time
-from typing import override
 
 from mitmproxy import connection, ctx, http
 
 from litellm_hybrid.config.settings import Settings
+from litellm_hybrid.config.store import SettingsStore
 from litellm_hybrid.errors import ErrorType
 from litellm_hybrid.fallback.policy import Policy
 from litellm_hybrid.fallback.response_hold import JudgedResponse
 from litellm_hybrid.fallback.state import FallbackState
 from litellm_hybrid.flow import local_replies
 from litellm_hybrid.flow.exchange import Exchange, add_response_headers
+from litellm_hybrid.mitmweb.annotations import Annotations
 from litellm_hybrid.mitmweb.commands import Commands
+from litellm_hybrid.mitmweb.display import Display
+from litellm_hybrid.mitmweb.flow_redaction import FlowRedactor
 from litellm_hybrid.observability import admin_endpoints as pages
 from litellm_hybrid.observability.health import LastSeen
-from litellm_hybrid.observability.history import RequestHistory
+from litellm_hybrid.observability.history import ReloadHistory, RequestHistory
 from litellm_hybrid.observability.logging.logger import AppLog
 from litellm_hybrid.observability.request_counters import RequestCounters
 from litellm_hybrid.proxy.connection import configure_connection
@@ -29,13 +32,14 @@ from litellm_hybrid.proxy.next_layer import NextLayer, build_layer
 from litellm_hybrid.proxy.shared import HybridProxy
 from litellm_hybrid.routing.rules import Target
 from litellm_hybrid.runtime.admin import AdminContext, AdminPages
-from litellm_hybrid.runtime.lifecycle import Startup
+from litellm_hybrid.runtime.graceful_shutdown import GracefulShutdown
+from litellm_hybrid.runtime.lifecycle import Lifecycle
 from litellm_hybrid.runtime.observer import Observer
 from litellm_hybrid.runtime.request_handler import RequestHandler
 
 
-class HybridAddon(Startup):
-    """What mitmproxy calls. One for each process."""
+class HybridAddon:
+    """What mitmproxy calls for a request. One for each process; `addons` are its parts, called after it."""
 
     name = "litellm_hybrid"
 
@@ -46,22 +50,23 @@ class HybridAddon(Startup):
             place: where a worker shares its numbers with others (see metrics/exporter.py).
             app_log: the process's log; None: nothing has written to it before.
         """
-        super().__init__(app_log or AppLog())
-        self._counters = RequestCounters()
-        self._last_seen = LastSeen()
+        self._settings = settings = SettingsStore()
+        self._counters, self._last_seen, history = RequestCounters(), LastSeen(), RequestHistory()
         self._fallbacks = FallbackState()
-        self._policy = Policy(self._settings, self._fallbacks, self._annotations)
-        history = RequestHistory()
+        self._shutdown = GracefulShutdown(settings)
+        annotations = Annotations()
+        self._redactor = FlowRedactor(annotations)
+        self._policy = Policy(settings, self._fallbacks, annotations)
         self._observer = Observer(self._policy, self._counters, self._last_seen, history)
         self._proxy = HybridProxy[JudgedResponse](
             policy=self._policy, view=self._redactor, observer=self._observer
         )
-        self._handler = RequestHandler(self._settings, self._policy, self._counters)
-        self._own_pages = AdminPages(
+        self._handler = RequestHandler(settings, self._policy, self._counters)
+        self._admin = AdminPages(
             AdminContext(
-                lambda: self._lifecycle,
-                lambda: self._leaving is not None and self._leaving.begun,
-                self._reloads,
+                settings,
+                self._shutdown,
+                ReloadHistory(),
                 self._last_seen,
                 self._counters,
                 self._fallbacks,
@@ -69,24 +74,17 @@ class HybridAddon(Startup):
             ),
             place,
         )
-        self.addons.append(Commands(self._settings, self._own_pages.status, self._fallbacks.cooldowns))
+        settings.subscribe(self._apply)
+        self.lifecycle = Lifecycle(settings, app_log or AppLog(), self._admin, self._shutdown, self._proxy)
+        self.display = Display(annotations, self._redactor)
+        commands = Commands(settings, self._admin.status, self._fallbacks.cooldowns)
+        self.addons = [self.lifecycle, self.display, commands]
 
-    @override
-    def settings_changed(self, settings: Settings) -> None:
-        super().settings_changed(settings)
+    def _apply(self, settings: Settings) -> None:
+        """Forget what may be different with new settings."""
         self._fallbacks.unknown_models.clear()
         self._last_seen.forget()
         self._counters.list_models((*settings.models.entries, *settings.mapping_patterns.entries))
-
-    @override
-    def running(self) -> None:
-        super().running()
-        self._own_pages.running()
-
-    @override
-    def done(self) -> None:
-        super().done()
-        self._own_pages.done()
 
     # -- a connection -----------------------------------------------------
 
@@ -113,7 +111,7 @@ class HybridAddon(Startup):
         exchange.decided = True
         try:
             if pages.is_own(exchange.path):
-                flow.response = self._own_pages.response(flow, exchange)
+                flow.response = self._admin.response(flow, exchange)
                 return
             self._observer.count_request(exchange)
             self._handler.handle(flow, exchange)
@@ -139,7 +137,7 @@ class HybridAddon(Startup):
         add_response_headers(flow.response, exchange)
         self._observer.passed_on(exchange, streamed=streamed)
         exchange.publish(flow)
-        if self._leaving is not None and self._leaving.begun and not flow.request.is_http2:
+        if self._shutdown.is_draining and not flow.request.is_http2:
             flow.response.headers["connection"] = "close"
 
     def response(self, flow: http.HTTPFlow) -> None:

@@ -360,7 +360,7 @@ async def test_an_unknown_model_is_tried_again_after_a_reload(
     assert (await ask(proxy)).route == failed("unknown-model")
 
     proxy.write(settings(litellm.url, fallback=ON, model_mappings={"o3": "o3-of-litellm"}))
-    await until(lambda: proxy.addon._settings().mappings)
+    await until(lambda: proxy.addon._settings.current.mappings)
     litellm.does = hello
 
     assert (await ask(proxy)).route == FELL_BACK

@@ -164,9 +164,7 @@ async def test_another_configuration_may_name_another_server(start: Start, litel
 async def test_it_says_that_it_leaves(start: Start) -> None:
     """To who is still connected: nobody else is let in."""
     proxy = await start()
-    leaving = proxy.addon._leaving
-    assert leaving is not None
-    leaving.begun = True
+    proxy.addon._shutdown.is_draining = True
 
     got = await _health(proxy)
 

@@ -236,10 +236,10 @@ async def test_watching_ends_with_the_proxy(start: Start, monkeypatch: pytest.Mo
     proxy = await start()
     async with asyncio.timeout(PATIENCE):
         await until(lambda: looks)
-    watching = proxy.addon._watching
+    watching = proxy.addon.lifecycle._watching
     assert watching is not None
 
-    proxy.addon.done()
+    proxy.addon.lifecycle.done()
     await until(watching.done)
 
     assert watching.cancelled()

@@ -21,7 +21,8 @@ def _view(proxy: Proxy) -> View:
     """mitmweb's list of flows."""
     view = View()
     proxy.master.addons.add(view)
-    proxy.addon.configure(set())
+    proxy.addon.display._annotations.view = view
+    proxy.addon.display.configure(set())
     return view
 
 

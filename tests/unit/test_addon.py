@@ -30,7 +30,7 @@ async def addon(tmp_path: Path) -> AsyncIterator[HybridAddon]:
         tctx.master.addons.add(addon)
         tctx.configure(addon, litellm_config=str(file))
         yield addon
-        addon.done()
+        addon.lifecycle.done()
 
 
 def _flow(model: str = "gpt-5") -> http.HTTPFlow:

@@ -3,12 +3,11 @@
 Both end early: upstream serves again, or LiteLLM fails.
 """
 
-from collections.abc import Callable
 from time import monotonic
 
 from mitmproxy import http
 
-from litellm_hybrid.config.settings import Settings
+from litellm_hybrid.config.store import SettingsStore
 from litellm_hybrid.errors import ErrorType
 from litellm_hybrid.fallback.conversations import key as conversation_key
 from litellm_hybrid.fallback.cooldowns import CooldownKey, CooldownState, cooldown_key
@@ -38,7 +37,7 @@ _LITELLM_FAILED = frozenset({401, 403, 404, 408, 429})
 class Bypass:
     """Decides which requests pass upstream by, by what has become of those before them."""
 
-    def __init__(self, settings: Callable[[], Settings], state: FallbackState, replays: Replays) -> None:
+    def __init__(self, settings: SettingsStore, state: FallbackState, replays: Replays) -> None:
         self._settings = settings
         self._state = state
         self._replays = replays
@@ -49,7 +48,7 @@ class Bypass:
             return None
         if self._is_sticky(exchange):
             return self._replacement(flow, exchange, Reason.STICKY)
-        if self._settings().fallback.cooldown_max == 0:
+        if self._settings.current.fallback.cooldown_max == 0:
             return None
         key = _cooldown_key(exchange)
         state = self._state.cooldowns.ask(key, monotonic())
@@ -71,7 +70,7 @@ class Bypass:
             routed: it goes there by route. Then a long body is not searched for its conversation, which
                 would cost more than all the rest; a session header still tells it.
         """
-        if self._settings().fallback.enabled:
+        if self._settings.current.fallback.enabled:
             is_long = len(exchange.request.sent.body) > _SEARCHED_MAX
             exchange.is_away = conversation_id(exchange, search=not (routed and is_long)) is not None
 
@@ -98,7 +97,7 @@ class Bypass:
 
     def cool_down(self, exchange: Exchange, verdict: Verdict) -> None:
         """Upstream has said what it cannot serve; skip it for a while if the settings say so."""
-        limit = self._settings().fallback.cooldown_max
+        limit = self._settings.current.fallback.cooldown_max
         if verdict.kind != "quota" or verdict.per_request or limit == 0:
             return
         now, cooldowns, key = monotonic(), self._state.cooldowns, _cooldown_key(exchange)
@@ -118,7 +117,7 @@ class Bypass:
 
     def first_byte_limit(self, exchange: Exchange) -> float | None:
         """Return how long, in seconds, upstream has to begin before LiteLLM is asked; None: as configured."""
-        fallback, outcome = self._settings().fallback, exchange.outcome
+        fallback, outcome = self._settings.current.fallback, exchange.outcome
         if outcome.target is not Target.UPSTREAM or not (fallback.enabled and outcome.may_fall_back):
             return None
         limits = [fallback.first_byte] if fallback.first_byte > 0 else []
@@ -165,11 +164,11 @@ class Bypass:
         if failed:
             conversations.stick(conversation, exchange.model_name or "", 0.0, now)
         elif (status or begun or 400) < 400:
-            sticky = self._settings().fallback.sticky
+            sticky = self._settings.current.fallback.sticky
             conversations.stick(conversation, exchange.model_name or "", sticky, now)
 
     def _is_sticky(self, exchange: Exchange) -> bool:
-        if self._settings().fallback.sticky <= 0 or not self._state.conversations:
+        if self._settings.current.fallback.sticky <= 0 or not self._state.conversations:
             return False
         conversation, model = conversation_id(exchange), exchange.model_name or ""
         return conversation is not None and self._state.conversations.is_sticky(

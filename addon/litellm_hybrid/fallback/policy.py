@@ -12,7 +12,8 @@ from typing import Concatenate, Protocol
 
 from mitmproxy import http
 
-from litellm_hybrid.config.settings import Settings, Timeouts
+from litellm_hybrid.config.settings import Timeouts
+from litellm_hybrid.config.store import SettingsStore
 from litellm_hybrid.errors import Cause, Failure
 from litellm_hybrid.fallback import log_lines
 from litellm_hybrid.fallback.bypass import Bypass
@@ -92,14 +93,14 @@ class Policy(ForwardingPolicy[JudgedResponse]):
 
     def __init__(
         self,
-        settings: Callable[[], Settings],
+        settings: SettingsStore,
         state: FallbackState,
         listener: FallbackListener,
     ) -> None:
         """Make one for the life of the process.
 
         Args:
-            settings: gives those in force; RuntimeError: there are none.
+            settings: those in force.
             state: what is remembered between requests.
             listener: is told what becomes of flows.
         """
@@ -113,10 +114,7 @@ class Policy(ForwardingPolicy[JudgedResponse]):
 
     def limits(self) -> Timeouts:
         """Return the limits for a request that starts now."""
-        try:
-            return self._settings().timeouts
-        except RuntimeError:
-            return Timeouts()
+        return Timeouts() if self._settings.is_empty else self._settings.current.timeouts
 
     def first_byte_limit(self, flow: http.HTTPFlow) -> float | None:
         """Return how long, in seconds, upstream has to begin before LiteLLM is asked; None: as configured."""
@@ -140,7 +138,7 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         head = Answer(response.status_code, headers)
         if exchange.outcome.target is Target.LITELLM:
             return self._count_held(_hold_litellm(head))
-        fallback = self._settings().fallback
+        fallback = self._settings.current.fallback
         kinds = fallback.on - {"unreachable"}
         if not (fallback.enabled and kinds and is_suspect(head)):
             return None
@@ -200,7 +198,7 @@ class Policy(ForwardingPolicy[JudgedResponse]):
     @_fail_closed
     def on_failure(self, flow: http.HTTPFlow, failure: Failure) -> http.Request | None:
         """Return the request for LiteLLM that replaces one without a response of upstream's, or None."""
-        exchange, fallback = Exchange.of(flow), self._settings().fallback
+        exchange, fallback = Exchange.of(flow), self._settings.current.fallback
         if (
             exchange is None
             or exchange.outcome.target is not Target.UPSTREAM
@@ -249,7 +247,7 @@ class Policy(ForwardingPolicy[JudgedResponse]):
             self.state.litellm_cooldowns.add(name, monotonic() + float(wait[1]))
         elif held is not None and _UNKNOWN_MODEL.search(held.body):
             self.state.unknown_models.add(name, monotonic() + UNKNOWN_FOR)
-            log_lines.unknown_model(exchange, name, self._settings())
+            log_lines.unknown_model(exchange, name, self._settings.current)
         exchange.set_outcome(Target.UPSTREAM, Reason.FALLBACK_FAILED, fallback_failed=why)
         self._listener.settled(flow)
 

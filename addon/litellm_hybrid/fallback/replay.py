@@ -5,13 +5,12 @@ same rewriting as a routed one.
 """
 
 import logging
-from collections.abc import Callable
 from time import monotonic
 from typing import get_args
 
 from mitmproxy import http
 
-from litellm_hybrid.config.settings import Settings
+from litellm_hybrid.config.store import SettingsStore
 from litellm_hybrid.fallback.state import FallbackState
 from litellm_hybrid.flow.exchange import Exchange, to_litellm
 from litellm_hybrid.llm.history import reduce as history
@@ -26,13 +25,13 @@ from litellm_hybrid.routing.rules import Reason, Target
 class Replays:
     """Makes replacement requests, within what the configuration and LiteLLM allow."""
 
-    def __init__(self, settings: Callable[[], Settings], state: FallbackState) -> None:
+    def __init__(self, settings: SettingsStore, state: FallbackState) -> None:
         self._settings = settings
         self._state = state
 
     def build_fallback_request(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Request | None:
         """Return the client's request for LiteLLM; None, and why in the outcome, if it must not be sent."""
-        settings, now = self._settings(), monotonic()
+        settings, now = self._settings.current, monotonic()
         name = exchange.outcome.litellm_model
         assert name is not None
         assert exchange.model is not None

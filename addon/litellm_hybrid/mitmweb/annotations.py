@@ -4,7 +4,7 @@ The marks are symbols that ordinary text fonts have too: a machine without an
 emoji font shows them as well.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from time import time
 from types import MappingProxyType
 from typing import Protocol
@@ -49,15 +49,14 @@ class View(Protocol):
 
 
 class Annotations(FallbackListener):
-    """Marks and comments flows."""
+    """Marks and comments flows.
 
-    def __init__(self, view: Callable[[], View | None]) -> None:
-        """Make them for the life of the process.
+    Attributes:
+        view: mitmweb's list of flows, None outside mitmweb.
+    """
 
-        Args:
-            view: gives mitmweb's list of flows, None outside mitmweb.
-        """
-        self._view = view
+    def __init__(self) -> None:
+        self.view: View | None = None
 
     def settled(self, flow: http.HTTPFlow) -> None:
         """Mark a flow and write down what has been decided about it; what a user wrote there stays."""
@@ -73,7 +72,7 @@ class Annotations(FallbackListener):
 
     def replaced(self, flow: http.HTTPFlow) -> None:
         """Keep a flow as it is now as a row of its own; it is about to be replaced by a replay."""
-        view, exchange = self._view(), Exchange.of(flow)
+        view, exchange = self.view, Exchange.of(flow)
         if view is None or exchange is None:
             return
         row = flow.copy()

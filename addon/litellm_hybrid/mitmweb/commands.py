@@ -13,6 +13,7 @@ from mitmproxy.addonmanager import Loader
 from mitmproxy.flow import Flow
 
 from litellm_hybrid.config.settings import Settings
+from litellm_hybrid.config.store import NoSettingsError, SettingsStore
 from litellm_hybrid.diagnostics.explain import explain, reasons, replay
 from litellm_hybrid.diagnostics.explain.reasons import RouteHeader
 from litellm_hybrid.diagnostics.explain.replay import UpstreamResponse
@@ -48,14 +49,14 @@ class Commands:
 
     def __init__(
         self,
-        settings: Callable[[], Settings],
+        settings: SettingsStore,
         status: Callable[[], Status],
         cooldowns: Cooldowns,
     ) -> None:
         """Make them for the life of the process.
 
         Args:
-            settings: gives those in force; RuntimeError: there are none.
+            settings: those in force.
             status: gives what the page `/_hybrid/status` shows.
             cooldowns: those that are running.
         """
@@ -102,8 +103,8 @@ class Commands:
 
     def _current(self) -> Settings:
         try:
-            return self._settings()
-        except RuntimeError as e:
+            return self._settings.current
+        except NoSettingsError as e:
             raise exceptions.CommandError(str(e)) from e
 
     def _every(self) -> Sequence[Flow]:

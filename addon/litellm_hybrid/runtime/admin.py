@@ -11,6 +11,7 @@ from mitmproxy import http
 
 from litellm_hybrid.config import report as config_report
 from litellm_hybrid.config.settings import Settings
+from litellm_hybrid.config.store import SettingsStore
 from litellm_hybrid.fallback.state import FallbackState
 from litellm_hybrid.flow import local_replies
 from litellm_hybrid.flow.exchange import Exchange
@@ -26,7 +27,7 @@ from litellm_hybrid.observability.request_counters import RequestCounters
 from litellm_hybrid.observability.status import ServerState, Status
 from litellm_hybrid.observability.status_html import CONTENT_SECURITY_POLICY
 from litellm_hybrid.routing.rules import Target
-from litellm_hybrid.runtime.config_reloader import Lifecycle
+from litellm_hybrid.runtime.graceful_shutdown import GracefulShutdown
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +35,12 @@ class AdminContext:
     """What the pages are made from.
 
     Attributes:
-        lifecycle: gives the settings in force, None if there are none.
-        draining: whether the process has been told to end.
+        settings: those in force.
+        shutdown: says whether the process has been told to end.
     """
 
-    lifecycle: Callable[[], Lifecycle | None]
-    draining: Callable[[], bool]
+    settings: SettingsStore
+    shutdown: GracefulShutdown
     reloads: ReloadHistory
     last_seen: LastSeen
     counters: RequestCounters
@@ -48,7 +49,13 @@ class AdminContext:
 
 
 class AdminPages:
-    """Makes the pages."""
+    """Makes the pages.
+
+    Attributes:
+        reloads: what has become of the configuration file.
+    """
+
+    _pages: dict[str, Callable[[AdminRequest], AdminResponse]]
 
     def __init__(self, context: AdminContext, worker_dir: Path | None = None) -> None:
         """Make them for the life of the process.
@@ -58,6 +65,7 @@ class AdminPages:
             worker_dir: where this worker and the others put their numbers, None if there are no others.
         """
         self._context = context
+        self.reloads = context.reloads
         self._worker = worker_dir.name if worker_dir else ""
         self._started = time()
         self._versions = status.versions()
@@ -72,7 +80,7 @@ class AdminPages:
         )
         self._metrics = SharedMetrics(sources, worker_dir) if worker_dir else Metrics(sources)
         self._flushing: asyncio.Task[None] | None = None
-        self._pages: dict[str, Callable[[AdminRequest], AdminResponse]] = {
+        self._pages = {
             pages.HEALTH: lambda _: health(self._state()),
             pages.STATUS: self._status_page,
             pages.METRICS: lambda _: AdminResponse(200, self._metrics.page(), CONTENT_TYPE),
@@ -91,8 +99,8 @@ class AdminPages:
 
     def response(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
         """Return the response to a request for one of them."""
-        lifecycle = self._context.lifecycle()
-        settings = lifecycle.settings if lifecycle else Settings()
+        store = self._context.settings
+        settings = Settings() if store.is_empty else store.current
         exchange.receive(flow, settings.trusted_proxies)
         sent = exchange.request.sent
         request = AdminRequest(
@@ -113,17 +121,17 @@ class AdminPages:
         return AdminResponse(200, status_page.page(found), "text/html; charset=utf-8", headers)
 
     def _state(self) -> State:
-        lifecycle, now = self._context.lifecycle(), monotonic()
+        store, now = self._context.settings, monotonic()
         return State(
-            lifecycle.settings if lifecycle else None,
-            broken=lifecycle is not None and lifecycle.broken,
-            draining=self._context.draining(),
+            None if store.is_empty else store.current,
+            broken=store.broken,
+            draining=self._context.shutdown.is_draining,
             down=frozenset(target for target in Target if self._context.last_seen.is_down(target, now)),
         )
 
     def status(self) -> Status:
         """What the page `status` shows."""
-        context, lifecycle = self._context, self._context.lifecycle()
+        context, store = self._context, self._context.settings
         totals = self._metrics.totals()
         return Status(
             now=time(),
@@ -132,11 +140,11 @@ class AdminPages:
             worker=self._worker,
             versions=self._versions,
             not_ready=why_not_ready(self._state()),
-            file=str(lifecycle.path) if lifecycle else "",
+            file=str(store.path) if store.path is not None else "",
             since=context.reloads.since,
-            broken=lifecycle is not None and lifecycle.broken,
+            broken=store.broken,
             last_reload=context.reloads.last,
-            settings=config_report.effective_settings(lifecycle.settings) if lifecycle else (),
+            settings=config_report.effective_settings(store.current) if not store.is_empty else (),
             in_flight=context.counters.in_flight,
             streams=context.counters.streaming,
             held_bytes=context.fallbacks.held.bytes,

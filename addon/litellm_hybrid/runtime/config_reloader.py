@@ -1,9 +1,9 @@
-"""The settings in force: read at start, watched while running, swapped whole."""
+"""The configuration file: read at start, watched while running, taken over whole."""
 
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from time import time
 
@@ -11,6 +11,7 @@ from litellm_hybrid.config.file_watcher import Watcher
 from litellm_hybrid.config.parser import ConfigError, Parsed
 from litellm_hybrid.config.report import diff
 from litellm_hybrid.config.settings import Settings
+from litellm_hybrid.config.store import SettingsStore
 from litellm_hybrid.diagnostics.check import Listener, start_problems
 from litellm_hybrid.observability.history import ReloadHistory
 from litellm_hybrid.observability.logging import logger as log
@@ -20,27 +21,23 @@ LOOK_EVERY = 0.5
 """Seconds between two looks at the file; a change is taken at the second that finds it unchanged."""
 
 
-class Lifecycle:
-    """Holds the settings in force and keeps them so.
-
-    Attributes:
-        path: the file.
-        settings: those in force.
-        broken: the file has an error now, and `settings` are the last good ones.
-    """
+class ConfigReloader:
+    """Reads the file into the store, and again whenever it changes."""
 
     def __init__(
         self,
         path: Path,
         listeners: Sequence[Listener],
-        reloads: ReloadHistory | None = None,
-        app_log: AppLog | None = None,
+        settings: SettingsStore,
+        reloads: ReloadHistory,
+        app_log: AppLog,
     ) -> None:
         """Read the file.
 
         Args:
             path: the file.
             listeners: every address we listen on.
+            settings: gets what the file says.
             reloads: where it is written down what becomes of the file.
             app_log: what the file's log-format is for, before anything is logged about the file.
 
@@ -48,37 +45,35 @@ class Lifecycle:
             ConfigError: the file, or what it says together with the addresses, is wrong.
         """
         self._watcher = Watcher(path, os.environ)
+        self._path = path
         self._listeners = tuple(listeners)
-        self.path = path
+        self._settings = settings
+        self._reloads = reloads
         parsed = self._watcher.load()
-        if app_log is not None:
-            app_log.use_format(parsed.settings.log_format)
+        app_log.use_format(parsed.settings.log_format)
         self._check(parsed.settings)
-        self.settings = parsed.settings
-        self.broken = False
-        self._reloads = reloads or ReloadHistory()
         self._reloads.since = time()
+        settings.path = path
         self._announce(parsed)
+        self._publish(parsed.settings)
 
-    async def watch(self, changed: Callable[[Settings], None]) -> None:
-        """Look at the file until cancelled; `changed` is called with each new Settings."""
+    async def watch(self) -> None:
+        """Look at the file until cancelled."""
         while True:
             await asyncio.sleep(LOOK_EVERY)
             found = await asyncio.to_thread(self._watcher.look)
             if isinstance(found, Parsed):
-                self._take(found, changed)
+                self._apply(found)
             elif found is not None:
-                self._keep(found)
+                self._reject(found)
 
-    def _take(self, parsed: Parsed, changed: Callable[[Settings], None]) -> None:
+    def _apply(self, parsed: Parsed) -> None:
         try:
             self._check(parsed.settings)
         except ConfigError as e:
-            self._keep(ConfigError([*e.problems, "the last good settings stay in force"]))
+            self._reject(ConfigError([*e.problems, "the last good settings stay in force"]))
             return
-        changes = diff(self.settings, parsed.settings)
-        self.settings = parsed.settings
-        self.broken = False
+        changes = diff(self._settings.current, parsed.settings)
         for warning in parsed.warnings:
             log.emit(logging.WARNING, f"litellm config: {warning}", event="config-warning")
         for change in changes:
@@ -86,10 +81,15 @@ class Lifecycle:
         if not changes:
             log.emit(logging.INFO, "litellm config: read again, nothing has changed", event="config-changed")
         self._reloads.applied(changes, time())
-        changed(parsed.settings)
+        self._publish(parsed.settings)
 
-    def _keep(self, error: ConfigError) -> None:
-        self.broken = True
+    def _publish(self, settings: Settings) -> None:
+        for error in self._settings.publish(settings):
+            message = f"litellm config: part of the change has failed: {type(error).__name__}: {error}"
+            log.emit(logging.ERROR, message, exc_info=error, event="error")
+
+    def _reject(self, error: ConfigError) -> None:
+        self._settings.broken = True
         self._reloads.rejected(error.problems, time())
         for problem in error.problems:
             log.emit(logging.ERROR, f"litellm config: {problem}", event="config-broken")
@@ -114,7 +114,7 @@ class Lifecycle:
         Raises:
             ConfigError: with what to do.
         """
-        problems = start_problems(str(self.path), settings, self._listeners)
+        problems = start_problems(str(self._path), settings, self._listeners)
         if problems:
             raise ConfigError(tuple(problems))
 

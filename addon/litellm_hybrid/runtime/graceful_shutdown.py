@@ -1,6 +1,6 @@
-"""Leave well: after SIGTERM or Ctrl-C accept nothing new, let running requests finish, then end.
+"""Graceful shutdown: after SIGTERM or Ctrl-C stop accepting, drain, end.
 
-mitmproxy's own handlers end the process at once, in the middle of every answer.
+mitmproxy's own handlers end the process at once, in the middle of every response.
 """
 
 import asyncio
@@ -10,74 +10,77 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
+from litellm_hybrid.config.store import SettingsStore
 from litellm_hybrid.observability.logging import logger as log
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _LOOK_EVERY = 0.05
 
 
-class Door(Protocol):
-    """Where requests come in; the engine's."""
+class Listeners(Protocol):
+    """Where requests come in: proxy/connection.py has it."""
 
     async def close(self) -> None:
         """Accept no more connections."""
         ...
 
     def close_idle(self) -> int:
-        """Close the client connections that have nothing running; how many have."""
+        """Close the client connections that have nothing running; return how many have."""
         ...
 
 
-class Leaving:
+class GracefulShutdown:
     """Waits for a signal, and then for the running requests.
 
     Attributes:
-        begun: whether a signal has come.
+        is_draining: whether a signal has come.
     """
 
-    def __init__(self, door: Door, shutdown: Callable[[], None], grace: Callable[[], float]) -> None:
-        """Make one.
+    def __init__(self, settings: SettingsStore) -> None:
+        """Make one for the life of the process.
 
         Args:
-            door: where requests come in.
-            shutdown: ends the process, with what is still running in it.
-            grace: gives the longest time, in seconds, to wait before that.
+            settings: have the longest time to wait for running requests.
         """
-        self.begun = False
-        self._door = door
-        self._shutdown = shutdown
-        self._grace = grace
+        self.is_draining = False
+        self._settings = settings
         self._task: asyncio.Task[None] | None = None
 
-    def watch(self) -> None:
-        """Take the signals over, where the system lets us; needs a running loop."""
+    def watch(self, listeners: Listeners, shutdown: Callable[[], None]) -> None:
+        """Take the signals over, where the system lets us; needs a running loop.
+
+        Args:
+            listeners: where requests come in.
+            shutdown: ends the process, with what is still running in it.
+        """
+        self._listeners, self._shutdown = listeners, shutdown
         loop = asyncio.get_running_loop()
         for number in _SIGNALS:
             # Not on Windows, and not outside the main thread.
             with suppress(NotImplementedError, RuntimeError, ValueError):
-                loop.add_signal_handler(number, self.signalled)
+                loop.add_signal_handler(number, self.on_signal)
 
-    def signalled(self) -> None:
-        """The first signal begins, the second ends at once."""
-        if self.begun:
+    def on_signal(self) -> None:
+        """Begin to drain; the second signal ends the process at once."""
+        if self.is_draining:
             self._shutdown()
             return
-        self.begun = True
-        self._task = asyncio.get_running_loop().create_task(self._leave())
+        self.is_draining = True
+        self._task = asyncio.get_running_loop().create_task(self._drain())
 
-    async def _leave(self) -> None:
+    async def _drain(self) -> None:
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._grace()
-        await self._door.close()
-        running = self._door.close_idle()
-        if running:
+        grace = 0.0 if self._settings.is_empty else self._settings.current.grace_period
+        deadline = loop.time() + grace
+        await self._listeners.close()
+        if running := self._listeners.close_idle():
             log.emit(
                 logging.INFO,
-                f"litellm: draining: waiting up to {self._grace():g} s for {running} running requests; "
+                f"litellm: draining: waiting up to {grace:g} s for {running} running requests; "
                 "a second signal ends at once",
                 event="draining",
             )
-        while (running := self._door.close_idle()) and loop.time() < deadline:  # noqa: ASYNC110
+        while (running := self._listeners.close_idle()) and loop.time() < deadline:  # noqa: ASYNC110
             # Nothing tells when the last byte has left a socket's buffer.
             await asyncio.sleep(_LOOK_EVERY)
         if running:

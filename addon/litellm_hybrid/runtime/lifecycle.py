@@ -1,4 +1,4 @@
-"""How the addon starts, takes new settings, and ends: the hooks of mitmproxy that are about the process."""
+"""How the process starts, takes new settings, and ends: an addon of its own inside ours."""
 
 import asyncio
 import logging
@@ -9,51 +9,41 @@ from mitmproxy.addonmanager import Loader
 
 from litellm_hybrid.config.parser import ConfigError
 from litellm_hybrid.config.settings import Settings
-from litellm_hybrid.mitmweb import retention as view_limit
-from litellm_hybrid.mitmweb.annotations import Annotations
-from litellm_hybrid.mitmweb.flow_list import FlowList
-from litellm_hybrid.mitmweb.flow_redaction import FlowRedactor, StreamedBodies
-from litellm_hybrid.observability.history import ReloadHistory
+from litellm_hybrid.config.store import SettingsStore
 from litellm_hybrid.observability.logging import logger as log
 from litellm_hybrid.observability.logging.logger import AppLog
 from litellm_hybrid.proxy import compat
 from litellm_hybrid.proxy.connection import Listeners
 from litellm_hybrid.proxy.next_layer import listeners
 from litellm_hybrid.proxy.shared import HybridProxy
-from litellm_hybrid.runtime import config_reloader as lifecycle
-from litellm_hybrid.runtime import malloc as allocator
-from litellm_hybrid.runtime.config_reloader import Lifecycle
-from litellm_hybrid.runtime.graceful_shutdown import Leaving
+from litellm_hybrid.runtime import malloc
+from litellm_hybrid.runtime.admin import AdminPages
+from litellm_hybrid.runtime.config_reloader import ConfigReloader, config_path
+from litellm_hybrid.runtime.graceful_shutdown import GracefulShutdown
 
 
-class Startup:
-    """The part of the addon that outlives a request."""
+class Lifecycle:
+    """Reads the configuration and keeps watching it, drains at the end."""
 
-    _proxy: HybridProxy[Any]
+    name = "litellm_hybrid_lifecycle"
 
-    def __init__(self, app_log: AppLog) -> None:
+    def __init__(
+        self,
+        settings: SettingsStore,
+        app_log: AppLog,
+        admin: AdminPages,
+        shutdown: GracefulShutdown,
+        proxy: HybridProxy[Any],
+    ) -> None:
+        self._settings = settings
         self._app_log = app_log
-        self._lifecycle: Lifecycle | None = None
+        self._admin = admin
+        self._shutdown = shutdown
+        self._proxy = proxy
+        self._reloader: ConfigReloader | None = None
         self._watching: asyncio.Task[None] | None = None
         self._running = False
-        self._leaving: Leaving | None = None
-        self._annotations = Annotations(lambda: ctx.master.addons.get("view"))
-        self._redactor = FlowRedactor(self._annotations)
-        self._bodies = StreamedBodies()
-        self._flow_list: FlowList | None = None
-        self.addons: list[object] = []
-        self._reloads = ReloadHistory()
-
-    def _settings(self) -> Settings:
-        """Those in force. No property: mitmproxy reads every attribute of an addon before there are any."""
-        if self._lifecycle is None:
-            raise RuntimeError("there is no valid configuration")
-        return self._lifecycle.settings
-
-    def settings_changed(self, settings: Settings) -> None:
-        """New settings are in force."""
-        self._app_log.use_format(settings.log_format)
-        self._app_log.hide(filter(None, (settings.api_key, *settings.client_keys)))
+        settings.subscribe(self._apply)
 
     def load(self, loader: Loader) -> None:
         """Declare our option, and set those of mitmproxy that everything here depends on."""
@@ -63,20 +53,9 @@ class Startup:
             "",
             "litellm-hybrid's configuration, a YAML file. Unset: config.yaml in the current folder.",
         )
-        loader.add_option(
-            "litellm_view_limit",
-            str,
-            view_limit.DEFAULT,
-            "How many flows, and how much of bodies, the list of mitmweb or of the console keeps. The oldest "
-            "go first, marked ones last. A number, a size, both with a comma between them, or none.",
-        )
         # The terminal of mitmproxy's console is no place for lines; it has them in its event log.
         if "console_layout" not in ctx.options:
             self._app_log.install(ctx.master.addons.get("termlog"))
-        view = ctx.master.addons.get("view")
-        if view is not None:
-            self._flow_list = FlowList(view, self._annotations)
-            self.addons.append(self._flow_list)
         # Lazy: with eager connections, upstream being down would break requests to LiteLLM too.
         ctx.options.update(connection_strategy="lazy")
         if "flow_detail" in ctx.options:
@@ -87,28 +66,49 @@ class Startup:
         """Read the configuration anew where an option that concerns it has changed."""
         if "connection_strategy" in updated and ctx.options.connection_strategy != "lazy":
             raise exceptions.OptionsError("litellm-hybrid needs connection_strategy=lazy")
-        self._redactor.enabled = _is_seen()
-        self._bodies.configure(updated, seen=self._redactor.enabled)
-        if self._redactor.enabled:
-            _offer_views()
-        if "litellm_view_limit" in updated:
-            self._limit_view()
         if not updated & {"litellm_config", "mode", "listen_host", "listen_port"}:
             return
         try:
             self._start()
         except (ConfigError, ValueError, compat.IncompatibleMitmproxyError) as e:
             self._refuse(e)
-            self._lifecycle = None
+            self._settings.clear()
+            self._reloader = None
 
-    def _limit_view(self) -> None:
-        try:
-            limit = view_limit.parse(ctx.options.litellm_view_limit)
-        except ValueError as e:
-            self._refuse(e)
-            return
-        if self._flow_list is not None:
-            self._flow_list.keeper.limit = limit
+    def running(self) -> None:
+        """Begin to watch the file, and to wait for signals."""
+        self._running = True
+        malloc.keep_for_reuse()
+        here = Listeners(ctx.master.addons.get("proxyserver"), self._proxy)
+        self._shutdown.watch(here, ctx.master.shutdown)
+        self._admin.running()
+        self._watch()
+
+    def done(self) -> None:
+        """Stop watching it."""
+        if self._watching is not None:
+            self._watching.cancel()
+        if self._running:
+            log.emit(logging.INFO, "litellm: ended", event="ended")
+        self._app_log.uninstall()
+        self._admin.done()
+
+    def _start(self) -> None:
+        compat.check()
+        here = listeners(ctx.options.mode, ctx.options.listen_host, ctx.options.listen_port)
+        path = config_path(ctx.options.litellm_config)
+        self._reloader = ConfigReloader(path, here, self._settings, self._admin.reloads, self._app_log)
+        if self._watching is not None:
+            self._watching.cancel()
+            self._watch()
+
+    def _watch(self) -> None:
+        if self._reloader is not None:
+            self._watching = asyncio.get_running_loop().create_task(self._reloader.watch())
+
+    def _apply(self, settings: Settings) -> None:
+        self._app_log.use_format(settings.log_format)
+        self._app_log.hide(filter(None, (settings.api_key, *settings.client_keys)))
 
     def _refuse(self, error: Exception) -> None:
         """Say what is wrong with the options or the file.
@@ -121,51 +121,3 @@ class Startup:
             raise exceptions.OptionsError(str(error)) from error
         for line in str(error).splitlines():
             log.emit(logging.ERROR, f"litellm config: {line}", event="config-broken")
-
-    def running(self) -> None:
-        """Begin to watch the file, and to wait for signals."""
-        self._running = True
-        allocator.keep_for_reuse()
-        self._leaving = Leaving(
-            Listeners(ctx.master.addons.get("proxyserver"), self._proxy),
-            ctx.master.shutdown,
-            lambda: self._settings().grace_period,
-        )
-        self._leaving.watch()
-        self._watch()
-
-    def _watch(self) -> None:
-        if self._lifecycle is not None:
-            self._watching = asyncio.get_running_loop().create_task(
-                self._lifecycle.watch(self.settings_changed)
-            )
-
-    def done(self) -> None:
-        """Stop watching it."""
-        if self._watching is not None:
-            self._watching.cancel()
-        if self._running:
-            log.emit(logging.INFO, "litellm: ended", event="ended")
-        self._app_log.uninstall()
-
-    def _start(self) -> None:
-        compat.check()
-        here = listeners(ctx.options.mode, ctx.options.listen_host, ctx.options.listen_port)
-        path = lifecycle.config_path(ctx.options.litellm_config)
-        self._lifecycle = Lifecycle(path, here, self._reloads, self._app_log)
-        self.settings_changed(self._lifecycle.settings)
-        if self._watching is not None:
-            self._watching.cancel()
-            self._watch()
-
-
-def _offer_views() -> None:
-    from litellm_hybrid.mitmweb import contentview as views  # noqa: PLC0415  15 rooms that nobody else needs
-
-    views.install()
-
-
-def _is_seen() -> bool:
-    """Whether anybody sees flows: mitmweb, or a file that they are saved to."""
-    saved = any(getattr(ctx.options, name, None) for name in ("save_stream_file", "hardump"))
-    return saved or ctx.master.addons.get("view") is not None

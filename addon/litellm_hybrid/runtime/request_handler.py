@@ -1,11 +1,11 @@
 """Acts on a decision: makes a request fit for the server that it goes to, or answers it here."""
 
 import logging
-from collections.abc import Callable
 
 from mitmproxy import http
 
 from litellm_hybrid.config.settings import Settings
+from litellm_hybrid.config.store import SettingsStore
 from litellm_hybrid.fallback.policy import Policy
 from litellm_hybrid.flow import local_replies
 from litellm_hybrid.flow.exchange import Exchange, to_litellm
@@ -19,11 +19,11 @@ from litellm_hybrid.routing.rules import Reason, Target
 class RequestHandler:
     """Sends requests on their way."""
 
-    def __init__(self, settings: Callable[[], Settings], policy: Policy, counters: RequestCounters) -> None:
+    def __init__(self, settings: SettingsStore, policy: Policy, counters: RequestCounters) -> None:
         """Make one for the life of the process.
 
         Args:
-            settings: gives those in force.
+            settings: those in force.
             policy: knows what goes straight to LiteLLM.
             counters: know how many requests are running.
         """
@@ -33,7 +33,7 @@ class RequestHandler:
 
     def handle(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
         """Decide where a request goes, and change it or answer it accordingly."""
-        settings = self._settings()
+        settings = self._settings.current
         given = flow.request.headers.get("x-request-id", exchange.id)
         exchange.receive(flow, settings.trusted_proxies)
         if given != exchange.id:

@@ -6,6 +6,7 @@ import pytest
 from mitmproxy import http
 
 from litellm_hybrid.config.settings import Address, Fallback, Secret, Settings
+from litellm_hybrid.config.store import SettingsStore
 from litellm_hybrid.errors import Cause, Failure
 from litellm_hybrid.fallback import bypass, replay
 from litellm_hybrid.fallback.bypass import Bypass
@@ -29,15 +30,15 @@ class World:
     """Bypass, and what it asks for."""
 
     def __init__(self) -> None:
-        self.settings = BASE
+        self.settings = SettingsStore(BASE)
         self.now = 1000.0
-        settings = lambda: self.settings  # noqa: E731 (both have to see a change)
         self.state = FallbackState()
-        self.bypass = Bypass(settings, self.state, Replays(settings, self.state))
+        self.bypass = Bypass(self.settings, self.state, Replays(self.settings, self.state))
 
     def fallback(self, **changes: object) -> None:
         """Change settings of fallback."""
-        self.settings = replace(BASE, fallback=replace(BASE.fallback, **changes))  # type: ignore[arg-type]
+        fallback = replace(BASE.fallback, **changes)  # type: ignore[arg-type]
+        self.settings.publish(replace(BASE, fallback=fallback))
 
     def ask(
         self, headers: Fields = SESSION, *, model: str = "o3", may_fall_back: bool = True

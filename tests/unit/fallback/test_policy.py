@@ -9,6 +9,7 @@ from mitmproxy.test import tflow
 
 from litellm_hybrid.config.model_patterns import Patterns
 from litellm_hybrid.config.settings import Address, Fallback, Secret, Settings
+from litellm_hybrid.config.store import SettingsStore
 from litellm_hybrid.errors import Cause, Failure
 from litellm_hybrid.fallback import bypass, policy, replay
 from litellm_hybrid.fallback.policy import Policy
@@ -52,15 +53,16 @@ class World:
     """Fallbacks, and what they ask for."""
 
     def __init__(self) -> None:
-        self.settings = BASE
+        self.settings = SettingsStore(BASE)
         self.listener = Listener()
         self.now = 1000.0
         self.state = FallbackState()
-        self.policy = Policy(lambda: self.settings, self.state, self.listener)
+        self.policy = Policy(self.settings, self.state, self.listener)
 
     def fallback(self, **changes: object) -> None:
         """Change settings of fallback."""
-        self.settings = replace(BASE, fallback=replace(BASE.fallback, **changes))  # type: ignore[arg-type]
+        fallback = replace(BASE.fallback, **changes)  # type: ignore[arg-type]
+        self.settings.publish(replace(BASE, fallback=fallback))
 
     def flow(
         self,

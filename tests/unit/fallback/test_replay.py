@@ -10,6 +10,7 @@ import pytest
 
 from litellm_hybrid.config.model_patterns import Patterns
 from litellm_hybrid.config.settings import Address, Fallback, HistoryPolicy, Secret, Settings
+from litellm_hybrid.config.store import SettingsStore
 from litellm_hybrid.fallback.replay import Replays
 from litellm_hybrid.fallback.state import FallbackState
 from support.flows import upstream_flow
@@ -42,7 +43,7 @@ SIGNED = {
 
 def replays(policy: HistoryPolicy = "auto", **changes: Any) -> Replays:
     settings = replace(BASE, fallback=replace(BASE.fallback, history=policy, **changes))
-    return Replays(lambda: settings, FallbackState())
+    return Replays(SettingsStore(settings), FallbackState())
 
 
 def parsed(content: bytes | None) -> Any:

@@ -28,7 +28,8 @@ class World:
 
     def __init__(self) -> None:
         self.rows = Rows()
-        self.annotations = Annotations(lambda: self.rows)
+        self.annotations = Annotations()
+        self.annotations.view = self.rows
         self.flow = tflow.tflow(resp=True)
         assert self.flow.response
         self.flow.response.status_code = 429
@@ -178,5 +179,5 @@ def test_upstreams_failed_response_has_no_credentials_of_an_earlier_state(world:
 
 
 def test_outside_mitmweb_there_are_no_rows(world: World) -> None:
-    Annotations(lambda: None).replaced(world.flow)
+    Annotations().replaced(world.flow)
     assert (world.flow.marked, world.flow.comment) == ("", "")

@@ -7,6 +7,7 @@ from mitmproxy import exceptions, hooks, http
 from mitmproxy.test import taddons, tflow
 
 from litellm_hybrid.config.settings import Settings
+from litellm_hybrid.config.store import SettingsStore
 from litellm_hybrid.fallback.cooldowns import Cooldowns
 from litellm_hybrid.flow.exchange import METADATA, Exchange
 from litellm_hybrid.mitmweb.commands import Commands, status_lines
@@ -43,12 +44,7 @@ async def tctx() -> Iterator[taddons.context]:  # type: ignore[misc]
 
 
 def _commands(settings: Settings | None = None) -> Commands:
-    def in_force() -> Settings:
-        if settings is None:
-            raise RuntimeError("there is no valid configuration")
-        return settings
-
-    return Commands(in_force, lambda: STATUS, Cooldowns())
+    return Commands(SettingsStore(settings), lambda: STATUS, Cooldowns())
 
 
 def _decided(name: str) -> http.HTTPFlow:

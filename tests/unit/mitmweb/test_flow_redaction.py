@@ -22,7 +22,7 @@ def flow() -> http.HTTPFlow:
 @pytest.fixture
 def redactor(flow: http.HTTPFlow) -> FlowRedactor:
     Exchange.begin(flow).decided = True
-    return FlowRedactor(Annotations(lambda: None))
+    return FlowRedactor(Annotations())
 
 
 def test_where_nobody_sees_flows_nothing_is_done(flow: http.HTTPFlow, redactor: FlowRedactor) -> None:

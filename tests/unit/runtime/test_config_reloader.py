@@ -8,10 +8,12 @@ import pytest
 
 from litellm_hybrid.config.parser import ConfigError
 from litellm_hybrid.config.settings import Address, Settings
+from litellm_hybrid.config.store import SettingsStore
 from litellm_hybrid.diagnostics.check import Listener
 from litellm_hybrid.observability.history import ReloadHistory
-from litellm_hybrid.runtime import config_reloader as lifecycle
-from litellm_hybrid.runtime.config_reloader import Lifecycle
+from litellm_hybrid.observability.logging.logger import AppLog
+from litellm_hybrid.runtime import config_reloader
+from litellm_hybrid.runtime.config_reloader import ConfigReloader
 
 UPSTREAM = Address("http", "127.0.0.1", 8317)
 HERE = ("127.0.0.1", 8318, UPSTREAM)
@@ -26,11 +28,15 @@ def file(tmp_path: Path) -> Path:
     return file
 
 
+def _read(file: Path, listener: Listener = HERE) -> SettingsStore:
+    settings = SettingsStore()
+    ConfigReloader(file, [listener], settings, ReloadHistory(), AppLog())
+    return settings
+
+
 def test_the_start_says_what_is_in_force(file: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "litellm_hybrid")
-    found = Lifecycle(file, [HERE])
-
-    assert found.settings.base_url == Address("http", "127.0.0.1", 4000)
+    assert _read(file).current.base_url == Address("http", "127.0.0.1", 4000)
     assert "LiteLLM routing enabled for: http://127.0.0.1:4000" in caplog.messages
     assert any("fallback is off" in message for message in caplog.messages)
 
@@ -39,7 +45,7 @@ def test_nothing_is_enabled_without_a_word(file: Path, caplog: pytest.LogCapture
     caplog.set_level("INFO", "litellm_hybrid")
     file.write_text("port: 8317\n")
 
-    assert not Lifecycle(file, [HERE]).settings.active
+    assert not _read(file).current.active
     assert not [message for message in caplog.messages if "routing enabled" in message]
 
 
@@ -59,7 +65,7 @@ def test_what_does_not_fit_where_we_listen(base_url: str, listener: Listener, sa
     file.write_text(FILE % base_url)
 
     with pytest.raises(ConfigError, match=says) as e:
-        Lifecycle(file, [listener])
+        _read(file, listener)
 
     assert all(problem.startswith(str(file)) for problem in e.value.problems)
 
@@ -67,23 +73,25 @@ def test_what_does_not_fit_where_we_listen(base_url: str, listener: Listener, sa
 def test_others_may_reach_it_with_client_keys(file: Path) -> None:
     file.write_text("api-keys: [key]\n" + FILE % "http://127.0.0.1:4000")
 
-    assert Lifecycle(file, [("", 8318, UPSTREAM)]).settings.client_keys
+    assert _read(file, ("", 8318, UPSTREAM)).current.client_keys
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.yaml"):
-        Lifecycle(tmp_path / "nowhere.yaml", [HERE])
+        _read(tmp_path / "nowhere.yaml")
 
 
 class Watch:
     """Looks at a file as often as it is asked to."""
 
     def __init__(self, file: Path, patch: pytest.MonkeyPatch) -> None:
-        patch.setattr(lifecycle, "LOOK_EVERY", 0)
+        patch.setattr(config_reloader, "LOOK_EVERY", 0)
         self.file = file
         self.reloads = ReloadHistory()
-        self.kept = Lifecycle(file, [HERE], self.reloads)
+        self.settings = SettingsStore()
+        self.kept = ConfigReloader(file, [HERE], self.settings, self.reloads, AppLog())
         self.taken: list[Settings] = []
+        self.settings.subscribe(self.taken.append)
         self._written = 1_000_000_000_000_000_000
 
     async def write(self, text: str) -> None:
@@ -100,7 +108,7 @@ class Watch:
             return look()
 
         self.kept._watcher.look = counted  # type: ignore[method-assign, assignment]
-        watching = asyncio.create_task(self.kept.watch(self.taken.append))
+        watching = asyncio.create_task(self.kept.watch())
         async with asyncio.timeout(20):
             while looks < 5:  # noqa: ASYNC110
                 await asyncio.sleep(0)
@@ -113,15 +121,15 @@ async def test_a_change_is_taken_and_logged(
 ) -> None:
     caplog.set_level("INFO", "litellm_hybrid")
     watch = Watch(file, monkeypatch)
-    before = watch.kept.settings
+    before = watch.settings.current
 
     await watch.write(
         FILE.replace("gpt-5", "o3").replace("api-key: k", "api-key: other") % "http://127.0.0.1:4000"
     )
 
-    assert watch.taken == [watch.kept.settings]
-    assert watch.kept.settings is not before
-    assert watch.kept.settings.models.entries == ("o3",)
+    assert watch.taken == [watch.settings.current]
+    assert watch.settings.current is not before
+    assert watch.settings.current.models.entries == ("o3",)
     assert "litellm config: models: [gpt-5] → [o3]" in caplog.messages
     assert "litellm config: api-key: *** → *** (changed)" in caplog.messages
     reload = watch.reloads.last
@@ -142,12 +150,12 @@ async def test_a_bad_change_keeps_what_is_in_force(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     watch = Watch(file, monkeypatch)
-    before = watch.kept.settings
+    before = watch.settings.current
     caplog.clear()
 
     await watch.write(text)
 
-    assert watch.kept.settings is before
+    assert watch.settings.current is before
     assert watch.taken == []
     assert any(says in message for message in caplog.messages)
     assert sum("the last good settings stay in force" in message for message in caplog.messages) == 1
@@ -158,3 +166,20 @@ async def test_a_bad_change_keeps_what_is_in_force(
     assert any(says in line for line in reload.lines)
     assert watch.reloads.since is not None
     assert watch.reloads.since < reload.at
+
+
+async def test_a_listener_that_fails_keeps_nobody_from_new_settings(
+    file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_: Settings) -> None:
+        raise ZeroDivisionError("on purpose")
+
+    watch = Watch(file, monkeypatch)
+    watch.settings._listeners.insert(0, broken)
+    for model in ("o3", "o4"):
+        await watch.write(FILE.replace("gpt-5", model) % "http://127.0.0.1:4000")
+        assert watch.settings.current.models.entries == (model,)
+        assert watch.taken[-1] is watch.settings.current
+    errors = [record for record in caplog.records if "ZeroDivisionError" in record.getMessage()]
+    assert len(errors) == 2
+    assert all(record.exc_info for record in errors)

@@ -8,6 +8,7 @@ from mitmproxy import http
 from mitmproxy.test import tflow
 
 from litellm_hybrid.config.settings import Settings
+from litellm_hybrid.config.store import SettingsStore
 from litellm_hybrid.errors import Cause, Failure
 from litellm_hybrid.fallback.policy import Policy
 from litellm_hybrid.fallback.state import FallbackState
@@ -31,8 +32,8 @@ class World:
         patch.setattr(observer_module, "monotonic", lambda: self.now)
         self.counters = RequestCounters()
         self.history = RequestHistory()
-        annotations = Annotations(lambda: None)
-        policy = Policy(Settings, FallbackState(), annotations)
+        annotations = Annotations()
+        policy = Policy(SettingsStore(Settings()), FallbackState(), annotations)
         self.observer = Observer(policy, self.counters, LastSeen(), self.history)
 
     def begin(
