@@ -41,7 +41,7 @@ class Expectation:
 
     Attributes:
         check: returns what was seen, raises Differs or NotSeen.
-        means: what it would mean for us, and which room to change.
+        means: what it would mean for us, and which module to change.
     """
 
     text: str
@@ -53,61 +53,59 @@ EXPECTATIONS = (
     Expectation(
         "`GET /` says CLI Proxy API Server",
         checks.introduces_itself,
-        "it is not CLIProxyAPI, or doctor no longer knows it: doctor_seen.program",
+        "it is not CLIProxyAPI, or doctor no longer knows it: diagnostics/doctor/probes.py",
     ),
     Expectation(
         "an unknown key is refused with a plain string",
         checks.refuses_unknown_key,
-        "a client's wrong key might spend LiteLLM's: quota_shapes.py, quota_rules.py",
+        "a client's wrong key might spend LiteLLM's: quota/",
     ),
     Expectation(
         "a key is taken from Authorization, X-Goog-Api-Key, X-Api-Key, ?key= and ?auth_token=",
         checks.takes_key,
-        "we look for client keys where it does not: credentials.presented",
+        "we look for client keys where it does not: message/credentials.py",
     ),
     Expectation(
         "`GET /v1/models` lists `data[].id`",
         checks.lists_models,
-        "doctor cannot compare models: doctor_seen.model_ids",
+        "doctor cannot compare models: diagnostics/doctor/probes.py",
     ),
     Expectation(
         "an unknown model is an error of its own, on every path",
         checks.names_unknown_model,
-        "a path is gone, or fallback.on: [unknown-model] no longer works: paths.py, quota_phrases.py",
+        "a path is gone, or fallback.on: [unknown-model] no longer works: routing/paths.py, quota/",
     ),
     Expectation(
         "`POST /v1/images/generations` is served",
         checks.serves_images,
-        "the path has moved: paths.py, forms.py",
+        "the path has moved: routing/paths.py, message/forms.py",
     ),
     Expectation(
         "a failing stream fails in its head",
         checks.fails_streams_in_head,
-        "errors come as events: hold.py and sse.py must hold them back",
+        "errors come as events: fallback/response_hold.py must hold them back",
     ),
     Expectation(
         "`/api/provider/…` is served, or is 404",
         checks.provider_routes,
-        "Amp's requests go wrong: paths.strip_provider, strip-provider-prefix",
+        "Amp's requests go wrong: routing/paths.py, strip-provider-prefix",
     ),
     Expectation(
         "an unknown path is a plain 404",
         checks.no_route,
-        "a missing path might fall back: quota_rules.STATUSES",
+        "a missing path might fall back: quota/",
     ),
     Expectation(
         "it sends no X-Request-ID of its own",
         checks.leaves_request_id,
-        "our log and its answers differ: exchange.py",
+        "our log and its answers differ: flow/exchange.py",
     ),
     Expectation(
         "HTTP/1.1 connections are kept",
         checks.keeps_alive,
         "every request connects anew: slower, and nothing else",
     ),
-    Expectation(
-        "HEAD and OPTIONS have no body", checks.bodiless, "they go through untouched: straight.py, engine.py"
-    ),
+    Expectation("HEAD and OPTIONS have no body", checks.bodiless, "they go through untouched: proxy/"),
     Expectation(
         "a body of 8 MB is taken",
         checks.takes_large_body,
@@ -116,21 +114,21 @@ EXPECTATIONS = (
     Expectation(
         "a websocket opens on Codex's paths",
         checks.upgrades,
-        "`websocket: downgrade` has nothing to downgrade there: paths.takes_websocket",
+        "`websocket: downgrade` has nothing to downgrade there: routing/paths.py",
     ),
     Expectation(
         "management believes X-Forwarded-For, and is closed to others",
         checks.guards_management,
-        "remote clients might reach it through us: access.check_management, exchange.py",
+        "remote clients might reach it through us: routing/access.py",
     ),
     Expectation(
         "no account left is 503 auth_unavailable",
         checks.no_account,
-        "such a request does not fall back: quota_phrases.py",
+        "such a request does not fall back: quota/",
     ),
 )
 LIVE = "a stream is text/event-stream"
-LIVE_MEANS = "streams are not told apart from JSON: hold.py, sse.py"
+LIVE_MEANS = "streams are not told apart from JSON: fallback/response_hold.py, message/sse.py"
 
 
 # -- the table ----------------------------------------------------------------

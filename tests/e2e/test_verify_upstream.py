@@ -1,6 +1,7 @@
 """scripts/verify-upstream against a stand-in for CLIProxyAPI, and against ones that break what we rely on."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
@@ -159,71 +160,60 @@ CHAT = "/v1/chat/completions"
 
 
 @pytest.mark.parametrize(
-    ("path", "breaks", "expectation", "means"),
+    ("path", "breaks", "expectation"),
     [
         (
             "/",
             json_reply(200, {"message": "Other"}),
             "`GET /` says CLI Proxy API Server",
-            "doctor_seen.program",
         ),
         (
             CHAT,
             json_reply(401, PROVIDERS_401),
             "an unknown key is refused with a plain string",
-            "quota_shapes.py",
         ),
         (
             "/v1/messages",
             json_reply(404, {"error": "no such path"}),
             "an unknown model is an error of its own, on every path",
-            "paths.py",
         ),
         (
             "/v1/images/generations",
             json_reply(404, {}),
             "`POST /v1/images/generations` is served",
-            "forms.py",
         ),
-        (CHAT, error_as_event, "a failing stream fails in its head", "hold.py"),
+        (CHAT, error_as_event, "a failing stream fails in its head"),
         (
             "/api/provider/openai/v1/models",
             json_reply(500, {}),
             "`/api/provider/…` is served, or is 404",
-            "paths.strip_provider",
         ),
         (
             "/litellm-hybrid/no-such-path",
             json_reply(200, {"error": "no"}),
             "an unknown path is a plain 404",
-            "quota_rules.STATUSES",
         ),
-        ("/litellm-hybrid/no-such-path", closes, "HTTP/1.1 connections are kept", "slower"),
-        ("/", body_for_head, "HEAD and OPTIONS have no body", "straight.py"),
-        (CHAT, large_is_too_large, "a body of 8 MB is taken", "README"),
+        ("/litellm-hybrid/no-such-path", closes, "HTTP/1.1 connections are kept"),
+        ("/", body_for_head, "HEAD and OPTIONS have no body"),
+        (CHAT, large_is_too_large, "a body of 8 MB is taken"),
         (
             "/backend-api/codex/responses",
             json_reply(404, {}),
             "a websocket opens on Codex's paths",
-            "paths.takes_websocket",
         ),
         (
             "/v0/management/debug",
             json_reply(200, {"debug": False}),
             "management believes X-Forwarded-For, and is closed to others",
-            "access.check_management",
         ),
         (
             "/v1/models",
             json_reply(200, {"data": [{"id": "m"}]}, {"x-request-id": "its-own"}),
             "it sends no X-Request-ID of its own",
-            "exchange.py",
         ),
     ],
 )
-def test_what_differs_is_told_with_the_room_to_change(
-    path: str, breaks: Breaks, expectation: str, means: str
-) -> None:
+def test_what_differs_is_told_with_the_module_to_change(path: str, breaks: Breaks, expectation: str) -> None:
     server = CLIProxyAPI(keys=(KEY,))
     server.instead[path] = breaks
     with in_thread(server):
@@ -236,7 +226,8 @@ def test_what_differs_is_told_with_the_room_to_change(
         if line == f"DIFFERS   {expectation}"
     ]
     assert told.startswith("          means: ")
-    assert means in told
+    named = re.findall(r"\b[a-z_]+/(?:[a-z_/]+\.py)?", told)
+    assert [name for name in named if not (ROOT / "addon" / "litellm_hybrid" / name).exists()] == []
 
 
 def test_a_way_to_present_a_key_that_it_no_longer_takes_differs() -> None:
@@ -250,7 +241,7 @@ def test_a_way_to_present_a_key_that_it_no_longer_takes_differs() -> None:
         done = verify(server.url, "--key", KEY)
     assert done.returncode == 1
     assert "seen: ?key=: 401" in done.stdout
-    assert "means: we look for client keys where it does not: credentials.presented" in done.stdout
+    assert "means: we look for client keys where it does not" in done.stdout
 
 
 @pytest.mark.parametrize(
