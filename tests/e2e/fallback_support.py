@@ -327,8 +327,8 @@ class Asked:
 
     @property
     def route(self) -> str:
-        """What the header says about where the request went."""
-        return self.headers.get("x-hybrid-route", "")
+        """What the header says about where the request went, without LiteLLM's name for the model."""
+        return self.headers.get("x-hybrid-route", "").partition("; model=")[0]
 
 
 class H2Client(AbstractAsyncContextManager["H2Client"]):

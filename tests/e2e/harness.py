@@ -112,8 +112,9 @@ class Answer:
 
     @property
     def route(self) -> str | None:
-        """What the header says about where the request went."""
-        return self.header("x-hybrid-route")
+        """What the header says about where the request went, without LiteLLM's name for the model."""
+        route = self.header("x-hybrid-route")
+        return route and route.partition("; model=")[0]
 
     def json(self) -> Any:
         """The body, parsed."""

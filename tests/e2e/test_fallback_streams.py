@@ -99,7 +99,8 @@ async def test_a_replay_is_streamed(what: str, start: Start, upstream: Stub, lit
         await client.request("POST", CHAT, {"model": "o3", "stream": True})
         answered, headers = await client.head()
         assert answered == 200
-        assert (b"x-hybrid-route", f"litellm; reason=fallback; upstream-status={status}".encode()) in headers
+        route = f"litellm; reason=fallback; upstream-status={status}; model=o3".encode()
+        assert (b"x-hybrid-route", route) in headers
         for piece in pieces:
             assert await client.chunk() == piece
             turns.go()

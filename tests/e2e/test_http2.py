@@ -63,7 +63,7 @@ async def test_requests_go_where_they_belong(
     proxy = await start()
     async with h2_client(proxy, confdir) as client:
         for model, server, route in (
-            ("gpt-5", litellm, "litellm; reason=model"),
+            ("gpt-5", litellm, "litellm; reason=model; model=gpt-5"),
             ("o3", upstream, "upstream; reason=not-listed"),
         ):
             headers = {"Authorization": "Bearer sk-client", "X-Request-ID": f"id-{model}"}

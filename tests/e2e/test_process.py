@@ -46,7 +46,7 @@ def test_it_routes_and_logs_without_secrets(
     """Our lines stay with `-q`; no key is in the output, however much of it there is."""
     upstream, litellm = servers
     with mitmdump(hybrid_config(litellm.url), upstream.url, tmp_path, *options) as process:
-        assert _ask(process.url, "gpt-5").headers["x-hybrid-route"] == "litellm; reason=model"
+        assert _ask(process.url, "gpt-5").headers["x-hybrid-route"] == "litellm; reason=model; model=gpt-5"
         assert _ask(process.url, "o3").headers["x-hybrid-route"] == "upstream; reason=not-listed"
         output = process.wait_for("upstream 200 POST /v1/chat/completions")
 
@@ -159,7 +159,7 @@ def test_from_an_installed_wheel(installed: Path, servers: tuple[Stub, Stub], tm
         program=installed / "bin" / "mitmdump",
         env=environment,
     ) as process:
-        assert _ask(process.url, "gpt-5").headers["x-hybrid-route"] == "litellm; reason=model"
+        assert _ask(process.url, "gpt-5").headers["x-hybrid-route"] == "litellm; reason=model; model=gpt-5"
         assert _ask(process.url, "o3").headers["x-hybrid-route"] == "upstream; reason=not-listed"
 
 

@@ -66,7 +66,8 @@ async def test_it_does_what_mitmdump_does(workers: str, servers: tuple[Stub, Stu
             for _ in range(4):
                 for model, (who, route) in expected.items():
                     answer = await client.post("/v1/chat/completions", json={"model": model})
-                    assert (answer.json()["who"], answer.headers["x-hybrid-route"]) == (who, route)
+                    assert answer.json()["who"] == who
+                    assert answer.headers["x-hybrid-route"].partition("; model=")[0] == route
             await litellm.stop()
             answer = await client.post("/v1/chat/completions", json={"model": "gpt-5"})
             assert (answer.status_code, answer.content) == (502, LITELLM_502)

@@ -74,7 +74,7 @@ async def test_the_head_of_a_stream_arrives_before_its_body(start: Start, litell
     begin.set()
 
     assert status == 200
-    assert (b"x-hybrid-route", b"litellm; reason=model") in headers
+    assert (b"x-hybrid-route", b"litellm; reason=model; model=gpt-5") in headers
     assert await client.chunk() == b"data: 1\n\n"
     assert await client.chunk() == b""
 

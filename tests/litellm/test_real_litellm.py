@@ -134,7 +134,8 @@ def test_paths_that_litellm_does_not_know_are_turned_into_its_own(
 ) -> None:
     answer = httpx.post(proxy.url + path, json=body, timeout=60)
 
-    assert (answer.status_code, answer.headers["x-hybrid-route"]) == (200, "litellm; reason=model")
+    assert answer.status_code == 200
+    assert answer.headers["x-hybrid-route"].startswith("litellm; reason=model")
     assert "model server answered for" in answer.text
 
 

@@ -50,8 +50,8 @@ class Answer:
 
     @property
     def route(self) -> str:
-        """The header that says where the request went."""
-        return str(self.headers.get("x-hybrid-route", ""))
+        """The header that says where the request went, without LiteLLM's name for the model."""
+        return str(self.headers.get("x-hybrid-route", "")).partition("; model=")[0]
 
     def add(self, piece: str | None) -> None:
         """Note a piece of text that has just arrived."""

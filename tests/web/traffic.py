@@ -110,7 +110,7 @@ def send(port: int, method: str, target: str, body: object = None, request_id: s
         connection.request(method, target, None if body is None else json.dumps(body), headers)
         answer = connection.getresponse()
         answer.read()
-        return answer.getheader("x-hybrid-route", "")
+        return answer.getheader("x-hybrid-route", "").partition("; model=")[0]
     finally:
         connection.close()
 

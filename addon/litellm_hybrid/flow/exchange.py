@@ -7,6 +7,7 @@ see of it stands in `flow.metadata["litellm_hybrid"]`, see `Snapshot`.
 from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import TypedDict
+from urllib.parse import quote
 
 from mitmproxy import http
 
@@ -34,6 +35,9 @@ _ATTRIBUTE = "litellm_hybrid_exchange"
 
 # LiteLLM's responses name the provider behind it, its address and the price.
 _REVEALING = (b"x-litellm-", b"llm_provider-")
+
+_UNQUOTED = "/:@+*()[]!$&'="
+"""What may stand in a model's name as it is, beside letters, digits and `_.-~`."""
 
 _BUFFERED_MAX = 1024 * 1024
 """Responses of a known length up to this, in bytes, are passed on whole."""
@@ -377,9 +381,10 @@ class Exchange:
 
     @property
     def route(self) -> str:
-        """The route header's value."""
-        outcome = self.outcome
-        return f"{outcome.target}; reason={outcome.reason}{outcome.detail}"
+        """The route header's value; what LiteLLM calls the model stands there with ASCII alone."""
+        outcome, served_as = self.outcome, self.served_as
+        model = f"; model={quote(served_as, safe=_UNQUOTED)}" if served_as else ""
+        return f"{outcome.target}; reason={outcome.reason}{outcome.detail}{model}"
 
     def log_fields(self) -> OfRequest:
         """What a log line about it says of it."""

@@ -74,7 +74,7 @@ def test_a_conversation_stays_for_so_long(world: World) -> None:
     world.now += 59
     exchange, request = world.ask()
     assert request is not None
-    assert exchange.route == "litellm; reason=sticky"
+    assert exchange.route == "litellm; reason=sticky; model=o3"
     world.now += 1
     assert world.ask()[1] is None
 

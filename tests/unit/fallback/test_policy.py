@@ -199,7 +199,7 @@ def test_a_replay(world: World) -> None:
         "Bearer sk-litellm",
     )
     assert "authorization" not in flow.request.headers
-    assert world.route(flow) == "litellm; reason=fallback; upstream-status=429"
+    assert world.route(flow) == "litellm; reason=fallback; upstream-status=429; model=o3"
     assert world.listener.said == ["replaced 429", "settled"]
     assert world.exchange(flow).attempts[-1].request is request
 
@@ -288,7 +288,9 @@ def test_what_counts_as_unreachable(cause: Cause, world: World) -> None:
     flow = world.flow()
     request = world.policy.on_failure(flow, Failure(cause, "words"))
     assert (request is not None) is (cause in UNREACHABLE)
-    assert world.route(flow) == ("litellm; reason=unreachable" if request else "upstream; reason=not-listed")
+    assert world.route(flow) == (
+        "litellm; reason=unreachable; model=o3" if request else "upstream; reason=not-listed"
+    )
     assert world.listener.said == (["settled"] if request else [])
 
 

@@ -174,6 +174,41 @@ def test_an_id_that_the_answer_has_stays() -> None:
 
 
 @pytest.mark.parametrize(
+    ("litellm_model", "route"),
+    [
+        ("openai/gpt-5", "litellm; reason=fallback; upstream-status=429; model=openai/gpt-5"),
+        ("mine: ü; x=y", "litellm; reason=fallback; upstream-status=429; model=mine:%20%C3%BC%3B%20x=y"),
+        (None, "litellm; reason=fallback; upstream-status=429"),
+    ],
+)
+def test_the_route_names_litellms_model(litellm_model: str | None, route: str) -> None:
+    exchange = _exchange()
+    exchange.set_outcome(Target.LITELLM, Reason.FALLBACK, upstream_status=429)
+    exchange.outcome.litellm_model = litellm_model
+    exchange.begin_attempt(tflow.tflow().request)
+    assert exchange.route == route
+
+
+@pytest.mark.parametrize(
+    ("target", "reason", "asked"),
+    [
+        (Target.UPSTREAM, Reason.FALLBACK_FAILED, True),
+        (Target.LITELLM, Reason.ERROR, True),
+        (Target.LITELLM, Reason.REFUSED, False),
+    ],
+)
+def test_where_litellm_has_not_answered_its_model_is_not_named(
+    target: Target, reason: Reason, *, asked: bool
+) -> None:
+    exchange = _exchange()
+    exchange.set_outcome(target, reason)
+    exchange.outcome.litellm_model = "openai/gpt-5"
+    if asked:
+        exchange.begin_attempt(tflow.tflow().request)
+    assert exchange.route == f"{target}; reason={reason}"
+
+
+@pytest.mark.parametrize(
     ("headers", "streams"),
     [
         ({}, True),

@@ -46,7 +46,7 @@ def test_the_command_can_be_typed_and_the_words_are_sentences(reason: Reason) ->
         ("x-hybrid-route: none; reason=error\r\n", RouteHeader(Reason.ERROR, Target.NONE)),
         ("litellm;reason=error", RouteHeader(Reason.ERROR, Target.LITELLM)),
         (
-            "< x-hybrid-route: litellm; reason=fallback; upstream-status=429; history=reduced",
+            "< x-hybrid-route: litellm; reason=fallback; upstream-status=429; history=reduced; model=openai/gpt-5",
             RouteHeader(Reason.FALLBACK, Target.LITELLM),
         ),
         (
