@@ -491,7 +491,7 @@ def test_a_streamed_probe_has_ten_seconds(world: World) -> None:
     world.now += 10
     request = world.policy.on_failure(probe, Failure(Cause.FIRST_BYTE_LIMIT, "nothing within 10 s"))
     assert request is not None
-    assert world.route(probe) == "litellm; reason=cooldown"
+    assert world.route(probe) == "litellm; reason=cooldown; model=o3"
     assert world.policy.first_byte_limit(probe) is None, "LiteLLM has as long as it needs"
     assert running(world) == 120.0
 
@@ -506,7 +506,7 @@ def test_the_time_to_the_first_byte_can_be_limited(world: World) -> None:
     assert world.policy.first_byte_limit(flow) == 3.0
     assert world.policy.first_byte_limit(world.flow(may_fall_back=False)) is None
     assert world.policy.on_failure(flow, Failure(Cause.FIRST_BYTE_LIMIT, "nothing within 3 s")) is not None
-    assert world.route(flow) == "litellm; reason=unreachable"
+    assert world.route(flow) == "litellm; reason=unreachable; model=o3"
     assert running(world) == 0.0
     assert world.policy.on_failure(world.flow(), Failure(Cause.CONNECT_FAILED, "refused")) is None
 
