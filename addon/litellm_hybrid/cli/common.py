@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from ipaddress import ip_address
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 import click
 
@@ -14,7 +14,7 @@ from litellm_hybrid.config.file_watcher import Watcher
 from litellm_hybrid.config.parser import ConfigError, Parsed
 from litellm_hybrid.config.settings import Settings
 from litellm_hybrid.diagnostics.explain.replay import UpstreamResponse
-from litellm_hybrid.fallback import response_hold as hold
+from litellm_hybrid.fallback import response_hold
 from litellm_hybrid.message import credentials, forwarded
 from litellm_hybrid.message.credentials import Headers
 from litellm_hybrid.message.redaction import redact_target
@@ -54,18 +54,27 @@ def end(error: ConfigError) -> NoReturn:
     raise click.exceptions.Exit(1)
 
 
-def show(lines: Sequence[OutputLine], secrets: Iterable[str] = ()) -> None:
-    """Print lines, their labels aligned and no secret in them."""
-    secrets, width = tuple(secrets), label_width(lines)
+class Report(Protocol):
+    """What a command has found."""
+
+    def lines(self) -> Sequence[OutputLine]:
+        """Format it for people."""
+
+    def as_json(self) -> dict[str, object]:
+        """Format it for programs."""
+
+
+def show(report: Report, secrets: Iterable[str] = (), *, as_json: bool) -> None:
+    """Print a report, as JSON or as lines with their labels aligned, and no secret in it."""
+    secrets = tuple(secrets)
+    if as_json:
+        click.echo(hide(json.dumps(report.as_json(), indent=2), secrets))
+        return
+    width = label_width(lines := report.lines())
     for line in lines:
         shown = printable(hide(line.text, secrets))
         text = click.style(shown, fg=_COLORS.get(line.style), dim=line.style is Style.QUIET or None)
         click.echo(f"{click.style(line.label.ljust(width), bold=True)}  {text}" if line.text else "")
-
-
-def show_json(value: object, secrets: Iterable[str] = ()) -> None:
-    """Print JSON with no secret in it."""
-    click.echo(hide(json.dumps(value, indent=2), secrets))
 
 
 def parse_request(
@@ -115,7 +124,7 @@ def parse_response(status: int, headers: Sequence[str], body: bytes) -> Upstream
     """
     texts = [(name.decode().lower(), _text(value)) for name, value in parse_headers(headers)]
     joined = {name: ", ".join(value for other, value in texts if other == name) for name, _ in texts}
-    return UpstreamResponse(hold.Answer(status, joined), body)
+    return UpstreamResponse(response_hold.Answer(status, joined), body)
 
 
 def parse_headers(headers: Sequence[str]) -> Headers:

@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from litellm_hybrid.cli.common import FILE, as_json_option, config_option, load, show, show_json
+from litellm_hybrid.cli.common import FILE, as_json_option, config_option, load, show
 from litellm_hybrid.config.addresses import parse_listen, parse_url
 from litellm_hybrid.config.parser import Parsed
-from litellm_hybrid.diagnostics.doctor import doctor as doctors
+from litellm_hybrid.diagnostics.doctor.doctor import examine
 from litellm_hybrid.terminal import hide, printable
 
 
@@ -65,14 +65,9 @@ def doctor(
         return replace(parsed, settings=replace(settings, **given), hints=(*parsed.hints, *hints))
 
     progress = Progress(keep=live)
-    report = doctors.examine(
-        file, read, key=key, live=live, progress=lambda text: progress.show(hide(text, secrets))
-    )
+    report = examine(file, read, key=key, live=live, progress=lambda text: progress.show(hide(text, secrets)))
     progress.clear()
-    if as_json:
-        show_json(report.as_json(), secrets)
-    else:
-        show(report.lines(), secrets)
+    show(report, secrets, as_json=as_json)
     context.exit(report.exit_code)
 
 

@@ -15,11 +15,10 @@ from litellm_hybrid.cli.common import (
     parse_response,
     secrets_of,
     show,
-    show_json,
 )
 from litellm_hybrid.config.parser import ConfigError
-from litellm_hybrid.diagnostics.explain import explain as explanations
 from litellm_hybrid.diagnostics.explain import reasons
+from litellm_hybrid.diagnostics.explain.explain import explain as explain_request
 from litellm_hybrid.terminal import printable
 
 _INPUT = click.Path(exists=True, dir_okay=False, allow_dash=True)
@@ -100,12 +99,8 @@ def explain(
             response = parse_response(status, response_headers, content)
     except ValueError as e:
         raise click.UsageError(printable(str(e))) from e
-    explanation = explanations.explain(settings, request, response, now=time.time())
-    secrets = secrets_of(settings, request)
-    if as_json:
-        show_json(explanations.as_json(explanation), secrets)
-    else:
-        show(explanations.lines(explanation), secrets)
+    explanation = explain_request(settings, request, response, now=time.time())
+    show(explanation, secrets_of(settings, request), as_json=as_json)
 
 
 def _explain_reason(text: str, what: Sequence[str], *, as_json: bool) -> None:
@@ -113,13 +108,9 @@ def _explain_reason(text: str, what: Sequence[str], *, as_json: bool) -> None:
     if what:
         raise click.UsageError("--reason explains a reason, of any request: leave the request out")
     try:
-        header = reasons.parse(text)
+        show(reasons.parse(text), as_json=as_json)
     except ValueError as e:
         raise click.UsageError(printable(str(e))) from e
-    if as_json:
-        show_json(reasons.as_json(header))
-    else:
-        show(reasons.lines(header))
 
 
 def _read(file: str) -> bytes:

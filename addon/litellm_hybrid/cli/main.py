@@ -8,13 +8,13 @@ from typing import Any, override
 
 import click
 
-from litellm_hybrid.cli.common import CONFIG, FILE, as_json_option, end, load, show, show_json
+from litellm_hybrid.cli.common import CONFIG, FILE, as_json_option, end, load, show
 from litellm_hybrid.cli.doctor import doctor
 from litellm_hybrid.cli.explain import explain
 from litellm_hybrid.cli.migrate import migrate
 from litellm_hybrid.cli.serve import dump, script, serve, web
 from litellm_hybrid.config.parser import ConfigError, Parsed
-from litellm_hybrid.diagnostics import check as checks
+from litellm_hybrid.diagnostics.check import CheckReport, start_problems
 from litellm_hybrid.terminal import printable
 
 
@@ -64,15 +64,11 @@ def check(file: Path, as_json: bool) -> None:
     that `litellm-hybrid serve` refuses to start with.
     """
     try:
-        parsed = _startable(file)
+        show(CheckReport(str(file), _startable(file)), as_json=as_json)
     except ConfigError as e:
         if as_json:
-            show_json(checks.failed_as_json(str(file), e.problems))
+            show(CheckReport(str(file), errors=e.problems), as_json=True)
         end(e)
-    if as_json:
-        show_json(checks.as_json(str(file), parsed))
-    else:
-        show(checks.lines(parsed))
 
 
 def _startable(file: Path) -> Parsed:
@@ -83,7 +79,7 @@ def _startable(file: Path) -> Parsed:
     """
     parsed = load(file)
     settings = parsed.settings
-    if problems := checks.start_problems(str(file), settings, [(*settings.listen, settings.upstream)]):
+    if problems := start_problems(str(file), settings, [(*settings.listen, settings.upstream)]):
         raise ConfigError(problems)
     return parsed
 

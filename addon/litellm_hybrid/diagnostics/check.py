@@ -4,6 +4,7 @@ Secrets are `***`.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from litellm_hybrid.config.addresses import same_server
 from litellm_hybrid.config.parser import Parsed
@@ -61,57 +62,65 @@ def _unprotected(source: str, settings: Settings, listener: Listener) -> Iterato
         )
 
 
-def lines(parsed: Parsed) -> list[OutputLine]:
-    """For people: every setting in force, those with their default quieter, then the warnings."""
-    settings = effective_settings(parsed.settings)
-    return [
-        *(OutputLine(name, value, _style(name, value)) for name, value in settings),
-        OutputLine("", ""),
-        *(OutputLine("warning", warning, Style.NOTICE) for warning in warnings(parsed)),
-        *(OutputLine("hint", str(hint)) for hint in hints(parsed)),
-        OutputLine("ok", _summary(parsed), Style.GOOD),
-    ]
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What a file says; it has errors or it was parsed.
 
+    Attributes:
+        file: its name.
+        errors: why a start refuses it.
+    """
 
-def warnings(parsed: Parsed) -> tuple[str, ...]:
-    """Those of the start, and what only `check` says."""
-    warnings = tuple(map(str, parsed.warnings))
-    return warnings if parsed.has_keys else (*warnings, _NO_KEYS)
+    file: str
+    parsed: Parsed | None = None
+    errors: tuple[str, ...] = ()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Those of the start, and what only `check` says."""
+        if self.parsed is None:
+            return ()
+        return (*map(str, self.parsed.warnings), *(() if self.parsed.has_keys else (_NO_KEYS,)))
+
+    def lines(self) -> list[OutputLine]:
+        """Format it for people: every setting in force, defaults quieter, then the warnings."""
+        if self.parsed is None:
+            return []
+        return [
+            *(
+                OutputLine(name, value, Style.QUIET if value == DEFAULTS[name] else Style.PLAIN)
+                for name, value in effective_settings(self.parsed.settings)
+            ),
+            OutputLine("", ""),
+            *(OutputLine("warning", warning, Style.NOTICE) for warning in self.warnings),
+            *(OutputLine("hint", str(hint)) for hint in hints(self.parsed)),
+            OutputLine("ok", _summary(self.parsed.settings), Style.GOOD),
+        ]
+
+    def as_json(self) -> dict[str, object]:
+        """Format it for programs: the same, as a JSON object."""
+        return {
+            "file": self.file,
+            "ok": not self.errors,
+            "settings": dict(effective_settings(self.parsed.settings)) if self.parsed else {},
+            "warnings": self.warnings,
+            "hints": tuple(map(str, hints(self.parsed))) if self.parsed else (),
+            "errors": self.errors,
+        }
 
 
 def hints(parsed: Parsed) -> tuple[Diagnostic, ...]:
-    """What CLIProxyAPI's own settings could say better, as far as it matters with these settings."""
+    """Return what CLIProxyAPI's own settings could say better, as far as it matters with these settings."""
     return tuple(
         hint for hint in parsed.hints if parsed.settings.fallback.enabled or hint.code not in _OF_FALLBACK
     )
 
 
-def as_json(file: str, parsed: Parsed) -> dict[str, object]:
-    """For programs: the same, as a JSON object."""
-    return {
-        "file": file,
-        "ok": True,
-        "settings": dict(effective_settings(parsed.settings)),
-        "warnings": warnings(parsed),
-        "hints": tuple(map(str, hints(parsed))),
-        "errors": (),
-    }
-
-
-def failed_as_json(file: str, problems: tuple[str, ...]) -> dict[str, object]:
-    """The same shape for a file that cannot be used."""
-    return {"file": file, "ok": False, "settings": {}, "warnings": (), "hints": (), "errors": problems}
-
-
-def _summary(parsed: Parsed) -> str:
-    settings = parsed.settings
+def _summary(settings: Settings) -> str:
     routing = "off"
     if settings.routing:
         what = "every POST that names a model" if settings.passthrough else "the listed models"
         routing = f"{what} to {settings.base_url}"
-    fallback = f"to {settings.base_url}" if settings.fallback.enabled else "off"
-    return f"routing: {routing}; fallback: {fallback}"
-
-
-def _style(name: str, value: str) -> Style:
-    return Style.QUIET if value == DEFAULTS[name] else Style.PLAIN
+    return (
+        f"routing: {routing}; fallback: {f'to {settings.base_url}' if settings.fallback.enabled else 'off'}"
+    )

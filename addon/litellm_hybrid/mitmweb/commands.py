@@ -14,7 +14,7 @@ from mitmproxy.flow import Flow
 
 from litellm_hybrid.config.settings import Settings
 from litellm_hybrid.config.store import NoSettingsError, SettingsStore
-from litellm_hybrid.diagnostics.explain import explain, reasons, replay
+from litellm_hybrid.diagnostics.explain import explain, replay
 from litellm_hybrid.diagnostics.explain.reasons import RouteHeader
 from litellm_hybrid.diagnostics.explain.replay import UpstreamResponse
 from litellm_hybrid.fallback import response_hold
@@ -161,7 +161,7 @@ def explanation_lines(settings: Settings, flow: http.HTTPFlow, exchange: Exchang
     snapshot: Snapshot = flow.metadata[METADATA]
     lines = [flow.comment or describe(snapshot)]
     header = RouteHeader(Reason(snapshot["reason"]), Target(snapshot["target"]), snapshot["fallback_failed"])
-    meaning = reasons.meaning(header)
+    meaning = header.meaning
     if exchange is None or not exchange.superseded:
         lines.append(f"means: {meaning.means}")
     if snapshot["first_failure"]:

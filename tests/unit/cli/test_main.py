@@ -134,10 +134,10 @@ def test_check_refuses_what_serve_refuses(text: str, words: str, folder: Path) -
 
 
 def test_a_fault_of_its_own_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(_parsed: object) -> None:
+    def broken(_report: object) -> None:
         raise KeyError(API_KEY)
 
-    monkeypatch.setattr("litellm_hybrid.diagnostics.check.lines", broken)
+    monkeypatch.setattr("litellm_hybrid.diagnostics.check.CheckReport.lines", broken)
     result = run("check")
     assert result.exit_code == 1
     assert "a fault of litellm-hybrid's own: KeyError in test_main.py:" in result.stderr
@@ -147,10 +147,10 @@ def test_a_fault_of_its_own_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_what_the_system_says_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(_parsed: object) -> None:
+    def broken(_report: object) -> None:
         raise PermissionError(13, "denied", "a-file")
 
-    monkeypatch.setattr("litellm_hybrid.diagnostics.check.lines", broken)
+    monkeypatch.setattr("litellm_hybrid.diagnostics.check.CheckReport.lines", broken)
     result = run("check")
     assert (result.exit_code, result.stderr) == (1, "Error: [Errno 13] denied: 'a-file'\n")
 

@@ -8,8 +8,7 @@ from litellm_hybrid.diagnostics.explain import outgoing, remedies, replay
 from litellm_hybrid.diagnostics.explain.outgoing import Sent
 from litellm_hybrid.diagnostics.explain.replay import Obstacle, UpstreamResponse
 from litellm_hybrid.diagnostics.explain.steps import Step, access_step, request_line, request_steps
-from litellm_hybrid.observability import admin_endpoints as pages
-from litellm_hybrid.observability.admin_endpoints import AdminRequest, AdminResponse
+from litellm_hybrid.observability.admin_endpoints import PAGES, AdminRequest, AdminResponse, answer, is_own
 from litellm_hybrid.quota.classifier import Verdict
 from litellm_hybrid.routing import access
 from litellm_hybrid.routing.router import Request, Routed, route
@@ -45,6 +44,35 @@ class Explanation:
     verdict: Verdict | None = None
     fixes: tuple[str, ...] = ()
 
+    def lines(self) -> list[OutputLine]:
+        """Format it for people: the steps, the outcome, how to change it, what would be sent."""
+        fixes = enumerate(self.fixes)
+        return [
+            *(OutputLine(step.name, step.message) for step in self.steps),
+            OutputLine("", ""),
+            self._outcome(),
+            *(OutputLine("or" if other else "fix", fix, Style.NOTICE) for other, fix in fixes),
+            *(self.sent.lines() if self.sent else ()),
+        ]
+
+    def as_json(self) -> dict[str, object]:
+        """Format it for programs: the same, as a JSON object.
+
+        `sends` and the steps' `says` are the names that `litellm_model` and `message` had before; they go
+        with the next release.
+        """
+        value = dataclasses.asdict(self) | {"sends": self.litellm_model}
+        value["steps"] = [{"name": s.name, "message": s.message, "says": s.message} for s in self.steps]
+        return value
+
+    def _outcome(self) -> OutputLine:
+        reason = f"reason={self.reason}"
+        if (status := self.own_status) is not None:
+            style = Style.BAD if status >= 400 else Style.GOOD
+            return OutputLine("response", f"{status} by litellm-hybrid itself; {reason}", style)
+        style = Style.GOOD if self.target is Target.LITELLM else Style.NOTICE
+        return OutputLine("goes to", f"{_SERVERS[self.target]}; {reason}", style)
+
 
 def explain(
     settings: Settings, request: Request, response: UpstreamResponse | None = None, *, now: float = 0.0
@@ -57,7 +85,7 @@ def explain(
         response: upstream's, complete.
         now: epoch seconds; waits in the response are relative to it.
     """
-    if pages.is_own(request.sent.path):
+    if is_own(request.sent.path):
         return _own_page(settings, request)
     routed = route(settings, request)
     steps = request_steps(settings, request, routed)
@@ -95,56 +123,12 @@ def explain(
     )
 
 
-def lines(explanation: Explanation) -> list[OutputLine]:
-    """Format it for people: the steps, the outcome, how to change it, what would be sent."""
-    fixes = enumerate(explanation.fixes)
-    return [
-        *(OutputLine(step.name, step.message) for step in explanation.steps),
-        OutputLine("", ""),
-        _outcome(explanation),
-        *(OutputLine("or" if other else "fix", fix, Style.NOTICE) for other, fix in fixes),
-        *(_sent_lines(explanation.sent) if explanation.sent else ()),
-    ]
-
-
-def as_json(explanation: Explanation) -> dict[str, object]:
-    """Format it for programs: the same, as a JSON object.
-
-    `sends` and the steps' `says` are the names that `litellm_model` and `message` had before; they go with
-    the next release.
-    """
-    value = dataclasses.asdict(explanation) | {"sends": explanation.litellm_model}
-    value["steps"] = [
-        {"name": step.name, "message": step.message, "says": step.message} for step in explanation.steps
-    ]
-    return value
-
-
-def _outcome(explanation: Explanation) -> OutputLine:
-    reason = f"reason={explanation.reason}"
-    if (status := explanation.own_status) is not None:
-        style = Style.BAD if status >= 400 else Style.GOOD
-        return OutputLine("response", f"{status} by litellm-hybrid itself; {reason}", style)
-    style = Style.GOOD if explanation.target is Target.LITELLM else Style.NOTICE
-    return OutputLine("goes to", f"{_SERVERS[explanation.target]}; {reason}", style)
-
-
-def _sent_lines(sent: Sent) -> list[OutputLine]:
-    return [
-        OutputLine("", ""),
-        OutputLine("sent to", sent.url),
-        OutputLine("", f"{sent.method} {sent.target}"),
-        *(OutputLine("", f"{name}: {value}", Style.QUIET) for name, value in sent.headers),
-        OutputLine("body", sent.body),
-    ]
-
-
 def _own_page(settings: Settings, request: Request) -> Explanation:
     sent = request.sent
     asked = AdminRequest(request.method, sent.path, sent.query, sent.header(b"accept"), request.client)
-    page = pages.answer(asked, settings, dict.fromkeys(pages.PAGES, lambda _: AdminResponse(200, b"")))
+    page = answer(asked, settings, dict.fromkeys(PAGES, lambda _: AdminResponse(200, b"")))
     refusal = None if isinstance(page, AdminResponse) else page
-    whose = f"this path is the proxy's own and never goes to a server; its pages are {', '.join(pages.PAGES)}"
+    whose = f"this path is the proxy's own and never goes to a server; its pages are {', '.join(PAGES)}"
     steps = (
         Step("request", request_line(request)),
         Step("own page", whose),

@@ -8,6 +8,7 @@ from litellm_hybrid.message.redaction import redact_as_text, redact_target
 from litellm_hybrid.routing import rewrite
 from litellm_hybrid.routing.requested_model import Named
 from litellm_hybrid.routing.router import Request
+from litellm_hybrid.terminal import OutputLine, Style
 
 GENERATED_ID = "req-..."
 """Stands for the request id that a real request would be given."""
@@ -31,6 +32,16 @@ class Sent:
     target: str
     headers: tuple[tuple[str, str], ...]
     body: str
+
+    def lines(self) -> list[OutputLine]:
+        """Format it for people."""
+        return [
+            OutputLine("", ""),
+            OutputLine("sent to", self.url),
+            OutputLine("", f"{self.method} {self.target}"),
+            *(OutputLine("", f"{name}: {value}", Style.QUIET) for name, value in self.headers),
+            OutputLine("body", self.body),
+        ]
 
 
 def to_litellm(settings: Settings, request: Request, named: Named, model: str) -> Sent:

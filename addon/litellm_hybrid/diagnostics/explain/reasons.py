@@ -266,6 +266,32 @@ class RouteHeader(NamedTuple):
     target: Target | None = None
     failed: str = ""
 
+    @property
+    def meaning(self) -> Meaning:
+        """What the reason means, as exactly as what stood around it allows."""
+        general = REASONS[self.reason]
+        if self.reason is Reason.FALLBACK_FAILED and self.failed:
+            other = f"LiteLLM answered with an error, {self.failed}", _SEE_LOG
+            means, fix = FALLBACK_FAILURES.get(self.failed, other)
+            return Meaning(general.target, f"upstream failed, and {means}", fix, general.more)
+        if self.reason is Reason.ERROR and self.target is not None:
+            return _ERRORS[self.target]
+        return general
+
+    def lines(self) -> list[OutputLine]:
+        """Format its meaning for people."""
+        said = self.meaning
+        return [
+            OutputLine("reason", f"{self.reason}: {WHO[said.target]}"),
+            OutputLine("means", said.means),
+            OutputLine("fix", said.fix, Style.NOTICE),
+            OutputLine("more", said.more),
+        ]
+
+    def as_json(self) -> dict[str, object]:
+        """Format the same for programs, as a JSON object."""
+        return {"reason": self.reason, **asdict(self.meaning)}
+
 
 def parse(text: str) -> RouteHeader:
     """Find the reason in a text.
@@ -286,31 +312,3 @@ def parse(text: str) -> RouteHeader:
     failed = _FAILED.search(text)
     server = Target(written) if written in set(Target) else None
     return RouteHeader(Reason(named), server, failed[1] if failed else "")
-
-
-def meaning(header: RouteHeader) -> Meaning:
-    """Return what a reason means, as exactly as what stood around it allows."""
-    general = REASONS[header.reason]
-    if header.reason is Reason.FALLBACK_FAILED and header.failed:
-        other = f"LiteLLM answered with an error, {header.failed}", _SEE_LOG
-        means, fix = FALLBACK_FAILURES.get(header.failed, other)
-        return Meaning(general.target, f"upstream failed, and {means}", fix, general.more)
-    if header.reason is Reason.ERROR and header.target is not None:
-        return _ERRORS[header.target]
-    return general
-
-
-def lines(header: RouteHeader) -> list[OutputLine]:
-    """Format the meaning of a reason for people."""
-    said = meaning(header)
-    return [
-        OutputLine("reason", f"{header.reason}: {WHO[said.target]}"),
-        OutputLine("means", said.means),
-        OutputLine("fix", said.fix, Style.NOTICE),
-        OutputLine("more", said.more),
-    ]
-
-
-def as_json(header: RouteHeader) -> dict[str, object]:
-    """Format the same for programs, as a JSON object."""
-    return {"reason": header.reason, **asdict(meaning(header))}

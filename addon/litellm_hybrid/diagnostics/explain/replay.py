@@ -7,11 +7,11 @@ from litellm_hybrid.config.model_patterns import bare
 from litellm_hybrid.config.settings import Settings
 from litellm_hybrid.diagnostics.explain import remedies
 from litellm_hybrid.diagnostics.explain.reasons import REASONS
-from litellm_hybrid.fallback import response_hold as hold
+from litellm_hybrid.fallback import response_hold
 from litellm_hybrid.fallback.response_hold import JudgedResponse
 from litellm_hybrid.message.decoders import UndecodableError, decode
 from litellm_hybrid.proxy.held_response import HoldDecision
-from litellm_hybrid.quota import classifier as quota
+from litellm_hybrid.quota import classifier
 from litellm_hybrid.quota.classifier import Verdict
 from litellm_hybrid.routing import access
 from litellm_hybrid.routing.router import Request, route
@@ -26,7 +26,7 @@ class UpstreamResponse:
         body: raw, its content coding still on it.
     """
 
-    head: hold.Answer
+    head: response_hold.Answer
     body: bytes = b""
 
 
@@ -48,7 +48,7 @@ def verdict(response: UpstreamResponse, *, now: float) -> Verdict:
         body = decode(response.body, headers.get("content-encoding", ""))
     except UndecodableError as e:
         return Verdict("none", f"its body cannot be decoded: {e}")
-    return quota.classify(response.head.status, headers, body, now=now)
+    return classifier.classify(response.head.status, headers, body, now=now)
 
 
 def obstacles(
@@ -58,11 +58,11 @@ def obstacles(
     kind = verdict(response, now=now).kind
     if kind == "none":
         return (Obstacle("the response is no reason to fall back"),)
-    if not hold.is_suspect(response.head):
+    if not response_hold.is_suspect(response.head):
         why = "a response of this status and type is never held back, so it is at the client already"
         return (Obstacle(why),)
     if not _is_decided_in_time(response, now):
-        why = f"it is too long to be held back until it is clear (more than {hold.MOST} bytes)"
+        why = f"it is too long to be held back until it is clear (more than {response_hold.MOST} bytes)"
         return (Obstacle(why),)
     found, settings = _off(settings), _switched_on(settings)
     decided = route(settings, request).route

@@ -13,7 +13,7 @@ from litellm_hybrid.config.model_patterns import Patterns
 from litellm_hybrid.config.parser import parse
 from litellm_hybrid.config.settings import DEFAULT_FALLBACK_KINDS, Fallback, Settings
 from litellm_hybrid.diagnostics.explain import remedies
-from litellm_hybrid.diagnostics.explain.explain import Explanation, as_json, explain, lines
+from litellm_hybrid.diagnostics.explain.explain import Explanation, explain
 from litellm_hybrid.diagnostics.explain.reasons import REASONS
 from litellm_hybrid.diagnostics.explain.replay import UpstreamResponse
 from litellm_hybrid.diagnostics.explain.steps import nearest
@@ -405,7 +405,7 @@ def test_no_secret_is_in_any_output(case: Case) -> None:
         case.request.host,
     )
     explanation = explain(settings_of(case.settings), request, case.response)
-    shown = f"{lines(explanation)}{json.dumps(as_json(explanation))}"
+    shown = f"{explanation.lines()}{json.dumps(explanation.as_json())}"
     assert CLIENT_KEY not in shown
     assert API_KEY not in shown
 

@@ -4,7 +4,6 @@ import shlex
 
 import pytest
 
-from litellm_hybrid.diagnostics.explain import reasons
 from litellm_hybrid.diagnostics.explain.reasons import FALLBACK_FAILURES, REASONS, RouteHeader, parse
 from litellm_hybrid.routing.rules import Reason, Target
 
@@ -83,7 +82,7 @@ def test_what_is_no_reason_is_an_error_that_names_the_nearest(text: str, message
 
 @pytest.mark.parametrize("why", [*FALLBACK_FAILURES, "502", "unknown"])
 def test_a_failed_fallback_is_explained_by_what_failed(why: str) -> None:
-    said = reasons.meaning(parse(f"upstream; reason=fallback-failed; fallback-failed={why}"))
+    said = parse(f"upstream; reason=fallback-failed; fallback-failed={why}").meaning
     assert said.means.startswith("upstream failed, and ")
     assert said != REASONS[Reason.FALLBACK_FAILED]
     assert (FALLBACK_FAILURES[why][1] if why in FALLBACK_FAILURES else "log line") in said.fix
@@ -93,13 +92,13 @@ def test_a_failed_fallback_is_explained_by_what_failed(why: str) -> None:
     ("target", "fix"), [("litellm", "`base-url`"), ("upstream", "CLIProxyAPI"), ("none", "log")]
 )
 def test_an_error_is_explained_by_whose_it_is(target: str, fix: str) -> None:
-    assert fix in reasons.meaning(parse(f"{target}; reason=error")).fix
+    assert fix in parse(f"{target}; reason=error").meaning.fix
 
 
 def test_the_lines_and_the_json_say_the_same() -> None:
     seen = parse("upstream; reason=not-listed")
-    shown = {line.label: line.text for line in reasons.lines(seen)}
-    said = reasons.as_json(seen)
+    shown = {line.label: line.text for line in seen.lines()}
+    said = seen.as_json()
     assert shown == {
         "reason": "not-listed: upstream answered",
         "means": said["means"],
