@@ -550,6 +550,81 @@ async def test_no_cooldown(what: str, start: Start, upstream: Stub, litellm: Stu
     assert len(upstream.requests) == len(litellm.requests) == 2
 
 
+# -- cooldown: auto, and a limit to the first byte ------------------------------------------
+
+AUTO_COOLED = "litellm; reason=cooldown"
+AT_UPSTREAM = "upstream; reason=not-listed"
+
+
+async def _slow(proxy: Proxy, upstream: Stub, time: Time) -> Answer:
+    """Upstream takes three seconds to say that its quota is used up."""
+    go_on = asyncio.Event()
+
+    async def exhausted(request: Request, reply: Reply) -> None:
+        await go_on.wait()
+        await OUT_OF_QUOTA(request, reply)
+
+    upstream.does = exhausted
+    client = await begin(proxy, stream=True)
+    await upstream.seen()
+    time.added += 3
+    go_on.set()
+    return await client.answer()
+
+
+async def test_an_upstream_that_is_slow_to_say_it_is_skipped_for_a_minute(
+    start: Start, upstream: Stub, litellm: Stub, time: Time
+) -> None:
+    proxy = await start(fallback=ON)
+    assert (await _slow(proxy, upstream, time)).route == "litellm; reason=fallback; upstream-status=429"
+    upstream.requests.clear()
+    assert [(await ask(proxy)).route for _ in range(3)] == [AUTO_COOLED] * 3
+    assert upstream.requests == []
+    assert len(litellm.requests) == 4
+
+    time.added += 60
+    upstream.does = hello
+    assert [(await ask(proxy)).route for _ in range(2)] == [AT_UPSTREAM] * 2
+
+
+async def test_a_streamed_probe_is_not_waited_for_longer_than_ten_seconds(
+    start: Start, upstream: Stub, time: Time, clock: Clock
+) -> None:
+    """And the next one comes after twice as long."""
+    proxy = await start(fallback=ON)
+    await _slow(proxy, upstream, time)
+    time.added += 60
+    upstream.requests.clear()
+    upstream.does = stalls
+    client = await begin(proxy, stream=True)
+    await upstream.seen()
+    await clock.advance(10)
+
+    assert (await client.answer()).route == AUTO_COOLED
+    await gone(upstream.last.connection)
+    upstream.does = hello
+    time.added += 110
+    assert (await ask(proxy)).route == AUTO_COOLED
+    time.added += 10
+    assert (await ask(proxy)).route == AT_UPSTREAM
+
+
+async def test_an_upstream_that_has_not_begun_in_time_loses_the_request(
+    start: Start, upstream: Stub, litellm: Stub, clock: Clock
+) -> None:
+    upstream.does = stalls
+    proxy = await start(fallback=ON | {"first-byte": "3s"})
+    client = await begin(proxy)
+    await upstream.seen()
+    await clock.advance(3)
+
+    assert (await client.answer()).route == "litellm; reason=unreachable"
+    await gone(upstream.last.connection)
+    assert len(litellm.requests) == 1
+    (line,) = proxy.log("litellm fallback: upstream has not begun in time for o3, retrying with LiteLLM")
+    assert line.level == "WARNING"
+
+
 async def _leaves(proxy: Proxy, upstream: Stub) -> None:
     turns = upstream.does = Turns(b" ", headers=JSON, then=Reply.stall)
     client = await begin(proxy)

@@ -31,7 +31,7 @@ from litellm_hybrid.fallback.state import SUSPENDED_MAX, UNKNOWN_FOR, FallbackSt
 from litellm_hybrid.flow import local_replies
 from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.llm.history.rejections import detect_history_rejection
-from litellm_hybrid.observability.history import FallbackRecord, Outcome
+from litellm_hybrid.observability.history import FallbackOutcome, FallbackRecord
 from litellm_hybrid.proxy.interfaces import ForwardingPolicy
 from litellm_hybrid.quota import classifier as quota
 from litellm_hybrid.quota.classifier import Verdict
@@ -240,7 +240,7 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         if status is not None and 300 <= status < 400:
             why = str(status)
         if exchange.fallback is not None:
-            self.state.history.ended(exchange.fallback, Outcome.FAILED, why)
+            self.state.history.ended(exchange.fallback, FallbackOutcome.FAILED, why)
         log_lines.failed(exchange, why, flow.response.status_code, held)
         name = exchange.outcome.litellm_model or ""
         if held is not None and (wait := _LITELLM_COOLDOWN.search(held.body)):
@@ -274,7 +274,7 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         if served and len(self.state.failures) and exchange.outcome.target is Target.UPSTREAM:
             self.state.failures.pop((exchange.model_name or "").lower())
         if exchange.fallback is not None:
-            outcome = Outcome.SERVED if status is not None else Outcome.ABORTED
+            outcome = FallbackOutcome.SERVED if status is not None else FallbackOutcome.ABORTED
             self.state.history.ended(exchange.fallback, outcome)
 
     def _fall_back(

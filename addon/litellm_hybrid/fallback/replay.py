@@ -12,7 +12,8 @@ from mitmproxy import http
 
 from litellm_hybrid.config.store import SettingsStore
 from litellm_hybrid.fallback.state import FallbackState
-from litellm_hybrid.flow.exchange import Exchange, to_litellm
+from litellm_hybrid.flow.exchange import Exchange
+from litellm_hybrid.flow.request import to_litellm
 from litellm_hybrid.llm.history import reduce as history
 from litellm_hybrid.llm.history.reduce import Reduced, travels
 from litellm_hybrid.llm.history.rejections import HistoryRejection

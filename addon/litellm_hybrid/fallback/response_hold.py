@@ -90,7 +90,6 @@ class JudgedResponse:
     """
 
     __slots__ = (
-        "__weakref__",
         "_answer",
         "_by_head",
         "_events",

@@ -6,7 +6,6 @@ All of it is of this process alone. Times are seconds on a clock that the caller
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Protocol
-from weakref import WeakSet
 
 from litellm_hybrid.fallback.conversations import Conversations
 from litellm_hybrid.fallback.cooldowns import Cooldowns
@@ -58,7 +57,7 @@ class HeldResponses:
     """Which responses are held right now."""
 
     def __init__(self) -> None:
-        self._held: WeakSet[_Held] = WeakSet()
+        self._held: set[_Held] = set()
 
     def __len__(self) -> int:
         return len(self._held)

@@ -14,7 +14,7 @@ from mitmproxy import http
 from litellm_hybrid.errors import Failure
 from litellm_hybrid.flow.response import ResponseTap
 from litellm_hybrid.llm.usage import Usage
-from litellm_hybrid.message import forwarded, ids, redaction
+from litellm_hybrid.message import forwarded, ids
 from litellm_hybrid.message.credentials import Headers
 from litellm_hybrid.message.decoders import UndecodableError, decode
 from litellm_hybrid.message.forwarded import ClientAddress
@@ -24,7 +24,7 @@ from litellm_hybrid.observability.logging.fields import OfRequest
 from litellm_hybrid.observability.request_counters import RequestCounters
 from litellm_hybrid.routing.access import Client
 from litellm_hybrid.routing.requested_model import Named
-from litellm_hybrid.routing.rewrite import Incoming, Outgoing
+from litellm_hybrid.routing.rewrite import Incoming
 from litellm_hybrid.routing.router import Request, Routed
 from litellm_hybrid.routing.rules import Reason, Target
 
@@ -424,40 +424,6 @@ def add_response_headers(response: http.Response, exchange: Exchange) -> None:
     headers["x-hybrid-route"] = exchange.route
     if "x-request-id" not in headers:
         headers["x-request-id"] = exchange.id
-
-
-def to_litellm(request: http.Request, outgoing: Outgoing) -> None:
-    """Turn a flow's request into the one that LiteLLM gets."""
-    data = request.data
-    data.scheme = outgoing.address.scheme.encode()
-    data.host = outgoing.address.host
-    data.port = outgoing.address.port
-    data.path = outgoing.target.encode("utf-8", "surrogateescape")
-    data.headers = http.Headers(outgoing.headers)
-    data.content = outgoing.body
-    data.trailers = None
-    # HTTP/2 names the server in a pseudo-header, HTTP/1 in Host.
-    host = request.headers["host"]
-    data.authority = host.encode() if request.is_http2 else b""
-
-
-def redacted(request: http.Request) -> http.Request:
-    """A copy of a request without credentials; the body is shared."""
-    data = request.data
-    return http.Request(
-        host=data.host,
-        port=data.port,
-        method=data.method,
-        scheme=data.scheme,
-        authority=data.authority,
-        path=redaction.redact_target(request.path).encode("utf-8", "surrogateescape"),
-        http_version=data.http_version,
-        headers=http.Headers(redaction.redact_headers(data.headers.fields)),
-        content=data.content,
-        trailers=data.trailers,
-        timestamp_start=data.timestamp_start,
-        timestamp_end=data.timestamp_end,
-    )
 
 
 def _incoming(request: http.Request, body: bytes) -> Incoming:

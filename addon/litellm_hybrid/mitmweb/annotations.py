@@ -13,7 +13,8 @@ from mitmproxy import http
 
 from litellm_hybrid.errors import ErrorType
 from litellm_hybrid.fallback.policy import FallbackListener
-from litellm_hybrid.flow.exchange import METADATA, Exchange, Snapshot, redacted
+from litellm_hybrid.flow.exchange import METADATA, Exchange, Snapshot
+from litellm_hybrid.flow.request import redacted
 from litellm_hybrid.mitmweb import flow_backup
 from litellm_hybrid.routing.rules import Reason, Target
 
@@ -40,7 +41,7 @@ _MARKS: Mapping[str, str] = MappingProxyType(
 )
 
 
-class View(Protocol):
+class RowAdder(Protocol):
     """The part of mitmweb's list of flows that is used here."""
 
     def add(self, flows: list[http.HTTPFlow]) -> None:
@@ -56,7 +57,7 @@ class Annotations(FallbackListener):
     """
 
     def __init__(self) -> None:
-        self.view: View | None = None
+        self.view: RowAdder | None = None
 
     def settled(self, flow: http.HTTPFlow) -> None:
         """Mark a flow and write down what has been decided about it; what a user wrote there stays."""

@@ -13,7 +13,8 @@ from mitmproxy.addonmanager import Loader
 from mitmproxy.addons.view import View
 from mitmproxy.flow import Flow
 
-from litellm_hybrid.flow.exchange import Exchange, redacted
+from litellm_hybrid.flow.exchange import Exchange
+from litellm_hybrid.flow.request import redacted
 from litellm_hybrid.mitmweb.annotations import Annotations
 from litellm_hybrid.mitmweb.retention import Keeper
 from litellm_hybrid.routing.rules import Reason

@@ -9,7 +9,8 @@ from weakref import WeakSet
 
 from mitmproxy import ctx, http, optmanager
 
-from litellm_hybrid.flow.exchange import Exchange, redacted
+from litellm_hybrid.flow.exchange import Exchange
+from litellm_hybrid.flow.request import redacted
 from litellm_hybrid.message import redaction
 from litellm_hybrid.message.credentials import Headers
 from litellm_hybrid.message.redaction import MASK, RequestHead

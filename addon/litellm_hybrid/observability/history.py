@@ -47,7 +47,7 @@ class RequestHistory:
         self.last: deque[RequestRecord] = deque(maxlen=MOST)
 
 
-class Outcome(StrEnum):
+class FallbackOutcome(StrEnum):
     """What became of a fallback."""
 
     RUNNING = "running"
@@ -80,7 +80,7 @@ class FallbackRecord:
     kind: str
     upstream_status: int | None
     retry_after: float | None
-    outcome: Outcome = Outcome.RUNNING
+    outcome: FallbackOutcome = FallbackOutcome.RUNNING
     why: str = ""
 
 
@@ -103,11 +103,11 @@ class FallbackHistory:
     def not_attempted(self, record: FallbackRecord, why: str) -> None:
         """Record a fallback that was required but not tried (budget, access, unknown model)."""
         self.last.append(record)
-        self.ended(record, Outcome.NOT_ATTEMPTED, why)
+        self.ended(record, FallbackOutcome.NOT_ATTEMPTED, why)
 
-    def ended(self, record: FallbackRecord, outcome: Outcome, why: str = "") -> None:
+    def ended(self, record: FallbackRecord, outcome: FallbackOutcome, why: str = "") -> None:
         """Write down what has become of one, once."""
-        if record.outcome is Outcome.RUNNING:
+        if record.outcome is FallbackOutcome.RUNNING:
             record.outcome, record.why = outcome, why
             self.counts[record.kind, outcome.value] += 1
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from litellm_hybrid.config.durations import format_duration
 from litellm_hybrid.config.report import DEFAULTS
-from litellm_hybrid.observability.history import APPLIED, FallbackRecord, Outcome, RequestRecord
+from litellm_hybrid.observability.history import APPLIED, FallbackOutcome, FallbackRecord, RequestRecord
 from litellm_hybrid.observability.request_counters import NO_STATUS
 from litellm_hybrid.observability.status import Status, timestamp
 from litellm_hybrid.terminal import printable
@@ -29,7 +29,11 @@ CONTENT_SECURITY_POLICY = (
 )
 """The page's own style and script and nothing else, and nobody may put the page into a frame."""
 
-_OUTCOMES = {Outcome.SERVED: "good", Outcome.NOT_ATTEMPTED: "warn", Outcome.RUNNING: "quiet"}
+_OUTCOMES = {
+    FallbackOutcome.SERVED: "good",
+    FallbackOutcome.NOT_ATTEMPTED: "warn",
+    FallbackOutcome.RUNNING: "quiet",
+}
 
 type Cell = tuple[str, str]
 """A cell's text, and its classes."""
@@ -63,7 +67,7 @@ def _header(status: Status) -> str:
 
 
 def _numbers(status: Status) -> str:
-    served = sum(count for labels, count in status.fallbacks.items() if labels[1] == Outcome.SERVED)
+    served = sum(count for labels, count in status.fallbacks.items() if labels[1] == FallbackOutcome.SERVED)
     held = status.held_bytes
     numbers = [
         (f"{sum(status.requests.values()):,}", "requests"),
@@ -111,7 +115,7 @@ def _cooldowns(status: Status) -> str:
 
 
 def _fallbacks(status: Status) -> str:
-    heads = "Time (UTC), Model, Kind, Upstream:wide, Retry after:wide, Outcome, Request id:wide"
+    heads = "Time (UTC), Model, Kind, Upstream:wide, Retry after:wide, FallbackOutcome, Request id:wide"
     counts = sorted(status.fallbacks.items())
     summary = ", ".join(f"{count:,} {kind} {outcome}" for (kind, outcome), count in counts)
     table = _table(heads, map(_fallback, reversed(status.recent)))

@@ -8,25 +8,13 @@ import logging
 import signal
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol
 
 from litellm_hybrid.config.store import SettingsStore
 from litellm_hybrid.observability.logging import logger as log
+from litellm_hybrid.proxy.connection import Listeners
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _LOOK_EVERY = 0.05
-
-
-class Listeners(Protocol):
-    """Where requests come in: proxy/connection.py has it."""
-
-    async def close(self) -> None:
-        """Accept no more connections."""
-        ...
-
-    def close_idle(self) -> int:
-        """Close the client connections that have nothing running; return how many have."""
-        ...
 
 
 class GracefulShutdown:

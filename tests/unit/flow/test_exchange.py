@@ -7,18 +7,13 @@ import pytest
 from mitmproxy import http
 from mitmproxy.test import tflow, tutils
 
-from litellm_hybrid.config.settings import Address
 from litellm_hybrid.errors import Cause, Failure
 from litellm_hybrid.flow.exchange import (
     METADATA,
     Exchange,
     add_response_headers,
-    to_litellm,
 )
-from litellm_hybrid.routing.rewrite import Outgoing
 from litellm_hybrid.routing.rules import Reason, Target
-
-KEY = "sk-litellm"
 
 
 def _flow(path: str = "/v1/chat/completions?key=secret") -> http.HTTPFlow:
@@ -117,25 +112,6 @@ def test_a_request_without_a_body() -> None:
     exchange = Exchange.begin(flow)
     exchange.receive(flow, ())
     assert exchange.request.sent.body == b""
-
-
-@pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/2.0"])
-def test_turned_into_litellms(version: str) -> None:
-    flow = _flow()
-    flow.request.http_version = version
-    flow.request.authority = "client.example.com"
-    headers = ((b"Host", b"litellm:4000"), (b"Authorization", b"Bearer " + KEY.encode()))
-
-    to_litellm(
-        flow.request, Outgoing(Address("https", "litellm", 4000, "/base"), "/base/v1/x?a=b", headers, b"new")
-    )
-
-    request = flow.request
-    assert (request.scheme, request.host, request.port) == ("https", "litellm", 4000)
-    assert request.path == "/base/v1/x?a=b"
-    assert request.headers.fields == headers
-    assert request.raw_content == b"new"
-    assert request.authority == ("litellm:4000" if version == "HTTP/2.0" else "")
 
 
 REVEALING = [(b"X-LiteLLM-Model-Id", b"x"), (b"llm_provider-date", b"x"), (b"X-Other", b"kept")]

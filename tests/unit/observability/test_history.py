@@ -3,8 +3,8 @@
 from litellm_hybrid.observability.history import (
     MOST,
     FallbackHistory,
+    FallbackOutcome,
     FallbackRecord,
-    Outcome,
     Reload,
     ReloadHistory,
 )
@@ -19,20 +19,20 @@ def test_what_becomes_of_one() -> None:
     served, aborted, failed = (_replayed(number) for number in range(3))
     for one in (served, aborted, failed):
         history.started(one)
-    assert [one.outcome for one in history.last] == [Outcome.RUNNING] * 3
+    assert [one.outcome for one in history.last] == [FallbackOutcome.RUNNING] * 3
     assert not history.counts
 
-    history.ended(served, Outcome.SERVED)
-    history.ended(aborted, Outcome.ABORTED)
-    history.ended(failed, Outcome.FAILED, "503")
-    history.ended(failed, Outcome.SERVED)  # with upstream's response
+    history.ended(served, FallbackOutcome.SERVED)
+    history.ended(aborted, FallbackOutcome.ABORTED)
+    history.ended(failed, FallbackOutcome.FAILED, "503")
+    history.ended(failed, FallbackOutcome.SERVED)  # with upstream's response
     history.not_attempted(_replayed(), "budget")
 
     assert [(one.outcome, one.why) for one in history.last] == [
-        (Outcome.SERVED, ""),
-        (Outcome.ABORTED, ""),
-        (Outcome.FAILED, "503"),
-        (Outcome.NOT_ATTEMPTED, "budget"),
+        (FallbackOutcome.SERVED, ""),
+        (FallbackOutcome.ABORTED, ""),
+        (FallbackOutcome.FAILED, "503"),
+        (FallbackOutcome.NOT_ATTEMPTED, "budget"),
     ]
     assert history.counts == {("quota", what): 1 for what in ("served", "aborted", "failed", "not-attempted")}
 
@@ -44,7 +44,7 @@ def test_only_the_last_are_kept() -> None:
     for one in every:
         history.started(one)
     for one in every:
-        history.ended(one, Outcome.SERVED)
+        history.ended(one, FallbackOutcome.SERVED)
 
     assert [one.request_id for one in history.last] == [f"req-{number}" for number in range(10, MOST + 10)]
     assert history.counts["quota", "served"] == MOST + 10

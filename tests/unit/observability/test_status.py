@@ -14,8 +14,8 @@ from litellm_hybrid.observability import status_html as status_page
 from litellm_hybrid.observability.history import (
     APPLIED,
     REJECTED,
+    FallbackOutcome,
     FallbackRecord,
-    Outcome,
     Reload,
     RequestRecord,
 )
@@ -30,7 +30,7 @@ SETTINGS = Settings(
     client_keys=(Secret(SECRET + "-client"),),
 )
 NOW = 1_750_000_000.0
-REPLAYED = FallbackRecord(NOW - 60, "req-1", "o3", "quota", 429, 3600.0, Outcome.SERVED)
+REPLAYED = FallbackRecord(NOW - 60, "req-1", "o3", "quota", 429, 3600.0, FallbackOutcome.SERVED)
 ASKED = RequestRecord(
     at=NOW - 12,
     request_id="req-7",
@@ -84,7 +84,9 @@ STATUS = Status(
     fallbacks={("quota", "served"): 5, ("login", "failed"): 1},
     recent=(
         REPLAYED,
-        replace(REPLAYED, request_id="req-2", upstream_status=None, outcome=Outcome.FAILED, why="503"),
+        replace(
+            REPLAYED, request_id="req-2", upstream_status=None, outcome=FallbackOutcome.FAILED, why="503"
+        ),
     ),
     cooldowns=(("gpt-5", 90.4), ("o3", 0.0)),
     recent_requests=(ASKED, BROKEN),

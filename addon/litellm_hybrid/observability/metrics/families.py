@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from litellm_hybrid.config.settings import FALLBACK_KINDS
 from litellm_hybrid.errors import ErrorType
-from litellm_hybrid.observability.history import APPLIED, REJECTED, Outcome
+from litellm_hybrid.observability.history import APPLIED, REJECTED, FallbackOutcome
 from litellm_hybrid.observability.request_counters import MALFORMED, Histogram, RequestCounters
 from litellm_hybrid.routing.rules import Target
 
@@ -63,7 +63,7 @@ class Family(NamedTuple):
 
 
 _SERVERS = (Target.LITELLM.value, Target.UPSTREAM.value)
-_OUTCOMES = tuple(outcome.value for outcome in Outcome if outcome is not Outcome.RUNNING)
+_OUTCOMES = tuple(outcome.value for outcome in FallbackOutcome if outcome is not FallbackOutcome.RUNNING)
 _ERRORS = tuple(error.value for error in ErrorType)
 
 # Known from the start, so that `increase()` sees the first one too.
