@@ -20,6 +20,8 @@ UPSTREAM_PAGES: dict[str, object] = {
 LITELLM_PAGES: dict[str, object] = {
     "/health/readiness": {"status": "connected"},
     "/health/liveliness": "I'm alive!",
+    "/model/info": {"data": []},
+    "/utils/transform_request": {"raw_request_body": {}, "error": None},
 }
 """What the servers say about themselves, by path."""
 
@@ -33,7 +35,7 @@ class Server(ModelServer):
 
     async def answer(self, request: Request, reply: Reply) -> None:
         """As a model server, and its pages."""
-        if request.method in ("GET", "HEAD") and request.path in self._pages:
+        if request.path in self._pages:
             await reply.json(200, self._pages[request.path])
             return
         await super().answer(request, reply)
