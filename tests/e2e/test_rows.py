@@ -116,8 +116,8 @@ async def test_the_comment_is_there_before_the_answer(
         for model in ("gpt-5", "o3"):
             await house.ask(CHAT, {"model": model})
     assert seen == [
-        "reason=model; target=litellm; gpt-5 → gpt-5; request id req-1",
-        "reason=not-listed; target=upstream; o3; request id req-1",
+        "gpt-5 → LiteLLM; reason=model; target=litellm; gpt-5 → gpt-5; request id req-1",
+        "o3 → upstream; reason=not-listed; target=upstream; o3; request id req-1",
     ]
 
 
@@ -157,7 +157,7 @@ async def test_a_client_that_leaves_is_no_failure(
         (row,) = house.rows
         await until(lambda: row.error)
         assert "; client_disconnect: " in row.comment
-        assert row.marked == annotations.LITELLM
+        assert row.marked == ""
 
 
 async def test_a_server_that_is_not_there_is_a_failure(
@@ -168,7 +168,7 @@ async def test_a_server_that_is_not_there_is_a_failure(
         await house.ask(CHAT, {"model": "gpt-5"})
         (row,) = house.rows
         assert row.comment.startswith(
-            "reason=error; target=litellm; gpt-5 → gpt-5; request id req-1; network_error: "
+            "gpt-5 ⚠ network_error; reason=error; target=litellm; gpt-5 → gpt-5; request id req-1; network_error: "
         )
         assert row.marked == annotations.FAILED
 
@@ -178,6 +178,8 @@ async def test_the_list_is_bounded(upstream: Stub, litellm: Stub, tmp_path: Path
     async with web(upstream, litellm, tmp_path, confdir, limit="3") as house:
         for number, model in enumerate(("gpt-5", "o3", "o3", "o3", "o3"), 1):
             await house.ask(CHAT, {"model": model}, [("X-Request-ID", f"req-{number}")])
+            if number == 1:
+                house.rows[0].marked = annotations.FAILED
         ids = [row.comment.rpartition(" ")[2] for row in house.rows]
     assert ids == ["req-1", "req-4", "req-5"]
 
@@ -251,12 +253,14 @@ async def test_a_request_is_explained(upstream: Stub, litellm: Stub, tmp_path: P
         with pytest.raises(exceptions.CommandError, match="none of these"):
             house.command("litellm.explain '~comment nothing'")
 
-    assert last[0] == "reason=not-listed; target=upstream; gpt-6; request id req-1"
+    assert last[0] == "gpt-6 → upstream; reason=not-listed; target=upstream; gpt-6; request id req-1"
     assert 'models: no entry matches "gpt-6"; nearest: gpt-5' in last
     assert 'fix: add "gpt-6" to `models`, or set `passthrough-mode: true`' in last
-    assert fell_back[0].startswith("reason=fallback; target=litellm; upstream-status=429; exhausted → ")
+    assert fell_back[0].startswith(
+        "exhausted ↪ LiteLLM after 429 usage limit; reason=fallback; target=litellm; "
+    )
     assert fell_back[1].startswith("means: ")
-    assert of_failed[0].startswith("replaced by a fallback")
+    assert ": replaced by a fallback; " in of_failed[0]
     assert any(line.startswith("response: 429 means quota") for line in of_failed)
     assert "as things are now: reason=fallback; target=litellm" in of_failed
     assert [secret for secret in (OAUTH, MASTER_KEY) if secret in str([last, fell_back, of_failed])] == []
@@ -275,8 +279,10 @@ async def test_cooldowns_are_listed_and_cleared(
         for number in (1, 2):
             await house.ask(CHAT, {"model": "o3"}, [("X-Request-ID", f"req-{number}")])
         (line,) = house.command("litellm.cooldowns")
-        assert house.rows[-1].comment == "reason=cooldown; target=litellm; o3 → o3; request id req-2"
-        assert house.rows[-1].marked == annotations.FELL_BACK
+        assert house.rows[-1].comment == (
+            "o3 ↪ LiteLLM, upstream is cooling down; reason=cooldown; target=litellm; o3 → o3; request id req-2"
+        )
+        assert house.rows[-1].marked == ""
         assert line in house.command("litellm.status")
         assert house.command("litellm.cooldowns.clear") == "1 cleared; upstream is asked again"
         assert house.command("litellm.cooldowns") == ["nothing is cooling down"]

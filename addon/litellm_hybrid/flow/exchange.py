@@ -49,6 +49,8 @@ class Snapshot(TypedDict):
     Attributes:
         path: the client's, without its query.
         target, reason, detail: as in the route header.
+        upstream_status: of the response that LiteLLM's replaces.
+        kind: of upstream's failure, as in `fallback.on`; "" where it has not failed.
         fallback_failed: why LiteLLM could not help, as there; "" where it was not asked to or could.
         model: as the client spells it.
         litellm_model: the name that LiteLLM gets, or would get, for it.
@@ -65,6 +67,8 @@ class Snapshot(TypedDict):
     target: str
     reason: str
     detail: str
+    upstream_status: int | None
+    kind: str
     fallback_failed: str
     model: str | None
     litellm_model: str | None
@@ -406,6 +410,8 @@ class Exchange:
             **self.log_fields(),
             reason=outcome.reason.value,
             detail=outcome.detail,
+            upstream_status=outcome.upstream_status,
+            kind=self.fallback.kind if self.fallback is not None else "",
             fallback_failed=outcome.fallback_failed,
             litellm_model=outcome.litellm_model,
             may_fall_back=outcome.may_fall_back,

@@ -18,27 +18,37 @@ from litellm_hybrid.flow.request import redacted
 from litellm_hybrid.mitmweb import flow_backup
 from litellm_hybrid.routing.rules import Reason, Target
 
-LITELLM = ":arrow_right:"
-"""It went to LiteLLM by its route."""
-FELL_BACK = ":arrow_right_hook:"
-"""It was for upstream, and LiteLLM served it instead."""
 FAILED = ":warning:"
-"""It failed, or LiteLLM could not help."""
+"""It failed, whoever is to blame, or LiteLLM could not help: what `~marked` finds."""
 
-_OURS = ("", LITELLM, FELL_BACK, FAILED)
+_OURS = ("", FAILED)
 
-_MARKS: Mapping[str, str] = MappingProxyType(
+_BYPASSED: Mapping[str, str] = MappingProxyType(
     {
-        Reason.MODEL: LITELLM,
-        Reason.PASSTHROUGH: LITELLM,
-        Reason.FALLBACK: FELL_BACK,
-        Reason.UNREACHABLE: FELL_BACK,
-        Reason.COOLDOWN: FELL_BACK,
-        Reason.STICKY: FELL_BACK,
-        Reason.FALLBACK_FAILED: FAILED,
-        Reason.ERROR: FAILED,
+        Reason.UNREACHABLE: "upstream is unreachable",
+        Reason.COOLDOWN: "upstream is cooling down",
+        Reason.STICKY: "the conversation is there",
     }
 )
+"""Why LiteLLM serves what is upstream's, where upstream has not refused it."""
+
+_KINDS: Mapping[str, str] = MappingProxyType(
+    {
+        "quota": "usage limit",
+        "overload": "overloaded",
+        "no-credential": "no account",
+        "login": "login expired",
+        "account": "account refused",
+        "no-answer": "empty response",
+        "unknown-model": "unknown model",
+        "context-length": "too long",
+        "server-error": "server error",
+    }
+)
+"""The kinds of `fallback.on` in two words."""
+
+# What is as it should be, whatever its status: Codex comes again by HTTP.
+_EXPECTED = frozenset({Reason.OWN_PAGE, Reason.WEBSOCKET})
 
 
 class RowAdder(Protocol):
@@ -67,7 +77,7 @@ class Annotations(FallbackListener):
         exchange.publish(flow)
         snapshot: Snapshot = flow.metadata[METADATA]
         if flow.comment == exchange.comment:
-            flow.comment = exchange.comment = describe(snapshot)
+            flow.comment = exchange.comment = describe(flow, snapshot)
         if flow.marked in _OURS:
             flow.marked = _mark(flow, snapshot)
 
@@ -83,17 +93,21 @@ class Annotations(FallbackListener):
         row.request = redacted(row.request)
         row.metadata[METADATA] = exchange.snapshot()
         row.marked = FAILED
-        row.comment = f"replaced by a fallback: upstream's answer; request id {exchange.id}"
+        kind = _KINDS.get(exchange.fallback.kind, "") if exchange.fallback is not None else ""
+        row.comment = (
+            f"{exchange.model_name} ⚠ upstream {_status(flow)} {kind}: replaced by a fallback; "
+            f"request id {exchange.id}"
+        )
         if row.response is not None and row.response.timestamp_end is None:
             row.response.timestamp_end = time()
         exchange.supersede(row)
         view.add([row])
 
 
-def describe(snapshot: Snapshot) -> str:
-    """An exchange in a line: reason, target, requested → sent model, request id, and what went wrong.
+def describe(flow: http.HTTPFlow, snapshot: Snapshot) -> str:
+    """Say in a line what became of a request: model and what happened first, that is what a list shows.
 
-    The reason comes first: mitmweb's column shows some twenty characters.
+    Then reason, target, requested → sent model, request id, and what went wrong.
     """
     model = snapshot["model"] or "no model"
     if snapshot["target"] == Target.LITELLM and snapshot["litellm_model"]:
@@ -101,13 +115,43 @@ def describe(snapshot: Snapshot) -> str:
     first = f"; after {snapshot['first_failure']}" if snapshot["first_failure"] else ""
     failure = f"; {snapshot['error_type']}: {snapshot['error']}" if snapshot["error_type"] else ""
     return (
-        f"reason={snapshot['reason']}; target={snapshot['target']}{snapshot['detail']}; {model}; "
-        f"request id {snapshot['request_id']}{first}{failure}"
+        f"{_headline(flow, snapshot)}; reason={snapshot['reason']}; target={snapshot['target']}"
+        f"{snapshot['detail']}; {model}; request id {snapshot['request_id']}{first}{failure}"
     )
+
+
+def _headline(flow: http.HTTPFlow, snapshot: Snapshot) -> str:
+    """`claude-opus-4-5 ↪ LiteLLM after 429 usage limit`."""
+    reason, status = snapshot["reason"], _status(flow)
+    kind = _KINDS.get(snapshot["kind"], "")
+    if reason == Reason.FALLBACK_FAILED:
+        refused = f"{status} {kind}".strip() if status else "no response"
+        happened = f"⚠ upstream {refused}, LiteLLM could not help: {snapshot['fallback_failed']}"
+    elif reason == Reason.ERROR:
+        happened = f"⚠ {snapshot['error_type'] or 'error'}"
+    elif reason == Reason.REFUSED:
+        happened = "⚠ refused"
+    elif snapshot["target"] == Target.LITELLM:
+        happened = "→ LiteLLM"
+        if reason == Reason.FALLBACK:
+            happened = f"↪ LiteLLM after {snapshot['upstream_status']} {kind}".rstrip()
+        elif reason in _BYPASSED:
+            happened = f"↪ LiteLLM, {_BYPASSED[reason]}"
+        happened += f" ⚠ {status}" if status >= 400 else ""
+    else:
+        happened = "→ upstream"
+        happened += f" ⚠ {status}" if status >= 400 and reason not in _EXPECTED else ""
+    return f"{snapshot['model']} {happened}" if snapshot["model"] else happened
 
 
 def _mark(flow: http.HTTPFlow, snapshot: Snapshot) -> str:
     # One who presses Esc in the middle of a response is no failure.
     if flow.error is not None and snapshot["error_type"] != ErrorType.CLIENT_DISCONNECT:
         return FAILED
-    return _MARKS.get(snapshot["reason"], "")
+    reason = snapshot["reason"]
+    failed = reason in (Reason.FALLBACK_FAILED, Reason.ERROR)
+    return FAILED if failed or (_status(flow) >= 400 and reason not in _EXPECTED) else ""
+
+
+def _status(flow: http.HTTPFlow) -> int:
+    return flow.response.status_code if flow.response is not None else 0

@@ -159,7 +159,7 @@ def explanation_lines(settings: Settings, flow: http.HTTPFlow, exchange: Exchang
         exchange: its exchange; None: the flow is from a file.
     """
     snapshot: Snapshot = flow.metadata[METADATA]
-    lines = [flow.comment or describe(snapshot)]
+    lines = [flow.comment or describe(flow, snapshot)]
     header = RouteHeader(Reason(snapshot["reason"]), Target(snapshot["target"]), snapshot["fallback_failed"])
     meaning = header.meaning
     if exchange is None or not exchange.superseded:

@@ -534,7 +534,7 @@ def test_a_suspension_names_the_failure_before_it(world: World, caplog: pytest.L
     assert world.exchange(flow).first_failure == "500 Internal provider fault"
     fields: dict[str, object] = caplog.records[-1].__dict__["fields"]
     assert fields["first_failure"] == "500 Internal provider fault"
-    assert "; after 500 Internal provider fault" in describe(world.exchange(flow).snapshot())
+    assert "; after 500 Internal provider fault" in describe(flow, world.exchange(flow).snapshot())
 
     other = world.flow(model="o4")
     assert world.fails(other, SUSPENDED, 503) is not None

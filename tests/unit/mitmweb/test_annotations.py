@@ -8,7 +8,8 @@ from mitmproxy.utils.emoji import emoji
 
 from litellm_hybrid.errors import Cause, Failure
 from litellm_hybrid.flow.exchange import METADATA, Exchange
-from litellm_hybrid.mitmweb.annotations import FAILED, FELL_BACK, LITELLM, Annotations, describe
+from litellm_hybrid.mitmweb.annotations import FAILED, Annotations, describe
+from litellm_hybrid.observability.history import FallbackRecord
 from litellm_hybrid.routing.requested_model import Named
 from litellm_hybrid.routing.rules import Reason, Target
 
@@ -32,12 +33,12 @@ class World:
         self.annotations.view = self.rows
         self.flow = tflow.tflow(resp=True)
         assert self.flow.response
-        self.flow.response.status_code = 429
         self.flow.request.headers["x-request-id"] = "req-1"
         self.exchange = Exchange.begin(self.flow)
         self.decide("gpt-5")
         self.exchange.outcome.litellm_model = "gpt-5-of-litellm"
         self.exchange.set_outcome(Target.LITELLM, Reason.FALLBACK, upstream_status=429)
+        self.exchange.fallback = FallbackRecord(0.0, "req-1", "gpt-5", "quota", 429, None)
 
     def decide(self, model: str | None) -> None:
         """Let the request name a model."""
@@ -53,47 +54,60 @@ def world() -> World:
 def test_a_comment_says_what_was_decided(world: World) -> None:
     world.annotations.settled(world.flow)
     assert world.flow.comment == (
-        "reason=fallback; target=litellm; upstream-status=429; gpt-5 → gpt-5-of-litellm; request id req-1"
+        "gpt-5 ↪ LiteLLM after 429 usage limit; reason=fallback; target=litellm; upstream-status=429; "
+        "gpt-5 → gpt-5-of-litellm; request id req-1"
     )
 
 
 @pytest.mark.parametrize(
-    ("target", "reason", "mark"),
+    ("target", "reason", "status", "mark", "happened"),
     [
-        (Target.LITELLM, Reason.MODEL, LITELLM),
-        (Target.LITELLM, Reason.PASSTHROUGH, LITELLM),
-        (Target.LITELLM, Reason.FALLBACK, FELL_BACK),
-        (Target.LITELLM, Reason.UNREACHABLE, FELL_BACK),
-        (Target.LITELLM, Reason.COOLDOWN, FELL_BACK),
-        (Target.LITELLM, Reason.STICKY, FELL_BACK),
-        (Target.LITELLM, Reason.ERROR, FAILED),
-        (Target.UPSTREAM, Reason.ERROR, FAILED),
-        (Target.UPSTREAM, Reason.FALLBACK_FAILED, FAILED),
-        (Target.UPSTREAM, Reason.NOT_LISTED, ""),
-        (Target.UPSTREAM, Reason.NOT_POST, ""),
-        (Target.NONE, Reason.REFUSED, ""),
-        (Target.NONE, Reason.OWN_PAGE, ""),
+        (Target.LITELLM, Reason.MODEL, 200, "", "gpt-5 → LiteLLM"),
+        (Target.LITELLM, Reason.MODEL, 400, FAILED, "gpt-5 → LiteLLM ⚠ 400"),
+        (Target.LITELLM, Reason.PASSTHROUGH, 200, "", "gpt-5 → LiteLLM"),
+        (Target.LITELLM, Reason.UNREACHABLE, 200, "", "gpt-5 ↪ LiteLLM, upstream is unreachable"),
+        (Target.LITELLM, Reason.COOLDOWN, 200, "", "gpt-5 ↪ LiteLLM, upstream is cooling down"),
+        (Target.LITELLM, Reason.STICKY, 503, FAILED, "gpt-5 ↪ LiteLLM, the conversation is there ⚠ 503"),
+        (Target.LITELLM, Reason.ERROR, 502, FAILED, "gpt-5 ⚠ error"),
+        (Target.UPSTREAM, Reason.ERROR, 502, FAILED, "gpt-5 ⚠ error"),
+        (Target.UPSTREAM, Reason.NOT_LISTED, 200, "", "gpt-5 → upstream"),
+        (Target.UPSTREAM, Reason.NOT_LISTED, 400, FAILED, "gpt-5 → upstream ⚠ 400"),
+        (Target.UPSTREAM, Reason.NOT_POST, 500, FAILED, "gpt-5 → upstream ⚠ 500"),
+        (Target.UPSTREAM, Reason.WEBSOCKET, 426, "", "gpt-5 → upstream"),
+        (Target.NONE, Reason.REFUSED, 401, FAILED, "gpt-5 ⚠ refused"),
     ],
 )
-def test_marks(target: Target, reason: Reason, mark: str, world: World) -> None:
+def test_marks_are_what_went_wrong(
+    target: Target, reason: Reason, status: int, mark: str, happened: str, world: World
+) -> None:
     world.exchange.set_outcome(target, reason)
+    assert world.flow.response
+    world.flow.response.status_code = status
     world.annotations.settled(world.flow)
     assert world.flow.marked == mark
-    assert world.flow.comment.startswith(f"reason={reason}; target={target}; gpt-5")
+    assert world.flow.comment.startswith(f"{happened}; reason={reason}; target={target}; gpt-5")
 
 
-@pytest.mark.parametrize("mark", [LITELLM, FELL_BACK, FAILED])
-def test_marks_are_in_fonts_without_emoji(mark: str) -> None:
+def test_before_there_is_a_response_nothing_is_wrong(world: World) -> None:
+    world.flow.response = None
+    world.annotations.settled(world.flow)
+    assert world.flow.marked == ""
+
+
+def test_the_mark_is_in_fonts_without_emoji() -> None:
     """Those beyond the basic plane are in emoji fonts alone."""
-    assert ord(emoji[mark]) < 0x10000
+    assert ord(emoji[FAILED]) < 0x10000
 
 
 def test_a_comment_follows_the_decision(world: World) -> None:
     world.annotations.settled(world.flow)
     world.exchange.set_outcome(Target.UPSTREAM, Reason.FALLBACK_FAILED, fallback_failed="500")
+    assert world.flow.response
+    world.flow.response.status_code = 429
     world.annotations.settled(world.flow)
     assert world.flow.marked == FAILED
     assert world.flow.comment == (
+        "gpt-5 ⚠ upstream 429 usage limit, LiteLLM could not help: 500; "
         "reason=fallback-failed; target=upstream; fallback-failed=500; gpt-5; request id req-1"
     )
 
@@ -109,7 +123,7 @@ def test_what_a_user_wrote_stays(world: World) -> None:
 @pytest.mark.parametrize(
     ("cause", "detail", "mark", "says"),
     [
-        (Cause.CLIENT_LEFT, "client disconnected", FELL_BACK, "client_disconnect: client disconnected"),
+        (Cause.CLIENT_LEFT, "client disconnected", "", "client_disconnect: client disconnected"),
         (Cause.SERVER_CLOSED, "server closed", FAILED, "network_error: server closed"),
         (
             Cause.IDLE_LIMIT,
@@ -129,14 +143,14 @@ def test_an_answer_that_broke_off(cause: Cause, detail: str, mark: str, says: st
 
 def test_a_reduced_history_is_named(world: World) -> None:
     world.exchange.outcome.reduced = True
-    assert "upstream-status=429; history=reduced; gpt-5" in describe(world.exchange.snapshot())
+    assert "upstream-status=429; history=reduced; gpt-5" in describe(world.flow, world.exchange.snapshot())
 
 
 def test_a_request_without_a_model(world: World) -> None:
     world.decide(None)
     world.exchange.set_outcome(Target.UPSTREAM, Reason.NO_MODEL)
-    said = describe(world.exchange.snapshot())
-    assert said == "reason=no-model; target=upstream; no model; request id req-1"
+    said = describe(world.flow, world.exchange.snapshot())
+    assert said == "→ upstream; reason=no-model; target=upstream; no model; request id req-1"
 
 
 def test_a_flow_of_somebody_elses_is_left_alone(world: World) -> None:
@@ -149,7 +163,7 @@ def test_a_flow_of_somebody_elses_is_left_alone(world: World) -> None:
 def test_upstreams_failed_response_is_a_row_of_its_own(world: World) -> None:
     flow = world.flow
     assert flow.response
-    flow.response.timestamp_end = None
+    flow.response.timestamp_end, flow.response.status_code = None, 429
     world.exchange.set_outcome(Target.UPSTREAM, Reason.NOT_LISTED)
     world.annotations.replaced(flow)
     flow.response = None
@@ -166,7 +180,7 @@ def test_upstreams_failed_response_is_a_row_of_its_own(world: World) -> None:
     assert row.response.timestamp_end, "mitmweb shows no time without it"
     assert not row.live
     assert row.marked == FAILED
-    assert row.comment == "replaced by a fallback: upstream's answer; request id req-1"
+    assert row.comment == "gpt-5 ⚠ upstream 429 usage limit: replaced by a fallback; request id req-1"
     assert (flow.marked, flow.comment) == ("", "")
 
 

@@ -109,14 +109,14 @@ def test_without_a_configuration_they_say_so() -> None:
 def test_a_flow_from_a_file_is_explained_by_its_reason() -> None:
     flow = _decided("req-1").copy()
     decided, means, fix = _commands(Settings()).explain([flow])
-    assert decided == "reason=no-model; target=upstream; no model; request id req-1"
+    assert decided == "→ upstream; reason=no-model; target=upstream; no model; request id req-1"
     assert means.startswith("means: neither the body nor the path names a model")
     assert fix.startswith("fix: have the client name the model")
 
 
 def test_not_more_is_explained_than_can_be_read() -> None:
     lines = _commands(Settings()).explain([tflow.tflow(), *(_decided(f"req-{n}") for n in range(12))])
-    assert sum(line.startswith("reason=") for line in lines) == 10
+    assert sum("; reason=no-model; " in line for line in lines) == 10
     assert lines[-1] == "and 2 more: name fewer flows"
 
 
