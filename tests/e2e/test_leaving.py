@@ -140,7 +140,7 @@ async def test_the_grace_period_ends(
         assert "1 requests were cut off" in process.output()
 
 
-async def test_a_second_signal_ends_at_once(
+async def test_a_second_ctrl_c_ends_at_once(
     streaming: tuple[Stub, asyncio.Event], connect: Connect, tmp_path: Path
 ) -> None:
     stub, _ = streaming
@@ -148,9 +148,27 @@ async def test_a_second_signal_ends_at_once(
         await _begin(connect, process, 1)
 
         os.kill(process.popen.pid, signal.SIGTERM)
-        await until(lambda: "a second signal ends at once" in process.output())
-        os.kill(process.popen.pid, signal.SIGTERM)
+        await until(lambda: "Ctrl-C ends at once" in process.output())
+        os.kill(process.popen.pid, signal.SIGINT)
 
+        assert await _ended(process) == 0
+
+
+async def test_a_second_sigterm_changes_nothing(
+    streaming: tuple[Stub, asyncio.Event], connect: Connect, tmp_path: Path
+) -> None:
+    """A service manager sends it to every process of a service, and a supervisor to its workers again."""
+    stub, go_on = streaming
+    with mitmdump(settings(stub.url), UPSTREAM, tmp_path) as process:
+        (client,) = await _begin(connect, process, 1)
+
+        os.kill(process.popen.pid, signal.SIGTERM)
+        await until(lambda: "draining" in process.output())
+        os.kill(process.popen.pid, signal.SIGTERM)
+        await asyncio.sleep(0.2)  # it could end in that time
+        go_on.set()
+
+        await client.rest()
         assert await _ended(process) == 0
 
 

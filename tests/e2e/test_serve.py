@@ -1,11 +1,12 @@
 """`litellm-hybrid serve`: the same addon on a lean mitmproxy, in one process and in several."""
 
+import asyncio
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -103,9 +104,29 @@ async def test_a_dead_worker_is_replaced(servers: tuple[Stub, Stub], tmp_path: P
         assert process.stop() == 0
 
 
-async def test_workers_let_running_requests_finish(servers: tuple[Stub, Stub], tmp_path: Path) -> None:
-    import asyncio
+def _terminate(process: Process) -> None:
+    process.popen.terminate()
 
+
+def _press_ctrl_c(process: Process) -> None:
+    """A terminal signals the whole group in its foreground."""
+    os.killpg(process.popen.pid, signal.SIGINT)
+
+
+def _stop_unit(process: Process) -> None:
+    """systemd signals every process of a unit (KillMode=control-group)."""
+    for pid in (process.popen.pid, *_workers(process)):
+        os.kill(pid, signal.SIGTERM)
+
+
+def _close_terminal(process: Process) -> None:
+    os.killpg(process.popen.pid, signal.SIGHUP)
+
+
+@pytest.mark.parametrize("end", [_terminate, _press_ctrl_c, _stop_unit, _close_terminal])
+async def test_workers_let_running_requests_finish(
+    end: Callable[[Process], None], servers: tuple[Stub, Stub], tmp_path: Path
+) -> None:
     upstream, litellm = servers
     go_on, arrived = asyncio.Event(), asyncio.Event()
 
@@ -121,13 +142,64 @@ async def test_workers_let_running_requests_finish(servers: tuple[Stub, Stub], t
         await client.request("POST", "/v1/messages", {"model": "gpt-5"})
         await arrived.wait()
 
-        process.popen.terminate()
+        end(process)
         await until(lambda: "draining" in process.output())
+        await asyncio.sleep(0.3)  # a second signal would have ended it by now
         go_on.set()
 
         assert (await client.answer()).status == 200
         await client.close()
         assert await asyncio.to_thread(process.popen.wait, 60) == 0
+
+
+async def test_a_second_ctrl_c_ends_the_workers_at_once(servers: tuple[Stub, Stub], tmp_path: Path) -> None:
+    upstream, litellm = servers
+    litellm.does = _hang
+    with serve(tmp_path, upstream.url, litellm.url, "--workers", "2") as process:
+        await until(lambda: process.output().count("serving on") == 2)
+        client = await Client.connect(process.port)
+        await client.request("POST", "/v1/messages", {"model": "gpt-5"})
+        await until(lambda: litellm.requests)
+
+        _press_ctrl_c(process)
+        await until(lambda: "draining" in process.output())
+        _press_ctrl_c(process)
+
+        assert await asyncio.to_thread(process.popen.wait, 60) == 0
+        await client.close()
+        assert "Traceback" not in process.output()
+
+
+async def test_workers_without_a_supervisor_drain_and_free_the_port(
+    servers: tuple[Stub, Stub], tmp_path: Path
+) -> None:
+    upstream, litellm = servers
+    with serve(tmp_path, upstream.url, litellm.url, "--workers", "2") as process:
+        await until(lambda: process.output().count("serving on") == 2)
+
+        process.popen.kill()
+
+        await until(lambda: not accepts(process.port))
+
+
+async def _hang(_: Request, reply: Reply) -> None:
+    assert reply
+    await asyncio.sleep(600)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_it_serves_without_assertions(
+    workers: str, servers: tuple[Stub, Stub], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`PYTHONOPTIMIZE=1`: mitmproxy's own leave out more than asserts then."""
+    monkeypatch.setenv("PYTHONOPTIMIZE", "1")
+    upstream, litellm = servers
+    with serve(tmp_path, upstream.url, litellm.url, "--workers", workers) as process:
+        async with httpx.AsyncClient(base_url=process.url, trust_env=False, timeout=30) as client:
+            for model, who in (("gpt-5", "litellm"), ("exhausted", "litellm"), ("o3", "upstream")):
+                response = await client.post("/v1/messages", json={"model": model})
+                assert (response.status_code, response.json()["who"]) == (200, who)
+        assert process.stop() == 0
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

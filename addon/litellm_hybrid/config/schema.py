@@ -161,7 +161,7 @@ CHAPTERS: dict[str, tuple[Key, ...]] = {
             "How many requests may run at once in each process; the others are answered with 503 and "
             "Retry-After. 0 is no limit."),
         Key("grace-period", takes.duration, "2m",
-            "How long running requests may take to finish after SIGTERM or Ctrl-C; a second signal ends "
+            "How long running requests may take to finish after SIGTERM or Ctrl-C; a second Ctrl-C ends "
             "at once."),
     ),
     "What is logged": (

@@ -13,7 +13,7 @@ from litellm_hybrid.config.store import SettingsStore
 from litellm_hybrid.observability.logging import logger as log
 from litellm_hybrid.proxy.connection import Listeners
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _LOOK_EVERY = 0.05
 
 
@@ -44,14 +44,21 @@ class GracefulShutdown:
         self._listeners, self._shutdown = listeners, shutdown
         loop = asyncio.get_running_loop()
         for number in _SIGNALS:
+            if signal.getsignal(number) is signal.SIG_IGN:
+                continue  # nohup
             # Not on Windows, and not outside the main thread.
             with suppress(NotImplementedError, RuntimeError, ValueError):
-                loop.add_signal_handler(number, self.on_signal)
+                loop.add_signal_handler(number, self.on_signal, number)
 
-    def on_signal(self) -> None:
-        """Begin to drain; the second signal ends the process at once."""
+    def on_signal(self, number: int) -> None:
+        """Begin to drain; after that a Ctrl-C ends the process at once.
+
+        No other second signal does, as in uvicorn: service managers send SIGTERM to every process, and a
+        supervisor sends it once more.
+        """
         if self.is_draining:
-            self._shutdown()
+            if number == signal.SIGINT:
+                self._shutdown()
             return
         self.is_draining = True
         self._task = asyncio.get_running_loop().create_task(self._drain())
@@ -65,7 +72,7 @@ class GracefulShutdown:
             log.emit(
                 logging.INFO,
                 f"litellm: draining: waiting up to {grace:g} s for {running} running requests; "
-                "a second signal ends at once",
+                "Ctrl-C ends at once",
                 event="draining",
             )
         while (running := self._listeners.close_idle()) and loop.time() < deadline:  # noqa: ASYNC110

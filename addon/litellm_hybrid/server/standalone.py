@@ -1,34 +1,33 @@
 """`litellm-hybrid serve`: the same addon on a lean mitmproxy, in one process or several.
 
-mitmdump runs about 45 built-in addons and asks every one of them about every
-event; here are the six that a reverse proxy needs, and whom an event concerns
-is worked out once. Like engine.py this room knows mitmproxy from within.
+mitmdump runs about 45 built-in addons and asks every one of them about every event; here are the five that
+a reverse proxy needs, and whom an event concerns is worked out once.
 """
 
 import asyncio
 import inspect
 import logging
+import os
 import signal
-import socket
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, override
+from typing import override
 
 from mitmproxy import addonmanager, exceptions, hooks, master, options
-from mitmproxy.addons import core, disable_h2c, errorcheck, next_layer, proxyserver, termlog, tlsconfig
+from mitmproxy.addons import core, disable_h2c, errorcheck, proxyserver, termlog, tlsconfig
 from mitmproxy.flow import Flow
-from mitmproxy.proxy import mode_servers
 
 from litellm_hybrid.addon import HybridAddon
 from litellm_hybrid.config.settings import Address
 from litellm_hybrid.observability.logging import logger as log
 from litellm_hybrid.observability.logging.logger import AppLog
 from litellm_hybrid.proxy.fast_path import skip_self_checks
+from litellm_hybrid.server import listener
 from litellm_hybrid.server.supervisor import CANNOT_START
 
-_BACKLOG = 2048
-"""How many connections may wait to be accepted; with asyncio's 100 a burst of clients waits a second."""
+_CHECK_EVERY = 1.0
+"""Seconds between two looks at whether the supervisor is there."""
 
 type _Handler = Callable[..., Awaitable[None] | None]
 
@@ -92,7 +91,7 @@ class _StartCheck(errorcheck.ErrorCheck):
 
 
 class LeanMaster(master.Master):
-    """mitmproxy with our addon and the six others that a reverse proxy needs."""
+    """mitmproxy with our addon and the five others that a reverse proxy needs."""
 
     def __init__(self, opts: options.Options, app_log: AppLog, place: Path | None = None) -> None:
         super().__init__(opts, with_termlog=False)
@@ -104,9 +103,7 @@ class LeanMaster(master.Master):
             core.Core(),
             disable_h2c.DisableH2C(),
             proxyserver.Proxyserver(),
-            # Before mitmproxy's own choice of a layer, or ours comes too late.
             HybridAddon(place, app_log),
-            next_layer.NextLayer(),
             tlsconfig.TlsConfig(),
             _StartCheck(),
         )
@@ -117,46 +114,13 @@ class LeanMaster(master.Master):
         # Not before: until here an ERROR has to reach mitmproxy's check of the start.
         self._app_log.batch(asyncio.get_running_loop())
         for host, port, *_ in self.addons.get("proxyserver").listen_addrs():
-            message = f"litellm: serving on {host}:{port} ({self.options.mode[0]})"
+            message = f"litellm: serving on {host}:{port} ({listener.shown(self.options.mode[0])})"
             log.emit(logging.INFO, message, event="serving")
 
     @override
     async def done(self) -> None:
         await super().done()
         self._termlog.uninstall()
-
-
-def check_sharing() -> None:
-    """Make sure that several processes can listen on one port.
-
-    Raises:
-        OSError: the system has no SO_REUSEPORT.
-    """
-    if not hasattr(socket, "SO_REUSEPORT"):
-        raise OSError("this system cannot share a port among processes (no SO_REUSEPORT): use workers: 1")
-
-
-def share_port() -> None:
-    """Let several processes listen on one port, each with its own queue of new connections.
-
-    Raises:
-        OSError: the system has no SO_REUSEPORT.
-    """
-    check_sharing()
-
-    _listen_with(reuse_port=True)
-
-
-def _listen_with(*, reuse_port: bool) -> None:
-    async def listen(
-        self: mode_servers.AsyncioServerInstance[Any], host: str, port: int
-    ) -> list[asyncio.Server]:
-        server = await asyncio.start_server(
-            self.handle_stream, host, port, reuse_port=reuse_port, backlog=_BACKLOG
-        )
-        return [server]
-
-    mode_servers.AsyncioServerInstance.listen = listen  # type: ignore[assignment,method-assign]
 
 
 async def serve(
@@ -176,16 +140,23 @@ async def serve(
         logging.getLogger(noisy).setLevel(logging.WARNING)
     opts = options.Options()
     lean = LeanMaster(opts, app_log, place)
-    host, port = listen
-    bracketed = f"[{host}]" if ":" in host else host
-    opts.update(
-        litellm_config=str(config), mode=[f"reverse:{upstream}@{bracketed}:{port}"], termlog_verbosity="warn"
-    )
+    listener.share_port(opts, shared=place is not None)
+    opts.update(litellm_config=str(config), mode=[listener.spec(upstream, listen)], termlog_verbosity="warn")
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         # Until the addon runs, which lets running requests finish first.
         loop.add_signal_handler(number, lean.shutdown)
+    supervisor = loop.create_task(_drain_without(os.getppid())) if place is not None else None
     await lean.run()
+    if supervisor is not None:
+        supervisor.cancel()
+
+
+async def _drain_without(parent: int) -> None:
+    """Drain once the supervisor is gone: nobody would end this worker, and it would keep the port."""
+    while os.getppid() == parent:  # noqa: ASYNC110 (nothing tells)
+        await asyncio.sleep(_CHECK_EVERY)
+    signal.raise_signal(signal.SIGTERM)
 
 
 def run(
@@ -202,9 +173,7 @@ def run(
         app_log: the process's log.
     """
     if shared is not None:
-        share_port()
-    else:
-        _listen_with(reuse_port=False)
+        listener.check_sharing()
     skip_self_checks()
     try:
         asyncio.run(serve(config, upstream, listen, shared, app_log))

@@ -1,8 +1,9 @@
-"""Several processes on one port: starts them, restarts one that dies, passes signals on.
+"""Several processes on one port: starts them, restarts one that dies, has them drain.
 
-Each worker is a process of its own that knows nothing of the others: cooldowns,
-budgets and remembered conversations are a worker's own. Only the numbers for
-`/_hybrid/metrics` are put into a folder that all of them read.
+Each worker is a process of its own that knows nothing of the others: cooldowns, budgets and remembered
+conversations are a worker's own. Only the numbers for `/_hybrid/metrics` are put into a folder that all of
+them read. Workers are process groups of their own: Ctrl-C in a terminal reaches the supervisor alone, which
+has them drain. One whose supervisor is gone drains too (`standalone.py`).
 """
 
 import logging
@@ -23,7 +24,9 @@ CANNOT_START = 78
 _PAUSE = 1.0
 """Seconds before a worker that died is replaced."""
 
-_LOOK_EVERY = 0.1
+_CHECK_EVERY = 0.1
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Supervisor:
@@ -41,7 +44,7 @@ class Supervisor:
         self._wanted = workers
         self._workers: dict[Path, subprocess.Popen[bytes]] = {}
         self._missing: list[tuple[float, Path]] = []
-        self._leaving = False
+        self._draining = False
 
     def run(self) -> int:
         """Run until the last worker has ended; the exit code.
@@ -51,17 +54,18 @@ class Supervisor:
         Raises:
             OSError: the workers' folder cannot be made.
         """
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._pass_on)
+        for number in _SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+                signal.signal(number, self._on_signal)
         code = 0
         with TemporaryDirectory(prefix="litellm-hybrid-") as folder:
             try:
                 for name in range(1, self._wanted + 1):
-                    if self._leaving:
+                    if self._draining:
                         break
                     self._start(Path(folder, str(name)))
                 while self._workers or self._missing:
-                    time.sleep(_LOOK_EVERY)
+                    time.sleep(_CHECK_EVERY)
                     code = max(code, self._look())
                     self._replace()
             finally:
@@ -69,10 +73,11 @@ class Supervisor:
         return code
 
     def _start(self, place: Path) -> None:
-        worker = subprocess.Popen([*self._command, "--shared", str(place)])  # noqa: S603 (our own)
+        command = [*self._command, "--shared", str(place)]
+        worker = subprocess.Popen(command, process_group=0)  # noqa: S603 (our own)
         self._workers[place] = worker
-        if self._leaving:
-            # A signal that came meanwhile was passed on to the others alone.
+        if self._draining:
+            # A signal that came meanwhile has reached the others alone.
             worker.send_signal(signal.SIGTERM)
 
     def _look(self) -> int:
@@ -84,11 +89,11 @@ class Supervisor:
                 continue
             del self._workers[place]
             metrics.mark_worker_dead(place)
-            if self._leaving:
+            if self._draining:
                 # One that had not come to handle signals yet was ended by ours.
                 worst = max(worst, int(code > 0))
             elif code == CANNOT_START:
-                self._pass_on(signal.SIGTERM, None)
+                self._on_signal(signal.SIGTERM, None)
                 worst = 1
             else:
                 message = f"litellm: worker {worker.pid} ended with {code}: starting another"
@@ -97,16 +102,18 @@ class Supervisor:
         return worst
 
     def _replace(self) -> None:
-        if self._leaving:
+        if self._draining:
             self._missing.clear()
         while self._missing and self._missing[0][0] <= time.monotonic():
             _, place = self._missing.pop(0)
             self._start(place)
 
-    def _pass_on(self, number: int, _frame: FrameType | None) -> None:
-        self._leaving = True
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        """Have the workers drain; a second Ctrl-C ends them at once."""
+        force = self._draining and number == signal.SIGINT
+        self._draining = True
         for worker in self._workers.values():
-            worker.send_signal(number)
+            worker.send_signal(signal.SIGINT if force else signal.SIGTERM)
 
     def _end_all(self) -> None:
         for worker in self._workers.values():
