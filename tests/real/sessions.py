@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 
 from real.apis import Seen, ask, question
 from real.cliproxyapi import cliproxyapi
@@ -83,6 +84,15 @@ async def turns(port: int, count: int, every: float) -> list[Seen]:
     return seen
 
 
+async def until_served(port: int, every: float, within: float) -> list[Seen]:
+    """Turns until upstream serves one; the longest cooldown is ten minutes."""
+    seen: list[Seen] = []
+    deadline = monotonic() + within
+    while monotonic() < deadline and not any(SERVED in answer.text for answer in seen):
+        seen += await turns(port, 1, every)
+    return seen
+
+
 def one(binary: Path, folder: Path, minutes: float) -> Result:
     """The only account is exhausted for all of the session, and is back after it."""
     every = minutes * 60 / TURNS
@@ -90,7 +100,7 @@ def one(binary: Path, folder: Path, minutes: float) -> Result:
         providers.exhausted = {key.encode(): EXHAUSTED for key in KEYS}
         seen = asyncio.run(turns(hybrid.port, TURNS, every))
         providers.exhausted = {}
-        back = asyncio.run(turns(hybrid.port, 6, max(every, 30)))
+        back = asyncio.run(until_served(hybrid.port, every, within=660))
         asked = len(litellm.asked)
     waited = [answer.first_byte for answer in seen if answer.first_byte > WAITS]
     problems = []
