@@ -110,6 +110,12 @@ def _network(text: str) -> Network:
         raise ValueError from None
 
 
+def _path(text: str) -> str:
+    if not text.startswith("/") or "*" in text[:-1]:
+        raise ValueError
+    return text
+
+
 def _name(value: Value) -> str:
     text = value.text("a model name")
     if value.is_bool:
@@ -179,6 +185,7 @@ kinds = Converter(_kinds.takes, lambda value: frozenset(_kinds(value)))
 secret_or_none = Converter("a key, or the word `none`", _secret_or_none)
 """LiteLLM's key; None for the word `none`, said of a LiteLLM that takes no keys."""
 secrets = _list("a list of keys", _secret)
+paths = _list("a list of paths", _scalar("a path such as /v1/ws, or with a `*` at its end", _path))
 networks = _list(
     "a list of addresses and networks", _scalar("an address or a network such as 10.0.0.0/8", _network)
 )

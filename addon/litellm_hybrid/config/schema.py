@@ -142,6 +142,9 @@ CHAPTERS: dict[str, tuple[Key, ...]] = {
             "CLIProxyAPI reads it: `Authorization`, `X-Api-Key`, `X-Goog-Api-Key`, `?key=`, "
             "`?auth_token=`.",
             attribute="client_keys", default="CLIProxyAPI's api-keys", secret=True),
+        Key("local-without-key", takes.flag, "true",
+            "With client keys configured, let this machine's programs spend LiteLLM's key without one. Web "
+            "pages still need one."),
         Key("trusted-proxies", takes.networks, "[127.0.0.1, 10.0.0.0/8]",
             "Proxies in front of this one whose X-Forwarded-For is believed. A request that shows it "
             "came through another proxy never counts as this machine's own."),
@@ -149,6 +152,11 @@ CHAPTERS: dict[str, tuple[Key, ...]] = {
             "Listen on addresses of other machines although there are no client keys: whoever reaches "
             "the proxy may then spend LiteLLM's key. Better: set client-api-keys. A start with it says "
             "so, loudly."),
+        Key("upstream-paths", takes.paths, '["/v1/ws", "/api/internal/*"]',
+            "Paths beyond the model APIs that clients on other machines may reach at upstream. Its gates "
+            "take this proxy for a program on its own machine, so everything but the model APIs, `/`, "
+            "`/healthz` and the sign-in callbacks is closed to others here. A `*` at the end stands for "
+            "anything."),
     ),
     "How requests are taken": (
         Key("websocket", takes.one_of("downgrade", "pass"), "pass",

@@ -117,6 +117,8 @@ class Settings:
         client_keys: who may spend the LiteLLM key.
         upstream: CLIProxyAPI's address; `serve` uses it, in `mitmdump` the mode says it.
         listen: (host, port) for `serve`.
+        local_without_key: this machine's programs may spend the key without one of client_keys.
+        upstream_paths: paths beyond the model APIs that other machines may reach; `*` at the end: any text.
         listen_without_keys: whoever reaches this proxy from elsewhere may spend the key.
         max_in_flight: how many requests may run at once; 0 is no limit.
         grace_period: how long, in seconds, running requests may take to finish after SIGTERM.
@@ -140,6 +142,8 @@ class Settings:
     listen: tuple[str, int] = ("127.0.0.1", 8318)
     workers: int = 1
     listen_without_keys: bool = False
+    local_without_key: bool = False
+    upstream_paths: tuple[str, ...] = ()
     max_in_flight: int = 0
     grace_period: float = 30.0
     log_format: LogFormat = "text"

@@ -51,15 +51,21 @@ def is_credential(name: bytes) -> bool:
 
 
 def presented(headers: Iterable[tuple[bytes, bytes]], query: str) -> tuple[str, ...]:
-    """Every client key that a request presents, in the order in which CLIProxyAPI reads them."""
-    found = dict.fromkeys(_CLIENT_KEY_HEADERS, "")
+    """Every client key that a request presents, at most five, in the order in which CLIProxyAPI reads them.
+
+    Of a header or parameter that is there twice the first counts, as there, although it is empty.
+    """
+    found: dict[bytes, str] = {}
     for name, value in headers:
-        lowered = name.lower()
-        if lowered in found and not found[lowered]:
-            found[lowered] = value.decode("utf-8", "surrogateescape").strip()
-    keys = [_without_scheme(found[b"authorization"]), *list(found.values())[1:]]
-    for wanted in ("key", "auth_token"):
-        keys.extend(unquote_plus(value) for name, value in _pairs(query) if name == wanted)
+        if (lowered := name.lower()) in _CLIENT_KEY_HEADERS:
+            found.setdefault(lowered, value.decode("utf-8", "surrogateescape").strip())
+    keys = [found.get(name, "") for name in _CLIENT_KEY_HEADERS]
+    keys[0] = _without_scheme(keys[0])
+    pairs = _pairs(query)
+    keys += [
+        next((unquote_plus(value) for name, value in pairs if name == wanted), "")
+        for wanted in ("key", "auth_token")
+    ]
     return tuple(key for key in keys if key and not _CONTROL.search(key))
 
 

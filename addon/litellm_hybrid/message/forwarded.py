@@ -21,7 +21,8 @@ _LONGEST = 64
 """Characters of an address: 45 at most, and room for a zone (`fe80::1%eth0`)."""
 
 _NAMING = frozenset({_FORWARDED_FOR, b"forwarded", b"x-real-ip"})
-_SIGNS = _NAMING | {b"via"}
+_SIGNS = _NAMING | {b"via", b"cf-connecting-ip", b"true-client-ip", b"x-client-ip"}
+_SIGN_PREFIXES = (b"x-forwarded-", b"x-envoy-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class ClientAddress:
 
     Attributes:
         ip: the client's address; of the nearest hop where no proxy is trusted.
-        is_loopback: whether it is a program on this machine, without anything in between.
+        is_loopback: whether it is a program on this machine, without anything in between that shows.
     """
 
     ip: str
@@ -45,26 +46,30 @@ def find(peer: str, headers: Headers, trusted: Networks) -> ClientAddress:
         headers: the request's.
         trusted: the proxies whose X-Forwarded-For is believed.
     """
-    networks = tuple(trusted)
-    if not _is_in(peer, networks):
-        through = any(name.lower() in _SIGNS for name, _ in headers)
-        return ClientAddress(peer, is_loopback=not through and is_loopback(peer))
+    if any(_is_sign(name.lower()) for name, _ in headers):
+        return ClientAddress(_nearest_stranger(peer, headers, tuple(trusted)), is_loopback=False)
+    return ClientAddress(peer, is_loopback=is_loopback(peer))
+
+
+def _is_sign(name: bytes) -> bool:
+    return name in _SIGNS or name.startswith(_SIGN_PREFIXES)
+
+
+def _nearest_stranger(peer: str, headers: Headers, networks: tuple[IPv4Network | IPv6Network, ...]) -> str:
+    """The nearest address that nobody vouches for; what X-Forwarded-For has before it may be made up."""
+    nearest = peer
     hops = [
         hop.strip()
         for name, value in headers
         if name.lower() == _FORWARDED_FOR
         for hop in value.decode("utf-8", "surrogateescape").split(",")
     ]
-    if not hops:
-        # A trusted proxy that does not say who its client is: not known to be local.
-        through = any(name.lower() in _SIGNS for name, _ in headers)
-        return ClientAddress(peer, is_loopback=not through and is_loopback(peer))
-    for hop in reversed(hops):
-        ip = _without_port(hop)
-        if not _is_in(ip, networks):
-            # The nearest hop that nobody vouches for; what stands before it may be made up.
-            return ClientAddress(ip if _parse(ip) else peer, is_loopback=is_loopback(ip))
-    return ClientAddress(_without_port(hops[0]), is_loopback=is_loopback(_without_port(hops[0])))
+    while hops and _is_in(nearest, networks):
+        hop = _without_port(hops.pop())
+        if _parse(hop) is None:  # a name says nothing
+            return peer
+        nearest = hop
+    return nearest
 
 
 def put(headers: Headers, ip: str) -> Headers:

@@ -1,8 +1,11 @@
-"""May this client spend the LiteLLM key?
+"""May this client spend the LiteLLM key, and may it reach this path of upstream's?
 
-A program on this machine may, and whoever presents a client key. A web page in
-a browser on this machine must not: it shows by its `Origin`, or by a `Host`
-that is no loopback name (DNS rebinding).
+With client keys configured, whoever presents one may spend the key; without
+any, the programs on this machine may. A web page in a browser on this machine
+must not: it shows by its `Origin` or `Sec-Fetch-Site`, or by a `Host` that is
+no loopback name (DNS rebinding). Upstream's own gates look at the address that
+a connection comes from, which is this proxy's: so what they keep for local
+programs is kept here.
 """
 
 import hmac
@@ -12,13 +15,15 @@ from dataclasses import dataclass
 
 from litellm_hybrid.config.settings import Settings
 from litellm_hybrid.message.forwarded import is_loopback
+from litellm_hybrid.routing import paths
+from litellm_hybrid.routing.paths import Exposure
 
 __all__ = [
     "AccessDenied",
     "Client",
     "check",
-    "check_management",
     "check_own_page",
+    "check_upstream",
     "host_name",
     "is_loopback",
 ]
@@ -29,8 +34,8 @@ class AccessDenied:
     """Why a request is not served.
 
     Attributes:
-        status: 401 where a client key would help, 403 where the client sent one that is not known, 413 for
-            a body that is too long.
+        status: 401 where a client key would help, 403 where the client sent one that is not known or none
+            would help, 413 for a body that is too long.
         message: what happened and what to do, for the client's user.
         error: the error's name in the JSON.
     """
@@ -51,9 +56,10 @@ class Client:
     Attributes:
         ip: the address it came from.
         host: the Host header as the client sent it, "" if it sent none.
-        origin: whether there was an Origin header.
+        origin: whether it is a web page's: it has an Origin header, or comes from another site.
         keys: the client keys it presented.
-        forwarded: it came through another proxy that is not trusted to say for whom.
+        forwarded: it came to this machine through another proxy.
+        foreign: it is a page's that this machine does not serve.
     """
 
     ip: str
@@ -61,6 +67,12 @@ class Client:
     origin: bool
     keys: tuple[str, ...]
     forwarded: bool = False
+    foreign: bool = False
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is on this machine, without anything in between."""
+        return not self.forwarded and is_loopback(self.ip)
 
 
 def check(settings: Settings, client: Client) -> AccessDenied | None:
@@ -73,20 +85,22 @@ def check(settings: Settings, client: Client) -> AccessDenied | None:
         return None
     if _knows(settings, client.keys):
         return None
-    elsewhere = client.forwarded or not is_loopback(client.ip)
-    if settings.listen_without_keys and elsewhere and not client.origin:
+    keyed = bool(settings.client_keys)
+    if settings.listen_without_keys and not keyed and not client.is_here and not client.origin:
         return None
     if client.forwarded:
-        where = "through another proxy, which is not among trusted-proxies"
-    elif not is_loopback(client.ip):
+        where = "through another proxy"
+    elif not client.is_here:
         where = "this address is not the proxy's own machine"
     elif client.origin:
-        where = "it has an Origin header, as requests of web pages have"
+        where = "it is a web page's, by its Origin or Sec-Fetch-Site header"
     elif not is_loopback(host_name(client.host)):
         where = f"its Host header, {client.host!r}, is no loopback name"
+    elif keyed and not settings.local_without_key:
+        where = "client keys are configured, so this machine's programs need one too"
     else:
         return None
-    if not settings.client_keys:
+    if not keyed:
         advice = "set client-api-keys in the configuration of litellm-hybrid and send one of them"
     else:
         advice = "send one of the configured client keys, for example as `Authorization: Bearer …`"
@@ -97,17 +111,34 @@ def check(settings: Settings, client: Client) -> AccessDenied | None:
     )
 
 
-def check_management(client: Client) -> AccessDenied | None:
-    """None if this client may use CLIProxyAPI's management; to upstream every client looks local."""
-    if is_loopback(client.ip) and not client.forwarded:
+def check_upstream(settings: Settings, client: Client, method: str, path: str) -> AccessDenied | None:
+    """None if this client may reach this path of upstream's, to which every client looks local."""
+    exposure = paths.exposure(method, path)
+    if exposure is Exposure.ANYBODY or paths.is_opened(path, settings.upstream_paths):
         return None
-    return AccessDenied(403, "CLIProxyAPI's management is only reachable from the proxy's own machine.")
+    if client.is_here:
+        own = not client.foreign and is_loopback(host_name(client.host))
+        if own or exposure is Exposure.CLIENTS:
+            return None
+        return AccessDenied(403, "This path is not for web pages that this machine does not serve.")
+    if exposure is Exposure.CLIENTS:
+        if not settings.client_keys or _knows(settings, client.keys):
+            return None
+        return AccessDenied(
+            403 if client.keys else 401,
+            "Send one of the configured client keys, for example as `Authorization: Bearer …`.",
+        )
+    return AccessDenied(
+        403,
+        "This path is only reachable from the proxy's own machine; upstream-paths in the configuration of "
+        "litellm-hybrid opens it.",
+    )
 
 
 def check_own_page(settings: Settings, client: Client) -> AccessDenied | None:
     """None if this client may see the proxy's own pages: a program on this machine, or with a client key."""
-    local = is_loopback(client.ip) and not client.forwarded
-    if _knows(settings, client.keys) or (local and not client.origin and is_loopback(host_name(client.host))):
+    local = client.is_here and not client.origin and is_loopback(host_name(client.host))
+    if _knows(settings, client.keys) or local:
         return None
     return AccessDenied(
         403,

@@ -1,53 +1,74 @@
-"""What a request's path says: the model it names, where LiteLLM serves it, and whether it may leave upstream.
+"""What a request's path says: the model it names, where LiteLLM serves it, and who may reach it upstream.
 
-Paths here are without their query. The forms are those that CLIProxyAPI, its
-v6 Amp module and google-genai use; LiteLLM's side is what its 1.106 serves.
+Paths here are without their query. They are read as Gin reads them: percent-
+decoded once, in their own case, neither dot segments nor double slashes
+resolved; one slash at the end is allowed, which Gin and LiteLLM answer with a
+redirect. CLIProxyAPI's routes are those of its v6.10, v7.1 and v7.2; LiteLLM's
+side is what its 1.106 serves.
 """
 
 import re
 from dataclasses import dataclass
-from posixpath import normpath
+from enum import Enum
 from urllib.parse import quote, unquote
 
 _PROVIDER = re.compile(r"/api/provider/[^/]+(?=/|$)")
 
 _NO_UTF8 = re.compile(r"[\udc80-\udcff]")  # how a byte that is no UTF-8 stands in a decoded path
 
-_VERB = r"(?::|%3[Aa])(?P<verb>[A-Za-z]+)"
+# What some server behind this one may resolve to another path than the one that was looked up.
+_ODD = re.compile(r"//|/\.\.?(?:/|$)|[\\\x00-\x1f\x7f]")
 
-# The first that matches decides. The second column is what LiteLLM serves for it.
-# (?>…) gives nothing back: a path made of that prefix alone would take quadratic time.
+_BELOW_V1 = (
+    "chat/completions|completions|embeddings|responses(?:/compact)?|moderations|rerank"
+    "|images/(?:generations|edits)|audio/(?:speech|transcriptions|translations)"
+)
+_MODEL_ENDPOINT = re.compile(
+    rf"(?:/v1)?/(?:{_BELOW_V1})|/v2/rerank|/v1/messages(?:/count_tokens)?|/v1beta/interactions"
+)
+"""Where LiteLLM serves a model that the body names. Nothing else of LiteLLM's is reached through us."""
+
+_CODEX = re.compile(r"/backend-api/codex(?=/responses(?:/compact)?$)")
+
+_VERBS = "generateContent|streamGenerateContent|countTokens|embedContent|batchEmbedContents"
+_VERB = rf":(?P<verb>{_VERBS})"
+
+# The second column is what LiteLLM has before the model's name.
 _MODEL_FORMS: tuple[tuple[re.Pattern[str], str], ...] = (
     (
-        re.compile(rf"(?>(?:/.*)?/publishers/google/models/)(?P<model>.+){_VERB}"),
-        "/v1beta/models/{model}:{verb}",
+        re.compile(
+            r"(?:/v1(?:beta1?)?(?:/projects/[^/]+/locations/[^/]+)?)?/publishers/google/models/"
+            rf"(?P<model>.+){_VERB}"
+        ),
+        "/v1beta/models/",
     ),
-    (re.compile(rf"/v1(?:beta|beta1)?/models/(?P<model>.+){_VERB}"), "/v1beta/models/{model}:{verb}"),
-    (re.compile(rf"/models/(?P<model>.+){_VERB}"), "/models/{model}:{verb}"),
-    (re.compile(r"/models/(?P<model>[^/]+)(?P<rest>/.*)?"), "/models/{model}{rest}"),
-    (re.compile(r"/openai/deployments/(?P<model>[^/]+)(?P<rest>/.*)"), "/openai/deployments/{model}{rest}"),
+    (re.compile(rf"/v1(?:beta1?)?/models/(?P<model>.+){_VERB}"), "/v1beta/models/"),
+    (re.compile(rf"/models/(?P<model>.+){_VERB}"), "/models/"),
+    (re.compile(rf"/openai/deployments/(?P<model>.+?)(?P<rest>/(?:{_BELOW_V1}))"), "/openai/deployments/"),
 )
 
-_CODEX = re.compile(r"/backend-api/codex(?=/responses(?:/|$))")
-
-# Requests that only upstream can serve: tied to its accounts, its state or its
-# own protocols. Matched against the decoded, normalised, lower-cased path.
-_UPSTREAM_ONLY = re.compile(
+_UPSTREAM_API = re.compile(
     r"""
-      /v0/management(?:/.*)? | /management\.html        # its own management
-    | /v1internal(?:[:/].*)?                            # Code Assist
+      /v1/models(?:/.*)? | /v1beta1?/models(?:/.*)? | /models
     | (?:/openai)?/v1/videos(?:/.*)?
-    | .*:predictlongrunning                             # Gemini's videos
-    | /v1/live(?:/.*)? | .*:bidigeneratecontent | /ws(?:/.*)?
-    | (?:/openai)?/v1/realtime(?:/.*)?
+    | /v1/responses/.+
+    | /v1/live(?:/.*)? | /v1/realtime(?:/.*)?
     | (?:/v1|/backend-api/codex)/alpha/search           # Codex's web search
-    | /[^/]+/callback | /oauth2?callback | /oauth(?:/.*)?
     """,
-    re.VERBOSE | re.DOTALL,  # an encoded line break must not hide a path either
+    re.VERBOSE,
 )
+"""CLIProxyAPI's model APIs beside those that LiteLLM serves too."""
+
+_PUBLIC = re.compile(r"/|/healthz|/[a-z0-9-]+/callback")
 
 
-_MANAGEMENT = re.compile(r"/v0/management(?:/|$)|/management\.html$")
+class Exposure(Enum):
+    """Who may reach a path of upstream's through this proxy, beside this machine's programs."""
+
+    ANYBODY = "anybody"
+    CLIENTS = "clients"
+    """Clients on other machines: with a client key, where client keys are configured."""
+    NOBODY = "nobody"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +82,12 @@ class ModelPath:
 
     model: str
     verb: str
-    _template: str
-    _rest: str
+    _before: str
+    _behind: str
 
     def with_model(self, name: str) -> str:
         """The path under which LiteLLM serves this, with `name` in the model's place."""
-        return self._template.format(model=quote(name, safe="/"), verb=self.verb, rest=self._rest)
+        return f"{self._before}{quote(name, safe='/')}{self._behind}"
 
 
 def strip_provider(path: str) -> str:
@@ -76,31 +97,46 @@ def strip_provider(path: str) -> str:
 
 def model_path(path: str) -> ModelPath | None:
     """The model that a path names, or None. The provider prefix may still be on it."""
-    stripped = strip_provider(path)
-    for pattern, template in _MODEL_FORMS:
-        if (match := pattern.fullmatch(stripped)) is None:
-            continue
-        groups = match.groupdict()
-        model = _NO_UTF8.sub("\ufffd", unquote(groups["model"])).strip()
-        if not model:
-            return None
-        return ModelPath(model, groups.get("verb") or "", template, groups.get("rest") or "")
-    return None
+    decoded = _decoded(path)
+    return None if decoded is None else _model_path(strip_provider(decoded))
 
 
-def upstream_only(path: str) -> bool:
-    """Whether only upstream can serve this path, whatever model the request names."""
-    return _UPSTREAM_ONLY.fullmatch(_normal(path)) is not None
+def is_model_endpoint(path: str) -> bool:
+    """Whether LiteLLM serves POSTs to this path with the model that they name."""
+    return for_litellm(path, None) is not None
 
 
-def is_management(path: str) -> bool:
-    """Whether this is CLIProxyAPI's own management, however it is written."""
-    return _MANAGEMENT.match(_normal(path)) is not None
+def exposure(method: str, path: str) -> Exposure:
+    """Who may reach a path of upstream's, whose own gates take this proxy for its client."""
+    decoded = _decoded(path)
+    if decoded is None:
+        return Exposure.NOBODY
+    if method in ("GET", "HEAD") and _PUBLIC.fullmatch(decoded):
+        return Exposure.ANYBODY
+    stripped = strip_provider(decoded)
+    # What is no model call below it goes to Amp's server with the operator's account (v6, v7.1).
+    amp = decoded != stripped and stripped.startswith("/v1beta1")
+    if amp:
+        served = method == "POST" and _model_path(stripped) is not None
+    else:
+        served = bool(_endpoint(stripped) or _UPSTREAM_API.fullmatch(stripped))
+    if not served:
+        return Exposure.NOBODY
+    # A browser asks without a key whether it may ask with one.
+    return Exposure.ANYBODY if method == "OPTIONS" else Exposure.CLIENTS
+
+
+def is_opened(path: str, opened: tuple[str, ...]) -> bool:
+    """Whether a path is one of those that `upstream-paths` names; a `*` at the end of one is anything."""
+    decoded = _decoded(path)
+    return decoded is not None and any(
+        decoded.startswith(entry[:-1]) if entry.endswith("*") else decoded == entry for entry in opened
+    )
 
 
 def is_interactions(path: str) -> bool:
     """Whether this is Gemini's interactions API, where an `agent` binds a request to upstream."""
-    return strip_provider(path).rstrip("/") == "/v1beta/interactions"
+    return for_litellm(path, None) == "/v1beta/interactions"
 
 
 def takes_websocket(path: str) -> bool:
@@ -108,20 +144,41 @@ def takes_websocket(path: str) -> bool:
     return strip_provider(path).rstrip("/") in {"/v1/responses", "/backend-api/codex/responses"}
 
 
-def for_litellm(path: str, model: str | None) -> str:
-    """The path under which LiteLLM serves a request.
+def for_litellm(path: str, model: str | None) -> str | None:
+    """The path under which LiteLLM serves a request; None: it does not serve it.
 
     Args:
         path: the client's path, provider prefix and all.
-        model: LiteLLM's name for the model, put where the path names one.
+        model: LiteLLM's name for the model, put where the path names one; None: the client's.
     """
-    named = model_path(path)
-    if named is not None and model is not None:
-        return named.with_model(model)
-    return _CODEX.sub("/v1", strip_provider(path))
+    decoded = _decoded(path)
+    if decoded is None:
+        return None
+    stripped = strip_provider(decoded)
+    if (named := _model_path(stripped)) is not None:
+        return named.with_model(model or named.model)
+    return _endpoint(stripped)
 
 
-def _normal(path: str) -> str:
-    """A path as upstream may read it: encoded dots and doubled slashes must not hide it from a list."""
-    decoded = unquote(strip_provider(path)).lower()
-    return strip_provider(normpath("/" + decoded.lstrip("/")))
+def _decoded(path: str) -> str | None:
+    """A path as Gin looks it up, without a slash at its end; None: there is something odd about it."""
+    decoded = unquote(path)
+    if not decoded.startswith("/") or _ODD.search(decoded):
+        return None
+    return decoded.removesuffix("/") or "/"
+
+
+def _endpoint(path: str) -> str | None:
+    if (named := _model_path(path)) is not None:
+        return named.with_model(named.model)
+    plain = _CODEX.sub("/v1", path)
+    return plain if _MODEL_ENDPOINT.fullmatch(plain) else None
+
+
+def _model_path(path: str) -> ModelPath | None:
+    for pattern, before in _MODEL_FORMS:
+        if match := pattern.fullmatch(path):
+            model = _NO_UTF8.sub("\ufffd", match["model"]).strip()
+            verb, rest = (match.groupdict().get(name) or "" for name in ("verb", "rest"))
+            return ModelPath(model, verb, before, rest or f":{verb}") if model else None
+    return None

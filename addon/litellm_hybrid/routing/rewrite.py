@@ -95,7 +95,9 @@ def for_litellm(
     if incoming.header(b"content-encoding") or (named.members is not None and named.members.irregular):
         body = named.content
     body = _respell(body, incoming.header(b"content-type"), named, model)
-    path = settings.base_url.path + paths.for_litellm(incoming.path, model)
+    served = paths.for_litellm(incoming.path, model)
+    assert served is not None, "only a model endpoint goes to LiteLLM"
+    path = settings.base_url.path + served
     query = credentials.without_credentials(incoming.query)
     return Outgoing(
         settings.base_url,

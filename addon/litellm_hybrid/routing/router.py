@@ -40,12 +40,15 @@ class Request:
     @cached_property
     def client(self) -> Client:
         """Who sent it."""
+        origins = [value.decode("latin-1") for name, value in self.sent.headers if name.lower() == b"origin"]
+        cross_site = self.sent.header(b"sec-fetch-site").lower() == "cross-site"
         return Client(
             ip=self.address.ip,
             host=self.host,
-            origin=any(name.lower() == b"origin" for name, _ in self.sent.headers),
+            origin=bool(origins) or cross_site,
             keys=self.keys,
             forwarded=not self.address.is_loopback and is_loopback(self.address.ip),
+            foreign=cross_site or not all(map(_is_of_this_machine, origins)),
         )
 
     @property
@@ -79,9 +82,8 @@ class Routed:
 def route(settings: Settings, request: Request) -> Routed:
     """Decide where a request goes."""
     sent = request.sent
-    if paths.is_management(sent.path):
-        never = Route(Target.UPSTREAM, Reason.NEVER_REROUTE)
-        return Routed(None, never, refusal=access.check_management(request.client))
+    if denied := access.check_upstream(settings, request.client, request.method, sent.path):
+        return Routed(None, Route(Target.NONE, Reason.REFUSED), refusal=denied)
     by_head = rules.by_head(
         settings,
         request.method,
@@ -105,3 +107,8 @@ def route(settings: Settings, request: Request) -> Routed:
     if routed.route.target is not Target.LITELLM:
         return routed
     return replace(routed, refusal=access.check(settings, request.client))
+
+
+def _is_of_this_machine(origin: str) -> bool:
+    """Whether an Origin is a page's that a server on this machine has served."""
+    return is_loopback(access.host_name(origin.partition("://")[2]))

@@ -81,11 +81,11 @@ def by_head(settings: Settings, method: str, path: str, *, websocket: bool, own_
         return _upstream(Reason.NO_BASE_URL if settings.enabled else Reason.DISABLED)
     if websocket:
         return _upstream(Reason.WEBSOCKET)
-    if own_via or paths.upstream_only(path):
+    if own_via:
         return _upstream(Reason.NEVER_REROUTE)
     if method != "POST":
         return _upstream(Reason.NOT_POST)
-    return None
+    return None if paths.is_model_endpoint(path) else _upstream(Reason.NEVER_REROUTE)
 
 
 def decide(  # noqa: PLR0911 (one return a reason)

@@ -77,7 +77,7 @@ def test_other_headers(name: str) -> None:
             "auth_token=5&key=4",
             ("1", "2", "3", "4", "5"),
         ),
-        ([("x-api-key", ""), ("x-api-key", "a"), ("x-api-key", "b")], "", ("a",)),
+        ([("x-api-key", ""), ("x-api-key", "a"), ("x-api-key", "b")], "", ()),
         # forms that it does not read
         ([("api-key", "k"), ("x-litellm-api-key", "k"), ("cookie", "key=k")], "KEY=k&token=k&key", ()),
         ([("authorization", " "), ("x-api-key", "")], "key=&auth_token=", ()),

@@ -36,9 +36,17 @@ NET = "10.0.0.0/8"
             "127.0.0.1",
             {"X-Forwarded-For": "127.0.0.2"},
             [HAPROXY],
-            ClientAddress("127.0.0.2", is_loopback=True),
+            ClientAddress("127.0.0.2", is_loopback=False),
         ),
-        ("127.0.0.1", {"X-Forwarded-For": "::1"}, [HAPROXY], ClientAddress("::1", is_loopback=True)),
+        ("127.0.0.1", {"X-Forwarded-For": "::1"}, [HAPROXY], ClientAddress("::1", is_loopback=False)),
+        ("10.0.0.1", {"X-Forwarded-For": "127.0.0.1"}, [NET], ClientAddress("127.0.0.1", is_loopback=False)),
+        ("10.0.0.1", {"X-Forwarded-For": "localhost"}, [NET], ClientAddress("10.0.0.1", is_loopback=False)),
+        (
+            "127.0.0.1",
+            {"X-Forwarded-For": "8.8.8.8, localhost"},
+            [HAPROXY],
+            ClientAddress("127.0.0.1", is_loopback=False),
+        ),
         (
             "127.0.0.1",
             {"X-Forwarded-For": "8.8.8.8:99"},
@@ -86,6 +94,29 @@ def test_who_the_client_is(
     fields = tuple((name.encode(), value.encode()) for name, value in headers.items())
 
     assert find(peer, fields, [ip_network(network) for network in trusted]) == expected
+
+
+@pytest.mark.parametrize("trusted", [[], [HAPROXY]])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "X-Forwarded-For",
+        "X-Forwarded-Host",
+        "X-Forwarded-Proto",
+        "x-forwarded-anything",
+        "Forwarded",
+        "X-Real-IP",
+        "Via",
+        "CF-Connecting-IP",
+        "True-Client-IP",
+        "X-Client-IP",
+        "X-Envoy-External-Address",
+    ],
+)
+def test_a_header_of_any_proxy_ends_being_local(name: str, trusted: list[str]) -> None:
+    for value in ("", "127.0.0.1", "localhost"):
+        fields = ((name.encode(), value.encode()),)
+        assert not find("127.0.0.1", fields, [ip_network(network) for network in trusted]).is_loopback
 
 
 def test_several_headers_are_one_list() -> None:

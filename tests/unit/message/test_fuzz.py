@@ -180,7 +180,7 @@ def test_any_request_gets_one_decision(
     assert decision.route(SETTINGS, request) == routed
     if routed.route.target is Target.LITELLM and routed.refusal is None:
         assert KEY in request.keys or address.is_loopback
-    if paths.is_management(path) and not address.is_loopback:
+    if paths.exposure("GET", path) is paths.Exposure.NOBODY and not address.is_loopback:
         assert routed.refusal is not None
 
 

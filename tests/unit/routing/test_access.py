@@ -1,5 +1,6 @@
 import hmac
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -10,6 +11,7 @@ KEYS = (Secret("client-1"), Secret("schlüssel"))
 OPEN = Settings(api_key=Secret("sk-litellm"))
 KEYED = Settings(api_key=Secret("sk-litellm"), client_keys=KEYS)
 NO_AUTH = Settings(no_auth=True, client_keys=KEYS)
+LOCAL_FREE = replace(KEYED, local_without_key=True)
 
 LOCAL = ["127.0.0.1", "127.8.9.1", "::1", "::ffff:127.0.0.1"]
 REMOTE = [
@@ -54,13 +56,17 @@ OTHER_HOSTS = [
 ]
 
 
-@pytest.mark.parametrize("settings", [OPEN, KEYED, NO_AUTH], ids=["open", "keyed", "no-auth"])
+@pytest.mark.parametrize(
+    ("settings", "here"),
+    [(OPEN, True), (LOCAL_FREE, True), (KEYED, False), (NO_AUTH, False)],
+    ids=["open", "local-without-key", "keyed", "no-auth"],
+)
 @pytest.mark.parametrize("ip", [*LOCAL, *REMOTE])
 @pytest.mark.parametrize("origin", [False, True])
-def test_without_a_client_key(settings: Settings, ip: str, *, origin: bool) -> None:
+def test_without_a_client_key(settings: Settings, ip: str, *, here: bool, origin: bool) -> None:
     for host in [*LOCAL_HOSTS, *OTHER_HOSTS]:
         refusal = check(settings, Client(ip, host, origin, ()))
-        allowed = ip in LOCAL and host in LOCAL_HOSTS and not origin
+        allowed = here and ip in LOCAL and host in LOCAL_HOSTS and not origin
         assert (refusal is None) == allowed, host
         assert refusal is None or refusal.status == 401
 
@@ -82,10 +88,18 @@ def test_a_client_key_opens_from_everywhere(
     "key", ["wrong", "client-", "client-12", "CLIENT-1", " client-1", "", "\udcff", "sk-litellm"]
 )
 def test_a_wrong_key_is_no_key(key: str) -> None:
-    assert check(KEYED, Client("127.0.0.1", "localhost", origin=False, keys=(key,))) is None
-    refusal = check(KEYED, Client("8.8.8.8", "localhost", origin=False, keys=(key,)))
-    assert refusal is not None
-    assert refusal.status == 403
+    assert check(LOCAL_FREE, Client("127.0.0.1", "localhost", origin=False, keys=(key,))) is None
+    for ip in ("127.0.0.1", "8.8.8.8"):
+        refusal = check(KEYED, Client(ip, "localhost", origin=False, keys=(key,)))
+        assert refusal is not None
+        assert refusal.status == 403
+
+
+def test_listening_without_keys_means_without_any() -> None:
+    stranger = Client("8.8.8.8", "proxy", origin=False, keys=())
+    assert check(replace(OPEN, listen_without_keys=True), stranger) is None
+    assert check(replace(OPEN, listen_without_keys=True), replace(stranger, origin=True)) is not None
+    assert check(replace(KEYED, listen_without_keys=True), stranger) is not None
 
 
 def test_without_client_keys_no_key_opens() -> None:
@@ -113,6 +127,8 @@ def test_without_a_key_of_ours_litellm_checks_the_clients() -> None:
         ),
         (KEYED, Client("8.8.8.8", "x", True, ("k",)), 403, ["without a known client key", "machine"]),
         (OPEN, Client("::1", "x", True, ()), 401, ["Origin"]),
+        (KEYED, Client("::1", "[::1]", False, ()), 401, ["this machine's programs need one too"]),
+        (OPEN, Client("::1", "[::1]", False, (), forwarded=True), 401, ["through another proxy"]),
         (OPEN, Client("::1", 'e"vil', False, ()), 401, ["'e\"vil'", "no loopback name"]),
     ],
 )

@@ -98,7 +98,7 @@ def test_routes(settings: Settings, body: bytes, target: Target, reason: Reason)
         (LISTED, "GET", "/v1internal", True, True, Reason.WEBSOCKET),
         (LISTED, "GET", "/v1internal", False, True, Reason.NEVER_REROUTE),
         (LISTED, "GET", CHAT, False, True, Reason.NEVER_REROUTE),
-        (LISTED, "GET", "/v1internal", False, False, Reason.NEVER_REROUTE),
+        (LISTED, "GET", "/v1internal", False, False, Reason.NOT_POST),
         (LISTED, "GET", CHAT, False, False, Reason.NOT_POST),
         # own Via
         (LISTED, "POST", CHAT, False, True, Reason.NEVER_REROUTE),

@@ -121,8 +121,9 @@ REASONS: Mapping[Reason, Meaning] = MappingProxyType(
         ),
         Reason.NEVER_REROUTE: Meaning(
             Target.UPSTREAM,
-            "only upstream can serve it: its management, sign-in, Code Assist, videos, live and realtime "
-            "sessions, an `agent`, or a request that comes back to this proxy",
+            "only upstream can serve it: no path at which LiteLLM serves a model (management, sign-in, Code "
+            "Assist, videos, live and realtime sessions are none), an `agent`, or a request that comes back "
+            "to this proxy",
             "nothing, for such a path; if LiteLLM sends requests back here, give it another api_base; Gemini "
             "CLI with an API key uses paths that are routed",
             "litellm-hybrid explain PATH",
@@ -157,10 +158,10 @@ REASONS: Mapping[Reason, Meaning] = MappingProxyType(
         ),
         Reason.REFUSED: Meaning(
             Target.NONE,
-            "the proxy refused it: 401 or 403, the client may not spend LiteLLM's key or see that page; 413, "
-            "the body is too long; 503, `max-in-flight` requests are running",
-            "for 401 and 403, set `client-api-keys` and have the client send one of them, or come from this "
-            "machine with a loopback Host and without Origin; the response's JSON says which it was",
+            "the proxy refused it: 401 or 403, the client may not spend LiteLLM's key or reach that path; "
+            "413, the body is too long; 503, `max-in-flight` requests are running",
+            "for 401 and 403, set `client-api-keys` and have the client send one of them; a path that is for "
+            "this machine's programs is opened by `upstream-paths`; the response's JSON says which it was",
             "litellm-hybrid explain MODEL --client-ip ADDRESS -H 'Host: NAME'",
         ),
         Reason.ERROR: Meaning(

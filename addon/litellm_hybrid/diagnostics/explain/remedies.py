@@ -9,6 +9,8 @@ from dataclasses import replace
 from litellm_hybrid.config.model_patterns import Patterns, bare
 from litellm_hybrid.config.settings import Address, Settings
 from litellm_hybrid.diagnostics.explain.reasons import REASONS
+from litellm_hybrid.routing import paths
+from litellm_hybrid.routing.paths import Exposure
 from litellm_hybrid.routing.router import Request, Routed, route
 from litellm_hybrid.routing.rules import Reason, Target
 
@@ -38,13 +40,17 @@ def for_access(settings: Settings) -> str:
     """Say how a client that is refused may spend the key."""
     where = "or come from this machine, with a loopback Host and without Origin"
     if settings.client_keys:
-        return f"send one of the keys in `client-api-keys`, {where}"
+        known = "send one of the keys in `client-api-keys`"
+        return f"{known}, {where}" if settings.local_without_key else known
     return f"set `client-api-keys` and send one of them, {where}"
 
 
 def _change(settings: Settings, request: Request, routed: Routed) -> _Change:  # noqa: PLR0911 (one a reason)
     reason, model = routed.route.reason, routed.route.model
     match reason:
+        case Reason.REFUSED:
+            by_key = paths.exposure(request.method, request.sent.path) is Exposure.CLIENTS
+            return for_access(settings) if by_key else REASONS[reason].fix, None, None
         case Reason.NOT_POST if request.method in _ASK_NO_MODEL:
             text = f"nothing to do: a {request.method} asks no model, and a list of models is upstream's"
             return text, None, None
