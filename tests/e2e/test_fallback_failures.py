@@ -108,7 +108,7 @@ async def test_who_may_not_spend_the_key(
 ) -> None:
     """They get upstream's own answer, and LiteLLM never hears of them."""
     upstream.does = says(429, COOLDOWN, JSON | {"X-Own": "1"})
-    proxy = await start(fallback=ON | REASONS[reason], client_api_keys=["sk-client"])
+    proxy = await start(fallback=ON | REASONS[reason])
     if reason == "unreachable":
         await upstream.stop()
     elif reason == "cooldown":
@@ -127,6 +127,30 @@ async def test_who_may_not_spend_the_key(
     else:
         assert (answer.status, answer.body, answer.header("x-own")) == (429, COOLDOWN, "1")
     assert proxy.log("no fallback, access refused")[0].level == "WARNING"
+
+
+async def test_with_client_keys_this_machine_needs_one_too(
+    start: Start, upstream: Stub, litellm: Stub
+) -> None:
+    upstream.does = says(429, COOLDOWN, JSON)
+    proxy = await start(fallback=ON, client_api_keys=["sk-client"])
+
+    answer = await ask(proxy)
+
+    assert (answer.status, answer.route) == (429, failed("not-allowed"))
+    assert litellm.requests == []
+
+
+@pytest.mark.parametrize("who", ["another machine", "another machine, a wrong key"])
+async def test_with_client_keys_another_machine_reaches_no_server_without_one(
+    who: str, start: Start, upstream: Stub, litellm: Stub
+) -> None:
+    proxy = await start(fallback=ON, client_api_keys=["sk-client"])
+
+    answer = await _ask_as(proxy, WHO[who])
+
+    assert (answer.status, answer.route) == (403 if "wrong" in who else 401, "none; reason=refused")
+    assert upstream.requests == litellm.requests == []
 
 
 @pytest.mark.parametrize("reason", ["fallback", "unreachable"])

@@ -21,6 +21,8 @@ HINT_KEYS = frozenset({"max-retry-interval", "nonstream-keepalive-interval", "pa
 TEMPLATE_KEY = re.compile(r"your-api-key(-\d+)?")
 """The `api-keys` of CLIProxyAPI's config.example.yaml: everybody knows them."""
 
+IS_TEMPLATE = "is a key of CLIProxyAPI's example file, which everybody knows; put keys of your own there"
+
 _DEFAULT = Address("http", "127.0.0.1", 8317)
 _EVERY_INTERFACE = ("", "0.0.0.0", "::", "[::]")  # noqa: S104
 
@@ -42,13 +44,12 @@ def upstream_address(top: Mapping[str, Value]) -> Address:
 
 
 def upstream_client_keys(top: Mapping[str, Value]) -> tuple[tuple[Secret, ...], tuple[Diagnostic, ...]]:
-    """The client keys in CLIProxyAPI's `api-keys`, and a warning for each entry that is none."""
-    warnings: list[Diagnostic] = []
-    keys = tuple(_keys(top, warnings))
-    return keys, tuple(warnings)
+    """The client keys in CLIProxyAPI's `api-keys`, and what is wrong with it."""
+    found: list[Diagnostic] = []
+    return tuple(_keys(top, found)), tuple(found)
 
 
-def _keys(top: Mapping[str, Value], warnings: list[Diagnostic]) -> Iterator[Secret]:
+def _keys(top: Mapping[str, Value], found: list[Diagnostic]) -> Iterator[Secret]:
     entries = top.get("api-keys")
     if entries is None or entries.is_null:
         return
@@ -56,20 +57,17 @@ def _keys(top: Mapping[str, Value], warnings: list[Diagnostic]) -> Iterator[Secr
         items = list(entries.items())
     except BadValueError:
         message = "is no list; no client key is read from it"
-        warnings.append(Diagnostic(entries.line, "api-keys", message, "unreadable-client-key"))
+        found.append(Diagnostic(entries.line, "api-keys", message, "unreadable-client-key"))
         return
     for item in items:
         if item.is_text and item.node.value.strip():
             key = item.node.value.strip()
             if TEMPLATE_KEY.fullmatch(key):
-                message = (
-                    "a key of CLIProxyAPI's example file, which everybody knows; put keys of your own there"
-                )
-                warnings.append(Diagnostic(item.line, "api-keys", message, "template-key"))
+                found.append(Diagnostic(item.line, "api-keys", IS_TEMPLATE))
             yield Secret(key)
         else:
             message = "an entry that is no text is left out; quote it"
-            warnings.append(Diagnostic(item.line, "api-keys", message, "unreadable-client-key"))
+            found.append(Diagnostic(item.line, "api-keys", message, "unreadable-client-key"))
 
 
 def upstream_hints(top: Mapping[str, Value]) -> Iterator[Diagnostic]:

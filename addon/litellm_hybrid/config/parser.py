@@ -12,6 +12,7 @@ from typing import Any
 from litellm_hybrid.config import validation
 from litellm_hybrid.config.cliproxyapi import (
     HINT_KEYS,
+    IS_TEMPLATE,
     TEMPLATE_KEY,
     UPSTREAM_KEYS,
     upstream_address,
@@ -223,10 +224,10 @@ def _settings(values: dict[str, Any], keys: KeyCollector, locations: Locations) 
         message = "the `/v1` at the end is dropped; every request brings its own"
         keys.warnings.append(Diagnostic(*locations["base-url"], message, "base-url-ends-in-v1"))
     if any(TEMPLATE_KEY.fullmatch(key.value) for key in plain.get("client_keys", ())):
-        message = "a key of CLIProxyAPI's example file, which everybody knows; put keys of your own there"
-        keys.warnings.append(Diagnostic(*locations["client-api-keys"], message, "template-key"))
+        keys.problems.append(Diagnostic(*locations["client-api-keys"], IS_TEMPLATE))
     if "client_keys" not in plain:
-        plain["client_keys"], warnings = upstream_client_keys(keys.upstream)
-        keys.warnings += warnings
+        plain["client_keys"], found = upstream_client_keys(keys.upstream)
+        keys.problems += [one for one in found if one.code == "invalid"]
+        keys.warnings += [one for one in found if one.code != "invalid"]
     plain.setdefault("upstream", upstream_address(keys.upstream))
     return Settings(**plain, fallback=Fallback(**parts["fallback"]), timeouts=Timeouts(**parts["timeouts"]))

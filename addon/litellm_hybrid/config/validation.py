@@ -17,7 +17,6 @@ Code = Literal[
     "unreadable-client-key",
     "misspelt-key",
     "misplaced-key",
-    "template-key",
     "upstream-retries",
     "upstream-keepalive",
     "upstream-headers",

@@ -485,7 +485,6 @@ CODES = {
     "unreadable-client-key": "api-keys: [1234]",
     "misspelt-key": "litellm_models: []",
     "misplaced-key": "base-url: http://a",
-    "template-key": "api-keys: [your-api-key-1]",
 }
 HINTS = {
     "upstream-retries": "max-retry-interval: 30\npassthrough-headers: true\n",
@@ -667,16 +666,6 @@ def test_what_cliproxyapi_could_say_better(text: str, line: int | None) -> None:
 @pytest.mark.parametrize(
     ("text", "code", "words"),
     [
-        (
-            "api-keys:\n- mine\n- your-api-key-2\n",
-            "template-key",
-            "f:3: api-keys: a key of CLIProxyAPI's example",
-        ),
-        (
-            "extensions: {litellm: {client-api-keys: [your-api-key-1]}}",
-            "template-key",
-            "f:1: extensions.litellm.client-api-keys: a key of",
-        ),
         ("port: 1\nbase-url: http://h\n", "misplaced-key", "f:2: base-url: is not read at the top"),
         ("fallback:\n  enabled: true\n", "misplaced-key", "indent it below `extensions.litellm`"),
     ],
@@ -684,6 +673,27 @@ def test_what_cliproxyapi_could_say_better(text: str, line: int | None) -> None:
 def test_what_is_likely_a_mistake_is_a_warning(text: str, code: str, words: str) -> None:
     (warning,) = read(text).warnings
     assert (warning.code, words in str(warning)) == (code, True), str(warning)
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("api-keys:\n- mine\n- your-api-key-2\n", "f:3: api-keys: is a key of CLIProxyAPI's example file"),
+        ("api-keys: [your-api-key]", "f:1: api-keys: is a key"),
+        (
+            "extensions: {litellm: {client-api-keys: [your-api-key-1]}}",
+            "f:1: extensions.litellm.client-api-keys: is a key of",
+        ),
+    ],
+)
+def test_the_keys_of_cliproxyapis_example_are_refused(text: str, where: str) -> None:
+    (problem,) = problems(text)
+    assert problem.startswith(where)
+    assert "put keys of your own there" in problem
+
+
+def test_keys_of_the_example_that_nobody_uses_are_cliproxyapis_business() -> None:
+    assert read("api-keys: [your-api-key-1]\n" + ours("client-api-keys: [mine]")).settings.client_keys
 
 
 @pytest.mark.parametrize("text", ["$LITELLM_KEY", "os.environ/LITELLM_KEY", '" $LITELLM_KEY "'])
