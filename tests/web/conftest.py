@@ -24,7 +24,7 @@ _FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
-_SIZE = {"width": 1400, "height": 800}
+_SIZE = {"width": 1280, "height": 800}
 
 
 @dataclass(frozen=True, slots=True)

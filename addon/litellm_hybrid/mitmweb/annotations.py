@@ -141,7 +141,7 @@ def _headline(flow: http.HTTPFlow, snapshot: Snapshot) -> str:
     else:
         happened = "→ upstream"
         happened += f" ⚠ {status}" if status >= 400 and reason not in _EXPECTED else ""
-    return f"{snapshot['model']} {happened}" if snapshot["model"] else happened
+    return f"{snapshot['model'] or snapshot['path']} {happened}"
 
 
 def _mark(flow: http.HTTPFlow, snapshot: Snapshot) -> str:

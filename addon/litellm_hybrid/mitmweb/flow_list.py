@@ -19,7 +19,8 @@ from litellm_hybrid.mitmweb.annotations import Annotations
 from litellm_hybrid.mitmweb.retention import Keeper
 from litellm_hybrid.routing.rules import Reason
 
-_COLUMNS = ["icon", "method", "path", "comment", "status", "size", "time"]
+# Without the path: it would take all the width there is, and leave 150 px to the comment, which says more.
+_COLUMNS = ["method", "comment", "status", "time"]
 
 
 class FlowList:

@@ -150,7 +150,7 @@ def test_a_request_without_a_model(world: World) -> None:
     world.decide(None)
     world.exchange.set_outcome(Target.UPSTREAM, Reason.NO_MODEL)
     said = describe(world.flow, world.exchange.snapshot())
-    assert said == "→ upstream; reason=no-model; target=upstream; no model; request id req-1"
+    assert said == "/path → upstream; reason=no-model; target=upstream; no model; request id req-1"
 
 
 def test_a_flow_of_somebody_elses_is_left_alone(world: World) -> None:

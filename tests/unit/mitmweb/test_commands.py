@@ -109,7 +109,7 @@ def test_without_a_configuration_they_say_so() -> None:
 def test_a_flow_from_a_file_is_explained_by_its_reason() -> None:
     flow = _decided("req-1").copy()
     decided, means, fix = _commands(Settings()).explain([flow])
-    assert decided == "→ upstream; reason=no-model; target=upstream; no model; request id req-1"
+    assert decided == "/path → upstream; reason=no-model; target=upstream; no model; request id req-1"
     assert means.startswith("means: neither the body nor the path names a model")
     assert fix.startswith("fix: have the client name the model")
 

@@ -38,7 +38,7 @@ def test_a_flow_that_is_saved_is_masked_and_commented(flow: http.HTTPFlow, redac
     assert redactor.redacted(flow).headers["authorization"] == "Bearer ***"
     redactor.finish(flow)
     assert flow.request.headers["authorization"] == "Bearer ***"
-    assert flow.comment.startswith("⚠ error; reason=error; target=none; ")
+    assert flow.comment.startswith("/path ⚠ error; reason=error; target=none; ")
 
 
 def test_a_replay_is_no_request_of_a_client(flow: http.HTTPFlow, redactor: FlowRedactor) -> None:
