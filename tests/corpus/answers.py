@@ -1,12 +1,17 @@
 """The corpora: what upstream answers, and what it means.
 
-`upstream_answers.json` is a copy of the project's shared corpus,
-`own_answers.json` has the same shapes in other words.
+`upstream_answers.json`, `field_answers.json` and `real_answers.json` are copies of the project's
+shared corpora, the last with equal answers joined; `own_answers.json` has the same shapes in other
+words, `own_field_answers.json` is after reports from the field, and `rule_answers.json` has one or
+more for each word of the rules. Made up, but for `real_answers.json`: what the real CLIProxyAPI
+v6.10.9, v7.1.76 and v7.2.140 wrote.
 """
 
 import json
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 
@@ -32,9 +37,54 @@ class Answer:
         return {name.lower(): value for name, value in self.headers.items()}
 
 
+def _entries(file: str) -> list[Any]:
+    entries: list[Any] = json.loads((HERE / file).read_text(encoding="utf-8"))
+    return entries
+
+
 def load(file: str) -> list[Answer]:
-    return [Answer(**entry) for entry in json.loads((HERE / file).read_text(encoding="utf-8"))]
+    return [Answer(**entry) for entry in _entries(file)]
+
+
+@cache
+def real() -> list[Answer]:
+    """What the real CLIProxyAPI wrote; named after the first that wrote it."""
+    return [
+        Answer(
+            name=entry["names"][0],
+            protocol=entry["names"][0].split("/")[1],
+            versions="",
+            why="",
+            **{key: value for key, value in entry.items() if key not in ("names", "want")},
+        )
+        for entry in _entries("real_answers.json")
+    ]
+
+
+@cache
+def of_rules() -> list[Answer]:
+    """Answers for the words of the rules: `[status, body, kind]`, a body that is a text as the message."""
+    answers = []
+    for number, (status, said, kind) in enumerate(_entries("rule_answers.json")):
+        body = {"error": {"message": said}} if isinstance(said, str) else said
+        answers.append(
+            Answer(
+                name=f"rule_{number}",
+                protocol="any",
+                versions="made up",
+                status=status,
+                headers={"Content-Type": "application/json"},
+                body=json.dumps(body),
+                stream=False,
+                kind=kind,
+                retry_after_seconds=None,
+                why="",
+            )
+        )
+    return answers
 
 
 SHARED = load("upstream_answers.json")
 OWN = load("own_answers.json")
+FIELD = load("field_answers.json")
+OWN_FIELD = load("own_field_answers.json")

@@ -42,9 +42,14 @@ type Fields = Iterable[tuple[str, str]]
 # -- servers ----------------------------------------------------------------
 
 
+def said_hello(path: str) -> dict[str, Any]:
+    """What `hello` answers to a request for a path: a short answer with content."""
+    return {"hello": path, "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi"}}]}
+
+
 async def hello(request: Request, reply: Reply) -> None:
     """Answer anything with a short JSON."""
-    await reply.json(200, {"hello": request.path})
+    await reply.json(200, said_hello(request.path))
 
 
 class Stub(Server):

@@ -37,7 +37,7 @@ PATHS = {
     "gemini": "/v1beta/models/o3:generateContent",
 }
 HTTP = [entry for entry in [*SHARED, *OWN] if entry.status != 101]
-LITELLM = b'{"id": "from LiteLLM", "choices": []}'
+LITELLM = b'{"id": "from LiteLLM", "choices": [{"message": {"role": "assistant", "content": "Hi"}}]}'
 
 
 def _pieces(entry: Entry, size: int) -> Iterable[bytes]:

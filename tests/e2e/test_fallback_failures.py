@@ -13,6 +13,7 @@ from mitmproxy import connection
 from corpus.answers import SHARED
 from e2e.conftest import Start
 from e2e.fallback_support import (
+    CHAT,
     COOLDOWN,
     FELL_BACK,
     JSON,
@@ -33,7 +34,19 @@ from e2e.fallback_support import (
     says,
     stalls,
 )
-from e2e.harness import UPSTREAM_502, Answer, Client, Clock, Proxy, Stub, black_hole, hello, settings, until
+from e2e.harness import (
+    UPSTREAM_502,
+    Answer,
+    Client,
+    Clock,
+    Proxy,
+    Stub,
+    black_hole,
+    hello,
+    said_hello,
+    settings,
+    until,
+)
 from litellm_hybrid.fallback import bypass, policy, replay
 from litellm_hybrid.fallback.bypass import Bypass
 from litellm_hybrid.flow import exchange
@@ -335,7 +348,7 @@ async def test_litellm_breaks_off_after_its_first_bytes_have_gone(
 ) -> None:
     """One replay a request: the client sees a broken answer of LiteLLM's."""
     upstream.does = OUT_OF_QUOTA
-    piece = b'data: {"choices": [{}]}\n\n'
+    piece = b'data: {"choices": [{"delta": {"content": "x"}}]}\n\n'
     litellm.does = Turns(piece, headers=headers, then=Reply.close)
     proxy = await start(fallback=ON)
 
@@ -475,7 +488,7 @@ async def test_litellm_breaks_off_in_upstreams_place(start: Start, upstream: Stu
     """Both failures are logged."""
     proxy = await start(fallback=UNREACHABLE)
     await upstream.stop()
-    litellm.does = Turns(b'data: {"choices": [{}]}\n\n', then=Reply.close)
+    litellm.does = Turns(b'data: {"choices": [{"delta": {"content": "x"}}]}\n\n', then=Reply.close)
 
     answer = await ask(proxy)
 
@@ -751,13 +764,14 @@ async def test_what_litellm_sees(start: Start, upstream: Stub, litellm: Stub) ->
 async def test_litellms_headers_are_not_upstreams(start: Start, upstream: Stub, litellm: Stub) -> None:
     """Nothing of the failed answer's head is left in the replay's."""
     upstream.does = says(429, QUOTA, JSON | {"Retry-After": "3600", "X-Own": "1"})
-    litellm.does = says(200, b"{}", JSON | {"x-litellm-model-id": "secret"})
+    body = json.dumps(said_hello(CHAT)).encode()
+    litellm.does = says(200, body, JSON | {"x-litellm-model-id": "secret"})
     proxy = await start(fallback=ON)
 
     answer = await ask(proxy)
 
-    assert plain(answer) == [("content-type", "application/json"), ("content-length", "2")]
-    assert json.loads(answer.body) == {}
+    assert plain(answer) == [("content-type", "application/json"), ("content-length", str(len(body)))]
+    assert answer.body == body
 
 
 async def test_two_clients_at_once(start: Start, upstream: Stub) -> None:
@@ -774,7 +788,7 @@ async def _by_model(request: Request, reply: Reply) -> None:
     await (OUT_OF_QUOTA if request.json()["model"] == "o3" else hello)(request, reply)
 
 
-@pytest.mark.parametrize(("owner", "rule"), [(policy, "is_suspect"), (Bypass, "cool_down")])
+@pytest.mark.parametrize(("owner", "rule"), [(policy, "needs_inspection"), (Bypass, "cool_down")])
 async def test_a_fault_of_our_own_leaves_the_client_upstreams_answer(
     owner: object, rule: str, start: Start, upstream: Stub, litellm: Stub, monkeypatch: pytest.MonkeyPatch
 ) -> None:

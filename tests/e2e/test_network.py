@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.harness import Stub
+from e2e.harness import Stub, said_hello
 from support import networks
 from support.networks import Ask, Neighbour, Told
 from support.processes import Process, hybrid_config, mitmdump
@@ -116,7 +116,7 @@ def _assert_refused(told: Told, status: int, *words: str) -> None:
 
 def _assert_served(told: Told, target: str) -> None:
     assert (told.status, told.headers["x-hybrid-route"].partition(";")[0]) == (200, target)
-    assert told.json() == {"hello": CHAT}
+    assert told.json() == said_hello(CHAT)
 
 
 # -- directly ------------------------------------------------------------------

@@ -124,7 +124,7 @@ def parse_response(status: int, headers: Sequence[str], body: bytes) -> Upstream
     """
     texts = [(name.decode().lower(), _text(value)) for name, value in parse_headers(headers)]
     joined = {name: ", ".join(value for other, value in texts if other == name) for name, _ in texts}
-    return UpstreamResponse(response_hold.Answer(status, joined), body)
+    return UpstreamResponse(response_hold.ResponseHead(status, joined), body)
 
 
 def parse_headers(headers: Sequence[str]) -> Headers:

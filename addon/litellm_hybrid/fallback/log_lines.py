@@ -73,6 +73,13 @@ def login_expired(exchange: Exchange) -> None:
     log.emit(logging.ERROR, message, event="upstream-login-expired", **exchange.log_fields())
 
 
+def account_refused(exchange: Exchange, verdict: Verdict) -> None:
+    """The provider serves upstream's account no longer: somebody has to look."""
+    words = verdict.message or "no words"
+    message = f"litellm: upstream's account for {exchange.model_name} is refused ({words})"
+    log.emit(logging.ERROR, message, event="account-refused", **exchange.log_fields())
+
+
 def unknown_model(exchange: Exchange, name: str, settings: Settings) -> None:
     """LiteLLM does not know a model under this name."""
     known = [*settings.models.entries, *settings.mappings.values()]

@@ -22,10 +22,10 @@ from litellm_hybrid.fallback.replay import Replays
 from litellm_hybrid.fallback.response_hold import (
     HISTORY,
     MOST_AT_ONCE,
-    REPLAY_LIMIT,
-    Answer,
     JudgedResponse,
-    is_suspect,
+    ResponseHead,
+    hold_replay,
+    needs_inspection,
 )
 from litellm_hybrid.fallback.state import SUSPENDED_MAX, UNKNOWN_FOR, FallbackState
 from litellm_hybrid.flow import local_replies
@@ -33,7 +33,7 @@ from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.llm.history.rejections import detect_history_rejection
 from litellm_hybrid.observability.history import FallbackOutcome, FallbackRecord
 from litellm_hybrid.proxy.interfaces import ForwardingPolicy
-from litellm_hybrid.quota import classifier as quota
+from litellm_hybrid.quota import served
 from litellm_hybrid.quota.classifier import Verdict
 from litellm_hybrid.routing.rules import Reason, Target
 
@@ -135,12 +135,19 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         if exchange is None or not exchange.outcome.may_fall_back:
             return None
         headers = {name.lower(): value for name, value in response.headers.items(multi=True)}
-        head = Answer(response.status_code, headers)
-        if exchange.outcome.target is Target.LITELLM:
-            return self._count_held(_hold_litellm(head))
+        head = ResponseHead(response.status_code, headers)
         fallback = self._settings.current.fallback
+        if exchange.outcome.target is Target.LITELLM:
+            replayed = hold_replay(
+                head,
+                served.asked(exchange.path, exchange.content),
+                since=monotonic(),
+                opening_max=fallback.opening_max,
+                refuses=detect_history_rejection,
+            )
+            return self._count_held(replayed)
         kinds = fallback.on - {"unreachable"}
-        if not (fallback.enabled and kinds and is_suspect(head)):
+        if not (fallback.enabled and kinds and needs_inspection(head)):
             return None
         if len(self.state.held) >= MOST_AT_ONCE:
             self.state.counts["hold-capacity-reached"] += 1
@@ -150,6 +157,7 @@ class Policy(ForwardingPolicy[JudgedResponse]):
             head,
             since=monotonic(),
             hold_max=fallback.hold_max,
+            opening_max=fallback.opening_max,
             fails=partial(self._falls_back, exchange, head.status, kinds),
             refuses=partial(self.bypass.detect_history_rejection, exchange),
         )
@@ -187,6 +195,8 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         self.bypass.cool_down(exchange, verdict)
         if verdict.kind == "login":
             log_lines.login_expired(exchange)
+        elif verdict.kind == "account":
+            log_lines.account_refused(exchange, verdict)
         request = self._fall_back(flow, exchange, verdict, status)
         if request is not None:
             self._listener.replaced(flow)
@@ -307,20 +317,3 @@ class Policy(ForwardingPolicy[JudgedResponse]):
 def _is_suspension(verdict: Verdict) -> bool:
     """Whether CLIProxyAPI only says that it has suspended an account for a failure before this one."""
     return verdict.kind == "no-credential" and "auth_unavailable" in f"{verdict.reason} {verdict.message}"
-
-
-def _hold_litellm(head: Answer) -> JudgedResponse | None:
-    held = JudgedResponse(
-        head,
-        since=monotonic(),
-        hold_max=0.0,
-        opening_max=REPLAY_LIMIT,
-        fails=lambda verdict: verdict is not quota.ANSWER,
-        refuses=detect_history_rejection,
-    )
-    if head.status >= 300:  # a redirect is no answer either: the client has no business there
-        held.fail(Verdict("litellm", f"status {head.status}"))
-        return held
-    if head.is_stream and head.is_plain:
-        return held
-    return None

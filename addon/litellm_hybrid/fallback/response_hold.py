@@ -1,9 +1,8 @@
-"""Which answers are held back, and for how long: those that could still turn out to be a failure.
+"""Which responses are held back, and for how long: those that could still turn out to be a failure.
 
-An answer that is held has not reached the client yet, so it can be replaced.
-Held are error statuses, a 200 in JSON until it is complete, and a 200 event
-stream until its first event past the handshake. Pure: the bytes come in, an
-`Outcome` comes out, and the caller does what it says.
+A response that is held has not reached the client yet, so it can be replaced. Held are error
+statuses, a 200 in JSON until it is complete, and a 200 stream of events until its first content.
+Pure: the bytes come in, a `HoldDecision` comes out, and the caller does what it says.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,35 +11,45 @@ from dataclasses import dataclass
 from litellm_hybrid.message import sse
 from litellm_hybrid.message.decoders import UndecodableError, decode
 from litellm_hybrid.proxy.held_response import HoldDecision
-from litellm_hybrid.quota import classifier as quota
-from litellm_hybrid.quota.classifier import Verdict
+from litellm_hybrid.quota import classifier, served
+from litellm_hybrid.quota.classifier import StreamJudge, Verdict
+from litellm_hybrid.quota.served import Asked, ReplayJudge
 
 MOST_AT_ONCE = 1024
-"""How many answers are held at the same time: 64 MiB of them at the most. Others are not held."""
+"""How many responses are held at the same time; others are not held."""
 
 MOST = 64 * 1024
-"""The most bytes of an answer that are held."""
+"""The most bytes of a response that are held, but for a stream's opening."""
 
-HANDSHAKE_LIMIT = 5.0
-"""Longest time, in seconds, that a stream's opening events are held."""
+OPENING_MOST = 1024 * 1024
+"""The most bytes of a stream's opening: Codex's repeats a request's instructions and tools three times."""
 
-REPLAY_LIMIT = 0.5
-"""The same for the answer to a replay: its client has waited already."""
+MOST_BEFORE_ERROR = 200
+"""How many bytes of a long JSON are looked at for an error: one stands first, or behind a type."""
+
+OPENING_LIMIT = 20.0
+"""Longest time, in seconds, that a stream's opening is held, unless the settings say otherwise."""
 
 COLLECT_LIMIT = 0.3
-"""Longest time, in seconds, that the rest of a failed answer is waited for, to be given back whole."""
+"""Longest time, in seconds, that the rest of a failed response is waited for, to be given back whole."""
 
 
 HISTORY = "history"
 """The kind of a verdict that is a refusal of the request's history; `Verdict.reason` says which."""
 
 type Refuses = Callable[[int, bytes], str | None]
-"""Which refusal of a foreign history an answer (status and body) is, or None."""
+"""Which refusal of a foreign history a response (status and body) is, or None."""
+
+_SNIFFED = 4096
+"""How many bytes are looked at for a stream's beginning; CLIProxyAPI's blank lines come first."""
+
+_NAMELESS = frozenset({"", "application/octet-stream", "text/plain"})
+"""Labels under which CLIProxyAPI's versions have sent events."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """The head of an answer.
+class ResponseHead:
+    """The head of a response.
 
     Attributes:
         headers: names in lower case.
@@ -51,16 +60,17 @@ class Answer:
 
     @property
     def is_stream(self) -> bool:
-        """Whether it is a stream of events."""
-        return self._content_type == "text/event-stream"
+        """Whether it says that it is a stream of events."""
+        return self.content_type == "text/event-stream"
 
     @property
     def is_json(self) -> bool:
         """Whether it says that it is JSON."""
-        return self._content_type == "application/json" or self._content_type.endswith("+json")
+        return self.content_type == "application/json" or self.content_type.endswith("+json")
 
     @property
-    def _content_type(self) -> str:
+    def content_type(self) -> str:
+        """The media type, in lower case and without parameters."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
     @property
@@ -69,14 +79,14 @@ class Answer:
         return self.headers.get("content-encoding", "").strip().lower() in ("", "identity")
 
 
-def is_suspect(answer: Answer) -> bool:
-    """Whether an answer could be a failure, by its head."""
-    if answer.status >= 400:
+def needs_inspection(head: ResponseHead) -> bool:
+    """Whether a response could be a failure, by its head."""
+    if head.status >= 400:
         return True
-    if answer.status != 200:
+    if head.status != 200:
         return False
     # A compressed stream cannot be read event by event without being decoded on the way.
-    return answer.is_json or (answer.is_stream and answer.is_plain)
+    return head.is_json or (head.is_plain and (head.is_stream or head.content_type in _NAMELESS))
 
 
 class JudgedResponse:
@@ -90,13 +100,18 @@ class JudgedResponse:
     """
 
     __slots__ = (
-        "_answer",
+        "_asked",
         "_by_head",
         "_events",
         "_fails",
+        "_head",
+        "_judge",
+        "_known_model",
         "_limit",
+        "_opening_max",
         "_refuses",
         "_since",
+        "_sniffed",
         "body",
         "complete",
         "on_close",
@@ -105,37 +120,47 @@ class JudgedResponse:
 
     def __init__(
         self,
-        answer: Answer,
+        head: ResponseHead,
         *,
         since: float,
         hold_max: float,
         fails: Callable[[Verdict], bool],
-        opening_max: float = HANDSHAKE_LIMIT,
+        opening_max: float = OPENING_LIMIT,
         refuses: Refuses | None = None,
+        asked: Asked | None = None,
+        known_model: Callable[[], bool] = lambda: False,
     ) -> None:
         """Begin to hold.
 
         Args:
-            answer: the head.
+            head: its head.
             since: when it came, on a monotonic clock.
             hold_max: longest time, in seconds, that anything but a stream's opening is held.
             opening_max: the same for a stream's opening.
             fails: which verdicts are failures; the others release.
             refuses: tells a refusal of the request's history, where one would be acted on; it makes the
                 verdict's kind `history`.
+            asked: of LiteLLM's response to a replay, what the request wanted; None for upstream's.
+            known_model: whether upstream has served or listed the request's model before.
         """
-        opening = answer.is_stream and answer.is_plain and answer.status < 400
-        self._answer = answer
-        self._events = sse.EventReader() if opening else None
+        self._head = head
         self._fails = fails
         self._refuses = refuses
-        self._limit = opening_max if opening else hold_max
+        self._asked = asked
+        self._known_model = known_model
+        self._limit = hold_max
+        self._opening_max = opening_max
         self._since = since
+        self._events: sse.EventReader | None = None
+        self._judge: StreamJudge | None = None
+        self._sniffed = head.status >= 400 or not head.is_plain
         self.body = bytearray()
         self.verdict: Verdict | None = None
         self.complete = False
         self.on_close: Callable[[JudgedResponse], None] | None = None
         self._by_head = False
+        if head.is_stream and not self._sniffed:
+            self._read_events()
 
     @property
     def due(self) -> float:
@@ -156,29 +181,39 @@ class JudgedResponse:
             clock: the clock of `since`.
         """
         self.body += data
-        if self._events is not None and self.verdict is None:
-            for event in self._events.feed(data):
-                verdict = quota.classify_event(event, now=now, headers=self._answer.headers)
+        if self.verdict is None:
+            if not self._sniffed and (text := bytes(self.body[:_SNIFFED]).lstrip()):
+                data = bytes(self.body)
+                is_stream = sse.is_stream(text)
+                self._sniffed = is_stream is not None
+                if is_stream:
+                    self._read_events()
+                elif self._sniffed and not (self._head.is_json or text.startswith((b"{", b"["))):
+                    return HoldDecision.RELEASE
+            for event in self._events.feed(data) if self._events is not None else ():
+                verdict = self._verdict_of(event, now)
                 if verdict is None:
                     continue
-                verdict = self._refusal(event.data.encode()) or verdict
                 if verdict.kind != HISTORY and not self._fails(verdict):
                     return HoldDecision.RELEASE
                 self.verdict = verdict
                 self._since, self._limit = clock, COLLECT_LIMIT
                 break
-        return HoldDecision.HOLD if len(self.body) <= MOST else self.expire()
+        most = OPENING_MOST if self._events is not None and self.verdict is None else MOST
+        return HoldDecision.HOLD if len(self.body) <= most else self._overflow(now)
 
     def end(self, *, now: float) -> HoldDecision:
         """Its end has come."""
         self.complete = True
         if self.verdict is None or self._by_head:
-            self._judge(now)
+            self._judge_whole(now)
         return HoldDecision.RELEASE if self.verdict is None else HoldDecision.REPLACE
 
     def expire(self) -> HoldDecision:
-        """`due` has passed, or there is too much of it."""
-        return HoldDecision.TIMED_OUT if self.verdict is None else HoldDecision.REPLACE
+        """`due` has passed."""
+        if self.verdict is None and self._head.status < 400:
+            return HoldDecision.TIMED_OUT
+        return self._by_status(now=0.0)
 
     def close(self) -> None:
         """It is held no longer, whatever has become of it."""
@@ -191,16 +226,91 @@ class JudgedResponse:
         self._limit = COLLECT_LIMIT
         self._by_head = True
 
-    def _judge(self, now: float) -> None:
+    def _read_events(self) -> None:
+        self._sniffed = True
+        self._limit = self._opening_max
+        self._events = sse.EventReader()
+        headers = self._head.headers
+        self._judge = (
+            StreamJudge(headers=headers) if self._asked is None else ReplayJudge(self._asked, headers=headers)
+        )
+
+    def _verdict_of(self, event: sse.Event, now: float) -> Verdict | None:
+        assert self._judge is not None
+        verdict = self._judge.event(event, now=now)
+        if verdict is None or verdict is classifier.ANSWER:
+            return verdict
+        return self._refusal(event.data.encode()) or self._known(verdict)
+
+    def _overflow(self, now: float) -> HoldDecision:
+        """There is too much of it to be held."""
+        if self.verdict is not None:
+            return HoldDecision.REPLACE
+        if self._head.status >= 400:
+            return self._by_status(now=now)
+        # An error is short: JSON of this length that does not begin with one is an answer.
+        clear = self._events is None and b'"error"' not in self.body[:MOST_BEFORE_ERROR]
+        return HoldDecision.RELEASE if clear else HoldDecision.TIMED_OUT
+
+    def _by_status(self, *, now: float) -> HoldDecision:
+        """Its end does not come, or cannot be read: the status decides."""
+        self._set(classifier.classify_unread(self._head.status, self._head.headers, now=now))
+        return HoldDecision.RELEASE if self.verdict is None else HoldDecision.REPLACE
+
+    def _judge_whole(self, now: float) -> None:
+        head = self._head
         try:
-            body = decode(bytes(self.body), self._answer.headers.get("content-encoding", ""), limit=16 * MOST)
+            body = decode(bytes(self.body), head.headers.get("content-encoding", ""), limit=16 * MOST)
         except UndecodableError:
+            self._by_status(now=now)
             return
         refusal = self._refusal(body)
-        verdict = refusal or quota.classify(self._answer.status, self._answer.headers, body, now=now)
-        if refusal is not None or (self.verdict is None and self._fails(verdict)):
+        if refusal is not None:
+            self.verdict = refusal
+        elif self._asked is None:
+            self._set(self._known(classifier.classify(head.status, head.headers, body, now=now)))
+        else:
+            self._set(served.judge(self._asked, head.status, head.headers, body, now=now))
+
+    def _known(self, verdict: Verdict) -> Verdict:
+        return verdict.for_known_model() if verdict.is_unknown_provider and self._known_model() else verdict
+
+    def _set(self, verdict: Verdict) -> None:
+        if self.verdict is None and self._fails(verdict):
             self.verdict = verdict
 
     def _refusal(self, body: bytes) -> Verdict | None:
-        reason = self._refuses(self._answer.status, body) if self._refuses is not None else None
+        reason = self._refuses(self._head.status, body) if self._refuses is not None else None
         return Verdict(HISTORY, reason) if reason is not None else None
+
+
+def hold_replay(
+    head: ResponseHead, asked: Asked, *, since: float, opening_max: float, refuses: Refuses | None = None
+) -> JudgedResponse | None:
+    """Begin to hold LiteLLM's response to a replay: whatever is no answer is a failure.
+
+    Args:
+        head: its head.
+        asked: what the request wants.
+        since: when it came, on a monotonic clock.
+        opening_max: longest time, in seconds, that a stream's opening, or JSON that does not end, is held.
+        refuses: as for `JudgedResponse`.
+
+    Returns:
+        None for a compressed stream, which cannot be read on the way.
+    """
+    if head.status == 200 and head.is_stream and not head.is_plain:
+        return None
+    held = JudgedResponse(
+        head,
+        since=since,
+        hold_max=opening_max,
+        opening_max=opening_max,
+        fails=lambda verdict: verdict is not classifier.ANSWER,
+        refuses=refuses,
+        asked=asked,
+    )
+    refused = served.refused_by_head(head.status, head.content_type)
+    if refused is not None:
+        held.fail(refused)
+    return held

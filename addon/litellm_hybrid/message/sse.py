@@ -9,26 +9,9 @@ given to the client exactly as they came.
 import re
 from dataclasses import dataclass
 
-from litellm_hybrid.message.json import decode
-
-HANDSHAKE_TYPES = frozenset(
-    {
-        "message_start",
-        "ping",
-        "response.created",
-        "response.in_progress",
-        "codex.rate_limits",
-        "codex.response.metadata",
-    }
-)
-"""Events that announce an answer without a word of it.
-
-Anthropic's and OpenAI's streams begin with them, and CLIProxyAPI commits its
-200 with them, before the provider has agreed to answer.
-"""
-
 _BOM = b"\xef\xbb\xbf"
 _LINE_END = re.compile(rb"[\r\n]")
+_FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +105,14 @@ class EventReader:
             self._name = text
 
 
-def handshake(event: Event) -> bool:
-    """Whether an event is part of a stream's opening and carries nothing of the answer.
+def is_stream(beginning: bytes) -> bool | None:
+    """Whether a body, by its first bytes, is a stream of events, whatever its label says.
 
-    Its `event:` name and the top-level `type` of its data say so. Where there are
-    both, both must: content is never held.
+    Returns:
+        None where there are too few of them to tell.
     """
-    data = decode(event.data)
-    stated = data.get("type") if isinstance(data, dict) else None
-    types = {name for name in (event.name, stated) if isinstance(name, str) and name}
-    return bool(types) and types <= HANDSHAKE_TYPES
+    text = beginning[:64].lstrip()
+    text = text.removeprefix(_BOM).lstrip()
+    if text.startswith(_FIELDS):
+        return True
+    return None if any(field.startswith(text) for field in _FIELDS) or _BOM.startswith(text) else False

@@ -190,7 +190,7 @@ def _failed_response(flow: http.HTTPFlow, snapshot: Snapshot) -> UpstreamRespons
     if flow.response is None or snapshot["reason"] == Reason.ERROR:
         return None
     headers = {name.lower(): value for name, value in flow.response.headers.items(multi=True)}
-    head = response_hold.Answer(flow.response.status_code, headers)
+    head = response_hold.ResponseHead(flow.response.status_code, headers)
     response = UpstreamResponse(head, flow.response.raw_content or b"")
     kind = replay.verdict(response, now=_answered_at(flow)).kind
     return response if head.status >= 400 or kind != "none" else None

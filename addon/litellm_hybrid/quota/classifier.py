@@ -1,20 +1,22 @@
-"""Does this answer mean that the account behind upstream cannot serve the request?
+"""Does this response mean that the account behind upstream cannot serve the request?
 
-A pure function of the answer and the clock. quota_shapes.py reads the answer,
-the table in quota_rules.py decides, retry_after.py reads the wait.
+Pure functions of the response and the clock. error_shapes.py reads an error, content.py what an
+answer carries, the table in rules.py decides, retry_after.py reads the wait.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from litellm_hybrid.message import sse
 from litellm_hybrid.message.json import decode
-from litellm_hybrid.quota import error_shapes as quota_shapes
-from litellm_hybrid.quota.error_shapes import Failure
+from litellm_hybrid.quota import content, error_shapes
+from litellm_hybrid.quota.content import Carries
+from litellm_hybrid.quota.error_shapes import ErrorPayload
+from litellm_hybrid.quota.request_rules import UNKNOWN_PROVIDER
 from litellm_hybrid.quota.retry_after import retry_after
 from litellm_hybrid.quota.rule import Rule
-from litellm_hybrid.quota.rule_table import RULES
+from litellm_hybrid.quota.rules import RULES
 
 MESSAGE_LONGEST = 200
 
@@ -24,12 +26,12 @@ _BOM = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What an answer means.
+    """What a response means.
 
     Attributes:
         kind: one of `settings.FALLBACK_KINDS` except `unreachable`; "none" is no reason to fall back.
         reason: names the rule that decided, as in `quota code model_cooldown`.
-        retry_after: the wait that the answer states, in whole seconds; None if it states none.
+        retry_after: the wait that the response states, in whole seconds; None if it states none.
         per_request: only this request is refused, the account serves others: no cooldown.
         message: the provider's words for the log, on one line, at most 200 characters.
     """
@@ -40,96 +42,155 @@ class Verdict:
     per_request: bool = False
     message: str = ""
 
+    @property
+    def is_unknown_provider(self) -> bool:
+        """Whether CLIProxyAPI says that it has no account for the model, or has never had one."""
+        return self.reason == UNKNOWN_PROVIDER
+
+    def for_known_model(self) -> "Verdict":
+        """The verdict where upstream has served or listed the model before.
+
+        CLIProxyAPI forgets a model with its last account, and then says that no provider is known
+        for it: the account is gone, and not the model.
+        """
+        return replace(self, kind="no-credential") if self.is_unknown_provider else self
+
 
 ANSWER = Verdict("none", "answer")
-"""Content: an answer, whatever words it holds."""
+"""Content, or an end that says why there is none: an answer, whatever words it holds."""
+
+NO_ANSWER = Verdict("no-answer", "ended with nothing in it")
+"""The end of a response that has nothing in it and nothing counted."""
+
+
+class StreamJudge:
+    """Judges a stream event by event: what decides is the first event past its opening."""
+
+    __slots__ = ("_headers", "_status", "_unknown")
+
+    def __init__(self, *, status: int = 200, headers: Mapping[str, str] = _NO_HEADERS) -> None:
+        self._status = status
+        self._headers = headers
+        self._unknown = False
+
+    def event(self, event: sse.Event, *, now: float) -> Verdict | None:
+        """Judge the next event.
+
+        Returns:
+            None for an event of the opening: hold on. Otherwise the verdict, and nothing after it
+            matters: of kind "none" (content, or an error that is the request's own fault) it
+            releases the stream.
+        """
+        if event.data.strip() == "[DONE]":
+            return NO_ANSWER
+        payload = decode(event.data)
+        if payload is None:
+            return ANSWER if event.data.strip() not in ("", "null") else None
+        error = error_shapes.read(payload, self._status)
+        if error is not None:
+            return _decide(error, self._headers, now)
+        if content.failed(payload):
+            return NO_ANSWER
+        carried = content.read(payload, event.name)
+        if carried in (Carries.CONTENT, Carries.END):
+            return ANSWER
+        self._unknown |= carried is Carries.OTHER
+        return NO_ANSWER if carried is Carries.EMPTY else None
+
+    def end(self) -> Verdict:
+        """Judge the end of a stream that has been nothing but opening."""
+        return ANSWER if self._unknown else NO_ANSWER
 
 
 def classify(status: int, headers: Mapping[str, str], body: bytes, *, now: float) -> Verdict:
-    """Classify a complete answer.
+    """Classify a complete response.
 
     Args:
         status: the HTTP status.
         headers: names in lower case.
-        body: without content coding. With `text/event-stream` the stream's text,
-            from its first byte; the first event past the handshake decides.
+        body: without content coding; a stream of events is known by its label or its first bytes.
         now: epoch seconds.
     """
     if status != 101 and not (200 <= status < 300 or status >= 400):
         return ANSWER
     text = body.removeprefix(_BOM).lstrip()
-    if _is_stream(headers) and not text.startswith((b"{", b"[")):
+    if not text.startswith((b"{", b"[")) and (_is_stream(headers) or sse.is_stream(text)):
         return _classify_stream(status, headers, body, now)
-    if status < 300 and b"error" not in text:
-        # Every shape has the word: a healthy answer costs no second reading.
+    payload = decode(text)
+    error = error_shapes.read(payload, status)
+    if error is not None:
+        return _decide(error, headers, now)
+    if status >= 400:
+        return _decide(_shapeless(status, text), headers, now)
+    return _classify_answer(status, headers, text, payload)
+
+
+def classify_unread(status: int, headers: Mapping[str, str], *, now: float) -> Verdict:
+    """Classify a response whose body cannot be read: too long, cut off, or in a broken coding."""
+    if status < 400:
         return ANSWER
-    failure = quota_shapes.read(decode(text), status)
-    if failure is None and status < 400:
+    return _decide(_shapeless(status, b"(a body that cannot be read)"), headers, now)
+
+
+def _classify_answer(status: int, headers: Mapping[str, str], text: bytes, payload: object) -> Verdict:
+    if status != 200:
         return ANSWER
-    return _decide(failure or _shapeless(status, text), headers, now)
-
-
-def classify_event(
-    event: sse.Event, *, now: float, status: int = 200, headers: Mapping[str, str] = _NO_HEADERS
-) -> Verdict | None:
-    """Classify one event of a stream that is being held.
-
-    Returns:
-        None for an event of the handshake: hold on. Otherwise the verdict, and
-        nothing after it matters: of kind "none" (content, or an error that is the
-        request's own fault) it releases the stream.
-    """
-    failure = quota_shapes.read(decode(event.data), status)
-    if failure is not None:
-        return _decide(failure, headers, now)
-    return None if sse.handshake(event) else ANSWER
+    if not text:
+        return NO_ANSWER if _is_json(headers) else ANSWER
+    empty = content.failed(payload) or content.read(payload, whole=True) is Carries.EMPTY
+    return NO_ANSWER if empty else ANSWER
 
 
 def _is_stream(headers: Mapping[str, str]) -> bool:
     return headers.get("content-type", "").strip().lower().startswith("text/event-stream")
 
 
+def _is_json(headers: Mapping[str, str]) -> bool:
+    return "json" in headers.get("content-type", "").partition(";")[0].lower()
+
+
 def _classify_stream(status: int, headers: Mapping[str, str], body: bytes, now: float) -> Verdict:
     reader = sse.EventReader()
+    judge = StreamJudge(status=status, headers=headers)
     events = reader.feed(body)
     if last := reader.close():
         events.append(last)
-    for event in events:
-        if verdict := classify_event(event, now=now, status=status, headers=headers):
-            return verdict
-    if status < 400:
-        return Verdict("server-error", "stream ended before its first content")
-    return _decide(_shapeless(status, body), headers, now)
+    verdicts = (judge.event(event, now=now) for event in events)
+    if status == 200:
+        return next((verdict for verdict in verdicts if verdict is not None), judge.end())
+    error = next((verdict for verdict in verdicts if verdict not in (None, ANSWER, NO_ANSWER)), None)
+    return error or (ANSWER if status < 400 else _decide(_shapeless(status, body), headers, now))
 
 
-def _shapeless(status: int, body: bytes) -> Failure:
-    """An error status whose body says nothing that counts; it is logged all the same."""
-    return Failure(
-        http=status, status=status, messages=(body[: 4 * MESSAGE_LONGEST].decode(errors="replace"),)
+def _shapeless(status: int, body: bytes) -> ErrorPayload:
+    """An error status whose body is no shape that is known; its words are read all the same."""
+    text = body[: 4 * MESSAGE_LONGEST].decode(errors="replace").strip()
+    return ErrorPayload(
+        http=status, status=status, message=text, phrase=error_shapes.phrase_of(text), messages=(text,)
     )
 
 
-def _decide(failure: Failure, headers: Mapping[str, str], now: float) -> Verdict:
-    rule, reason = _first(failure)
+def _decide(error: ErrorPayload, headers: Mapping[str, str], now: float) -> Verdict:
+    rule, reason = _first(error)
     kind = "none" if rule is None else rule.kind
     wait = None
     # Upstream can say when, on a websocket too, where nothing can be replayed.
-    if kind != "none" or failure.http == 101:
-        wait = retry_after(headers, failure.sources, failure.messages, now=now)
+    if kind != "none" or error.http == 101:
+        wait = retry_after(headers, error.sources, error.messages, now=now)
     return Verdict(
         kind=kind,
         reason=reason,
         retry_after=wait,
         per_request=rule is not None and rule.per_request,
-        message=_one_line(failure.messages[0] if failure.messages else ""),
+        message=_one_line(error.messages[0] if error.messages else ""),
     )
 
 
-def _first(failure: Failure) -> tuple[Rule | None, str]:
-    if failure.http == 101:
+def _first(error: ErrorPayload) -> tuple[Rule | None, str]:
+    if error.http == 101:
         return None, "websocket"
     for rule in RULES:
-        if reason := rule.reason(failure):
+        if reason := rule.reason(error):
             return rule, reason
     return None, "no rule"
 

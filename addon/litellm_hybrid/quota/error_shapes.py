@@ -1,47 +1,132 @@
-"""The shapes in which CLIProxyAPI and the providers write an error, read into one `Failure`.
+"""The shapes in which CLIProxyAPI and the providers write an error, read into one `ErrorPayload`.
 
-Only what stands at the top level counts; everything else is an answer, whatever
-words it holds:
+Only what stands at the top level counts; everything else is an answer, whatever words it holds:
 
-    {"error": {…}}                                        "object"
+    {"error": {…}}, {"choices": [{"error": {…}}]}         "object"
+    {"error": {"message": …, "type": "permission_error"}} "plugin", as CLIProxyAPI's plugins refuse
     {"type": "error", "error": {…}}                       "claude"
     {"error": "text", "code": …}                          "coded"
     {"error": "text"}                                     "bare", as CLIProxyAPI's own refusals
     {"type": "error", "code": …, "message": …}            "flat"
-    {"type": "response.failed", "response": {"error": {…}}}  "object"
+    {"type": "response.failed", "response": {"error": …}} "object"
+    {"detail": "text"}, {"detail": {…}}                   "detail", as FastAPI and Codex write
+    {"code": …, "message": …}, {"base_resp": {…}}         "message", as DashScope, Bedrock and MiniMax write
     [{"error": {…}}]                                      as its first element
 
-A `message` that is itself such an error is unwrapped once: CLIProxyAPI's stream
-writers put a provider's whole body there.
+A `message` that is itself such an error is unwrapped once: CLIProxyAPI's writers put a provider's
+whole body there. What CLIProxyAPI derives from the HTTP status (a type and a code) says no more
+than the status: it is taken for that, and not for the provider's word.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from litellm_hybrid.message.json import decode
+from litellm_hybrid.quota import content
 
 Fields = Mapping[str, object]
-Shape = Literal["", "object", "claude", "coded", "bare", "flat"]
-
-ANSWER_KEYS = frozenset({"choices", "content", "candidates", "output"})
-"""What a 200 that answers has at its top level, in the four APIs."""
+Shape = Literal["", "object", "plugin", "claude", "coded", "bare", "flat", "detail", "message"]
 
 _EXECUTOR = re.compile(r"[a-z]{1,32} executor: upstream returned error event: ", re.IGNORECASE)
 _PHRASE_LONGEST = 500
 
+# CLIProxyAPI's writers, v6.10.9 to v7.2.140: (type, code) of an error whose body was no JSON, by status.
+_DERIVED: Mapping[tuple[str, str], int] = {
+    ("authentication_error", "invalid_api_key"): 401,
+    ("permission_error", "insufficient_quota"): 403,
+    ("invalid_request_error", "model_not_found"): 404,
+    ("rate_limit_error", "rate_limit_exceeded"): 429,
+    ("server_error", "internal_server_error"): 500,
+}
+
+# The status that a type stands for: Anthropic's and OpenAI's documents, Google's rpc/code.proto, whose
+# descriptions xAI writes as codes. What stands before a dot counts for the whole.
+_IMPLIED: Mapping[str, int] = {
+    "invalid_request_error": 400,
+    "bad_request_error": 400,
+    "invalid_argument": 400,
+    "validation_error": 422,
+    "request_too_large": 413,
+    "authentication_error": 401,
+    "invalid_api_key": 401,
+    "unauthenticated": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "permission_denied": 403,
+    "not_found_error": 404,
+    "not_found": 404,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "resource_exhausted": 429,
+    "overloaded_error": 529,
+    "unavailable": 503,
+    "service_unavailable_error": 503,
+    "api_error": 500,
+    "server_error": 500,
+    "internal_server_error": 500,
+    "internal": 500,
+    "request_timeout": 408,
+    "timeout_error": 504,
+    "badrequest": 400,
+    "client specified an invalid argument": 400,
+    "unauthorized": 401,
+    "payment_required": 402,
+    "forbidden": 403,
+    "request_forbidden": 403,
+    "accessdenied": 403,
+    "access_denied": 403,
+    "the caller does not have permission to execute the specified operation": 403,
+    "notfound": 404,
+    "some requested entity was not found": 404,
+    "too_many_requests": 429,
+    "toomanyrequests": 429,
+    "throttling": 429,
+    "rate_limited": 429,
+    "some resource has been exhausted": 429,
+    "serviceunavailable": 503,
+    "the service is currently unavailable": 503,
+    "internalservererror": 500,
+    "internalerror": 500,
+}
+
+# RFC 9110's reason phrases, which CLIProxyAPI writes where it drops a body that it cannot read.
+_REASON_PHRASES: Mapping[str, int] = {
+    "bad request": 400,
+    "unauthorized": 401,
+    "payment required": 402,
+    "forbidden": 403,
+    "not found": 404,
+    "too many requests": 429,
+    "internal server error": 500,
+    "bad gateway": 502,
+    "service unavailable": 503,
+    "gateway timeout": 504,
+}
+
+# What a web server or Cloudflare writes in the place of an error.
+_PAGE = re.compile(
+    r"(?:.{0,400}?<title>|error code:|http)?[\s:]*([45]\d\d)(?![\d.])", re.IGNORECASE | re.DOTALL
+)
+
+_TELLING = frozenset({402, 429, 529})
+"""Numbers inside an error that tell more than the 4xx around it."""
+
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class ErrorPayload:
     """One refusal, as the rules see it.
 
     Attributes:
-        http: the answer's HTTP status.
-        status: the same, or in a 200 the status that the error itself states; 0 if none.
+        http: the response's HTTP status.
+        status: what the error means in HTTP's terms: the HTTP status, or, where that is 200 or
+            5xx, the number or the type that the error states; 0 if it states none.
         shape: how it was written; "" for a body that is no error shape.
-        names: its types, codes and statuses in lower case; a code `a:b` counts as `b`, too.
+        names: its types, codes and statuses in lower case; a code `a:b` counts as `b`, too. Not
+            those that CLIProxyAPI derived from the status.
         wrapper_names: the same for the error whose `message` this one was.
+        codes: those, as they came, that do not just stand for a status.
         message: the provider's words as they came.
         phrase: their beginning, in lower case with single spaces and straight apostrophes.
         sources: the JSON objects that may state a wait, the innermost first.
@@ -53,6 +138,7 @@ class Failure:
     shape: Shape = ""
     names: frozenset[str] = frozenset()
     wrapper_names: frozenset[str] = frozenset()
+    codes: tuple[str, ...] = ()
     message: str = ""
     phrase: str = ""
     sources: tuple[Fields, ...] = ()
@@ -67,81 +153,173 @@ class _Layer:
     fields: Fields
     top: Fields
     message: str
-    codes: tuple[object, ...]
+    stated: tuple[object, ...]
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Its types and codes as they are written, without what is only the status again."""
+        written = [str(code).strip() for code in self.stated if isinstance(code, (str, int)) and code]
+        return () if self.derived else tuple(written)
 
     @property
     def names(self) -> frozenset[str]:
-        words = [code.strip().lower() for code in self.codes if isinstance(code, str)]
-        return frozenset(word for word in words for word in (word, word.rpartition(":")[2]) if word)
+        words = [word.lower() for word in self.words]
+        return frozenset(
+            part for word in words for part in (word, word.rpartition(":")[2], word.partition(".")[0]) if part
+        )
 
     @property
-    def stated(self) -> int:
-        """The HTTP status that the error names: Google's `code`, a websocket frame's `status`."""
-        numbers = (_status(value) for value in (*self.codes, self.top.get("status")))
+    def derived(self) -> int:
+        """The status that CLIProxyAPI derived both type and code from; 0 if they are the provider's."""
+        written = [str(code).lower() for code in self.stated if isinstance(code, str) and code]
+        if self.shape == "flat" and len(written) == 1:
+            return next((status for pair, status in _DERIVED.items() if pair[1] == written[0]), 0)
+        return _DERIVED.get((written[0], written[1]), 0) if len(written) == 2 else 0
+
+    @property
+    def number(self) -> int:
+        """The HTTP status that the error names: Google's `code`, MiniMax's `http_code`."""
+        numbers = (_status(value) for value in (*self.stated, self.top.get("status")))
         return next((number for number in numbers if number), 0)
 
+    @property
+    def implied(self) -> int:
+        """The HTTP status that its type stands for, or its words where they are only a reason phrase."""
+        written = [
+            str(code).strip().lower().replace("-", "_") for code in self.stated if isinstance(code, str)
+        ]
+        names = [part for name in written for part in (name, name.partition(".")[0])]
+        by_type = next((_IMPLIED[name] for name in names if name in _IMPLIED), 0)
+        by_type = self.derived or by_type
+        return self.reason_phrase if by_type in (0, 500) and self.reason_phrase else by_type
 
-def read(payload: object, http: int) -> Failure | None:
-    """The failure that a decoded JSON answer, or one event's data, states.
+    @property
+    def reason_phrase(self) -> int:
+        """The HTTP status whose reason phrase is all that it says, or that its page shows; else 0."""
+        by_words = _REASON_PHRASES.get(self.message.strip(" .!").lower(), 0)
+        page = None if by_words else _PAGE.match(self.message[:_PHRASE_LONGEST])
+        return by_words or (int(page[1]) if page else 0)
+
+
+def read(payload: object, http: int) -> ErrorPayload | None:
+    """The error that a decoded JSON response, or one event's data, states.
 
     Args:
         payload: whatever JSON held.
-        http: the answer's HTTP status.
+        http: the response's HTTP status.
 
     Returns:
         None if it is an answer, or nothing known.
     """
     top = _first(payload)
-    if isinstance(top, dict) and http < 400 and not ANSWER_KEYS.isdisjoint(top):
-        return None
-    outer = _layer(top)
+    outer = _layer(top, http)
     if outer is None:
         return None
-    inner = _layer(_first(decode(outer.message))) if outer.message.startswith(("{", "[")) else None
+    if http < 400 and not content.failed(top) and content.read(top, whole=True) is content.Carries.CONTENT:
+        return None
+    inner = _layer(_first(decode(outer.message)), 400) if outer.message.startswith(("{", "[")) else None
     layers = (outer,) if inner is None else (inner, outer)
-    # In a 400 that blames the request, JSON may be the user's own, quoted: it names nothing.
-    quoted = http == 400 and "invalid_request_error" in outer.names
-    named = outer if quoted else next((layer for layer in layers if layer.names), outer)
-    return Failure(
+    # In an error that blames the request, JSON may be the user's own, quoted: it names nothing.
+    quoted = "invalid_request_error" in outer.names
+    naming = (outer,) if quoted else layers
+    named = next((layer for layer in naming if layer.names), outer)
+    return ErrorPayload(
         http=http,
-        status=http if http >= 400 else next((layer.stated for layer in layers if layer.stated), 0),
+        status=_meant(naming, http),
         shape=outer.shape,
         names=named.names,
         wrapper_names=outer.names,
+        codes=tuple(word for word in named.words if word.lower() not in _IMPLIED),
         message=layers[0].message,
-        phrase=_phrase(layers[0].message),
+        phrase=phrase_of(layers[0].message),
         sources=tuple(fields for layer in layers for fields in (layer.fields, layer.top)),
         messages=tuple(layer.message for layer in layers),
     )
+
+
+def phrase_of(message: str) -> str:
+    """The beginning of a message, in lower case with single spaces and straight apostrophes."""
+    return " ".join(message[:_PHRASE_LONGEST].lower().replace("\u2019", "'").split())
+
+
+def _meant(layers: tuple[_Layer, ...], http: int) -> int:
+    number = next((layer.number for layer in layers if layer.number), 0)
+    if 400 <= http < 500:
+        return number if number in _TELLING else http
+    if http < 400 and number == 400 and layers[0].names <= {"invalid_argument", "400"}:
+        # CLIProxyAPI's writer for Gemini's streams makes this of every error: it says nothing.
+        return layers[0].reason_phrase
+    stated = number or next((layer.implied for layer in layers if layer.implied), 0)
+    # A server's error is believed to be one unless its body says somebody else's, or how busy it is.
+    return http if http >= 500 and (stated in (0, 500, 502, 504) or http in (503, 529)) else stated
 
 
 def _first(payload: object) -> object:
     return payload[0] if isinstance(payload, list) and payload else payload
 
 
-def _phrase(message: str) -> str:
-    return " ".join(message[:_PHRASE_LONGEST].lower().replace("\u2019", "'").split())
-
-
-def _layer(payload: object) -> _Layer | None:
+def _layer(payload: object, http: int) -> _Layer | None:
     if not isinstance(payload, dict):
         return None
-    kind, error = payload.get("type"), payload.get("error")
+    kind = payload.get("type")
+    error: object = payload.get("error")
     if kind == "response.failed" and isinstance(response := payload.get("response"), dict):
         error = response.get("error") or error
+    error = error or next(_errors_of_choices(payload), None)
     if isinstance(error, dict) and error:
-        codes = tuple(error.get(key) for key in ("type", "code", "status", "status_code"))
-        shape: Shape = "claude" if kind == "error" else "object"
-        return _Layer(shape, error, payload, _message(error.get("message")), codes)
+        plugin = list(error) == ["message", "type"] and error["type"] == "permission_error"
+        shape: Shape = "claude" if kind == "error" else "plugin" if plugin else "object"
+        return _Layer(shape, error, payload, _message(error.get("message")), _stated(error))
     code = payload.get("code")
     if isinstance(error, str) and error.strip():
         coded = bool(code) and isinstance(code, (str, int))
         return _Layer("coded" if coded else "bare", payload, payload, _message(error), (code,))
     if kind == "error" and error is None:
-        message = _message(payload.get("message"))
+        text = _message(payload.get("message"))
         codes = (payload.get("error_type"), code)
-        return _Layer("flat", payload, payload, message, codes) if message or any(codes) else None
+        return _Layer("flat", payload, payload, text, codes) if text or any(codes) else None
+    return None if error else _without_error(payload, http)
+
+
+def _without_error(payload: Fields, http: int) -> _Layer | None:
+    """The shapes of those that do not call it an error."""
+    base = payload.get("base_resp")
+    if isinstance(base, dict) and base.get("status_code"):
+        stated = (f"base_resp {base['status_code']}",)
+        return _Layer("message", payload, payload, _message(base.get("status_msg")), stated)
+    if not content.ANSWER_KEYS.isdisjoint(payload):
+        return None
+    if detail := payload.get("detail"):
+        return _detail(payload, detail)
+    text = _message(payload.get("message") or payload.get("msg") or payload.get("Message"))
+    code = payload.get("code")
+    if text and (http >= 400 or (code and isinstance(code, str)) or _status(code)):
+        return _Layer("message", payload, payload, text, _stated(payload))
     return None
+
+
+def _detail(payload: Fields, detail: object) -> _Layer | None:
+    if isinstance(detail, dict):
+        return _Layer("detail", detail, payload, _message(detail.get("message")), _stated(detail))
+    if isinstance(detail, list):
+        return _Layer("detail", payload, payload, "", ("validation_error",))
+    text = _message(detail)
+    return _Layer("detail", payload, payload, text, (payload.get("code"),)) if text else None
+
+
+def _errors_of_choices(payload: Fields) -> Iterator[object]:
+    choices = payload.get("choices")
+    for choice in choices if isinstance(choices, list) else []:
+        if isinstance(choice, dict) and choice.get("error"):
+            yield choice["error"]
+
+
+def _stated(error: Fields) -> tuple[object, ...]:
+    """Everything by which an error names itself, Google's reasons among them."""
+    details = error.get("details")
+    entries = details if isinstance(details, list) else []
+    reasons = tuple(entry.get("reason") for entry in entries if isinstance(entry, dict))
+    return (*(error.get(key) for key in ("type", "code", "status", "status_code", "http_code")), *reasons)
 
 
 def _message(value: object) -> str:
@@ -152,4 +330,4 @@ def _message(value: object) -> str:
 def _status(value: object) -> int:
     if isinstance(value, str):
         value = int(value) if re.fullmatch(r"[45]\d\d", value, re.ASCII) else 0
-    return value if isinstance(value, int) and 400 <= value <= 599 else 0
+    return value if isinstance(value, int) and not isinstance(value, bool) and 400 <= value <= 599 else 0

@@ -7,7 +7,7 @@ that is negative or beyond 30 days counts as none, and the next place is asked.
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 
 Fields = Mapping[str, object]
@@ -25,7 +25,7 @@ _UNITS = {
     "µs": 1e-6,
     "ns": 1e-9,
 }
-_NUMBER = r"\d{1,12}(?:\.\d{1,12})?"
+_NUMBER = r"\d{1,15}(?:\.\d{1,12})?"
 _GO_PART = re.compile(rf"({_NUMBER})(ms|us|µs|ns|d|h|m|s)")
 _GO = re.compile(rf"(?:{_GO_PART.pattern}){{1,8}}")
 
@@ -38,6 +38,17 @@ _TEXT = re.compile(
     re.IGNORECASE,
 )
 _TEXT_LONGEST = 2000
+
+# A date in a sentence: RFC 3339, Go's "2026-09-22 01:00:00 +0800 CST", Anthropic's "2026-03-01 at 00:00 UTC".
+_DATE = re.compile(
+    r"(?<!\d)(\d{4}-\d\d-\d\d)(?:T|,? at |\s)(\d\d:\d\d(?::\d\d)?)(?:\.\d{1,9})?"
+    r"\s?(Z\b|UTC|GMT|[+-]\d\d:?\d\d)?",
+    re.IGNORECASE,
+)
+_CHINA = timezone(timedelta(hours=8))
+"""The zone of a date that names none: those are Zhipu's and z.ai's."""
+_EPOCH = re.compile(r"limit reached\|(\d{10})\b")
+"""As Claude's subscription writes it in a message."""
 
 
 def retry_after(
@@ -68,7 +79,13 @@ def _stated(
     for read in _RELATIVE:
         yield from (read(source) for source in sources)
     yield from (_text(message) for message in messages)
-    for moment in (_http_date(header), *(_moment(source.get("resets_at")) for source in sources)):
+    moments = (
+        _http_date(header),
+        *(read_moment(source) for read_moment in _ABSOLUTE for source in sources),
+        _number(headers.get("anthropic-ratelimit-unified-reset")),
+        *(_date(message) for message in messages),
+    )
+    for moment in moments:
         yield None if moment is None else moment - now
 
 
@@ -114,11 +131,31 @@ def _in_details(source: Fields, read: Callable[[Fields], object]) -> float | Non
     return next((span for span in spans if span is not None), None)
 
 
+def _openrouter_reset(source: Fields) -> float | None:
+    """OpenRouter's `metadata.headers`, the provider's own: a reset in milliseconds since the epoch."""
+    metadata = source.get("metadata")
+    headers = metadata.get("headers") if isinstance(metadata, dict) else None
+    fields = (
+        {str(name).lower(): value for name, value in headers.items()} if isinstance(headers, dict) else {}
+    )
+    moment = _number(fields.get("x-ratelimit-reset"))
+    return None if moment is None else moment / 1000 if moment > _MILLISECONDS else moment
+
+
+_MILLISECONDS = 1e11
+"""A number of seconds since the epoch that is larger (the year 5138) is one of milliseconds."""
+
 _RELATIVE: tuple[Callable[[Fields], float | None], ...] = (
     lambda source: _number(source.get("reset_seconds")),  # CLIProxyAPI's model_cooldown
     lambda source: _number(source.get("resets_in_seconds")),  # Codex's usage_limit_reached
+    lambda source: _number(source.get("retry_after")),  # relays
     _retry_info,
     _quota_reset_delay,
+)
+
+_ABSOLUTE: tuple[Callable[[Fields], float | None], ...] = (
+    lambda source: _moment(source.get("resets_at")),  # Codex's usage_limit_reached
+    _openrouter_reset,
 )
 
 
@@ -129,6 +166,25 @@ def _text(message: str) -> float | None:
         return None
     parts = _TEXT_PART.findall(found[1] or found[2])
     return sum(float(number) * _UNITS[_unit(word.lower())] for number, word in parts)
+
+
+def _date(message: str) -> float | None:
+    """The moment that a sentence names."""
+    text = message[:_TEXT_LONGEST]
+    if epoch := _EPOCH.search(text):
+        return float(epoch[1])
+    found = _DATE.search(text)
+    if found is None:
+        return None
+    day, time, zone = found.groups()
+    try:
+        date = datetime.fromisoformat(f"{day}T{time}")
+        if zone is None:
+            return date.replace(tzinfo=_CHINA).timestamp()
+        offset = "+00:00" if zone.upper() in ("Z", "UTC", "GMT") else zone
+        return datetime.fromisoformat(f"{day}T{time}{offset}").timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def _unit(word: str) -> str:

@@ -1,60 +1,93 @@
-"""What one rule of the table in quota_rules.py may ask of a failure."""
+"""The language of the table in rules.py: what a rule may ask of an error."""
 
 import re
 from dataclasses import dataclass
 
-from litellm_hybrid.quota.error_shapes import Failure
+from litellm_hybrid.quota.error_shapes import ErrorPayload
+from litellm_hybrid.quota.wording import Belief, code_words, used_up
+
+_FAULTS = frozenset({"none", "context-length"})
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What must hold, all of it, for a failure to be of this kind; what is empty is not asked.
+    """A classification rule: predicates over an error payload. What is empty is not asked.
 
     Attributes:
         name: what the log and `explain` call it.
         kind: one of `settings.FALLBACK_KINDS`, or "none": never a reason to fall back.
-        phrase: matches at the beginning of `Failure.phrase`.
-        names: one of them is among the failure's types, codes and statuses.
+        source: who writes it, in a word.
+        phrase: matches at the beginning of `ErrorPayload.phrase`.
+        says: matches anywhere in it.
+        words: the phrase says that something is used up, as `wording.used_up` reads it.
+        coded: one of the codes does.
+        names: one of them is among the error's types, codes and statuses.
         without: none of these is.
-        statuses: the failure's status is one of them (0: a 200 whose error states none).
-        unless: HTTP statuses under which the rule does not hold.
-        shapes: the failure is written in one of them.
+        statuses: what the error means in HTTP's terms is one of them (0: it states none).
+        unless: meanings in which the rule does not hold.
+        shapes: the error is written in one of them.
+        message: the provider's words are exactly one of these.
         per_request: the account still serves other requests: no cooldown.
     """
 
     name: str
     kind: str
+    source: str
     phrase: re.Pattern[str] | None = None
+    says: re.Pattern[str] | None = None
+    words: Belief | None = None
+    coded: bool = False
     names: frozenset[str] = frozenset()
     without: frozenset[str] = frozenset()
     statuses: frozenset[int] = frozenset()
     unless: frozenset[int] = frozenset()
     shapes: frozenset[str] = frozenset()
+    message: frozenset[str] = frozenset()
     per_request: bool = False
 
-    def reason(self, failure: Failure) -> str | None:
+    def reason(self, error: ErrorPayload) -> str | None:
         """Why the rule holds, in a few words that name it, or None where it does not."""
         # A request fault counts wherever it is named, the wrapper included.
-        stated = failure.names | failure.wrapper_names if self.kind == "none" else failure.names
+        stated = error.names | error.wrapper_names if self.kind in _FAULTS else error.names
         named = self.names & stated
         holds = (
             (not self.names or named)
             and self.without.isdisjoint(stated)
-            and (not self.statuses or failure.status in self.statuses)
-            and failure.http not in self.unless
-            and (not self.shapes or failure.shape in self.shapes)
-            and (self.phrase is None or self.phrase.match(failure.phrase))
+            and (not self.statuses or error.status in self.statuses)
+            and error.status not in self.unless
+            and (not self.shapes or error.shape in self.shapes)
+            and (not self.message or error.message in self.message)
+            and (self.phrase is None or self.phrase.match(error.phrase))
+            and (self.says is None or self.says.search(error.phrase))
+            and (self.words is None or used_up(error.phrase, self.words))
         )
         if not holds:
             return None
+        if self.coded:
+            telling = next((code for code in error.codes if used_up(code_words(code), "code")), None)
+            return f"{self.name} {telling.lower()}" if telling else None
         return f"{self.name} {min(named)}" if named else self.name
 
 
 def phrases(*alternatives: str) -> re.Pattern[str]:
-    """One pattern out of several, for `Rule.phrase`."""
+    """One pattern out of several, for `Rule.phrase` and `Rule.says`."""
     return re.compile("(?:" + "|".join(alternatives) + ")")
 
 
-def words(text: str) -> frozenset[str]:
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+def names(text: str) -> frozenset[str]:
     """The words of a text, for `Rule.names`."""
     return frozenset(text.split())
+
+
+FAULT_STATUSES = frozenset({400, 404, 405, 406, 409, 410, 411, 413, 414, 415, 416, 417, 422, 424, 428, 431})
+"""Statuses that blame the request. Their messages quote it."""
+
+BUSY_STATUSES = frozenset({402, 403, 429, 503, 529})
+"""Statuses that blame the account, or the provider's servers."""
+
+END = r"(?:[.!,;:)]|$)"
+"""The end of a clause."""

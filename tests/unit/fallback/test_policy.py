@@ -13,7 +13,7 @@ from litellm_hybrid.config.store import SettingsStore
 from litellm_hybrid.errors import Cause, Failure
 from litellm_hybrid.fallback import bypass, policy, replay
 from litellm_hybrid.fallback.policy import Policy
-from litellm_hybrid.fallback.response_hold import COLLECT_LIMIT, REPLAY_LIMIT, JudgedResponse
+from litellm_hybrid.fallback.response_hold import COLLECT_LIMIT, OPENING_LIMIT, JudgedResponse
 from litellm_hybrid.fallback.state import FallbackState
 from litellm_hybrid.flow import exchange as exchange_module
 from litellm_hybrid.flow.exchange import Exchange
@@ -146,7 +146,7 @@ def test_settings_under_which_nothing_is_held(changes: dict[str, object], world:
 def test_what_may_not_fall_back_is_not_held(world: World) -> None:
     assert world.hold(world.flow(may_fall_back=False)) is None
     assert world.hold(tflow.tflow()) is None
-    assert world.hold(world.flow(), 200, {"content-type": "text/plain"}) is None
+    assert world.hold(world.flow(), 200, {"content-type": "text/html"}) is None
 
 
 @pytest.mark.parametrize(
@@ -155,9 +155,11 @@ def test_what_may_not_fall_back_is_not_held(world: World) -> None:
         (400, JSON, COLLECT_LIMIT),
         (503, SSE, COLLECT_LIMIT),
         (307, JSON, COLLECT_LIMIT),
-        (200, SSE, REPLAY_LIMIT),
-        (200, JSON, None),
+        (200, SSE, OPENING_LIMIT),
+        (200, JSON, OPENING_LIMIT),
         (200, SSE | {"content-encoding": "gzip"}, None),
+        (399, JSON, COLLECT_LIMIT),
+        (200, {"content-type": "text/html"}, COLLECT_LIMIT),
     ],
 )
 def test_which_answers_of_litellm_are_held(
@@ -165,7 +167,7 @@ def test_which_answers_of_litellm_are_held(
 ) -> None:
     held = world.hold(world.flow(), status, headers, replayed=True)
     assert (None if held is None else held.due) == (None if limit is None else world.now + limit)
-    assert (held is not None and held.verdict is not None) is (status >= 300)
+    assert (held is not None and held.verdict is not None) is (limit == COLLECT_LIMIT)
 
 
 @pytest.mark.parametrize(

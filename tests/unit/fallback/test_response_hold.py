@@ -6,20 +6,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corpus.answers import OWN, SHARED
+from corpus.answers import FIELD, OWN, OWN_FIELD, SHARED, real
 from corpus.answers import Answer as Entry
 from litellm_hybrid.config.settings import DEFAULT_FALLBACK_KINDS
 from litellm_hybrid.fallback.response_hold import (
     COLLECT_LIMIT,
-    HANDSHAKE_LIMIT,
     MOST,
-    Answer,
+    OPENING_LIMIT,
+    OPENING_MOST,
     JudgedResponse,
-    is_suspect,
+    ResponseHead,
+    hold_replay,
+    needs_inspection,
 )
 from litellm_hybrid.proxy.held_response import HoldDecision
 from litellm_hybrid.quota import classifier as quota
 from litellm_hybrid.quota.classifier import Verdict
+from litellm_hybrid.quota.served import Asked
 
 JSON = {"content-type": "application/json"}
 SSE = {"content-type": "text/event-stream; charset=utf-8"}
@@ -35,9 +38,9 @@ CONTENT = b'data: {"type":"content_block_delta","delta":{"text":"Hi"}}\n\n'
 def hold(
     status: int = 200, headers: dict[str, str] | None = None, *, hold_max: float = 45.0
 ) -> JudgedResponse:
-    answer = Answer(status, JSON if headers is None else headers)
+    head = ResponseHead(status, JSON if headers is None else headers)
     return JudgedResponse(
-        answer, since=100.0, hold_max=hold_max, fails=lambda v: v.kind in DEFAULT_FALLBACK_KINDS
+        head, since=100.0, hold_max=hold_max, fails=lambda v: v.kind in DEFAULT_FALLBACK_KINDS
     )
 
 
@@ -60,8 +63,12 @@ def feed(held: JudgedResponse, data: bytes, *, clock: float = 100.0) -> HoldDeci
         (200, {"content-type": "Text/Event-Stream"}, True),
         (200, SSE | {"content-encoding": "Identity"}, True),
         (200, SSE | GZIP, False),
-        (200, {}, False),
-        (200, {"content-type": "text/plain"}, False),
+        (200, {}, True),
+        (200, {"content-type": "text/plain"}, True),
+        (200, {"content-type": "application/octet-stream"}, True),
+        (200, GZIP, False),
+        (200, {"content-type": "text/html"}, False),
+        (200, {"content-type": "audio/mpeg"}, False),
         (200, {"content-type": "application/jsonl"}, False),
         (201, JSON, False),
         (204, JSON, False),
@@ -70,7 +77,7 @@ def feed(held: JudgedResponse, data: bytes, *, clock: float = 100.0) -> HoldDeci
     ],
 )
 def test_which_answers_are_suspect(status: int, headers: dict[str, str], suspect: bool) -> None:
-    assert is_suspect(Answer(status, headers)) is suspect
+    assert needs_inspection(ResponseHead(status, headers)) is suspect
 
 
 @pytest.mark.parametrize("status", [429, 200])
@@ -88,12 +95,20 @@ def test_a_plain_answer_is_judged_at_its_end(status: int) -> None:
 
 @pytest.mark.parametrize(
     ("status", "body"),
-    [(200, b'{"choices": []}'), (400, b'{"error": {"message": "no"}}'), (200, b""), (429, b"")],
+    [
+        (200, b'{"choices": [{"message": {"content": "x"}}]}'),
+        (200, b'{"choices": []}'),
+        (400, b'{"error": {"message": "no"}}'),
+        (200, b""),
+        (429, b""),
+    ],
 )
 def test_an_answer_is_released_at_its_end(status: int, body: bytes) -> None:
+    """Any 429 is a quota answer, and a 200 with nothing in it is none."""
     held = hold(status)
     feed(held, body)
-    expected = HoldDecision.REPLACE if status == 429 else HoldDecision.RELEASE  # any 429 is a quota answer
+    failed = status == 429 or (status == 200 and b"content" not in body)
+    expected = HoldDecision.REPLACE if failed else HoldDecision.RELEASE
     assert held.end(now=NOW) is expected
 
 
@@ -139,12 +154,67 @@ def test_a_failed_stream_of_many_bytes_is_not_collected_further() -> None:
     assert feed(held, b"x" * MOST) is HoldDecision.REPLACE
 
 
-@pytest.mark.parametrize("headers", [JSON, SSE])
-@pytest.mark.parametrize("status", [200, 500])
-def test_the_most_that_is_held(status: int, headers: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("status", "headers", "start", "most", "decision"),
+    [
+        (200, JSON, b'{"choices": [{"message": {"content": "', MOST, HoldDecision.RELEASE),
+        (200, JSON, b'{"error": {"message": "', MOST, HoldDecision.TIMED_OUT),
+        (200, JSON, b'{"type": "error", "error": {"message": "', MOST, HoldDecision.TIMED_OUT),
+        (200, SSE, OPENING + b"data: ", OPENING_MOST, HoldDecision.TIMED_OUT),
+        (429, JSON, b'{"error": {"message": "', MOST, HoldDecision.REPLACE),
+        (402, {}, b"<html>", MOST, HoldDecision.REPLACE),
+        (529, SSE, b"data: ", MOST, HoldDecision.REPLACE),
+        (400, JSON, b'{"error": {"message": "', MOST, HoldDecision.RELEASE),
+        (500, JSON, b'{"error": {"message": "', MOST, HoldDecision.RELEASE),
+    ],
+)
+def test_the_most_that_is_held(
+    status: int, headers: dict[str, str], start: bytes, most: int, decision: HoldDecision
+) -> None:
+    """Longer JSON is an answer unless it begins as an error; of an error the status decides."""
     held = hold(status, headers)
-    assert feed(held, b"x" * MOST) is HoldDecision.HOLD
-    assert feed(held, b"x") is HoldDecision.TIMED_OUT
+    assert feed(held, start + b"x" * (most - len(start))) is HoldDecision.HOLD
+    assert feed(held, b"x") is decision
+
+
+def test_long_openings_are_held() -> None:
+    """Codex's `response.created` repeats the request's instructions and tools."""
+    created = {"type": "response.created", "response": {"instructions": "x" * 300_000, "output": []}}
+    opening = b"event: response.created\ndata: " + json.dumps(created).encode() + b"\n\n"
+    held = hold(headers=SSE)
+    assert feed(held, opening) is HoldDecision.HOLD
+    assert feed(held, opening.replace(b"created", b"in_progress")) is HoldDecision.HOLD
+    assert feed(held, OVERLOADED) is HoldDecision.REPLACE
+    assert held.verdict is not None
+    assert held.verdict.kind == "overload"
+
+
+@pytest.mark.parametrize(
+    "headers", [JSON, {}, {"content-type": "text/plain"}, {"content-type": "application/octet-stream"}]
+)
+def test_a_stream_is_known_by_its_bytes(headers: dict[str, str]) -> None:
+    held = hold(headers=headers)
+    assert feed(held, b"\n") is HoldDecision.HOLD
+    assert held.due == 145.0
+    assert feed(held, OPENING) is HoldDecision.HOLD
+    assert held.due == 100.0 + OPENING_LIMIT
+    assert feed(held, CONTENT) is HoldDecision.RELEASE
+    held = hold(headers=headers)
+    feed(held, b"\n")
+    feed(held, OPENING)
+    assert feed(held, OVERLOADED) is HoldDecision.HOLD
+    assert held.expire() is HoldDecision.REPLACE
+
+
+@pytest.mark.parametrize("first", [b"x", b"<html>", b"ID3\x04", b"database"])
+def test_what_is_neither_json_nor_events_is_released_at_once(first: bytes) -> None:
+    assert feed(hold(headers={}), first) is HoldDecision.RELEASE
+
+
+def test_json_without_a_label_is_judged() -> None:
+    held = hold(headers={})
+    assert feed(held, QUOTA) is HoldDecision.HOLD
+    assert held.end(now=NOW) is HoldDecision.REPLACE
 
 
 @pytest.mark.parametrize(
@@ -153,16 +223,16 @@ def test_the_most_that_is_held(status: int, headers: dict[str, str]) -> None:
         (429, JSON, 45.0),
         (429, SSE, 45.0),
         (200, JSON, 45.0),
-        (200, SSE, HANDSHAKE_LIMIT),
+        (200, SSE, OPENING_LIMIT),
     ],
 )
 def test_the_longest_that_is_held(status: int, headers: dict[str, str], limit: float) -> None:
-    """An event stream's opening for 5 s, the rest for `hold-max`."""
+    """An event stream's opening for `opening-max`, the rest for `hold-max`; then an error's status decides."""
     held = hold(status, headers)
     assert held.due == 100.0 + limit
     feed(held, b"\n", clock=110.0)
     assert held.due == 100.0 + limit, "blank lines do not prolong it"
-    assert held.expire() is HoldDecision.TIMED_OUT
+    assert held.expire() is (HoldDecision.REPLACE if status == 429 else HoldDecision.TIMED_OUT)
 
 
 def test_a_failure_by_the_head_alone() -> None:
@@ -189,10 +259,12 @@ def test_a_compressed_answer_is_read(status: int) -> None:
     [("gzip", b"not gzip"), ("unknown", QUOTA), ("gzip", gzip.compress(QUOTA + b" " * (16 * MOST), mtime=0))],
     ids=["corrupt", "unknown", "a bomb"],
 )
-def test_an_unreadable_answer_is_released(coding: str, body: bytes) -> None:
-    held = hold(429, JSON | {"content-encoding": coding})
-    feed(held, body)
-    assert held.end(now=NOW) is HoldDecision.RELEASE
+def test_the_status_decides_where_the_body_cannot_be_read(coding: str, body: bytes) -> None:
+    for status in (429, 402, 529, 503, 500, 400, 200):
+        held = hold(status, JSON | {"content-encoding": coding})
+        feed(held, body)
+        falls_back = status in (429, 402, 529, 503)
+        assert held.end(now=NOW) is (HoldDecision.REPLACE if falls_back else HoldDecision.RELEASE)
 
 
 @pytest.mark.parametrize("ending", [b"", b"\n", b"\n\n"])
@@ -220,7 +292,8 @@ def decide(entry: Entry, cuts: list[int]) -> tuple[str, bytes, HoldDecision]:
     return held.verdict.kind if held.verdict else "", bytes(held.body), step
 
 
-HTTP = [e for e in [*SHARED, *OWN] if is_suspect(Answer(e.status, e.lower_headers))]
+CORPORA = [*SHARED, *OWN, *FIELD, *OWN_FIELD]
+HTTP = [e for e in CORPORA if needs_inspection(ResponseHead(e.status, e.lower_headers))]
 STREAMS = [e for e in HTTP if e.stream]
 
 
@@ -248,7 +321,90 @@ def test_any_chunking_decides_the_same(entry: Entry, sizes: list[int]) -> None:
 
 def test_what_the_classifier_says_is_what_holding_says() -> None:
     """Piece by piece or as a whole: one answer, one verdict."""
-    for entry in HTTP:
+    for entry in [*HTTP, *real()]:
         whole = quota.classify(entry.status, entry.lower_headers, entry.body.encode(), now=NOW)
         kind, _, _ = decide(entry, [])
         assert kind == (whole.kind if whole.kind in DEFAULT_FALLBACK_KINDS else ""), entry.name
+
+
+# -- LiteLLM's response to a replay ---------------------------------------------
+
+
+def replay(
+    status: int = 200, headers: dict[str, str] | None = None, *, wanted: Asked | None = None
+) -> JudgedResponse:
+    head = ResponseHead(status, JSON if headers is None else headers)
+    held = hold_replay(head, wanted or Asked(), since=100.0, opening_max=20.0)
+    assert held is not None
+    return held
+
+
+ANSWER = b'{"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}'
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "decision"),
+    [
+        (200, JSON, ANSWER, HoldDecision.RELEASE),
+        (200, JSON, b'{"choices": []}', HoldDecision.REPLACE),
+        (200, JSON, b"", HoldDecision.REPLACE),
+        (200, JSON, QUOTA, HoldDecision.REPLACE),
+        (200, {"content-type": "text/html"}, b"<html>", HoldDecision.REPLACE),
+        (200, {}, ANSWER, HoldDecision.REPLACE),
+        (307, {"content-type": "text/html"}, b"", HoldDecision.REPLACE),
+        (400, JSON, b'{"error": {"message": "no"}}', HoldDecision.REPLACE),
+        (200, SSE, OPENING, HoldDecision.REPLACE),
+        (200, SSE, b": ping\n\n", HoldDecision.REPLACE),
+        (200, SSE, OPENING + b'data: {"error": {"message": "no"}}\n\n', HoldDecision.REPLACE),
+    ],
+)
+def test_what_counts_as_an_answer_to_a_replay(
+    status: int, headers: dict[str, str], body: bytes, decision: HoldDecision
+) -> None:
+    held = replay(status, headers)
+    assert feed(held, body) is HoldDecision.HOLD
+    assert held.end(now=NOW) is decision
+    assert held.body == body
+
+
+def test_a_replays_opening_is_held_like_any() -> None:
+    """Comments, pings and empty starts decide nothing."""
+    held = replay(headers=SSE)
+    assert held.due == 120.0
+    assert feed(held, b": ping\n\n" + OPENING, clock=110.0) is HoldDecision.HOLD
+    assert held.due == 120.0
+    assert feed(held, CONTENT) is HoldDecision.RELEASE
+
+
+def test_a_long_answer_to_a_replay_goes_out_before_its_end() -> None:
+    held = replay()
+    assert feed(held, ANSWER[:-4] + b"x" * MOST) is HoldDecision.RELEASE
+
+
+def test_a_compressed_stream_is_not_held_for_a_replay() -> None:
+    assert hold_replay(ResponseHead(200, SSE | GZIP), Asked(), since=0.0, opening_max=1.0) is None
+
+
+def test_a_replay_that_wants_a_compaction_waits_for_one() -> None:
+    item = b'data: {"type":"response.output_item.done","item":{"type":"compaction"}}\n\n'
+    held = replay(headers=SSE, wanted=Asked(compaction=True))
+    assert feed(held, CONTENT) is HoldDecision.HOLD
+    assert feed(held, item) is HoldDecision.RELEASE
+    held = replay(headers=SSE, wanted=Asked(compaction=True))
+    feed(held, CONTENT)
+    assert held.end(now=NOW) is HoldDecision.REPLACE
+
+
+def test_a_known_model_without_a_provider_is_a_lost_account() -> None:
+    body = b'{"error": {"message": "unknown provider for model m"}}'
+    for known, kind in ((True, "no-credential"), (False, None)):
+        held = JudgedResponse(
+            ResponseHead(400, JSON),
+            since=0.0,
+            hold_max=1.0,
+            fails=lambda v: v.kind in DEFAULT_FALLBACK_KINDS,
+            known_model=[known].pop,
+        )
+        feed(held, body)
+        held.end(now=NOW)
+        assert (held.verdict and held.verdict.kind) == kind

@@ -19,7 +19,7 @@ from litellm_hybrid.config.model_patterns import Patterns
 from litellm_hybrid.config.parser import ConfigError, parse
 from litellm_hybrid.config.settings import Settings
 from litellm_hybrid.fallback import conversations as conversation
-from litellm_hybrid.fallback.response_hold import Answer, JudgedResponse, is_suspect
+from litellm_hybrid.fallback.response_hold import JudgedResponse, ResponseHead, needs_inspection
 from litellm_hybrid.llm.history.reduce import reduce
 from litellm_hybrid.llm.history.rejections import detect_history_rejection
 from litellm_hybrid.message import forwarded as client_address
@@ -217,7 +217,7 @@ EVENTS = st.lists(
 
 def held(status: int, kind: str) -> JudgedResponse:
     return JudgedResponse(
-        Answer(status, {"content-type": kind}),
+        ResponseHead(status, {"content-type": kind}),
         since=0,
         hold_max=9,
         fails=lambda verdict: verdict.kind != "none",
@@ -244,7 +244,7 @@ def decided(status: int, kind: str, body: bytes, bounds: list[int]) -> tuple[str
     st.lists(st.integers(0, 300), max_size=12),
 )
 def test_where_an_answer_is_cut_decides_nothing(status: int, kind: str, body: bytes, cuts: list[int]) -> None:
-    assert is_suspect(Answer(status, {"content-type": kind}))
+    assert needs_inspection(ResponseHead(status, {"content-type": kind}))
     bounds = [0, *sorted(cut for cut in cuts if cut < len(body)), len(body)]
     whole = decided(status, kind, body, [0, len(body)])
     assert decided(status, kind, body, bounds) == whole

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from litellm_hybrid.message.sse import Event, EventReader, handshake
+from litellm_hybrid.message.sse import Event, EventReader, is_stream
 
 Read = list[tuple[str, str]]
 
@@ -125,29 +125,24 @@ def test_closing_gives_the_event_that_lacks_its_blank_line(
 
 
 @pytest.mark.parametrize(
-    ("event", "expected"),
+    ("beginning", "expected"),
     [
-        (Event("message_start", '{"type":"message_start","message":{"content":[]}}'), True),
-        (Event("ping", '{"type":"ping"}'), True),
-        (Event("ping", "{}"), True),
-        (Event("ping", ""), True),
-        (Event("", '{"type":"response.created"}'), True),
-        (Event("response.in_progress", '{"type":"response.in_progress"}'), True),
-        (Event("codex.rate_limits", '{"type":"codex.rate_limits","limit_reached":true}'), True),
-        (Event("codex.response.metadata", '{"type":"codex.response.metadata"}'), True),
-        (Event("ping", '{"type":"content_block_delta"}'), False),
-        (Event("content_block_delta", '{"type":"ping"}'), False),
-        (Event("response.output_item.added", '{"type":"response.output_item.added"}'), False),
-        (Event("", '{"choices":[{"delta":{"role":"assistant"}}]}'), False),
-        (Event("", '{"message":{"type":"ping"}}'), False),
-        (Event("", '{"type":["ping"]}'), False),
-        (Event("", '["ping"]'), False),
-        (Event("", "[DONE]"), False),
-        (Event("", ""), False),
-        (Event("message", "ping"), False),
-        (Event("", "[" * 100_000), False),
+        (b"data: {}", True),
+        (b"event: error\n", True),
+        (b": keep-alive\n\n", True),
+        (b"\xef\xbb\xbfdata:x", True),
+        (b"\n\ndata: x", True),
+        (b"id: 7\n", True),
+        (b"retry: 7\n", True),
+        (b'{"data": 1}', False),
+        (b"[", False),
+        (b"database", False),
+        (b"<html>", False),
+        (b"", None),
+        (b"da", None),
+        (b"\xef\xbb", None),
+        (b"data", None),
     ],
-    ids=str,
 )
-def test_the_handshake_is_what_says_nothing_yet(event: Event, expected: bool) -> None:
-    assert handshake(event) is expected
+def test_a_stream_is_known_by_its_first_bytes(beginning: bytes, expected: bool | None) -> None:
+    assert is_stream(beginning) is expected

@@ -130,6 +130,61 @@ def test_relative_comes_before_absolute_and_what_is_not_valid_is_skipped(
     assert wait(header=header, fields=fields, message=message) == seconds
 
 
+@pytest.mark.parametrize(
+    ("message", "seconds"),
+    [
+        ("resets at 1994-11-06T08:50:37Z", 60),
+        ("resets at 1994-11-06T08:50:37.123Z", 60),
+        ("resets at 1994-11-06T10:50:37+02:00", 60),
+        ("next reset 1994-11-06 16:50:37 +0800 CST", 60),
+        ("You will regain access on 1994-11-06 at 08:50 UTC.", 23),
+        ("Your limit will reset at 1994-11-06 16:50:37", 60),
+        ("您的限额将在 1994-11-06 16:50:37 重置", 60),
+        ("limit reached|0784111837", 60),
+        ("at 1994-11-06 08:49:00 UTC", None),
+        ("at 1994-13-06 08:50:37 UTC", None),
+        ("at 1994-11-06 99:50:37 UTC", None),
+        ("since 1993-11-06 16:50:37", None),
+        ("at 2094-11-06 16:50:37", None),
+        ("on 1994-11-07", None),
+        ("retry in 7s, at 1994-11-06T08:50:37Z", 7),
+    ],
+)
+def test_a_sentence_may_name_a_moment(message: str, seconds: float | None) -> None:
+    """Without a zone it is China's: only Zhipu and z.ai leave it out."""
+    assert wait(message=message) == seconds
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("784111837", 60),
+        ("784111837.5", 61),
+        ("784111777", 0),
+        ("784111776", None),
+        ("soon", None),
+        ("", None),
+    ],
+)
+def test_the_header_of_a_subscription_is_seconds_of_the_epoch(value: str, seconds: float | None) -> None:
+    assert retry_after({"anthropic-ratelimit-unified-reset": value}, [], [], now=NOW) == seconds
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"X-RateLimit-Reset": "784111837000"}, 60),
+        ({"X-RateLimit-Reset": 784111837000}, 60),
+        ({"x-ratelimit-reset": "784111837"}, 60),
+        ({"X-RateLimit-Reset": "never"}, None),
+        ({}, None),
+        (None, None),
+    ],
+)
+def test_openrouter_passes_the_providers_header_on(headers: object, seconds: float | None) -> None:
+    assert wait(fields={"metadata": {"headers": headers}}) == seconds
+
+
 def test_the_most_telling_source_comes_first() -> None:
     sources = [{"resets_in_seconds": 5}, {"resets_in_seconds": 6}]
     assert retry_after({}, sources, [], now=NOW) == 5

@@ -26,7 +26,7 @@ class UpstreamResponse:
         body: raw, its content coding still on it.
     """
 
-    head: response_hold.Answer
+    head: response_hold.ResponseHead
     body: bytes = b""
 
 
@@ -46,8 +46,8 @@ def verdict(response: UpstreamResponse, *, now: float) -> Verdict:
     headers = response.head.headers
     try:
         body = decode(response.body, headers.get("content-encoding", ""))
-    except UndecodableError as e:
-        return Verdict("none", f"its body cannot be decoded: {e}")
+    except UndecodableError:
+        return classifier.classify_unread(response.head.status, headers, now=now)
     return classifier.classify(response.head.status, headers, body, now=now)
 
 
@@ -58,11 +58,12 @@ def obstacles(
     kind = verdict(response, now=now).kind
     if kind == "none":
         return (Obstacle("the response is no reason to fall back"),)
-    if not response_hold.is_suspect(response.head):
+    if not response_hold.needs_inspection(response.head):
         why = "a response of this status and type is never held back, so it is at the client already"
         return (Obstacle(why),)
     if not _is_decided_in_time(response, now):
-        why = f"it is too long to be held back until it is clear (more than {response_hold.MOST} bytes)"
+        most = response_hold.OPENING_MOST if response.head.is_stream else response_hold.MOST
+        why = f"it is too long to be held back until it is clear (more than {most} bytes)"
         return (Obstacle(why),)
     found, settings = _off(settings), _switched_on(settings)
     decided = route(settings, request).route

@@ -1,6 +1,6 @@
 """Whether an error answer is a provider's rejection of a history that it did not make.
 
-quota_shapes.py finds the error in the answer. A phrase counts only where a message,
+quota/error_shapes.py finds the error in the answer. A phrase counts only where a message,
 or one that is quoted inside it, begins; so LiteLLM's wrapping
 (`litellm.BadRequestError: OpenAIException - {…}`) is looked through, and a user's
 words in the middle of another error are not taken for one. The sources of the
@@ -11,7 +11,7 @@ import re
 from typing import Literal
 
 from litellm_hybrid.message.json import decode
-from litellm_hybrid.quota import error_shapes as quota_shapes
+from litellm_hybrid.quota import error_shapes
 
 type HistoryRejection = Literal[
     "encrypted-content",
@@ -81,7 +81,7 @@ def detect_history_rejection(status: int, body: bytes) -> HistoryRejection | Non
     """
     if status not in _STATUSES:
         return None
-    failure = quota_shapes.read(decode(body), status)
+    failure = error_shapes.read(decode(body), status)
     if failure is None:
         return None
     for rejection, pattern in _REJECTIONS:

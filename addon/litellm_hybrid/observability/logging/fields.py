@@ -21,6 +21,7 @@ Event = Literal[
     "fallback-refused",
     "unknown-model",
     "upstream-login-expired",
+    "account-refused",
     "history-reduced",
     "history-retry-failed",
     "hold-limit-reached",

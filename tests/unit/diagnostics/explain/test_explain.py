@@ -59,10 +59,11 @@ def request_of(
 
 
 def response_of(status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> UpstreamResponse:
-    return UpstreamResponse(hold.Answer(status, JSON if headers is None else headers), body)
+    return UpstreamResponse(hold.ResponseHead(status, JSON if headers is None else headers), body)
 
 
 QUOTA = response_of(429, b'{"error": {"code": "model_cooldown", "reset_seconds": 42}}')
+LONG_OPENING = b'data: {"type": "ping"}\n\n' * (hold.OPENING_MOST // 20)
 ORIGIN = (b"Origin", b"http://evil.example")
 
 
@@ -212,25 +213,30 @@ CASES = [
     ),
     # responses that nothing can get replayed
     Case(
-        Reason.DISABLED, (f"{ENABLE}; {LIST_GPT5}",), FALLBACK, response=response_of(200, b'{"choices": []}')
+        Reason.DISABLED,
+        (f"{ENABLE}; {LIST_GPT5}",),
+        FALLBACK,
+        response=response_of(200, b'{"choices": [{"message": {"content": "x"}}]}'),
     ),
     Case(
         Reason.DISABLED,
         (f"{ENABLE}; {LIST_GPT5}",),
         FALLBACK,
-        response=response_of(429, b"x", {"content-encoding": "gzip"}),
+        response=response_of(400, b"x", {"content-encoding": "gzip"}),
     ),
     Case(
         Reason.DISABLED,
         (f"{ENABLE}; {LIST_GPT5}",),
         FALLBACK,
-        response=response_of(429, b'{"error": {"code": "model_cooldown"}}' + b" " * hold.MOST),
+        response=response_of(
+            200, LONG_OPENING + b"data: " + QUOTA.body, {"content-type": "text/event-stream"}
+        ),
     ),
     Case(
         Reason.DISABLED,
         (f"{ENABLE}; {LIST_GPT5}",),
         FALLBACK,
-        response=response_of(200, QUOTA.body, {"content-type": "text/plain"}),
+        response=response_of(200, QUOTA.body, {"content-type": "text/html"}),
     ),
     Case(Reason.MODEL, (), request=request_of(body=b'{"model": "claude-x"}'), response=QUOTA),
 ]

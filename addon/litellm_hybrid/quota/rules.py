@@ -1,0 +1,294 @@
+"""The table that says what a failure means. The first rule that holds decides.
+
+First what CLIProxyAPI says of itself, then what providers say of the request, then what they say
+of the account: known sentences, known codes, and words read as in wording.py. What is left is
+decided by the status alone. Generic codes mislead (every text 403 becomes `insufficient_quota`, an
+overload a `400 INVALID_ARGUMENT`), so they count as no more than a status. A request fault (400,
+404, 413, 422 …) stays one unless a whole sentence can be about nothing but the account.
+
+`source` says where a rule was learnt: a provider, CLIProxyAPI, or a relay.
+"""
+
+from litellm_hybrid.quota.request_rules import OWN, REQUEST_BLAMED, REQUEST_FAULTS
+from litellm_hybrid.quota.rule import END, FAULT_STATUSES, Rule, names, phrases
+
+_SERVER_STATUSES = frozenset({408, 500, 502, 504, *range(520, 529)})
+_YOURS = (
+    r"(?:you've|you have|your (?:[\w@.<>()-]{1,60} ){0,3}?(?:has|have)"
+    r"|this (?:organization|account|team|workspace) has)"
+)
+
+_ACCOUNT_LIMIT = (
+    r"(?:usage|rate|spend(?:ing)?|weekly|daily|monthly|hourly|session|plan|billing|account|credit|cost"
+    r"|budget)s? "
+    r"(?:[\w()-]{1,20} ){0,2}?(?:limits?|cap)"
+)
+
+ENTITLEMENTS: tuple[Rule, ...] = (
+    # One request's entitlement: the account serves others.
+    Rule(
+        "phrase 'needs extra usage'",
+        "quota",
+        "Anthropic",
+        phrase=phrases(
+            "extra usage is required for ",
+            "usage credits are required for ",
+            "fast mode requires (?:usage credits|extra usage)",
+            "fast request rejected",
+        ),
+        per_request=True,
+    ),
+    Rule(
+        "phrase 'over the limit per minute'",
+        "quota",
+        "OpenAI",
+        phrase=phrases(r"request too large for .{1,200}? on (?:(?:input |output )?tokens|requests) per "),
+        per_request=True,
+    ),
+    Rule(
+        "phrase 'fewer max_tokens'",
+        "quota",
+        "OpenRouter",
+        phrase=phrases("this request requires more credits, or fewer max_tokens"),
+        per_request=True,
+    ),
+)
+
+# The account has nothing left, or is barred: so peculiar that it counts even under a 400, as which it comes.
+DRESSED: tuple[Rule, ...] = (
+    Rule("phrase 'credit balance'", "quota", "Anthropic", phrase=phrases("your credit balance is too low")),
+    Rule(
+        "phrase 'third-party apps'",
+        "quota",
+        "Anthropic",
+        phrase=phrases("third-party apps now draw from your extra usage"),
+    ),
+    Rule(
+        "phrase 'your limit'",
+        "quota",
+        "any",
+        phrase=phrases(
+            rf"{_YOURS} (?:just |already |now )?(?:hit|reached|exceeded|exhausted|used up|used all(?: of)?"
+            rf"|r[au]n out of|consumed|depleted)"
+            rf" (?:all )?(?:of )?(?:your|its|the|all)? ?(?:[\w()-]{{1,20}} ){{0,4}}?(?:{_ACCOUNT_LIMIT}"
+            rf"|quota|credits?|balance|allowance|included|capacity)\b",
+            "(?:you're|you are) out of (?:\\w+ ){0,3}(?:credits|usage|quota|balance)",
+            r"(?:insufficient|not enough) (?:\w{1,20} ){0,2}(?:balance|credits?|funds|quota)(?: "
+            r"\(\d+\))?(?:\W*$|[.,;] (?:please|top|recharge|add))",
+            rf"(?:(?:your |the )?(?:account|user|team|token|wallet) )?(?:balance|quota|credits?) (?:is"
+            rf"|are) (?:not enough|insufficient|too low|exhausted|depleted|used up|overdue|negative){END}",
+            "access denied, please make sure your account is in good standing",
+            r"(?:the request failed because )?your account (?:has an overdue|is in arrears|balance is)",
+            "resource_exhausted: ",
+            "(?:the )?free (?:tier|quota|allocated quota) (?:of the model )?(?:has been |is )?(?:exhausted"
+            "|exceeded|used up)",
+            r"(?:\W{0,2}\d*\W{0,3})?(?:您的?)?(?:账户|帐户|用户|令牌|套餐)?(?:已)?(?:余额不足|欠费|额度不足|额度已)",
+        ),
+    ),
+    Rule(
+        "quota code",
+        "quota",
+        "any",
+        names=names("model_cooldown 1113 1302 1303 1304 1308 1310"),
+        unless=frozenset({401}),
+    ),
+    # Another status than the one they stand for: then they are the provider's word.
+    Rule(
+        "quota code",
+        "quota",
+        "any",
+        names=names("billing_error rate_limit_error rate_limit_exceeded resource_exhausted"),
+        statuses=FAULT_STATUSES,
+    ),
+    Rule(
+        "phrase 'overloaded'",
+        "overload",
+        "Anthropic",
+        phrase=phrases(
+            r"overloaded\W{0,3}$", r"slow down\b", r"(?:\w+ ){0,3}capacity (?:is |was )?exceeded\b"
+        ),
+    ),
+    Rule(
+        "overload code",
+        "overload",
+        "OpenAI",
+        names=names(
+            "engine_overloaded_error overloaded_error server_is_overloaded service_unavailable_error "
+            "slow_down"
+            " unavailable serveroverloaded model_capacity_exhausted server_overloaded capacity_exceeded "
+            "1305 1312"
+        ),
+    ),
+    Rule("quota code", "quota", "any", coded=True, unless=frozenset({401})),
+    Rule(
+        "phrase 'account barred'",
+        "account",
+        "any",
+        phrase=phrases(
+            "this service has been disabled in this account",
+            "oauth authentication is currently not allowed for this organization",
+            "(?:this|your) (?:organization|account|workspace|team|project|subscription) (?:has been|is|was) "
+            "(?:disabled|suspended|deactivated|banned|restricted|locked|not active|inactive|terminated)",
+            "user location is not supported",
+            "country, region, or territory not supported",
+            "invalid project resource name projects/",
+            r"(?:.{0,60}\b)?(?:missing|no|invalid|empty) project[ _]?id",
+            r"project[ _]?id (?:is |was )?(?:missing|required|not found|empty|unavailable)",
+            r"(?:.{0,60}\b)?(?:billing (?:is|has been|must be)|verify your account)",
+            r".{1,60} is not (?:available|supported) in your (?:country|region|location)",
+            r"your (?:\w{1,20} ){1,3}version \S{0,20} ?is (?:too old|outdated|no longer supported)",
+        ),
+    ),
+    Rule(
+        "phrase 'provider key'",
+        "login",
+        "any",
+        phrase=phrases(
+            "(?:the |your )?api[ _-]?key (?:not valid|expired|not found|is invalid|is expired|has expired"
+            "|has been revoked|revoked|invalid)",
+            "incorrect api key provided",
+            rf"(?:the |your |oauth |provided )*(?:authentication |access |refresh )?token (?:has been |is "
+            rf"|was )?(?:expired|revoked|invalidated|invalid)(?: or \w+)?{END}",
+            "(?:please )?(?:sign in|log in|login) again",
+        ),
+    ),
+    Rule(
+        "login code",
+        "login",
+        "Google",
+        names=names("api_key_invalid api_key_expired invalid_grant access_token_expired"),
+    ),
+)
+
+ACCOUNT: tuple[Rule, ...] = (
+    Rule(
+        "words 'overloaded'",
+        "overload",
+        "any",
+        says=phrases(
+            "overload",
+            "at (?:full |maximum )?capacity",
+            "(?:no|insufficient|not enough|lack of) (?:\\w+ ){0,2}capacity",
+            "high demand",
+            "(?:too|very|currently|server is|servers are|is) busy",
+            "unable to handle (?:additional|more|your)",
+            "no instances? (?:are |is )?available",
+            "(?:service|model|server|engine)s? (?:is |are )?(?:temporarily |currently )?unavailable",
+            "no healthy upstream|upstream connect error or disconnect/reset before headers",
+            "访问量过大|负载.{0,4}(?:饱和|过高)|繁忙|过载|拥挤",
+        ),
+        unless=frozenset({401, 402, 403, 426}),
+    ),
+    Rule(
+        "words 'no account'",
+        "no-credential",
+        "relays",
+        says=phrases(
+            "no (?:available |active |usable |healthy )?(?:accounts?|channels?|credentials?|api keys?"
+            "|keys?|providers?)\\b(?: (?:are |is )?(?:available|left))?",
+            "无可用(?:渠道|账[号户])",
+        ),
+        unless=frozenset({401, 402, 403, 426, 429}),
+    ),
+    Rule("words 'used up'", "quota", "any", words="any", statuses=frozenset({402, 403, 429})),
+    Rule("words 'used up'", "quota", "any", words="account", unless=frozenset({401, 426})),
+    Rule(
+        "account code",
+        "account",
+        "Codex",
+        names=names(
+            "deactivated_workspace account_deactivated unsupported_country_region_territory "
+            "usage_not_included 1309"
+        ),
+        unless=frozenset({401}),
+    ),
+    Rule(
+        "words 'plan is over'",
+        "account",
+        "any",
+        says=phrases(
+            "(?:plan|package|subscription|membership|licen[sc]e)s? (?:\\w+ ){0,2}(?:expired|lapsed|ended"
+            "|inactive|cancell?ed)",
+            "(?:membership|subscription) (?:benefits|is active)",
+            "已到期|已过期",
+        ),
+        statuses=frozenset({0, 402, 403, 429, 500}),
+    ),
+    # Of a `detail` body streamed Responses get no more than this; Codex's 402 is a closed workspace.
+    Rule(
+        "phrase 'payment required'",
+        "account",
+        "Codex",
+        phrase=phrases("payment required$"),
+        shapes=frozenset({"object"}),
+    ),
+    Rule(
+        "phrase 'generic provider error'",
+        "overload",
+        "OpenRouter",
+        phrase=phrases(r"provider returned error\W*$"),
+        without=names("500 502 504"),
+        statuses=frozenset({0, 500, 502, 504}),
+    ),
+    Rule(
+        "words 'not signed in'",
+        "login",
+        "any",
+        phrase=phrases(
+            "authentication (?:failed|fails|error|required|token)",
+            "(?:invalid|incorrect|no valid) (?:authentication|credentials|api key|access token)",
+            "unauthori[sz]ed",
+        ),
+        statuses=frozenset({0, 500, 502, 504}),
+    ),
+    Rule("login code", "login", "xAI", names=names("bad-credentials")),
+    Rule("login code", "login", "MiniMax", names=frozenset({"base_resp 1004", "base_resp 2049"})),
+    Rule(
+        "quota code",
+        "quota",
+        "MiniMax",
+        names=frozenset(
+            {
+                "base_resp 1002",
+                "base_resp 1008",
+                "base_resp 1039",
+                "base_resp 1041",
+                "base_resp 2045",
+                "base_resp 2056",
+            }
+        ),
+    ),
+    Rule(
+        "server code",
+        "server-error",
+        "MiniMax",
+        names=frozenset(
+            {"base_resp 1000", "base_resp 1001", "base_resp 1013", "base_resp 1024", "base_resp 1033"}
+        ),
+    ),
+)
+
+STATUSES: tuple[Rule, ...] = (
+    # A provider's: CLIProxyAPI's own is a bare string.
+    Rule(
+        "status 401",
+        "login",
+        "HTTP",
+        statuses=frozenset({401}),
+        shapes=names("object plugin claude coded flat detail message"),
+    ),
+    Rule("status 402 or 429", "quota", "HTTP", statuses=frozenset({402, 429})),
+    Rule("status 403 or 426", "account", "HTTP", statuses=frozenset({403, 426})),
+    Rule("status 503 or 529", "overload", "HTTP", statuses=frozenset({503, 529})),
+    Rule("status 408 or 5xx", "server-error", "HTTP", statuses=_SERVER_STATUSES),
+)
+
+RULES: tuple[Rule, ...] = (
+    *OWN,
+    *REQUEST_FAULTS,
+    *ENTITLEMENTS,
+    *DRESSED,
+    *REQUEST_BLAMED,
+    *ACCOUNT,
+    *STATUSES,
+)
