@@ -9,7 +9,7 @@ from mitmproxy import http
 
 from litellm_hybrid.config.store import SettingsStore
 from litellm_hybrid.errors import ErrorType
-from litellm_hybrid.fallback.conversations import key as conversation_key
+from litellm_hybrid.fallback.conversations import conversation_id
 from litellm_hybrid.fallback.cooldowns import CooldownKey, CooldownState, cooldown_key
 from litellm_hybrid.fallback.replay import Replays
 from litellm_hybrid.fallback.state import FallbackState
@@ -80,6 +80,12 @@ class Bypass:
             return False
         conversation = conversation_id(exchange)
         return conversation is not None and self._state.conversations.was_served(conversation, monotonic())
+
+    def adapt_history(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
+        """Leave out of a request for upstream what LiteLLM left in its history and upstream refuses."""
+        fallback = self._settings.current.fallback
+        if exchange.model is not None and fallback.enabled and self.was_served_by_litellm(exchange):
+            self._replays.adapt_history(flow.request, exchange, exchange.content, "upstream")
 
     def detect_history_rejection(
         self, exchange: Exchange, status: int, body: bytes
@@ -181,14 +187,6 @@ class Bypass:
             self.remember_conversation(exchange)
             exchange.set_outcome(Target.LITELLM, reason)
         return request
-
-
-def conversation_id(exchange: Exchange, *, search: bool = True) -> str | None:
-    """Return a request's conversation id, None if it cannot be told; `search`: in its body, too."""
-    if not exchange.conversation:
-        body = exchange.content if search else b""
-        exchange.conversation = (conversation_key(exchange.request.sent.headers, exchange.client.keys, body),)
-    return exchange.conversation[0]
 
 
 def _cooldown_key(exchange: Exchange) -> CooldownKey:

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 import msgspec
 
 from litellm_hybrid.fallback.expiring import ExpiringSet
+from litellm_hybrid.flow.exchange import Exchange
+from litellm_hybrid.llm.history.rejections import REJECTIONS, HistoryRejection
 from litellm_hybrid.message.credentials import Headers
 from litellm_hybrid.message.json import readable
 
@@ -93,12 +95,21 @@ def _opening(body: bytes) -> bytes | None:
     return bytes(opening)
 
 
+def conversation_id(exchange: Exchange, *, search: bool = True) -> str | None:
+    """Return a request's conversation id, None if it cannot be told; `search`: in its body, too."""
+    if not exchange.conversation:
+        body = exchange.content if search else b""
+        exchange.conversation = (key(exchange.request.sent.headers, exchange.client.keys, body),)
+    return exchange.conversation[0]
+
+
 class Conversations:
     """Which conversations LiteLLM has served, and which of them stay there, and until when."""
 
     def __init__(self) -> None:
         self._served: ExpiringSet[str] = ExpiringSet(CONVERSATIONS_MAX)
         self._sticky: ExpiringSet[tuple[str, str]] = ExpiringSet(CONVERSATIONS_MAX)
+        self._refused: ExpiringSet[tuple[str, str, str]] = ExpiringSet(CONVERSATIONS_MAX)
 
     def __bool__(self) -> bool:
         return bool(self._served)
@@ -110,6 +121,14 @@ class Conversations:
     def was_served(self, conversation: str, now: float) -> bool:
         """Whether LiteLLM may have left something in its history."""
         return self._served.has(conversation, now)
+
+    def add_refused(self, conversation: str, side: str, rejection: str, now: float) -> None:
+        """That side refuses its history, and will again in the next turn."""
+        self._refused.add((conversation, side, rejection), now + SERVED_FOR)
+
+    def refused(self, conversation: str, side: str, now: float) -> tuple[HistoryRejection, ...]:
+        """Why that side has refused its history before."""
+        return tuple(r for r in REJECTIONS if self._refused.has((conversation, side, r), now))
 
     def stick(self, conversation: str, model: str, seconds: float, now: float) -> None:
         """Its requests for a model go straight to LiteLLM for so long.

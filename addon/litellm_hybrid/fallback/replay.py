@@ -6,17 +6,17 @@ same rewriting as a routed one.
 
 import logging
 from time import monotonic
-from typing import get_args
 
 from mitmproxy import http
 
 from litellm_hybrid.config.store import SettingsStore
+from litellm_hybrid.fallback.conversations import conversation_id
 from litellm_hybrid.fallback.state import FallbackState
 from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.flow.request import to_litellm
-from litellm_hybrid.llm.history import reduce as history
-from litellm_hybrid.llm.history.reduce import Reduced, travels
-from litellm_hybrid.llm.history.rejections import HistoryRejection
+from litellm_hybrid.llm.history.plan import Side
+from litellm_hybrid.llm.history.reduce import Reduced, reduce, reduce_again, travels
+from litellm_hybrid.llm.history.rejections import REJECTIONS
 from litellm_hybrid.observability.logging import logger as log
 from litellm_hybrid.routing import access, rewrite
 from litellm_hybrid.routing.apis import identify
@@ -55,25 +55,48 @@ class Replays:
         request = flow.request.copy()
         to_litellm(request, outgoing)
         api = identify(exchange.path)
-        if api is not None and not travels(settings.fallback.history, api, name):
-            reduced = history.reduce(outgoing.body, api)
-            if reduced.body is not outgoing.body:
-                _put_body(request, exchange, reduced)
+        policy = settings.fallback.history
+        if api is not None and not travels(policy, api, name):
+            _put_body(request, exchange, outgoing.body, reduce(outgoing.body, api))
+        else:
+            self.adapt_history(request, exchange, outgoing.body, "litellm")
         return request
+
+    def adapt_history(self, request: http.Request, exchange: Exchange, body: bytes, side: Side) -> None:
+        """Leave out what nobody on that side can read, or what it has refused of this conversation before.
+
+        Args:
+            request: changed in place.
+            exchange: its.
+            body: the request's, without its content coding.
+            side: where it goes.
+        """
+        api, conversation = identify(exchange.path), conversation_id(exchange)
+        if api is None:
+            return
+        known = self._state.conversations.refused(conversation, side, monotonic()) if conversation else ()
+        if known or self._settings.current.fallback.history != "keep":
+            _put_body(request, exchange, body, reduce_again(body, api, side, known))
 
     def build_reduced_retry(self, exchange: Exchange, rejection: str) -> http.Request | None:
         """Return the last request for the same server with a reduced history; None: that changes nothing."""
         sent = exchange.attempts[-1].request if exchange.attempts else None
         api = identify(exchange.path)
-        if sent is None or api is None or exchange.outcome.reduced:
+        target = exchange.outcome.target
+        if sent is None or api is None or exchange.history_retried is target:
             return None
         as_sent = sent.raw_content is exchange.request.sent.body
         body = exchange.content if as_sent else sent.raw_content or b""
-        reduced = history.reduce(body, api, rejection=_rejection(rejection))
+        side: Side = "litellm" if target is Target.LITELLM else "upstream"
+        known = next((known for known in REJECTIONS if known == rejection), None)
+        reduced = reduce(body, api, side=side, rejection=known)
         if reduced.body is body:
             return None
+        exchange.history_retried = target
+        if known is not None and (conversation := conversation_id(exchange)) is not None:
+            self._state.conversations.add_refused(conversation, side, known, monotonic())
         request = sent.copy()
-        _put_body(request, exchange, reduced)
+        _put_body(request, exchange, body, reduced)
         return request
 
     def _spend(self, most: int, exchange: Exchange, now: float) -> bool:
@@ -91,7 +114,9 @@ def mark_refused(exchange: Exchange, why: str) -> None:
     exchange.set_outcome(Target.UPSTREAM, Reason.FALLBACK_FAILED, fallback_failed=why)
 
 
-def _put_body(request: http.Request, exchange: Exchange, reduced: Reduced) -> None:
+def _put_body(request: http.Request, exchange: Exchange, body: bytes, reduced: Reduced) -> None:
+    if reduced.body is body:
+        return
     request.data.content = reduced.body
     request.data.headers = http.Headers(rewrite.with_body(request.headers.fields, reduced.body))
     exchange.outcome.reduced = True
@@ -103,8 +128,3 @@ def _put_body(request: http.Request, exchange: Exchange, reduced: Reduced) -> No
         event="history-reduced",
         **exchange.log_fields(),
     )
-
-
-def _rejection(reason: str) -> HistoryRejection | None:
-    known: tuple[HistoryRejection, ...] = get_args(HistoryRejection.__value__)
-    return next((rejection for rejection in known if rejection == reason), None)

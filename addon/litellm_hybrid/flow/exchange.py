@@ -171,6 +171,7 @@ class Exchange:
         is_probe: it finds out whether upstream serves again.
         conversation: what the conversation that it belongs to is known by, None if that cannot be told; ():
             nobody has asked yet.
+        history_retried: the server that was asked once more with a reduced history; each is once.
         is_away: LiteLLM is asked, and will have served the conversation.
         fallback: its line in the history of fallbacks.
         sent_head: its head as it was sent, for a replay from mitmweb.
@@ -198,6 +199,7 @@ class Exchange:
     cooldown_key: tuple[str, str] | None = None
     is_probe: bool = False
     conversation: tuple[str | None, ...] = ()
+    history_retried: Target | None = None
     is_away: bool = False
     fallback: FallbackRecord | None = None
     sent_head: RequestHead | None = None

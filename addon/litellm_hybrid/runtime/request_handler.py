@@ -54,8 +54,10 @@ class RequestHandler:
             flow.request = replacement
         elif routed.downgrade:
             flow.response = local_replies.upgrade_refused(exchange)
-        elif settings.strip_provider_prefix:
-            flow.request.path = rewrite.target_for_upstream(settings, flow.request.path)
+        else:
+            self._policy.bypass.adapt_history(flow, exchange)
+            if settings.strip_provider_prefix:
+                flow.request.path = rewrite.target_for_upstream(settings, flow.request.path)
 
     def _send_to_litellm(
         self, settings: Settings, flow: http.HTTPFlow, exchange: Exchange, routed: Routed

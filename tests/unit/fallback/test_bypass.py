@@ -10,7 +10,7 @@ from litellm_hybrid.config.store import SettingsStore
 from litellm_hybrid.errors import Cause, Failure
 from litellm_hybrid.fallback import bypass, replay
 from litellm_hybrid.fallback.bypass import Bypass
-from litellm_hybrid.fallback.conversations import SERVED_FOR
+from litellm_hybrid.fallback.conversations import SERVED_FOR, conversation_id
 from litellm_hybrid.fallback.replay import Replays
 from litellm_hybrid.fallback.state import FallbackState
 from litellm_hybrid.flow.exchange import Exchange
@@ -233,7 +233,6 @@ def test_a_history_is_read_only_where_it_is_refused(
     world.falls_back()
     exchange, _ = world.ask()
     looked: list[Exchange] = []
-    conversation_id = bypass.conversation_id
 
     def look(asked: Exchange) -> str | None:
         looked.append(asked)

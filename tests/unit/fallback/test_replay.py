@@ -157,3 +157,60 @@ def test_the_refusal_decides_what_is_switched_off(refusal: str, *, thinks: bool)
     request = replays().build_reduced_retry(exchange, refusal)
     assert request is not None
     assert ("thinking" in parsed(request.content)) is thinks
+
+
+# -- a conversation that has been on the other side ------------------------------------------
+
+FOREIGN_BLOCK = {"type": "tool_use", "id": "t", "name": "f", "input": {}}
+GEMINI_MADE = {
+    "model": "claude",
+    "messages": [
+        USER,
+        {"role": "assistant", "content": [FOREIGN_BLOCK | {"provider_specific_fields": {"signature": "x"}}]},
+        USER,
+    ],
+}
+
+
+def test_upstream_gets_nothing_that_litellm_has_added() -> None:
+    flow, exchange = upstream_flow(json.dumps(GEMINI_MADE).encode(), path="/v1/messages")
+    replays().adapt_history(flow.request, exchange, exchange.content, "upstream")
+    assert parsed(flow.request.content)["messages"][1]["content"] == [FOREIGN_BLOCK]
+    assert exchange.outcome.reduced is True
+
+
+@pytest.mark.parametrize("body", [json.dumps(SIGNED).encode(), b"not json"])
+def test_what_upstream_can_read_keeps_its_bytes(body: bytes) -> None:
+    flow, exchange = upstream_flow(body, path="/v1/messages")
+    replays().adapt_history(flow.request, exchange, exchange.content, "upstream")
+    assert flow.request.raw_content == body
+    assert exchange.outcome.reduced is False
+
+
+@pytest.mark.parametrize("policy", ["auto", "keep"])
+def test_what_a_side_has_refused_it_does_not_get_again(policy: HistoryPolicy) -> None:
+    ours, body = replays(policy), json.dumps(SIGNED).encode()
+    _, refused = upstream_flow(body, path="/v1/messages")
+    assert ours.build_reduced_retry(refused, "thinking-signature") is not None
+
+    flow, exchange = upstream_flow(body, path="/v1/messages")
+    ours.adapt_history(flow.request, exchange, exchange.content, "upstream")
+    assert b"thinking" not in (flow.request.content or b"")
+
+    flow, exchange = upstream_flow(body, path="/v1/messages")
+    ours.adapt_history(flow.request, exchange, exchange.content, "litellm")
+    assert flow.request.content == body, "the other side has refused nothing"
+
+
+@pytest.mark.parametrize(("last", "thinks"), [("tool_result", False), ("text", True)])
+def test_thinking_that_was_missed_is_left_out_while_the_tool_loop_lasts(last: str, *, thinks: bool) -> None:
+    ours = replays()
+    question = {"role": "user", "content": [{"type": last, "text": "a", "tool_use_id": "t"}]}
+    call = {"role": "assistant", "content": [FOREIGN_BLOCK]}
+    body = {"model": "claude", "thinking": {"type": "adaptive"}, "messages": [USER, call, question]}
+    _, refused = upstream_flow(json.dumps(body).encode(), path="/v1/messages")
+    assert ours.build_reduced_retry(refused, "thinking-missing") is not None
+
+    flow, exchange = upstream_flow(json.dumps(body).encode(), path="/v1/messages")
+    ours.adapt_history(flow.request, exchange, exchange.content, "upstream")
+    assert ("thinking" in parsed(flow.request.content)) is thinks

@@ -14,7 +14,6 @@ from functools import partial
 from msgspec import Raw
 
 from litellm_hybrid.llm.history.json_edit import (
-    Changes,
     Object,
     edited,
     elements,
@@ -22,48 +21,77 @@ from litellm_hybrid.llm.history.json_edit import (
     filtered,
     is_empty,
     kind,
+    last_element,
     opened,
-    remove,
     replace,
     text,
+)
+from litellm_hybrid.llm.history.plan import (
+    NOT_IN_A_TURN,
+    Changes,
+    Plan,
+    keep_only,
+    remove,
+    switch_off,
+    switch_off_within,
     thinned,
 )
-from litellm_hybrid.llm.history.rejections import HistoryRejection
 from litellm_hybrid.llm.history.tool_call_ids import plain_ids
 
 _THINKING = frozenset({"thinking", "redacted_thinking"})
 _ID_KEYS = ("id", "tool_use_id")
 
 
-def reduce_messages(request: Object, changes: Changes, rejection: HistoryRejection | None) -> bool:
+_DOCUMENTED = {
+    "text": frozenset({"type", "text", "citations", "cache_control"}),
+    "tool_use": frozenset({"type", "id", "name", "input", "caller", "cache_control"}),
+}
+"""The members of the blocks that other makers add to."""
+
+
+def reduce_messages(request: Object, changes: Changes, plan: Plan) -> bool:
     """Reduce a Messages request in place; says whether it was changed.
 
     A message that held nothing but thinking goes as a whole: empty content is
     refused, and Anthropic joins neighbouring messages of the same role.
     """
-    changed = replace(request, "messages", lambda raw: filtered(raw, partial(_message, changes=changes)))
-    missing = rejection == "thinking-missing"
-    if missing or (_dropped_thinking(changes) and _manual(request) and _in_tool_loop(request)):
+    step = partial(_message, changes=changes, plan=plan)
+    changed = replace(request, "messages", lambda raw: filtered(raw, step))
+    dropped = _dropped_thinking(changes)
+    if plan.rejection == "thinking-missing" or (dropped and _manual(request) and in_tool_loop(request)):
         changed |= _switch_thinking_off(request, changes)
+    if dropped or plan.rejection in {"thinking-missing", "clear-thinking"}:
+        changed |= _switch_clear_thinking_off(request, changes)
     return changed
 
 
-def _message(raw: Raw, *, changes: Changes) -> Raw | None:
-    return thinned(raw, "content", partial(_block, changes=changes), changes, "message")
+def _message(raw: Raw, *, changes: Changes, plan: Plan) -> Raw | None:
+    message = thinned(raw, "content", partial(_block, changes=changes, plan=plan), changes, "message")
+    if message is None or not plan.strips("provider_specific_fields"):
+        return message
+    return edited(message, lambda members: remove(members, ("provider_specific_fields",), changes))
 
 
-def _block(raw: Raw, *, changes: Changes) -> Raw | None:
+def _block(raw: Raw, *, changes: Changes, plan: Plan) -> Raw | None:
     block = opened(raw)
     if block is None:
         return raw
     name = kind(block)
-    if name in _THINKING:
+    if name in _THINKING and plan.leaves_out(block.get("signature" if name == "thinking" else "data")):
         changes.dropped[name] += 1
         return None
+    if name == "text" and text(block.get("text")) == "":
+        changes.dropped["empty text"] += 1
+        return None
     # A compaction block also has its summary as plain text, which stays.
-    unsealed = name == "compaction" and remove(block, ("encrypted_content", "signature"), changes)
-    renamed = plain_ids(block, _ID_KEYS, changes, anthropic=True)
-    return encoded(block) if unsealed or renamed else raw
+    reduced = name == "compaction" and plan.everything
+    reduced = reduced and remove(block, ("encrypted_content", "signature"), changes)
+    reduced |= remove(block, plan.added_members(name), changes)
+    if plan.rejection == "unknown-member" and name in _DOCUMENTED:
+        reduced |= keep_only(block, _DOCUMENTED[name], changes)
+    if plan.everything:
+        reduced |= plain_ids(block, _ID_KEYS, changes, anthropic=True)
+    return encoded(block) if reduced else raw
 
 
 def _dropped_thinking(changes: Changes) -> bool:
@@ -75,10 +103,9 @@ def _manual(request: Object) -> bool:
     return thinking is not None and kind(thinking) == "enabled"
 
 
-def _in_tool_loop(request: Object) -> bool:
+def in_tool_loop(request: Object) -> bool:
     """Whether the last message answers a tool call, or is the assistant's own."""
-    messages = elements(request.get("messages"))
-    last = opened(messages[-1]) if messages else None
+    last = last_element(request.get("messages"), lambda message: text(message.get("role")) in NOT_IN_A_TURN)
     if last is None:
         return False
     if text(last.get("role")) == "assistant":
@@ -88,22 +115,27 @@ def _in_tool_loop(request: Object) -> bool:
 
 
 def _switch_thinking_off(request: Object, changes: Changes) -> bool:
-    """Leave `thinking` out, with the edits that depend on it.
+    """Leave `thinking` out, and the effort, from which LiteLLM would make it anew.
 
     Left out rather than `disabled`: that means off wherever manual mode exists, and
     newer models refuse `disabled` (ex-machina-co/opencode-anthropic-auth#159), or
     refuse it beside a high `output_config.effort` (anthropics/claude-code#84844).
-    "`clear_thinking_20251015` strategy requires `thinking` to be enabled or adaptive"
-    (anthropics/claude-code#11971).
     """
-    if is_empty(request.get("thinking")):
+    changed = switch_off(request, ("thinking",), changes)
+    return switch_off_within(request, "output_config", ("effort",), changes) or changed
+
+
+def _switch_clear_thinking_off(request: Object, changes: Changes) -> bool:
+    """Leave out the edit that depends on thinking.
+
+    "`clear_thinking_20251015` strategy requires `thinking` to be enabled or adaptive"
+    (anthropics/claude-code#11971); LiteLLM drops the option where it drops a block, and keeps the edit.
+    """
+    if not replace(request, "context_management", lambda raw: edited(raw, _without_clear_thinking)):
         return False
-    del request["thinking"]
-    changes.switched_off.append("thinking")
-    if replace(request, "context_management", lambda raw: edited(raw, _without_clear_thinking)):
-        changes.switched_off.append("context_management.clear_thinking")
-        if is_empty(request["context_management"]):
-            del request["context_management"]
+    changes.switched_off.append("context_management.clear_thinking")
+    if is_empty(request["context_management"]):
+        del request["context_management"]
     return True
 
 

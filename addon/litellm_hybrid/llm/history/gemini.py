@@ -13,7 +13,6 @@ from functools import partial
 from msgspec import Raw
 
 from litellm_hybrid.llm.history.json_edit import (
-    Changes,
     Object,
     edited,
     elements,
@@ -22,12 +21,10 @@ from litellm_hybrid.llm.history.json_edit import (
     is_empty,
     is_true,
     opened,
-    remove,
     replace,
     text,
-    thinned,
 )
-from litellm_hybrid.llm.history.rejections import HistoryRejection
+from litellm_hybrid.llm.history.plan import Changes, Plan, remove, switch_off_within, thinned
 
 PLACEHOLDER = "skip_thought_signature_validator"
 _PLACEHOLDERS = frozenset({PLACEHOLDER, "context_engineering_is_the_way_to_go"})
@@ -36,42 +33,60 @@ _PLACEHOLDERS = frozenset({PLACEHOLDER, "context_engineering_is_the_way_to_go"})
 _SIGNATURES = ("thoughtSignature", "thought_signature")
 _CALLS = ("functionCall", "function_call")
 _CACHE_NAMES = ("cachedContent", "cached_content")
+_CONFIGS = ("generationConfig", "generation_config")
+_THINKING = ("thinkingConfig", "thinking_config")
+_EMPTY = "empty text"
+_UNSIGNED = {_EMPTY, "provider_specific_fields"}
 _COUNTED = ("generateContentRequest", "generate_content_request")
 
 
-def reduce_gemini(request: Object, changes: Changes, rejection: HistoryRejection | None) -> bool:
+def reduce_gemini(request: Object, changes: Changes, plan: Plan) -> bool:
     """Reduce a generateContent or countTokens request in place; says whether it was changed.
 
     A signature on a function call becomes the placeholder, any other goes. Once a
     request has foreign parts, or was refused for a missing signature, each model
     content's first function call gets the placeholder if it has no signature.
     """
-    changed = remove(request, _CACHE_NAMES, changes)
-    changed |= replace(request, "contents", lambda raw: filtered(raw, partial(_content, changes=changes)))
-    if changed or rejection == "thought-signature-missing":
+    changed = plan.everything and remove(request, _CACHE_NAMES, changes)
+    step = partial(_content, changes=changes, plan=plan)
+    changed |= replace(request, "contents", lambda raw: filtered(raw, step))
+    if (changed and changes.dropped.keys() - _UNSIGNED) or plan.rejection == "thought-signature-missing":
         changed |= replace(request, "contents", lambda raw: filtered(raw, partial(_signed, changes=changes)))
+    if plan.rejection == "thinking-missing":
+        for config in _CONFIGS:
+            changed |= switch_off_within(request, config, _THINKING, changes)
     for key in _COUNTED:
         changed |= replace(
-            request, key, lambda raw: edited(raw, lambda counted: reduce_gemini(counted, changes, rejection))
+            request, key, lambda raw: edited(raw, lambda counted: reduce_gemini(counted, changes, plan))
         )
     return changed
 
 
-def _content(raw: Raw, *, changes: Changes) -> Raw | None:
-    return thinned(raw, "parts", partial(_part, changes=changes), changes, "content")
+def _content(raw: Raw, *, changes: Changes, plan: Plan) -> Raw | None:
+    return thinned(raw, "parts", partial(_part, changes=changes, plan=plan), changes, "content")
 
 
-def _part(raw: Raw, *, changes: Changes) -> Raw | None:
+def _part(raw: Raw, *, changes: Changes, plan: Plan) -> Raw | None:
     part = opened(raw)
     if part is None:
         return raw
     call = _is_call(part)
-    if is_true(part.get("thought")) and not call:
+    sealed = [key for key in _SIGNATURES if not is_empty(part.get(key)) and not _is_placeholder(part[key])]
+    foreign = [key for key in sealed if plan.everything or plan.is_foreign(part[key])]
+    if is_true(part.get("thought")) and not call and (plan.everything or foreign):
         changes.dropped["thought"] += 1
         return None
-    foreign = [key for key in _SIGNATURES if not is_empty(part.get(key)) and not _is_placeholder(part[key])]
+    if (
+        text(part.get("text")) == ""
+        and not (sealed and not foreign)
+        and part.keys() <= {"text", *_SIGNATURES}
+    ):
+        # Google's clients send back the empty text that its streams end with; Anthropic and Vertex refuse it.
+        changes.dropped["thoughtSignature" if foreign else _EMPTY] += 1
+        return None
+    added = remove(part, plan.added_members(None), changes)
     if not foreign:
-        return raw
+        return encoded(part) if added else raw
     changes.dropped["thoughtSignature"] += 1
     for key in foreign:
         del part[key]

@@ -5,9 +5,7 @@ Whatever is not changed is written back as the very bytes it came as; only the
 containers around a change are encoded anew (compact, keys in order).
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
 import msgspec
 from msgspec import Raw
@@ -18,20 +16,6 @@ type Object = dict[str, Raw]
 _OBJECT = msgspec.json.Decoder(dict[str, Raw])
 _ARRAY = msgspec.json.Decoder(list[Raw])
 _STRING = msgspec.json.Decoder(str)
-
-
-@dataclass(slots=True)
-class Changes:
-    """What a reduction has done so far.
-
-    Attributes:
-        dropped: how many parts of each kind were taken out or made neutral, by
-            the name that the part has in JSON.
-        switched_off: options of the request that were switched off, by their path.
-    """
-
-    dropped: Counter[str] = field(default_factory=Counter)
-    switched_off: list[str] = field(default_factory=list)
 
 
 def opened(raw: Raw) -> Object | None:
@@ -103,27 +87,11 @@ def replace(members: Object, key: str, change: Callable[[Raw], Raw]) -> bool:
     return members[key] is not before
 
 
-def remove(members: Object, keys: Iterable[str], changes: Changes) -> bool:
-    """Take members out and count them; an empty one (see `is_empty`) binds nobody and stays."""
-    found = [key for key in keys if not is_empty(members.get(key))]
-    for key in found:
-        del members[key]
-        changes.dropped[key] += 1
-    return bool(found)
-
-
 def _starts(raw: Raw, first: bytes) -> bool:
     return bytes(memoryview(raw)[:1]) == first
 
 
-def thinned(
-    raw: Raw, member: str, reduce: Callable[[Raw], Raw | None], changes: Changes, name: str
-) -> Raw | None:
-    """An object whose list `member` has been filtered; None, counted as `name`, if nothing is left in it."""
-    whole = opened(raw)
-    if whole is None or not replace(whole, member, lambda elements: filtered(elements, reduce)):
-        return raw
-    if is_empty(whole[member]):
-        changes.dropped[name] += 1
-        return None
-    return encoded(whole)
+def last_element(array: Raw | None, skip: Callable[[Object], bool]) -> Object | None:
+    """The last object in an array that is not to be skipped, or None."""
+    objects = (opened(element) for element in reversed(elements(array) or ()))
+    return next((found for found in objects if found is not None and not skip(found)), None)

@@ -13,20 +13,25 @@ from functools import partial
 from msgspec import Raw
 
 from litellm_hybrid.llm.history.json_edit import (
-    Changes,
     Object,
     edited,
-    elements,
     encoded,
     filtered,
     is_empty,
     kind,
+    last_element,
     opened,
-    remove,
     replace,
     text,
 )
-from litellm_hybrid.llm.history.rejections import HistoryRejection
+from litellm_hybrid.llm.history.plan import (
+    NOT_IN_A_TURN,
+    Changes,
+    Plan,
+    remove,
+    switch_off,
+    switch_off_within,
+)
 from litellm_hybrid.llm.history.tool_call_ids import plain_ids
 
 _BESIDE_CONTENT = (
@@ -46,64 +51,80 @@ _WORDS = ("content", "tool_calls", "function_call", "rejection", "audio")
 _ANTHROPIC_PARTS = ("thinking_blocks", "thinking", "redacted_thinking")
 
 
-def reduce_chat(request: Object, changes: Changes, rejection: HistoryRejection | None) -> bool:
+_THINKING_OPTIONS = ("thinking", "reasoning_effort", "reasoning")
+"""LiteLLM makes Anthropic's thinking of any of them."""
+
+
+def reduce_chat(request: Object, changes: Changes, plan: Plan) -> bool:
     """Reduce a chat completions request in place; says whether it was changed.
 
-    An assistant message that held nothing but reasoning goes as a whole. LiteLLM's
-    `thinking` option is left out where Anthropic would miss what was dropped.
+    An assistant message that held nothing but reasoning goes as a whole. The options that ask for
+    thinking are left out where Anthropic would miss what was dropped.
     """
-    changed = replace(request, "messages", lambda raw: filtered(raw, partial(_message, changes=changes)))
+    step = partial(_message, changes=changes, plan=plan)
+    changed = replace(request, "messages", lambda raw: filtered(raw, step))
     dropped = any(changes.dropped[part] for part in _ANTHROPIC_PARTS)
-    demanded = rejection == "thinking-missing" or (dropped and _in_tool_loop(request))
-    if demanded and not is_empty(request.get("thinking")):
-        del request["thinking"]
-        changes.switched_off.append("thinking")
-        return True
+    if plan.rejection == "thinking-missing" or (dropped and in_tool_loop(request)):
+        changed |= switch_off(request, _THINKING_OPTIONS, changes)
+        changed |= switch_off_within(request, "output_config", ("effort",), changes)
     return changed
 
 
-def _message(raw: Raw, *, changes: Changes) -> Raw | None:
+def _message(raw: Raw, *, changes: Changes, plan: Plan) -> Raw | None:
     message = opened(raw)
     if message is None:
         return raw
     role = text(message.get("role"))
     if role == "tool":
-        return encoded(message) if plain_ids(message, ("tool_call_id",), changes) else raw
+        named = plan.everything and plain_ids(message, ("tool_call_id",), changes)
+        return encoded(message) if named else raw
     if role != "assistant":
         return raw
-    reduced = remove(message, _BESIDE_CONTENT, changes)
-    reduced |= replace(message, "content", lambda raw: filtered(raw, partial(_part, changes=changes)))
+    step = partial(_part, changes=changes, plan=plan)
+    if plan.everything:
+        reduced = remove(message, _BESIDE_CONTENT, changes)
+    else:
+        reduced = remove(message, plan.added_members(None), changes)
+        reduced |= replace(message, "thinking_blocks", lambda raw: filtered(raw, step))
+        if reduced and "thinking_blocks" in message and is_empty(message["thinking_blocks"]):
+            del message["thinking_blocks"]
+    reduced |= replace(message, "content", lambda raw: filtered(raw, step))
     if reduced and all(is_empty(message.get(key)) for key in _WORDS):
         changes.dropped["message"] += 1
         return None
     if reduced and "content" in message and is_empty(message["content"]):
         message["content"] = Raw(b"null")
-    reduced |= replace(message, "tool_calls", lambda raw: filtered(raw, partial(_call, changes=changes)))
+    call = partial(_call, changes=changes, plan=plan)
+    reduced |= replace(message, "tool_calls", lambda raw: filtered(raw, call))
     return encoded(message) if reduced else raw
 
 
-def _part(raw: Raw, *, changes: Changes) -> Raw | None:
+def _part(raw: Raw, *, changes: Changes, plan: Plan) -> Raw | None:
     part = opened(raw)
     name = kind(part) if part is not None else None
-    if name not in _REASONING_PARTS:
+    if part is None or name not in _REASONING_PARTS:
+        return raw
+    if not plan.leaves_out(part.get("data" if name == "redacted_thinking" else "signature")):
         return raw
     changes.dropped[name] += 1
     return None
 
 
-def _call(raw: Raw, *, changes: Changes) -> Raw:
+def _call(raw: Raw, *, changes: Changes, plan: Plan) -> Raw:
+    members = _BESIDE_CALL if plan.everything else plan.added_members(None)
+
     def edit(call: Object) -> bool:
-        reduced = remove(call, _BESIDE_CALL, changes)
-        reduced |= plain_ids(call, ("id",), changes)
+        reduced = remove(call, members, changes)
+        reduced |= plan.everything and plain_ids(call, ("id",), changes)
         return reduced | replace(call, "function", lambda raw: edited(raw, _function))
 
     def _function(function: Object) -> bool:
-        return remove(function, _BESIDE_CALL, changes)
+        return remove(function, members, changes)
 
     return edited(raw, edit)
 
 
-def _in_tool_loop(request: Object) -> bool:
-    messages = elements(request.get("messages"))
-    last = opened(messages[-1]) if messages else None
+def in_tool_loop(request: Object) -> bool:
+    """Whether the last turn is the result of a tool call."""
+    last = last_element(request.get("messages"), lambda message: text(message.get("role")) in NOT_IN_A_TURN)
     return last is not None and text(last.get("role")) == "tool"

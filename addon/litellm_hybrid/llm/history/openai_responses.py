@@ -10,20 +10,29 @@ item that keeps its id while its reasoning item is gone is refused, too: "Item
 from msgspec import Raw
 
 from litellm_hybrid.llm.history.json_edit import (
-    Changes,
     Object,
     elements,
     encoded,
     kind,
+    last_element,
     opened,
-    remove,
     text,
 )
-from litellm_hybrid.llm.history.rejections import HistoryRejection
+from litellm_hybrid.llm.history.plan import NOT_IN_A_TURN, Changes, Plan, remove, switch_off
 from litellm_hybrid.llm.history.tool_call_ids import plain_ids
 
-_SEALED = frozenset({"reasoning", "compaction", "compaction_summary", "context_compaction"})
-"""Items that are nothing but sealed state. `compaction_trigger` asks for a new one and stays."""
+_COMPACTED = frozenset({"compaction", "compaction_summary", "context_compaction"})
+"""Items that are the only record of earlier turns, sealed. `compaction_trigger` asks for one and stays."""
+
+COMPACTION_NOTE = (
+    "[The earlier part of this conversation was compacted by another provider and cannot be read here. "
+    "Go on with what follows; ask for, or look up, what is missing.]"
+)
+"""What the model is told in the place of such an item."""
+
+_NOTE = encoded(
+    {"type": "message", "role": "user", "content": [{"type": "input_text", "text": COMPACTION_NOTE}]}
+)
 
 _ID_OPTIONAL = frozenset(
     {"function_call", "custom_tool_call", "tool_search_call", "shell_call", "apply_patch_call"}
@@ -34,47 +43,64 @@ _ID_REQUIRED = frozenset(
 """Their type wants an id, so they get one that no server knows, with the prefix that it checks."""
 
 
-def reduce_responses(request: Object, changes: Changes, rejection: HistoryRejection | None) -> bool:
+def reduce_responses(request: Object, changes: Changes, plan: Plan) -> bool:
     """Reduce a Responses request in place; says whether it was changed.
 
     `include: ["reasoning.encrypted_content"]` stays: it asks for new content. So does
     `previous_response_id`, which only the server that stored the response can serve.
+    `reasoning` is left out where Anthropic, asked in this API, would miss what was dropped.
     """
     items = elements(request.get("input"))
     if items is None:
         return False
-    kept = [item for item in items if not _is_sealed(item, changes)]
-    unbind = len(kept) < len(items) or rejection == "reasoning-item"
-    after = [_reduced(item, position, changes, unbind=unbind) for position, item in enumerate(kept)]
-    if len(after) == len(items) and all(new is old for new, old in zip(after, items, strict=True)):
-        return False
-    request["input"] = encoded(after)
-    return True
+    kept = [step for item in items if (step := _unsealed(item, changes, plan)) is not None]
+    unbind = len(kept) < len(items) or plan.rejection == "reasoning-item"
+    after = [_reduced(item, position, changes, plan, unbind=unbind) for position, item in enumerate(kept)]
+    changed = len(after) != len(items) or any(new is not old for new, old in zip(after, items, strict=True))
+    if changed:
+        request["input"] = encoded(after)
+    refused = plan.rejection in {"thinking-signature", "clear-thinking"} and in_tool_loop(request)
+    if plan.rejection == "thinking-missing" or refused:
+        changed |= switch_off(request, ("reasoning",), changes)
+    return changed
 
 
-def _reduced(raw: Raw, position: int, changes: Changes, *, unbind: bool) -> Raw:
+def in_tool_loop(request: Object) -> bool:
+    """Whether the last turn is the result of a tool call."""
+    last = last_element(request.get("input"), lambda item: text(item.get("role")) in NOT_IN_A_TURN)
+    return last is not None and (kind(last) or "").endswith("_output")
+
+
+def _reduced(raw: Raw, position: int, changes: Changes, plan: Plan, *, unbind: bool) -> Raw:
     item = opened(raw)
-    if item is None:
+    if item is None or raw is _NOTE:
         return raw
-    reduced = remove(item, ("encrypted_content",), changes)
-    reduced |= plain_ids(item, ("id", "call_id"), changes)
+    reduced = plan.is_foreign(item.get("encrypted_content")) or plan.everything
+    reduced = reduced and remove(item, ("encrypted_content",), changes)
+    reduced |= remove(item, plan.added_members(None), changes)
+    reduced |= plan.everything and plain_ids(item, ("id", "call_id"), changes)
     if unbind:
         reduced |= _unbind(item, position, changes)
     return encoded(item) if reduced else raw
 
 
-def _is_sealed(raw: Raw, changes: Changes) -> bool:
+def _unsealed(raw: Raw, changes: Changes, plan: Plan) -> Raw | None:
+    """The item, a note in its place, or None where it is nothing but sealed state."""
     item = opened(raw)
     if item is None:
-        return False
+        return raw
     name = kind(item)
-    if name in _SEALED:
+    sealed = plan.everything or plan.is_foreign(item.get("encrypted_content"))
+    if name in _COMPACTED and sealed:
         changes.dropped[name] += 1
-        return True
-    if name in {None, "item_reference"} and _id(item).startswith("rs_"):
+        return _NOTE
+    if name == "reasoning" and sealed:
+        changes.dropped[name] += 1
+        return None
+    if plan.everything and name in {None, "item_reference"} and _id(item).startswith("rs_"):
         changes.dropped["item_reference"] += 1
-        return True
-    return False
+        return None
+    return raw
 
 
 def _unbind(item: Object, position: int, changes: Changes) -> bool:

@@ -7,20 +7,19 @@ keeps text, tool calls and tool results; `rejections.py` knows the refusals. Wha
 each provider refuses, and where that is said: docs/history.md.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 import msgspec
 from msgspec import Raw
 
 from litellm_hybrid.config.settings import HistoryPolicy
-from litellm_hybrid.llm.history.anthropic import reduce_messages
+from litellm_hybrid.llm.history import anthropic, openai_chat, openai_responses
 from litellm_hybrid.llm.history.gemini import reduce_gemini
-from litellm_hybrid.llm.history.json_edit import Changes, Object
-from litellm_hybrid.llm.history.openai_chat import reduce_chat
-from litellm_hybrid.llm.history.openai_responses import reduce_responses
+from litellm_hybrid.llm.history.json_edit import Object
+from litellm_hybrid.llm.history.plan import Changes, Plan, Side
 from litellm_hybrid.llm.history.rejections import HistoryRejection
-from litellm_hybrid.message.json import masked, unmasked
+from litellm_hybrid.message.json import masked, readable, unmasked
 from litellm_hybrid.routing.apis import Api
 
 # Anthropic's signed thinking and Google's thought signatures belong to a model, whoever pays for it: they
@@ -28,13 +27,21 @@ from litellm_hybrid.routing.apis import Api
 # LiteLLM's key is another one's.
 _SAME_PROVIDER = {Api.MESSAGES: ("claude", "anthropic"), Api.GENERATE_CONTENT: ("gemini", "google")}
 
-_REDUCERS: dict[Api, Callable[[Object, Changes, HistoryRejection | None], bool]] = {
-    Api.RESPONSES: reduce_responses,
-    Api.MESSAGES: reduce_messages,
-    Api.CHAT: reduce_chat,
+_REDUCERS: dict[Api, Callable[[Object, Changes, Plan], bool]] = {
+    Api.RESPONSES: openai_responses.reduce_responses,
+    Api.MESSAGES: anthropic.reduce_messages,
+    Api.CHAT: openai_chat.reduce_chat,
     Api.GENERATE_CONTENT: reduce_gemini,
 }
+_TOOL_LOOPS: dict[Api, Callable[[Object], bool]] = {
+    Api.RESPONSES: openai_responses.in_tool_loop,
+    Api.MESSAGES: anthropic.in_tool_loop,
+    Api.CHAT: openai_chat.in_tool_loop,
+}
 _REQUEST = msgspec.json.Decoder(dict[str, Raw])
+
+
+_OF_A_TURN: frozenset[HistoryRejection] = frozenset({"thinking-missing", "thought-signature-missing"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +76,9 @@ def travels(policy: HistoryPolicy, api: Api, model: str) -> bool:
     return names is None or any(name in model.lower() for name in names)
 
 
-def reduce(body: bytes, api: Api, *, rejection: HistoryRejection | None = None) -> Reduced:
+def reduce(
+    body: bytes, api: Api, *, side: Side = "litellm", rejection: HistoryRejection | None = None
+) -> Reduced:
     """A request body without the parts that another account or provider refuses.
 
     Text, tool calls and tool results stay, a call and its result keep one id, and
@@ -80,19 +89,52 @@ def reduce(body: bytes, api: Api, *, rejection: HistoryRejection | None = None) 
     Args:
         body: the request body, decoded (no content-encoding).
         api: its shape.
+        side: where it goes.
         rejection: the refusal that this answers, if any. One that misses a part
             (`thinking-missing`, `thought-signature-missing`, `reasoning-item`) makes
             the request do without it even where nothing foreign is left.
     """
+    return _carried_out(body, api, Plan(side, rejection=rejection))
+
+
+def strip_foreign(body: bytes, api: Api, side: Side) -> Reduced:
+    """A request body without what nobody on that side can read, whatever its provider: see `reduce`.
+
+    That is: thinking whose seal is empty or tells a maker on the other side, members that such a maker adds
+    to blocks, and empty texts. Everything else, seals too, stays.
+    """
+    return _carried_out(body, api, Plan(side, everything=False))
+
+
+def reduce_again(body: bytes, api: Api, side: Side, rejections: Collection[HistoryRejection]) -> Reduced:
+    """A request body, reduced at once, of a conversation that this side has refused before.
+
+    Thinking is missed only in the tool loop that the other side began: behind it nothing is left out for it.
+    """
+    lasting = [rejection for rejection in rejections if rejection not in _OF_A_TURN]
+    passing = [rejection for rejection in rejections if rejection in _OF_A_TURN and _in_tool_loop(body, api)]
+    if not lasting and not passing:
+        return strip_foreign(body, api, side)
+    return _carried_out(body, api, Plan(side, rejection=[*passing, *lasting][0]))
+
+
+def _in_tool_loop(body: bytes, api: Api) -> bool:
     try:
-        return _reduce(body, api, rejection)
+        return api in _TOOL_LOOPS and _TOOL_LOOPS[api](_REQUEST.decode(readable(body)))
+    except (ValueError, RecursionError):
+        return False
+
+
+def _carried_out(body: bytes, api: Api, plan: Plan) -> Reduced:
+    try:
+        return _reduce(body, api, plan)
     except RecursionError:
         return Reduced(body)
     except ValueError:  # msgspec's errors and UnicodeDecodeError are ValueErrors
         pass
     readable, mark = masked(body)
     try:
-        reduced = _reduce(readable, api, rejection)
+        reduced = _reduce(readable, api, plan)
     except (ValueError, RecursionError):
         return Reduced(body)
     if reduced.body is readable:
@@ -100,11 +142,13 @@ def reduce(body: bytes, api: Api, *, rejection: HistoryRejection | None = None) 
     return replace(reduced, body=unmasked(reduced.body, mark))
 
 
-def _reduce(body: bytes, api: Api, rejection: HistoryRejection | None) -> Reduced:
+def _reduce(body: bytes, api: Api, plan: Plan) -> Reduced:
     changes = Changes()
-    request = _REQUEST.decode(body)
     reducer = _REDUCERS.get(api)
-    if reducer is None or not reducer(request, changes, rejection):
+    if reducer is None:
+        return Reduced(body)
+    request = _REQUEST.decode(body)
+    if not reducer(request, changes, plan):
         return Reduced(body)
     dropped = tuple(sorted((+changes.dropped).items()))
     return Reduced(msgspec.json.encode(request), dropped, tuple(changes.switched_off))

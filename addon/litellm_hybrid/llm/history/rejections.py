@@ -8,7 +8,7 @@ phrases are in docs/history.md.
 """
 
 import re
-from typing import Literal
+from typing import Literal, get_args
 
 from litellm_hybrid.message.json import decode
 from litellm_hybrid.quota import error_shapes
@@ -23,7 +23,13 @@ type HistoryRejection = Literal[
     "thought-signature-missing",
     "cached-content",
     "tool-id",
+    "clear-thinking",
+    "unknown-member",
+    "empty-text",
 ]
+
+REJECTIONS: tuple[HistoryRejection, ...] = get_args(HistoryRejection.__value__)
+"""All of them, the most telling first."""
 
 # 200 is an error inside a stream; 500 is how LiteLLM passes on what it cannot map.
 _STATUSES = frozenset({200, 400, 403, 404, 422, 500})
@@ -50,6 +56,7 @@ _PHRASES: tuple[tuple[HistoryRejection, str], ...] = (
     ("thinking-signature", r"messages\.\d+\.content\.\d+\.redacted_thinking\.data(\.str)?: "),
     ("thinking-signature", r"each thinking block must contain thinking"),
     ("thinking-signature", r"If an assistant message contains any thinking blocks, the first block must be"),
+    ("clear-thinking", r"~clear_thinking_\d+~ strategy requires ~thinking~"),
     ("thinking-missing", r"Expected ~thinking~ or ~redacted_thinking~, but found "),
     ("thought-signature", r"(Unable to submit request because )?Thought signature is not valid"),
     ("thought-signature", r"(Corrupted|Invalid) thought signature"),
@@ -64,6 +71,13 @@ _PHRASES: tuple[tuple[HistoryRejection, str], ...] = (
     ("cached-content", r"Cache content [\w/-]+ is expired"),
     ("tool-id", r"messages\.\d+\.content\.\d+\.\w+\.(id|tool_use_id): String should match pattern"),
     ("tool-id", r"Invalid ~(messages|input)\[[\w.\[\]]+\.(id|call_id|tool_call_id)~: string too long"),
+    ("unknown-member", r"messages\.\d+(\.[\w-]+)+: Extra inputs are not permitted"),
+    ("unknown-member", r"Unknown parameter: ~(messages|input)\[\d+\][\w.\[\]]*\.\w+~"),
+    ("unknown-member", r"Invalid JSON payload received\. Unknown name ~\w+~ at ~contents\["),
+    (
+        "empty-text",
+        r"(messages[\w. ]*: )?text content blocks must (be non-empty|contain non-whitespace text)",
+    ),
 )
 _BEGINNING = r"(?:^|[\"'>:\-]\s*|\d{3}\s)"
 _REJECTIONS = tuple(

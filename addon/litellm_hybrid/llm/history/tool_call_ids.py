@@ -15,7 +15,8 @@ from zlib import crc32
 
 from msgspec import Raw
 
-from litellm_hybrid.llm.history.json_edit import Changes, Object, encoded, replace, text
+from litellm_hybrid.llm.history.json_edit import Object, encoded, replace, text
+from litellm_hybrid.llm.history.plan import Changes
 
 _SIGNATURE_MARK = "__thought__"
 _NOT_ANTHROPIC = re.compile(r"[^a-zA-Z0-9_-]")

@@ -2,18 +2,21 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from litellm_hybrid.config.settings import HistoryPolicy
-from litellm_hybrid.llm.history.reduce import Reduced, reduce, travels
+from litellm_hybrid.llm.history.openai_responses import COMPACTION_NOTE
+from litellm_hybrid.llm.history.plan import Side
+from litellm_hybrid.llm.history.reduce import Reduced, reduce, strip_foreign, travels
 from litellm_hybrid.llm.history.rejections import HistoryRejection, detect_history_rejection
 from litellm_hybrid.routing.apis import Api
 
 PLACEHOLDER = "skip_thought_signature_validator"
+NOTE = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": COMPACTION_NOTE}]}
 
 
 # --- sessions as clients send them -----------------------------------------------------------
@@ -280,7 +283,7 @@ CASES: dict[str, Case] = {
     "compaction goes, its trigger stays": (
         Api.RESPONSES,
         '{"input":[{"type":"compaction","encrypted_content":"g"},{"type":"compaction_trigger"}]}',
-        '{"input":[{"type":"compaction_trigger"}]}',
+        json.dumps({"input": [NOTE, {"type": "compaction_trigger"}]}),
         {"compaction": 1, "item id": 0},
     ),
     "a reference to a reasoning item": (
@@ -338,7 +341,7 @@ CASES: dict[str, Case] = {
         ),
         {"thinking": 1},
     ),
-    "adaptive thinking in a tool loop stays on": (
+    "adaptive thinking in a tool loop stays on, without the edit": (
         Api.MESSAGES,
         (
             '{"thinking":{"type":"adaptive"},"context_management":{"edits":[{"type":"clear_thinking_20251015"}]},'
@@ -347,7 +350,7 @@ CASES: dict[str, Case] = {
             '{"role":"user","content":[{"type":"tool_result","tool_use_id":"t1"}]}]}'
         ),
         (
-            '{"thinking":{"type":"adaptive"},"context_management":{"edits":[{"type":"clear_thinking_20251015"}]},'
+            '{"thinking":{"type":"adaptive"},'
             '"messages":[{"role":"assistant","content":['
             '{"type":"tool_use","id":"t1","name":"f","input":{}}]},'
             '{"role":"user","content":[{"type":"tool_result","tool_use_id":"t1"}]}]}'
@@ -434,7 +437,7 @@ def test_reduced(case: Case) -> None:
     result = reduce(before.encode(), api)
     assert json.loads(result.body) == json.loads(after)
     assert result.dropped == tuple(sorted((name, count) for name, count in dropped.items() if count))
-    assert result.switched_off == ()
+    assert "thinking" not in result.switched_off
     assert reduce(result.body, api).body is result.body
 
 
@@ -474,7 +477,7 @@ def test_only_the_way_to_a_change_is_written_anew() -> None:
         (Api.CHAT, b'{"messages":[{"role":"assistant","content":"hi","reasoning_content":null}]}'),
         (Api.CHAT, b'{"messages":[{"role":"user","content":"hi","reasoning":"the user may say so"}]}'),
         (Api.CHAT, b'{"messages":[{"role":"assistant","content":null}]}'),
-        (Api.GENERATE_CONTENT, b'{"contents":[{"parts":[{"functionCall":{"name":"f"}},{"text":""}]}]}'),
+        (Api.GENERATE_CONTENT, b'{"contents":[{"parts":[{"functionCall":{"name":"f"}},{"text":"a"}]}]}'),
         (
             Api.GENERATE_CONTENT,
             (
@@ -534,10 +537,49 @@ TOOL_LOOP_WITHOUT_THINKING = {
             },
         ),
         (
+            Api.MESSAGES,
+            "thinking-missing",
+            {
+                "thinking": {"type": "adaptive"},
+                "output_config": {"effort": "high", "format": {"type": "json_schema"}},
+                "context_management": {"edits": [{"type": "clear_thinking_20251015"}]},
+                "messages": [],
+            },
+            {"output_config": {"format": {"type": "json_schema"}}, "messages": []},
+        ),
+        (
             Api.CHAT,
             "thinking-missing",
-            {"thinking": {"type": "enabled"}, "messages": []},
+            {"thinking": {"type": "enabled"}, "reasoning_effort": "high", "messages": []},
             {"messages": []},
+        ),
+        (
+            Api.RESPONSES,
+            "thinking-missing",
+            {"reasoning": {"effort": "high"}, "include": ["reasoning.encrypted_content"], "input": []},
+            {"include": ["reasoning.encrypted_content"], "input": []},
+        ),
+        (
+            Api.GENERATE_CONTENT,
+            "thinking-missing",
+            {"generationConfig": {"thinkingConfig": {"thinkingBudget": 9}, "topK": 1}, "contents": []},
+            {"generationConfig": {"topK": 1}, "contents": []},
+        ),
+        (
+            Api.MESSAGES,
+            "clear-thinking",
+            {
+                "thinking": {"type": "adaptive"},
+                "context_management": {"edits": [{"type": "clear_thinking_20251015"}]},
+                "messages": [],
+            },
+            {"thinking": {"type": "adaptive"}, "messages": []},
+        ),
+        (
+            Api.MESSAGES,
+            "unknown-member",
+            {"messages": [{"role": "assistant", "content": [{"type": "tool_use", "id": "t", "x": 1}]}]},
+            {"messages": [{"role": "assistant", "content": [{"type": "tool_use", "id": "t"}]}]},
         ),
         (
             Api.GENERATE_CONTENT,
@@ -586,10 +628,141 @@ def test_a_refusal_that_misses_a_part(
     assert reduce(result.body, api, rejection=rejection).body is result.body
 
 
-def test_chat_switches_thinking_off_in_a_tool_loop() -> None:
-    result, report = reduced(CHAT | {"thinking": {"type": "enabled", "budget_tokens": 1024}}, Api.CHAT)
-    assert "thinking" not in result
-    assert report.switched_off == ("thinking",)
+THINKING_OPTIONS: dict[Api, dict[str, Any]] = {
+    Api.CHAT: {"thinking": {"type": "enabled", "budget_tokens": 1024}, "reasoning_effort": "high"},
+    Api.MESSAGES: {
+        "thinking": {"type": "enabled", "budget_tokens": 1024},
+        "output_config": {"effort": "high"},
+    },
+    Api.RESPONSES: {"reasoning": {"effort": "high"}},
+}
+TOOL_LOOPS: dict[Api, tuple[str, dict[str, Any]]] = {
+    Api.CHAT: ("messages", CHAT),
+    Api.MESSAGES: ("messages", CLAUDE_CODE),
+    Api.RESPONSES: ("input", CODEX | {"input": CODEX["input"][:4]}),
+}
+
+
+@pytest.mark.parametrize(
+    "trailing", [[], [{"role": "system", "content": "Remember."}], [{"role": "developer"}] * 2]
+)
+@pytest.mark.parametrize("api", TOOL_LOOPS)
+def test_all_thinking_options_go_together_in_a_tool_loop(api: Api, trailing: list[dict[str, str]]) -> None:
+    """Where the turn's own thinking was left out, Anthropic misses it; LiteLLM makes it of any option left."""
+    member, session = TOOL_LOOPS[api]
+    request = session | THINKING_OPTIONS[api] | {member: [*session[member], *trailing]}
+    result, report = reduced(request, api, "thinking-signature")
+    assert THINKING_OPTIONS[api].keys().isdisjoint(result)
+    assert report.switched_off
+    after_the_loop = request | {member: [*request[member], {"role": "user", "content": "And now?"}]}
+    assert reduced(after_the_loop, api, "thinking-signature")[0].items() >= THINKING_OPTIONS[api].items()
+
+
+# --- what nobody on the other side can read -----------------------------------------------------
+
+
+def _thinking(signature: str | None) -> dict[str, Any]:
+    return {"type": "thinking", "thinking": "t"} | ({} if signature is None else {"signature": signature})
+
+
+TOOL_USE = {"type": "tool_use", "id": "t:1", "name": "f", "input": {}, "cache_control": {"type": "ephemeral"}}
+GENUINE = "EqQBCkYIBxgCKkA"
+UPSTREAM_SEALS = ["gAAAAABo1", "claude#EqQB", "cpa-gemini-carrier-v1:abc"]
+
+FOREIGN: list[tuple[Api, Side, object, object]] = [
+    *[(Api.MESSAGES, "litellm", _thinking(seal), None) for seal in (*UPSTREAM_SEALS, "", None)],
+    *[(Api.MESSAGES, "upstream", _thinking(seal), None) for seal in ("", None, "litellm_enc:abc")],
+    *[(Api.MESSAGES, "upstream", _thinking(seal), _thinking(seal)) for seal in (*UPSTREAM_SEALS, GENUINE)],
+    (Api.MESSAGES, "litellm", _thinking(GENUINE), _thinking(GENUINE)),
+    (Api.MESSAGES, "litellm", {"type": "redacted_thinking", "data": "gAAAB"}, None),
+    (Api.MESSAGES, "litellm", TOOL_USE, TOOL_USE),
+    (Api.MESSAGES, "litellm", TOOL_USE | {"signature": "claude#EqQB"}, TOOL_USE),
+    (Api.MESSAGES, "upstream", TOOL_USE | {"provider_specific_fields": {"signature": "x"}}, TOOL_USE),
+    (
+        Api.MESSAGES,
+        "litellm",
+        TOOL_USE | {"provider_specific_fields": {"signature": "x"}},
+        TOOL_USE | {"provider_specific_fields": {"signature": "x"}},
+    ),
+    (Api.MESSAGES, "upstream", {"type": "text", "text": ""}, None),
+    (Api.MESSAGES, "litellm", {"type": "text", "text": ""}, None),
+    (Api.GENERATE_CONTENT, "upstream", {"text": ""}, None),
+    (
+        Api.GENERATE_CONTENT,
+        "upstream",
+        {"text": "", "thoughtSignature": "Ct"},
+        {"text": "", "thoughtSignature": "Ct"},
+    ),
+    (Api.GENERATE_CONTENT, "litellm", {"text": "a", "thoughtSignature": "claude#Eq"}, {"text": "a"}),
+    (
+        Api.GENERATE_CONTENT,
+        "litellm",
+        {"functionCall": {"name": "f"}, "thoughtSignature": "gAAAB"},
+        {"functionCall": {"name": "f"}, "thoughtSignature": PLACEHOLDER},
+    ),
+    (
+        Api.GENERATE_CONTENT,
+        "litellm",
+        {"functionCall": {"name": "f"}, "thoughtSignature": "CtwC"},
+        {"functionCall": {"name": "f"}, "thoughtSignature": "CtwC"},
+    ),
+    (
+        Api.RESPONSES,
+        "upstream",
+        {"type": "reasoning", "id": "rs_1", "encrypted_content": "litellm_enc:a"},
+        None,
+    ),
+    (
+        Api.RESPONSES,
+        "upstream",
+        {"type": "reasoning", "id": "rs_1", "encrypted_content": "gAAAB"},
+        {"type": "reasoning", "id": "rs_1", "encrypted_content": "gAAAB"},
+    ),
+    (
+        Api.RESPONSES,
+        "upstream",
+        {"type": "function_call", "call_id": "c", "provider_specific_fields": {"a": 1}},
+        {"type": "function_call", "call_id": "c"},
+    ),
+    (Api.RESPONSES, "upstream", {"type": "compaction", "encrypted_content": "litellm_enc:a"}, NOTE),
+    (Api.CHAT, "litellm", _thinking("claude#Eq"), None),
+    (Api.CHAT, "litellm", _thinking(GENUINE), _thinking(GENUINE)),
+]
+
+
+def _turn(api: Api, part: object | None) -> dict[str, Any]:
+    parts = [] if part is None else [part]
+    if api is Api.RESPONSES:
+        return {"input": [{"role": "user", "content": "a"}, *parts]}
+    if api is Api.GENERATE_CONTENT:
+        return {"contents": [{"role": "model", "parts": [{"text": "a"}, *parts]}]}
+    return {"messages": [{"role": "assistant", "content": [{"type": "text", "text": "a"}, *parts]}]}
+
+
+@pytest.mark.parametrize(("api", "side", "before", "after"), FOREIGN)
+def test_what_nobody_on_that_side_can_read_is_left_out(
+    api: Api, side: Side, before: object, after: object | None
+) -> None:
+    body = dumped(_turn(api, before))
+    result = strip_foreign(body, api, side)
+    assert json.loads(result.body) == _turn(api, after)
+    assert (result.body is body) == (before == after)
+
+
+def test_thinking_that_is_left_out_takes_its_edit_along() -> None:
+    request = CLAUDE_CODE | {"thinking": {"type": "adaptive"}}
+    body = dumped(request).replace(b"EqQBCg==", b"claude#EqQB")
+    result = strip_foreign(body, Api.MESSAGES, "litellm")
+    assert "context_management" not in json.loads(result.body)
+    assert json.loads(result.body)["thinking"] == {"type": "adaptive"}
+    assert result.dropped == (("thinking", 1),)
+
+
+def test_chat_members_that_litellm_added_stay_there() -> None:
+    body = dumped(CHAT)
+    assert strip_foreign(body, Api.CHAT, "litellm").body is body
+    assert b"provider_specific_fields" not in strip_foreign(body, Api.CHAT, "upstream").body
+    assert b"reasoning_content" in strip_foreign(body, Api.CHAT, "upstream").body
 
 
 # --- properties ------------------------------------------------------------------------------
@@ -600,7 +773,8 @@ WORDS = """
     function_call functionCall thoughtSignature thought thought_signature cachedContent reasoning_content
     thinking_blocks provider_specific_fields extra_content function assistant user tool model enabled
     adaptive context_management edits clear_thinking_20251015 item_reference rs_1 fc_1 msg_1 message a.b:c
-    call__thought__x= generateContentRequest
+    call__thought__x= generateContentRequest output_config effort reasoning_effort system developer
+    claude# gAAAB litellm_enc: generationConfig thinkingConfig x
 """
 NAMES = st.sampled_from(WORDS.split())
 SCALARS = st.none() | st.booleans() | st.integers() | NAMES | st.text(max_size=4)
@@ -628,7 +802,7 @@ REQUESTS = st.fixed_dictionaries(
     },
 )
 APIS = st.sampled_from(sorted(SESSIONS))
-REFUSALS = st.sampled_from([None, "thinking-missing", "thought-signature-missing", "reasoning-item"])
+REFUSALS = st.sampled_from([None, *get_args(HistoryRejection.__value__)])
 
 
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
@@ -640,6 +814,16 @@ def test_reducing_twice_is_reducing_once(
     again = reduce(once.body, api, rejection=rejection)
     assert again.body is once.body
     assert (again.dropped, again.switched_off) == ((), ())
+
+
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@given(request=REQUESTS | VALUES, api=APIS, side=st.sampled_from(["litellm", "upstream"]))
+def test_stripping_twice_is_stripping_once_and_never_more_than_reducing(
+    request: object, api: Api, side: Side
+) -> None:
+    once = strip_foreign(dumped(request), api, side)
+    assert strip_foreign(once.body, api, side).body is once.body
+    assert reduce(once.body, api, side=side).body == reduce(dumped(request), api, side=side).body
 
 
 @settings(deadline=None, max_examples=150)
@@ -879,6 +1063,43 @@ REFUSED: list[tuple[str, int, object]] = [
             "Invalid 'input[95].call_id': string too long. Expected a string with maximum length 64."
         ),
     ),
+    (
+        "clear-thinking",
+        400,
+        anthropic_error("`clear_thinking_20251015` strategy requires `thinking` to be enabled or adaptive"),
+    ),
+    (
+        "clear-thinking",
+        400,
+        openai_error(
+            "litellm.BadRequestError: AnthropicException - "
+            '{"type":"error","error":{"type":"invalid_request_error","message":'
+            '"`clear_thinking_20251015` strategy requires `thinking` to be enabled or adaptive"}}'
+        ),
+    ),
+    (
+        "unknown-member",
+        400,
+        anthropic_error(
+            "messages.3.content.0.tool_use.provider_specific_fields: Extra inputs are not permitted"
+        ),
+    ),
+    (
+        "unknown-member",
+        400,
+        anthropic_error("messages.1.content.1.tool_use.signature: Extra inputs are not permitted"),
+    ),
+    ("unknown-member", 400, openai_error("Unknown parameter: 'input[3].provider_specific_fields'.")),
+    (
+        "unknown-member",
+        400,
+        google_error(
+            "Invalid JSON payload received. Unknown name \"provider_specific_fields\" at 'contents[1].parts[0]': "
+            "Cannot find field."
+        ),
+    ),
+    ("empty-text", 400, anthropic_error("messages: text content blocks must be non-empty")),
+    ("empty-text", 400, anthropic_error("messages.3: text content blocks must contain non-whitespace text")),
 ]
 
 
@@ -894,15 +1115,11 @@ def test_a_refusal_of_foreign_history(rejection: HistoryRejection, status: int, 
         (401, openai_error(ENCRYPTED, "invalid_encrypted_content")),
         (503, google_error("Corrupted thought signature.")),
         (400, anthropic_error("max_tokens: must be greater than thinking.budget_tokens")),
-        (
-            400,
-            anthropic_error(
-                "`clear_thinking_20251015` strategy requires `thinking` to be enabled or adaptive"
-            ),
-        ),
         (400, anthropic_error('"thinking.type.enabled" is not supported for this model.')),
         (400, anthropic_error("prompt is too long: 213000 tokens > 200000 maximum")),
-        (400, anthropic_error("messages: text content blocks must be non-empty")),
+        (400, anthropic_error("metadata.user: Extra inputs are not permitted")),
+        (400, anthropic_error("tools.0.custom.defer_loading: Extra inputs are not permitted")),
+        (400, openai_error("Unknown parameter: 'text.verbosity'.")),
         (400, anthropic_error("Your text mentions the words Invalid signature in thinking block")),
         (400, openai_error("Unsupported parameter: 'include'", "unsupported_parameter")),
         (400, openai_error("The signature could not be verified.")),
@@ -937,7 +1154,7 @@ def test_every_refusal_has_a_cure_in_the_session_of_its_api() -> None:
 
 # --- what goes along to LiteLLM --------------------------------------------------------------
 
-CLAUDE_MODELS = ["claude-opus-4-5", "anthropic/claude-3", "bedrock/eu.Anthropic.Claude-v2", "CLAUDE_MODELS-X"]
+CLAUDE_MODELS = ["claude-opus-4-5", "anthropic/claude-3", "bedrock/eu.Anthropic.Claude-v2", "CLAUDE-X"]
 GEMINI_MODELS = ["gemini-2.5-pro", "vertex_ai/gemini-3", "google/whatever", "Gemini"]
 OTHER_MODELS = ["gpt-5", "openai/o3", "qwen", ""]
 

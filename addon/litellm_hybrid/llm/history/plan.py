@@ -1,0 +1,128 @@
+"""What a reduction is asked to do, what it has done, and which seals tell that another maker made them."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from msgspec import Raw
+
+from litellm_hybrid.llm.history.json_edit import Object, encoded, filtered, is_empty, opened, replace, text
+from litellm_hybrid.llm.history.rejections import HistoryRejection
+
+type Side = Literal["litellm", "upstream"]
+"""Where a history goes."""
+
+NOT_IN_A_TURN = frozenset({"system", "developer"})
+"""Roles whose messages may stand behind the last turn; clients put reminders there."""
+
+# What CLIProxyAPI's accounts make: OpenAI's reasoning under another name, Antigravity's Claude and Gemini.
+_OF_UPSTREAM = re.compile(r"gAAA|claude#|cpa-gemini-carrier-v1:")
+_OF_LITELLM = re.compile(r"litellm_enc:")
+
+
+_LITELLM_ADDS = "provider_specific_fields"
+"""What LiteLLM keeps of a provider's answer, in messages, blocks and calls of every API."""
+
+_UPSTREAM_ADDS = {"tool_use": "signature"}
+"""What CLIProxyAPI adds for Antigravity's Claude models, by the type of the block."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to leave out of a history.
+
+    Attributes:
+        side: where it goes.
+        everything: all that is sealed; else only what nobody on that side can read.
+        rejection: the refusal that this answers.
+    """
+
+    side: Side
+    everything: bool = True
+    rejection: HistoryRejection | None = None
+
+    def leaves_out(self, seal: Raw | None) -> bool:
+        """Whether a part sealed so is left out; one without a seal was made by who cannot seal."""
+        return self.everything or is_empty(seal) or self.is_foreign(seal)
+
+    def is_foreign(self, seal: Raw | None) -> bool:
+        """Whether a seal tells that its maker is on the other side."""
+        foreign = _OF_UPSTREAM if self.side == "litellm" else _OF_LITELLM
+        return foreign.match(text(seal) or "") is not None
+
+    def strips(self, member: str) -> bool:
+        """Whether a member that one side adds is taken off."""
+        return self.everything or (self.side == "upstream") == (member == _LITELLM_ADDS)
+
+    def added_members(self, name: str | None) -> tuple[str, ...]:
+        """The members to take off a block or item of this type: its maker on the other side added them."""
+        added = (_LITELLM_ADDS, _UPSTREAM_ADDS.get(name or "", ""))
+        return tuple(member for member in added if member and self.strips(member))
+
+
+@dataclass(slots=True)
+class Changes:
+    """What a reduction has done so far.
+
+    Attributes:
+        dropped: how many parts of each kind were taken out or made neutral, by
+            the name that the part has in JSON.
+        switched_off: options of the request that were switched off, by their path.
+    """
+
+    dropped: Counter[str] = field(default_factory=Counter)
+    switched_off: list[str] = field(default_factory=list)
+
+
+def remove(members: Object, keys: Iterable[str], changes: Changes) -> bool:
+    """Take members out and count them; an empty one (see `is_empty`) binds nobody and stays."""
+    found = [key for key in keys if not is_empty(members.get(key))]
+    for key in found:
+        del members[key]
+        changes.dropped[key] += 1
+    return bool(found)
+
+
+def keep_only(members: Object, documented: frozenset[str], changes: Changes) -> bool:
+    """Take out every other member."""
+    found = [key for key in members if key not in documented]
+    for key in found:
+        del members[key]
+        changes.dropped[key] += 1
+    return bool(found)
+
+
+def switch_off(members: Object, keys: Iterable[str], changes: Changes, path: str = "") -> bool:
+    """Leave options out of a request, and say so under `path`."""
+    found = [key for key in keys if not is_empty(members.get(key))]
+    for key in found:
+        del members[key]
+        changes.switched_off.append(path + key)
+    return bool(found)
+
+
+def switch_off_within(members: Object, outer: str, keys: Iterable[str], changes: Changes) -> bool:
+    """Leave options out of an object of the request, and the object if nothing else is in it."""
+    inner = opened(members[outer]) if outer in members else None
+    if inner is None or not switch_off(inner, keys, changes, f"{outer}."):
+        return False
+    if inner:
+        members[outer] = encoded(inner)
+    else:
+        del members[outer]
+    return True
+
+
+def thinned(
+    raw: Raw, member: str, reduce: Callable[[Raw], Raw | None], changes: Changes, name: str
+) -> Raw | None:
+    """An object whose list `member` has been filtered; None, counted as `name`, if nothing is left in it."""
+    whole = opened(raw)
+    if whole is None or not replace(whole, member, lambda elements: filtered(elements, reduce)):
+        return raw
+    if is_empty(whole[member]):
+        changes.dropped[name] += 1
+        return None
+    return encoded(whole)
