@@ -22,6 +22,7 @@ from litellm_hybrid.fallback.replay import Replays
 from litellm_hybrid.fallback.response_hold import (
     HISTORY,
     MOST_AT_ONCE,
+    MOST_IN_ALL,
     JudgedResponse,
     ResponseHead,
     hold_replay,
@@ -149,7 +150,7 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         kinds = fallback.on - {"unreachable"}
         if not (fallback.enabled and kinds and needs_inspection(head)):
             return None
-        if len(self.state.held) >= MOST_AT_ONCE:
+        if len(self.state.held) >= MOST_AT_ONCE or self.state.held.bytes >= MOST_IN_ALL:
             self.state.counts["hold-capacity-reached"] += 1
             log_lines.hold_capacity_reached(exchange, MOST_AT_ONCE)
             return None
@@ -160,6 +161,9 @@ class Policy(ForwardingPolicy[JudgedResponse]):
             opening_max=fallback.opening_max,
             fails=partial(self._falls_back, exchange, head.status, kinds),
             refuses=partial(self.bypass.detect_history_rejection, exchange),
+            known_model=lambda: self.state.served_models.has(
+                (exchange.model_name or "").lower(), monotonic()
+            ),
         )
         return self._count_held(held)
 
@@ -281,8 +285,10 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         """An exchange has ended; `status`: of the response, if the client has got it to its end."""
         self.bypass.exchange_ended(exchange, status)
         served = status is not None and status < 400
-        if served and len(self.state.failures) and exchange.outcome.target is Target.UPSTREAM:
-            self.state.failures.pop((exchange.model_name or "").lower())
+        if served and exchange.model_name and exchange.outcome.target is Target.UPSTREAM:
+            model = exchange.model_name.lower()
+            self.state.served_models.add(model)
+            self.state.failures.pop(model)
         if exchange.fallback is not None:
             outcome = FallbackOutcome.SERVED if status is not None else FallbackOutcome.ABORTED
             self.state.history.ended(exchange.fallback, outcome)

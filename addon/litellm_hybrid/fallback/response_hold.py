@@ -18,6 +18,9 @@ from litellm_hybrid.quota.served import Asked, ReplayJudge
 MOST_AT_ONCE = 1024
 """How many responses are held at the same time; others are not held."""
 
+MOST_IN_ALL = 64 * 1024 * 1024
+"""How many bytes of responses are held at the same time before further ones are not."""
+
 MOST = 64 * 1024
 """The most bytes of a response that are held, but for a stream's opening."""
 

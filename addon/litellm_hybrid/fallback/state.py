@@ -83,6 +83,7 @@ class FallbackState:
     Attributes:
         unknown_models: names that LiteLLM has said it does not know.
         litellm_cooldowns: LiteLLM's names of models that it has said it cannot serve for a moment.
+        served_models: names in lower case, under which upstream has served a model.
         failures: model in lower case → upstream's last failure, status and words: what an account may be
             suspended for.
         told: clients (see `client_hash`) that have been told that stored responses cannot fall back.
@@ -93,6 +94,7 @@ class FallbackState:
     budget: Budget = field(default_factory=Budget)
     unknown_models: ExpiringSet[str] = field(default_factory=lambda: ExpiringSet(_ENTRIES_MAX))
     litellm_cooldowns: ExpiringSet[str] = field(default_factory=lambda: ExpiringSet(_ENTRIES_MAX))
+    served_models: ExpiringSet[str] = field(default_factory=lambda: ExpiringSet(_ENTRIES_MAX))
     failures: ExpiringDict[str, str] = field(default_factory=lambda: ExpiringDict(_ENTRIES_MAX))
     cooldowns: Cooldowns = field(default_factory=Cooldowns)
     conversations: Conversations = field(default_factory=Conversations)

@@ -13,7 +13,7 @@ from litellm_hybrid.config.store import SettingsStore
 from litellm_hybrid.errors import Cause, Failure
 from litellm_hybrid.fallback import bypass, policy, replay
 from litellm_hybrid.fallback.policy import Policy
-from litellm_hybrid.fallback.response_hold import COLLECT_LIMIT, OPENING_LIMIT, JudgedResponse
+from litellm_hybrid.fallback.response_hold import COLLECT_LIMIT, MOST_IN_ALL, OPENING_LIMIT, JudgedResponse
 from litellm_hybrid.fallback.state import FallbackState
 from litellm_hybrid.flow import exchange as exchange_module
 from litellm_hybrid.flow.exchange import Exchange
@@ -588,3 +588,26 @@ def test_a_body_is_decoded_and_parsed_once_also_on_a_fallback(
     assert request is not None
     world.policy.exchange_ended(world.exchange(flow), 200)
     assert read == []
+
+
+def test_a_model_that_upstream_has_served_before_has_lost_its_account(world: World) -> None:
+    """CLIProxyAPI forgets a model with its last account."""
+    body = b'{"error":{"message":"unknown provider for model o3"}}'
+    verdicts = []
+    for _ in range(2):
+        held = world.hold(world.flow(), 400, JSON)
+        assert held is not None
+        held.feed(body, now=0.0, clock=world.now)
+        held.end(now=0.0)
+        verdicts.append(held.verdict and held.verdict.kind)
+        world.policy.exchange_ended(world.exchange(world.flow()), 200)
+    assert verdicts == [None, "no-credential"]
+
+
+def test_so_many_bytes_are_held_at_once(world: World) -> None:
+    first = world.hold(world.flow(), 200, SSE)
+    assert first is not None
+    first.body += bytes(MOST_IN_ALL)
+    assert world.hold(world.flow(), 200, SSE) is None
+    first.close()
+    assert world.hold(world.flow(), 200, SSE) is not None
