@@ -52,6 +52,13 @@ def test_a_v1_at_the_end_is_fine() -> None:
     ]
 
 
+def test_servers_that_are_one_and_the_same_are_an_error() -> None:
+    found = findings_of("litellm-base-url: http://localhost:8317\nlitellm-api-key: k\n")
+    assert [each.fix for each in found if each.severity is Severity.ERROR] == [
+        "give the address of LiteLLM, for example http://127.0.0.1:4000"
+    ]
+
+
 def test_an_error_of_the_file_says_what_to_write() -> None:
     with pytest.raises(ConfigError) as error:
         parse("litellm-modles: [a]\nlitellm-hybrid-mode: perhaps\n", source="f.yaml", env={})
