@@ -30,7 +30,7 @@ from support.processes import hybrid_config
 from support.servers import Handler, Reply, Server
 from support.wire import ClientGoneError, Connection, Request
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds after which a test that waits for something gives up; nothing is ever waited for in full."""
 
 LITELLM_502 = b'{"error":"litellm_proxy_error","message":"Failed to reach LiteLLM proxy"}'
@@ -247,6 +247,15 @@ class _Lines(logging.Handler):
         self.lines.append(Line(record.levelname, record.getMessage(), getattr(record, "fields", {})))
 
 
+class Started:
+    """The last of the addons: when it is told that mitmproxy runs, all others know."""
+
+    is_running = False
+
+    def running(self) -> None:
+        self.is_running = True
+
+
 class Watchman:
     """An addon that notes what happens."""
 
@@ -426,11 +435,11 @@ async def running(
     with our_lines() as lines:
         master, addon = make_master(file, f"reverse:{upstream}@127.0.0.1:0", confdir, **more)
         watchman = Watchman()
-        master.addons.add(watchman)
+        master.addons.add(watchman, started := Started())
         task = asyncio.create_task(_run(master, lines))
         proxy = Proxy(master, addon, file, lines, watchman)
         try:
-            await until(lambda: task.done() or master.addons.get("proxyserver").listen_addrs())
+            await until(lambda: task.done() or started.is_running)
             yield proxy
             await proxy.stop()
         finally:

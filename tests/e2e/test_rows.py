@@ -13,7 +13,7 @@ from mitmproxy.flow import Flow
 from mitmproxy.master import Master
 from mitmproxy.tools.web.master import WebMaster
 
-from e2e.harness import PATIENCE, Answer, Client, Stub, settings, until
+from e2e.harness import PATIENCE, Answer, Client, Started, Stub, settings, until
 from litellm_hybrid.addon import HybridAddon
 from litellm_hybrid.mitmweb import annotations
 from support.processes import MASTER_KEY
@@ -84,9 +84,10 @@ async def web(
     master.options.update(litellm_config=str(file), web_open_browser=False)
     if limit:
         master.options.update(litellm_view_limit=limit)
+    master.addons.add(started := Started())
     task = asyncio.create_task(master.run())
     try:
-        await until(lambda: task.done() or master.proxyserver.listen_addrs())
+        await until(lambda: task.done() or started.is_running)
         yield Web(master)
     finally:
         await master.proxyserver.servers.update([])

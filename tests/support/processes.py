@@ -62,7 +62,7 @@ class Process:
         """The end of its output, for messages."""
         return "\n".join(self.output().splitlines()[-lines:])
 
-    def wait_for(self, text: str, *, within: float = 10) -> str:
+    def wait_for(self, text: str, *, within: float = 60) -> str:
         """Wait until its output has `text`; returns the output, raises ProcessError after `within` s."""
         deadline = time.monotonic() + within
         while text not in (output := self.output()):
@@ -71,7 +71,7 @@ class Process:
             time.sleep(0.02)
         return output
 
-    def stop(self, *, patience: float = 5) -> int:
+    def stop(self, *, patience: float = 60) -> int:
         """End it: TERM, and KILL after `patience` seconds. Returns its code; again does nothing."""
         if self.popen.poll() is None:
             self.popen.terminate()

@@ -170,7 +170,7 @@ class Server(AbstractAsyncContextManager["Server"]):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def seen(self, count: int = 1, *, within: float = 10) -> list[Request]:
+    async def seen(self, count: int = 1, *, within: float = 60) -> list[Request]:
         """Wait until `count` requests have arrived; TimeoutError after `within` seconds."""
         async with asyncio.timeout(within):
             while len(self.requests) < count:
