@@ -101,6 +101,7 @@ async def test_requests_of_every_kind(
         model_mappings={"exhausted": "spare"},
         fallback={"enabled": True, "except": ["never-*"]},
         client_api_keys=["sk-key-of-a-client"],
+        local_without_key=True,
     )
     client = await proxy.client()
     models = ["gpt-5", "GPT-5(high)", "qwen-3", "o3", "o3", "nowhere", "exhausted", "exhausted-everywhere"]

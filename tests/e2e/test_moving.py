@@ -1,5 +1,6 @@
 """The move from the fork, as docs/from-the-fork.md tells it: its own file, `serve`, scripts/integration, migrate."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,7 +25,8 @@ def servers() -> Iterator[tuple[Stub, Stub]]:
 
 
 def _run(*command: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    env = os.environ | {"HYBRID_CLIENT_KEY": CLIENT_KEY}
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=env)
 
 
 def test_moving(servers: tuple[Stub, Stub], tmp_path: Path) -> None:

@@ -27,7 +27,9 @@ async def _status(proxy: Proxy) -> Any:
 
 async def test_what_has_happened(start: Start, upstream: Stub, litellm: Stub) -> None:
     upstream.does = _exhausted
-    proxy = await start(fallback={"enabled": True, "cooldown-max": "1h"}, client_api_keys=[KEY])
+    proxy = await start(
+        fallback={"enabled": True, "cooldown-max": "1h"}, client_api_keys=[KEY], local_without_key=True
+    )
     before = await _status(proxy)
     await proxy.post("gpt-5")
     await proxy.post("o3", [("X-Request-ID", "the-one")])

@@ -65,7 +65,9 @@ async def test_a_request_for_upstream_arrives_as_it_was_sent(
     proxy = await start()
     client = await proxy.client()
     length = [("content-LENGTH", str(len(body)))] if body or method == "POST" else []
-    fields = [ODD_FIELDS[0], ("hOst", f"127.0.0.1:{proxy.port}"), *ODD_FIELDS[1:], *length]
+    # Through another proxy only the model APIs are reached.
+    odd = [field for field in ODD_FIELDS if method == "POST" or field[0] != "Via"]
+    fields = [odd[0], ("hOst", f"127.0.0.1:{proxy.port}"), *odd[1:], *length]
 
     await client.send(head(f"{method} {target} HTTP/1.1", fields) + body)
     answer = await client.answer()
