@@ -2,9 +2,12 @@
 
 import json
 
+from litellm_hybrid.config.settings import Address, Secret
 from litellm_hybrid.diagnostics.doctor.probes import ConnectFailure, FailureKind, ProbeResponse
 from litellm_hybrid.diagnostics.doctor.report import Finding
 
+LITELLM = Address("http", "127.0.0.1", 4000)
+KEY = Secret("sk-key-of-litellm")
 ALIVE = ProbeResponse(200, (("content-type", "application/json"),), b'"I\'m alive!"')
 PAGE = ProbeResponse(
     200, (("content-type", "text/html; charset=utf-8"),), b"<!doctype html><title>Hello</title>"

@@ -86,8 +86,11 @@ def another_program(server: Server, who: Program, response: ProbeResponse, path:
 
 def _redirect(response: ProbeResponse, path: str) -> str:
     """Where another address is said to be the right one, without query and credentials; or ""."""
-    parts = urlsplit(response.header("location") if 300 <= response.status < 400 else "")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(response.header("location") if 300 <= response.status < 400 else "")
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
         return ""
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{parts.hostname}{port}{parts.path.removesuffix(path).rstrip('/')}"
+    if not usable:
+        return ""
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.removesuffix(path).rstrip('/')}"

@@ -47,6 +47,12 @@ def test_the_other_scheme_is_written_out() -> None:
             "http://127.0.0.1:4000 redirects to https://llm.example",
             "`base-url: https://llm.example`",
         ),
+        (
+            response({}, 308, location="http://me:secret@[::1]:4000/llm/health/liveliness"),
+            Program.UNKNOWN,
+            "redirects to http://[::1]:4000/llm",
+            "`base-url: http://[::1]:4000/llm`",
+        ),
         (response({}, 302, location="/login"), Program.UNKNOWN, "answers with a web page", "base-url"),
         (PAGE, Program.UNKNOWN, "answers with a web page", "base-url"),
         (response({}), Program.CLIPROXYAPI, "is CLIProxyAPI, not LiteLLM", "base-url"),
