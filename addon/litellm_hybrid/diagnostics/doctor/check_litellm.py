@@ -109,7 +109,21 @@ def _leads(settings: Settings, results: Results) -> list[Finding]:
         takes = "an `api-key` that may read LiteLLM's `/model/info`, as its master key may"
         symptom = f"where LiteLLM's models lead is not known: status {status_of(info)} from /model/info"
         return [not_checked("loops", symptom, takes), *_drop_params(settings, results, None)]
-    return [_loops(settings, backends), *_drop_params(settings, results, backends)]
+    found = [_loops(settings, backends), *_drop_params(settings, results, backends)]
+    if compatible := [name for name, params in backends if _is_compatible(params)]:
+        symptom = (
+            f"LiteLLM asks the server behind {some(compatible)} for /responses, which few but OpenAI's have"
+        )
+        fix = "for Codex: `hosted_vllm/…` in place of `openai/…`, with `use_chat_completions_api: true`"
+        found.append(ok("backends", symptom, fix))
+    return found
+
+
+def _is_compatible(params: dict[str, Any]) -> bool:
+    """Tell whether it is a server that only speaks like OpenAI's."""
+    base = str(params.get("api_base") or "")
+    own = not base or "openai.com" in base or "openai.azure.com" in base
+    return str(params.get("model")).startswith("openai/") and not own
 
 
 def _loops(settings: Settings, backends: _Backends) -> Finding:

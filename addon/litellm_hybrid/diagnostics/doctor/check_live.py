@@ -19,7 +19,8 @@ from litellm_hybrid.diagnostics.doctor.probes import (
     proxy_address,
 )
 from litellm_hybrid.diagnostics.doctor.report import Finding, error, not_checked, ok, warning
-from litellm_hybrid.routing.rules import name_for_litellm
+from litellm_hybrid.diagnostics.explain.reasons import REASONS
+from litellm_hybrid.routing.rules import Reason, name_for_litellm
 
 WITHIN = 60.0
 """Seconds for one; CLIProxyAPI may try again by itself before it gives up."""
@@ -105,8 +106,9 @@ def check(live: LiveRequest, result: ProbeResult) -> Finding:
         said = f"{result.status} {result.error}".rstrip()[:_LONGEST_ERROR]
         return error(live.check, f"{live.server} did not serve {live.model}: {said}", see)
     if live.expects and "reason=fallback;" in route:
+        means = REASONS[Reason.FALLBACK].means
         fix = f"`litellm-hybrid explain --reason '{route}'`"
-        return warning(live.check, f"LiteLLM served {took} ({route})", fix)
+        return warning(live.check, f"LiteLLM served {took} ({route}): {means}", fix)
     if live.expects and not route.startswith(live.expects):
         symptom = f"the request for {live.model} went elsewhere: {route or 'no x-hybrid-route'}"
         return warning(live.check, symptom, "start the proxy anew: it runs with other settings")

@@ -19,7 +19,7 @@ class Severity(StrEnum):
 
 CHECKS = (
     *("file", "access", "listen", "upstream", "accounts", "client-keys", "provider-prefix"),
-    *("litellm", "api-key", "loops", "drop-params", "models", "fallback", "clock"),
+    *("litellm", "api-key", "loops", "drop-params", "backends", "models", "fallback", "clock"),
     *("live-litellm", "live-upstream", "python", "mitmproxy"),
 )
 """Every name that `Finding.check` may have, in the order in which they are told."""
