@@ -136,7 +136,6 @@ class HybridAddon:
             local_replies.hide_redirect(flow.response, exchange)
         add_response_headers(flow.response, exchange)
         self._observer.passed_on(exchange, streamed=streamed)
-        exchange.publish(flow)
         if self._shutdown.is_draining and not flow.request.is_http2:
             flow.response.headers["connection"] = "close"
 

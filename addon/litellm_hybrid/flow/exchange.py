@@ -205,23 +205,24 @@ class Exchange:
     sent_head: RequestHead | None = None
     comment: str = ""
     _content: bytes | None = None
+    _model_name: str | None = None
 
     @classmethod
     def begin(cls, flow: http.HTTPFlow, host: str = "") -> "Exchange":
-        """Make a flow's exchange from its request's head.
+        """Make a flow's exchange from what there is of its request.
 
         Args:
             flow: the request's body may not have come yet.
             host: the Host header as the client sent it, "" if it sent none: mitmproxy overwrites it.
         """
         peer = flow.client_conn.peername[0] if flow.client_conn.peername else ""
-        headers = flow.request.headers
-        traceparent = headers.get("traceparent")
-        sent = _incoming(flow.request, b"")
-        address = ClientAddress(peer, forwarded.is_loopback(peer))
+        request = flow.request
+        path, _, query = request.path.partition("?")
+        sent = Incoming(path, query, request.headers.fields, request.raw_content or b"")
+        traceparent = sent.header(b"traceparent")
         exchange = cls(
-            id=ids.choose(headers.get("x-request-id")),
-            request=Request(flow.request.method, sent, address, host),
+            id=ids.choose(sent.header(b"x-request-id")),
+            request=Request(request.method, sent, ClientAddress(peer, forwarded.is_loopback(peer)), host),
             headers=sent.headers,
             trace=ids.parse_traceparent(traceparent) if traceparent else None,
         )
@@ -229,10 +230,15 @@ class Exchange:
         return exchange
 
     @staticmethod
+    def announce(flow: http.HTTPFlow, host: str) -> None:
+        """Say that a flow has come in here, before there is need of its exchange; see `begin`."""
+        vars(flow)[_ATTRIBUTE] = host
+
+    @staticmethod
     def of(flow: http.HTTPFlow) -> "Exchange | None":
         """Return a flow's exchange; None: it did not come in here, but from a file for example."""
-        found: Exchange | None = vars(flow).get(_ATTRIBUTE)
-        return found
+        found: Exchange | str | None = vars(flow).get(_ATTRIBUTE)
+        return Exchange.begin(flow, found) if isinstance(found, str) else found
 
     def attach(self, flow: http.HTTPFlow) -> None:
         """Make it the one of a flow."""
@@ -259,12 +265,16 @@ class Exchange:
             flow: its request gets the X-Forwarded-For and X-Request-ID that the servers see.
             trusted: whose X-Forwarded-For is believed.
         """
-        request = flow.request
-        sent = _incoming(request, request.raw_content or b"")
-        address = forwarded.find(self.request.address.ip, sent.headers, trusted)
-        self.request = Request(request.method, sent, address, self.request.host)
-        request.headers["X-Request-ID"] = self.id
-        self.headers = request.headers.fields = forwarded.put(request.headers.fields, address.ip)
+        request, sent = self.request, self.request.sent
+        address = forwarded.find(request.address.ip, sent.headers, trusted)
+        if address != request.address:
+            self.request = Request(request.method, sent, address, request.host)
+        headers = flow.request.headers
+        if any(name.lower() == b"x-request-id" for name, _ in sent.headers):
+            headers["X-Request-ID"] = self.id
+        else:  # at an eighth of the cost
+            headers.fields = (*headers.fields, (b"X-Request-ID", self.id.encode()))
+        self.headers = headers.fields = forwarded.put(headers.fields, address.ip)
 
     @property
     def method(self) -> str:
@@ -289,7 +299,7 @@ class Exchange:
     @property
     def model_name(self) -> str | None:
         """The model as the client spells it; None: it names none, or that was not looked for."""
-        return self.model.model if self.model is not None else None
+        return self.model.model if self.model is not None else self._model_name
 
     @property
     def wants_stream(self) -> bool:
@@ -366,9 +376,11 @@ class Exchange:
         """Nothing more will become of it: let go of what only a replay would need."""
         self.ended = True
         self._end_attempt()
-        self.model = replace(self.model, content=None, members=None) if self.model is not None else None
-        self._content, self.tap = b"", None
-        self.request = replace(self.request, sent=replace(self.request.sent, body=b""))
+        self._model_name = self.model_name
+        self.model, self._content, self.tap = None, b"", None
+        request, sent = self.request, self.request.sent
+        head = Incoming(sent.path, sent.query, sent.headers, b"")
+        self.request = Request(request.method, head, request.address, request.host)
         for attempt in self.attempts:
             attempt.request = None
 
@@ -394,34 +406,42 @@ class Exchange:
 
     def log_fields(self) -> OfRequest:
         """What a log line about it says of it."""
-        return OfRequest(
-            method=self.method,
-            path=self.path,
-            client_ip=self.client_ip,
-            request_id=self.id,
-            target=self.outcome.target.value,
-            model=self.model_name,
-            trace_id=self.trace.trace_id if self.trace else None,
-            span_id=self.trace.span_id if self.trace else None,
-        )
+        request, trace = self.request, self.trace
+        return {
+            "method": request.method,
+            "path": request.sent.path,
+            "client_ip": request.address.ip,
+            "request_id": self.id,
+            "target": self.outcome.target.value,
+            "model": self.model_name,
+            "trace_id": trace.trace_id if trace else None,
+            "span_id": trace.span_id if trace else None,
+        }
 
     def snapshot(self) -> Snapshot:
         """It as plain data."""
-        outcome, failure = self.outcome, self.failure
-        return Snapshot(
-            **self.log_fields(),
-            reason=outcome.reason.value,
-            detail=outcome.detail,
-            upstream_status=outcome.upstream_status,
-            kind=self.fallback.kind if self.fallback is not None else "",
-            fallback_failed=outcome.fallback_failed,
-            litellm_model=outcome.litellm_model,
-            may_fall_back=outcome.may_fall_back,
-            reduced=outcome.reduced,
-            first_failure=self.first_failure,
-            error_type=failure.error_type.value if failure else None,
-            error=failure.detail if failure else None,
-        )
+        request, outcome, failure, trace = self.request, self.outcome, self.failure, self.trace
+        return {
+            "request_id": self.id,
+            "method": request.method,
+            "path": request.sent.path,
+            "client_ip": request.address.ip,
+            "target": outcome.target.value,
+            "reason": outcome.reason.value,
+            "detail": outcome.detail,
+            "upstream_status": outcome.upstream_status,
+            "kind": self.fallback.kind if self.fallback is not None else "",
+            "fallback_failed": outcome.fallback_failed,
+            "model": self.model_name,
+            "litellm_model": outcome.litellm_model,
+            "may_fall_back": outcome.may_fall_back,
+            "reduced": outcome.reduced,
+            "trace_id": trace.trace_id if trace else None,
+            "span_id": trace.span_id if trace else None,
+            "first_failure": self.first_failure,
+            "error_type": failure.error_type.value if failure else None,
+            "error": failure.detail if failure else None,
+        }
 
 
 def add_response_headers(response: http.Response, exchange: Exchange) -> None:
@@ -432,8 +452,3 @@ def add_response_headers(response: http.Response, exchange: Exchange) -> None:
     headers["x-hybrid-route"] = exchange.route
     if "x-request-id" not in headers:
         headers["x-request-id"] = exchange.id
-
-
-def _incoming(request: http.Request, body: bytes) -> Incoming:
-    path, _, query = request.path.partition("?")
-    return Incoming(path, query, request.headers.fields, body)

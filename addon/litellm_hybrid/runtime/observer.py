@@ -9,7 +9,7 @@ from litellm_hybrid.errors import ErrorType, Failure
 from litellm_hybrid.fallback.policy import Policy
 from litellm_hybrid.fallback.response_hold import JudgedResponse
 from litellm_hybrid.flow.exchange import Exchange
-from litellm_hybrid.flow.response import ResponseTap, timing
+from litellm_hybrid.flow.response import ResponseTap, Timing, timing
 from litellm_hybrid.observability.health import LastSeen
 from litellm_hybrid.observability.history import RequestHistory, RequestRecord
 from litellm_hybrid.observability.logging import logger as log
@@ -39,7 +39,7 @@ class Observer(ProxyObserver[JudgedResponse]):
 
     def request_begun(self, flow: http.HTTPFlow, host: str) -> None:
         """A request's head has come."""
-        Exchange.begin(flow, host)
+        Exchange.announce(flow, host)
 
     def malformed(self, client: str, why: str) -> None:
         """A request that is not valid HTTP was refused before it became a flow."""
@@ -103,18 +103,18 @@ class Observer(ProxyObserver[JudgedResponse]):
     def exchange_ended(self, flow: http.HTTPFlow, exchange: Exchange, *, whole: bool) -> None:
         """Nothing more will become of a request; `whole`: the client has got its response to the end."""
         status = flow.response.status_code if flow.response is not None else None
-        if (
-            exchange.outcome.reason is not Reason.OWN_PAGE
-        ):  # a line for each health check would bury the others
+        # A line for each health check would bury the others.
+        if exchange.outcome.reason is not Reason.OWN_PAGE:
             self._policy.exchange_ended(exchange, status if whole else None)
             if exchange.counters is not None:
                 _count_end(exchange.counters, exchange, status, whole=whole)
             end = _end_of_response(flow, exchange)
             if end is not None and exchange.model_name is not None:
                 exchange.usage = end.usage()
-            self._history.last.append(_record(flow, exchange, status if whole else None))
-            if whole:
-                _log_answered(flow, exchange, end)
+            times = timing(flow) if flow.response is not None else None
+            self._history.last.append(_record(flow, exchange, times, status if whole else None))
+            if whole and times is not None:
+                _log_answered(flow, exchange, times, end)
         exchange.end()
 
 
@@ -140,9 +140,10 @@ def _end_of_response(flow: http.HTTPFlow, exchange: Exchange) -> ResponseTap | N
     return tap
 
 
-def _record(flow: http.HTTPFlow, exchange: Exchange, status: int | None) -> RequestRecord:
+def _record(
+    flow: http.HTTPFlow, exchange: Exchange, times: Timing | None, status: int | None
+) -> RequestRecord:
     outcome, failure = exchange.outcome, exchange.failure
-    times = timing(flow) if flow.response is not None else None
     return RequestRecord(
         at=flow.request.timestamp_end or flow.request.timestamp_start,
         request_id=exchange.id,
@@ -162,7 +163,7 @@ def _record(flow: http.HTTPFlow, exchange: Exchange, status: int | None) -> Requ
     )
 
 
-def _log_answered(flow: http.HTTPFlow, exchange: Exchange, end: ResponseTap | None) -> None:
+def _log_answered(flow: http.HTTPFlow, exchange: Exchange, times: Timing, end: ResponseTap | None) -> None:
     """The one line for each request that was answered to the end, by a server or here."""
     assert flow.response is not None
     status, outcome = flow.response.status_code, exchange.outcome
@@ -185,7 +186,7 @@ def _log_answered(flow: http.HTTPFlow, exchange: Exchange, end: ResponseTap | No
         input_tokens=usage.input if usage else None,
         output_tokens=usage.output if usage else None,
         cached_tokens=usage.cached if usage else None,
-        **timing(flow),
+        **times,
         upstream_ms=exchange.time_at(Target.UPSTREAM),
         litellm_ms=exchange.time_at(Target.LITELLM),
         **exchange.log_fields(),
