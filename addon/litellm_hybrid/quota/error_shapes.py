@@ -9,7 +9,8 @@ Only what stands at the top level counts; everything else is an answer, whatever
     {"error": "text"}                                     "bare", as CLIProxyAPI's own refusals
     {"type": "error", "code": …, "message": …}            "flat"
     {"type": "response.failed", "response": {"error": …}} "object"
-    {"detail": "text"}, {"detail": {…}}                   "detail", as FastAPI and Codex write
+    {"detail": "text"}                                    "detail", as FastAPI and Codex write
+    {"detail": {"code": …}}                               "coded detail", as Codex writes of accounts
     {"code": …, "message": …}, {"base_resp": {…}}         "message", as DashScope, Bedrock and MiniMax write
     [{"error": {…}}]                                      as its first element
 
@@ -25,9 +26,12 @@ from typing import Literal
 
 from litellm_hybrid.message.json import decode
 from litellm_hybrid.quota import content
+from litellm_hybrid.quota.wording import code_words
 
 Fields = Mapping[str, object]
-Shape = Literal["", "object", "plugin", "claude", "coded", "bare", "flat", "detail", "message"]
+Shape = Literal[
+    "", "object", "plugin", "claude", "coded", "bare", "flat", "detail", "coded detail", "message"
+]
 
 _EXECUTOR = re.compile(r"[a-z]{1,32} executor: upstream returned error event: ", re.IGNORECASE)
 _PHRASE_LONGEST = 500
@@ -69,27 +73,36 @@ _IMPLIED: Mapping[str, int] = {
     "internal": 500,
     "request_timeout": 408,
     "timeout_error": 504,
-    "badrequest": 400,
-    "client specified an invalid argument": 400,
+    "bad_request": 400,
+    "client_specified_an_invalid_argument": 400,
     "unauthorized": 401,
     "payment_required": 402,
     "forbidden": 403,
     "request_forbidden": 403,
-    "accessdenied": 403,
     "access_denied": 403,
-    "the caller does not have permission to execute the specified operation": 403,
-    "notfound": 404,
-    "some requested entity was not found": 404,
+    "the_caller_does_not_have_permission_to_execute_the_specified_operation": 403,
+    "some_requested_entity_was_not_found": 404,
     "too_many_requests": 429,
-    "toomanyrequests": 429,
     "throttling": 429,
     "rate_limited": 429,
-    "some resource has been exhausted": 429,
-    "serviceunavailable": 503,
-    "the service is currently unavailable": 503,
-    "internalservererror": 500,
-    "internalerror": 500,
+    "some_resource_has_been_exhausted": 429,
+    "service_unavailable": 503,
+    "the_service_is_currently_unavailable": 503,
+    "internal_error": 500,
 }
+
+# The same for codes that nobody has listed yet.
+_PARTS = (
+    (
+        401,
+        re.compile(
+            r"authentication|unauthori[sz]ed|api_key|(?:invalid|expired|bad)\w*_(?:token|credentials)"
+        ),
+    ),
+    (403, re.compile(r"forbidden|permission|access_denied|suspended|deactivated")),
+    (429, re.compile(r"too_many_requests|rate_limit|throttl|queue_exceeded")),
+    (503, re.compile(r"overload|unavailable|capacity")),
+)
 
 # RFC 9110's reason phrases, which CLIProxyAPI writes where it drops a body that it cannot read.
 _REASON_PHRASES: Mapping[str, int] = {
@@ -109,6 +122,11 @@ _REASON_PHRASES: Mapping[str, int] = {
 _PAGE = re.compile(
     r"(?:.{0,400}?<title>|error code:|http)?[\s:]*([45]\d\d)(?![\d.])", re.IGNORECASE | re.DOTALL
 )
+
+_SAYING = frozenset({"message", "msg", "Message", "request_id", "code", "success", "type", "param"})
+"""What a body has that is nothing but a refusal's words; an answer has more."""
+
+_REFUSES = re.compile(r"error|exceed|denied|invalid|unauthor|forbidden|limit|quota|unavailable|overload")
 
 _TELLING = frozenset({402, 429, 529})
 """Numbers inside an error that tell more than the 4xx around it."""
@@ -185,11 +203,10 @@ class _Layer:
     @property
     def implied(self) -> int:
         """The HTTP status that its type stands for, or its words where they are only a reason phrase."""
-        written = [
-            str(code).strip().lower().replace("-", "_") for code in self.stated if isinstance(code, str)
-        ]
-        names = [part for name in written for part in (name, name.partition(".")[0])]
-        by_type = next((_IMPLIED[name] for name in names if name in _IMPLIED), 0)
+        written = [code for code in self.stated if isinstance(code, str)]
+        found = [_stands_for(part) for code in written for part in (code, code.partition(".")[0])]
+        # A code that says more than that the request is at fault.
+        by_type = next(filter(lambda status: status not in (0, 400), found), 400 if 400 in found else 0)
         by_type = self.derived or by_type
         return self.reason_phrase if by_type in (0, 500) and self.reason_phrase else by_type
 
@@ -229,7 +246,7 @@ def read(payload: object, http: int) -> ErrorPayload | None:
         shape=outer.shape,
         names=named.names,
         wrapper_names=outer.names,
-        codes=tuple(word for word in named.words if word.lower() not in _IMPLIED),
+        codes=tuple(word for word in named.words if _snake(word) not in _IMPLIED),
         message=layers[0].message,
         phrase=phrase_of(layers[0].message),
         sources=tuple(fields for layer in layers for fields in (layer.fields, layer.top)),
@@ -246,12 +263,23 @@ def _meant(layers: tuple[_Layer, ...], http: int) -> int:
     number = next((layer.number for layer in layers if layer.number), 0)
     if 400 <= http < 500:
         return number if number in _TELLING else http
-    if http < 400 and number == 400 and layers[0].names <= {"invalid_argument", "400"}:
+    if http < 400 and number == 400 and layers[0].names == {"invalid_argument", "400"}:
         # CLIProxyAPI's writer for Gemini's streams makes this of every error: it says nothing.
         return layers[0].reason_phrase
     stated = number or next((layer.implied for layer in layers if layer.implied), 0)
     # A server's error is believed to be one unless its body says somebody else's, or how busy it is.
     return http if http >= 500 and (stated in (0, 500, 502, 504) or http in (503, 529)) else stated
+
+
+def _stands_for(code: str) -> int:
+    """The status that a code stands for, whoever's it is; 0 if none."""
+    snake = _snake(code)
+    return _IMPLIED.get(snake) or next((status for status, part in _PARTS if part.search(snake)), 0)
+
+
+def _snake(code: str) -> str:
+    """A code as most write theirs: `TooManyRequests` and `Too many requests` are `too_many_requests`."""
+    return code_words(code).replace(" ", "_")
 
 
 def _first(payload: object) -> object:
@@ -265,7 +293,7 @@ def _layer(payload: object, http: int) -> _Layer | None:
     error: object = payload.get("error")
     if kind == "response.failed" and isinstance(response := payload.get("response"), dict):
         error = response.get("error") or error
-    error = error or next(_errors_of_choices(payload), None)
+    error = error or next(_errors_inside(payload), None)
     if isinstance(error, dict) and error:
         plugin = list(error) == ["message", "type"] and error["type"] == "permission_error"
         shape: Shape = "claude" if kind == "error" else "plugin" if plugin else "object"
@@ -293,25 +321,36 @@ def _without_error(payload: Fields, http: int) -> _Layer | None:
         return _detail(payload, detail)
     text = _message(payload.get("message") or payload.get("msg") or payload.get("Message"))
     code = payload.get("code")
-    if text and (http >= 400 or (code and isinstance(code, str)) or _status(code)):
+    coded = (code and isinstance(code, str)) or _status(code)
+    if text and (http >= 400 or coded or _only_says(payload)):
         return _Layer("message", payload, payload, text, _stated(payload))
     return None
 
 
+def _only_says(payload: Fields) -> bool:
+    """Whether a body is nothing but words, and not an event that has some."""
+    kind = payload.get("type")
+    refuses = kind is None or bool(_REFUSES.search(str(kind).lower()))
+    return refuses and _SAYING.issuperset(key for key, value in payload.items() if value is not None)
+
+
 def _detail(payload: Fields, detail: object) -> _Layer | None:
     if isinstance(detail, dict):
-        return _Layer("detail", detail, payload, _message(detail.get("message")), _stated(detail))
+        shape: Shape = "coded detail" if detail.get("code") else "detail"
+        return _Layer(shape, detail, payload, _message(detail.get("message")), _stated(detail))
     if isinstance(detail, list):
         return _Layer("detail", payload, payload, "", ("validation_error",))
     text = _message(detail)
     return _Layer("detail", payload, payload, text, (payload.get("code"),)) if text else None
 
 
-def _errors_of_choices(payload: Fields) -> Iterator[object]:
-    choices = payload.get("choices")
+def _errors_inside(payload: Fields) -> Iterator[object]:
+    """Errors of choices (OpenRouter), and those of a list (Cloudflare)."""
+    choices, errors = payload.get("choices"), payload.get("errors")
     for choice in choices if isinstance(choices, list) else []:
         if isinstance(choice, dict) and choice.get("error"):
             yield choice["error"]
+    yield from (each for each in (errors if isinstance(errors, list) else []) if isinstance(each, dict))
 
 
 def _stated(error: Fields) -> tuple[object, ...]:

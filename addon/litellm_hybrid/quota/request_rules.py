@@ -158,6 +158,20 @@ REQUEST_FAULTS: tuple[Rule, ...] = (
         ),
         unless=BUSY_STATUSES,
     ),
+    # Where no status is left: what names a field, or what it should be, blames the request.
+    Rule(
+        "phrase 'a field'",
+        "none",
+        "any",
+        phrase=phrases(
+            r"\*? ?(?:messages|tools|system|inputs?|contents?|metadata|thinking|model|max_tokens|temperature"
+            r"|generatecontentrequest|tool_choice|stream|request)\b[\w.\[\]]*:? ",
+            "(?:invalid|unsupported|unknown|missing|required|unexpected) (?:value|parameter|field|argument"
+            "|type|request|'|json)",
+            "json: |failed to (?:parse|deserialize)|cannot unmarshal",
+        ),
+        names=frozenset({"invalid_argument"}),
+    ),
     Rule(
         "phrase 'policy'",
         "none",

@@ -24,6 +24,46 @@ _ACCOUNT_LIMIT = (
     r"(?:[\w()-]{1,20} ){0,2}?(?:limits?|cap)"
 )
 
+ACCOUNT_NAMED: tuple[Rule, ...] = (
+    Rule(
+        "quota code",
+        "quota",
+        "any",
+        names=names("model_cooldown 1113 1302 1303 1304 1308 1310"),
+        unless=frozenset({401}),
+    ),
+    Rule("quota code", "quota", "any", coded=True, unless=frozenset({401})),
+    Rule(
+        "phrase 'account barred'",
+        "account",
+        "any",
+        phrase=phrases(
+            "this service has been disabled in this account",
+            "oauth authentication is currently not allowed for this organization",
+            r"(?:(?:this|your|the) )?(?:organization|account|workspace|team|project|subscription|api key)"
+            r"(?: \S{1,60})? (?:has been|is|was) (?:currently )?(?:disabled|suspended|deactivated|banned"
+            r"|restricted"
+            r"|locked|blocked|not active|inactive|terminated)",
+            "we're unable to verify your membership",
+            "user location is not supported",
+            "country, region, or territory not supported",
+            r"you (?:have insufficient permissions|are not (?:allowed|authorized|permitted) to)",
+            r"(?:your |the |this )?(?:account|organization|project|team|workspace|api key|plan)\b[^.:]{0,40}?"
+            r" (?:does not have|do not have|has no|is not allowed|is not authorized|lacks) (?:access"
+            r"|permission|to )",
+            "invalid project resource name projects/",
+            r"(?:.{0,60}\b)?(?:missing|no|invalid|empty) project[ _]?id",
+            r"project[ _]?id (?:is |was )?(?:missing|required|not found|empty|unavailable)",
+            r"(?:.{0,60}\b)?(?:billing (?:is|has been|must be)|verify your account)",
+            r".{1,60} is not (?:available|supported) in your (?:country|region|location)",
+            r"your (?:\w{1,20} ){1,3}version \S{0,20} ?is (?:too old|outdated|no longer supported)",
+        ),
+    ),
+    Rule(
+        "detail with a code", "account", "Codex", shapes=frozenset({"coded detail"}), statuses=frozenset({0})
+    ),
+)
+
 ENTITLEMENTS: tuple[Rule, ...] = (
     # One request's entitlement: the account serves others.
     Rule(
@@ -80,17 +120,14 @@ DRESSED: tuple[Rule, ...] = (
             "access denied, please make sure your account is in good standing",
             r"(?:the request failed because )?your account (?:has an overdue|is in arrears|balance is)",
             "resource_exhausted: ",
+            rf"(?:the |your |this )*(?:{_ACCOUNT_LIMIT}|(?:usage|credit|monthly|weekly|daily) quota|quota"
+            rf"|balance|credits?)"
+            r" (?:(?:has|have) been |is |are |was )?(?:reached|exceeded|exhausted|depleted|used up)(?:[.!]"
+            r"|$)",
             "(?:the )?free (?:tier|quota|allocated quota) (?:of the model )?(?:has been |is )?(?:exhausted"
             "|exceeded|used up)",
             r"(?:\W{0,2}\d*\W{0,3})?(?:您的?)?(?:账户|帐户|用户|令牌|套餐)?(?:已)?(?:余额不足|欠费|额度不足|额度已)",
         ),
-    ),
-    Rule(
-        "quota code",
-        "quota",
-        "any",
-        names=names("model_cooldown 1113 1302 1303 1304 1308 1310"),
-        unless=frozenset({401}),
     ),
     # Another status than the one they stand for: then they are the provider's word.
     Rule(
@@ -119,25 +156,16 @@ DRESSED: tuple[Rule, ...] = (
             "1305 1312"
         ),
     ),
-    Rule("quota code", "quota", "any", coded=True, unless=frozenset({401})),
     Rule(
-        "phrase 'account barred'",
-        "account",
-        "any",
-        phrase=phrases(
-            "this service has been disabled in this account",
-            "oauth authentication is currently not allowed for this organization",
-            "(?:this|your) (?:organization|account|workspace|team|project|subscription) (?:has been|is|was) "
-            "(?:disabled|suspended|deactivated|banned|restricted|locked|not active|inactive|terminated)",
-            "user location is not supported",
-            "country, region, or territory not supported",
-            "invalid project resource name projects/",
-            r"(?:.{0,60}\b)?(?:missing|no|invalid|empty) project[ _]?id",
-            r"project[ _]?id (?:is |was )?(?:missing|required|not found|empty|unavailable)",
-            r"(?:.{0,60}\b)?(?:billing (?:is|has been|must be)|verify your account)",
-            r".{1,60} is not (?:available|supported) in your (?:country|region|location)",
-            r"your (?:\w{1,20} ){1,3}version \S{0,20} ?is (?:too old|outdated|no longer supported)",
+        "words 'no account'",
+        "no-credential",
+        "relays",
+        says=phrases(
+            "no (?:available |active |usable |healthy )?(?:accounts?|channels?|credentials?|api keys?"
+            "|keys?|providers?)\\b(?: (?:are |is )?(?:available|left))?",
+            "无可用(?:渠道|账[号户])",
         ),
+        unless=frozenset({401, 402, 403, 426, 429, *FAULT_STATUSES}),
     ),
     Rule(
         "phrase 'provider key'",
@@ -149,7 +177,7 @@ DRESSED: tuple[Rule, ...] = (
             "incorrect api key provided",
             rf"(?:the |your |oauth |provided )*(?:authentication |access |refresh )?token (?:has been |is "
             rf"|was )?(?:expired|revoked|invalidated|invalid)(?: or \w+)?{END}",
-            "(?:please )?(?:sign in|log in|login) again",
+            r"[^'\"`]{0,60}\b(?:sign|log) ?in again",
         ),
     ),
     Rule(
@@ -169,8 +197,8 @@ ACCOUNT: tuple[Rule, ...] = (
             "overload",
             "at (?:full |maximum )?capacity",
             "(?:no|insufficient|not enough|lack of) (?:\\w+ ){0,2}capacity",
-            "high demand",
-            "(?:too|very|currently|server is|servers are|is) busy",
+            "high (?:demand|traffic|load)",
+            "busy",
             "unable to handle (?:additional|more|your)",
             "no instances? (?:are |is )?available",
             "(?:service|model|server|engine)s? (?:is |are )?(?:temporarily |currently )?unavailable",
@@ -178,17 +206,6 @@ ACCOUNT: tuple[Rule, ...] = (
             "访问量过大|负载.{0,4}(?:饱和|过高)|繁忙|过载|拥挤",
         ),
         unless=frozenset({401, 402, 403, 426}),
-    ),
-    Rule(
-        "words 'no account'",
-        "no-credential",
-        "relays",
-        says=phrases(
-            "no (?:available |active |usable |healthy )?(?:accounts?|channels?|credentials?|api keys?"
-            "|keys?|providers?)\\b(?: (?:are |is )?(?:available|left))?",
-            "无可用(?:渠道|账[号户])",
-        ),
-        unless=frozenset({401, 402, 403, 426, 429}),
     ),
     Rule("words 'used up'", "quota", "any", words="any", statuses=frozenset({402, 403, 429})),
     Rule("words 'used up'", "quota", "any", words="account", unless=frozenset({401, 426})),
@@ -227,8 +244,20 @@ ACCOUNT: tuple[Rule, ...] = (
         "overload",
         "OpenRouter",
         phrase=phrases(r"provider returned error\W*$"),
-        without=names("500 502 504"),
+        without=names("400 500 502 504"),
         statuses=frozenset({0, 500, 502, 504}),
+    ),
+    # Of Claude's error events CLIProxyAPI leaves Gemini's clients nothing but the words.
+    Rule(
+        "words 'no access'",
+        "account",
+        "Anthropic",
+        says=phrases(
+            "(?:does not|do not|not) (?:have|meet) (?:access|permission|scope)",
+            "(?<!method )not (?:currently )?(?:allowed|permitted|authorized)",
+            "(?:has been|been|is) (?:denied|suspended|disabled|revoked)",
+        ),
+        statuses=frozenset({0}),
     ),
     Rule(
         "words 'not signed in'",
@@ -242,6 +271,15 @@ ACCOUNT: tuple[Rule, ...] = (
         statuses=frozenset({0, 500, 502, 504}),
     ),
     Rule("login code", "login", "xAI", names=names("bad-credentials")),
+    Rule(
+        "words 'not signed in'",
+        "login",
+        "relays",
+        says=phrases(
+            "(?:无效|过期|错误)的?(?:令牌|密钥|凭证)|(?:令牌|密钥|凭证).{0,6}(?:无效|过期|错误)|(?:认证|鉴权|身份验证)失败|未授权"
+        ),
+        statuses=frozenset({0, 500}),
+    ),
     Rule("login code", "login", "MiniMax", names=frozenset({"base_resp 1004", "base_resp 2049"})),
     Rule(
         "quota code",
@@ -285,6 +323,7 @@ STATUSES: tuple[Rule, ...] = (
 
 RULES: tuple[Rule, ...] = (
     *OWN,
+    *ACCOUNT_NAMED,
     *REQUEST_FAULTS,
     *ENTITLEMENTS,
     *DRESSED,
