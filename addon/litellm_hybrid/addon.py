@@ -27,6 +27,7 @@ from litellm_hybrid.observability.health import LastSeen
 from litellm_hybrid.observability.history import ReloadHistory, RequestHistory
 from litellm_hybrid.observability.logging.logger import AppLog
 from litellm_hybrid.observability.request_counters import RequestCounters
+from litellm_hybrid.observability.spend import Spend
 from litellm_hybrid.proxy.connection import configure_connection
 from litellm_hybrid.proxy.next_layer import NextLayer, build_layer
 from litellm_hybrid.proxy.shared import HybridProxy
@@ -35,6 +36,7 @@ from litellm_hybrid.runtime.admin import AdminContext, AdminPages
 from litellm_hybrid.runtime.graceful_shutdown import GracefulShutdown
 from litellm_hybrid.runtime.lifecycle import Lifecycle
 from litellm_hybrid.runtime.observer import Observer
+from litellm_hybrid.runtime.prices import Prices
 from litellm_hybrid.runtime.request_handler import RequestHandler
 
 
@@ -57,7 +59,9 @@ class HybridAddon:
         annotations = Annotations()
         self._redactor = FlowRedactor(annotations)
         self._policy = Policy(settings, self._fallbacks, annotations)
-        self._observer = Observer(self._policy, self._counters, self._last_seen, history)
+        spend = Spend()
+        self._prices = Prices(settings, spend)
+        self._observer = Observer(self._policy, self._counters, self._last_seen, history, spend, self._prices)
         self._proxy = HybridProxy[JudgedResponse](
             policy=self._policy, view=self._redactor, observer=self._observer
         )
@@ -71,6 +75,7 @@ class HybridAddon:
                 self._counters,
                 self._fallbacks,
                 history,
+                spend,
             ),
             place,
         )
@@ -84,6 +89,7 @@ class HybridAddon:
         """Forget what may be different with new settings."""
         self._fallbacks.unknown_models.clear()
         self._last_seen.forget()
+        self._prices.forget()
         self._counters.list_models((*settings.models.entries, *settings.mapping_patterns.entries))
 
     # -- a connection -----------------------------------------------------
@@ -155,7 +161,7 @@ class HybridAddon:
             if exchange.served and flow.response is not None:
                 flow.error, flow.response.timestamp_end = None, time()
                 whole = True
-            self._redactor.finish(flow)
             if exchange.decided:
                 self._observer.exchange_ended(flow, exchange, whole=whole)
+            self._redactor.finish(flow)  # only now it is known what it cost
             exchange.publish(flow)

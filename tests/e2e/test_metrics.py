@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from e2e.conftest import Start
-from e2e.harness import PATIENCE, Client, Proxy, Stub, gone, settings, until
+from e2e.harness import PATIENCE, Client, Proxy, Stub, gone, hello, settings, until
 from e2e.test_serve import serve
 from litellm_hybrid.observability.metrics.families import FAMILIES
 from support.processes import Process, free_port
@@ -93,7 +93,10 @@ async def test_requests_of_every_kind(
     start: Start, upstream: Stub, litellm: Stub, promtool: Callable[[str], None]
 ) -> None:
     async def knows_some(request: Request, reply: Reply) -> None:
-        await reply.json(503 if b"exhausted-everywhere" in request.body else 200, {})
+        if b"exhausted-everywhere" in request.body:
+            await reply.json(503, {})
+        else:
+            await hello(request, reply)
 
     upstream.does, litellm.does = _account, knows_some
     proxy = await start(
@@ -134,7 +137,13 @@ async def test_requests_of_every_kind(
         'model_requests_total{model="gpt-5",target="litellm"}': 3,
         'model_requests_total{model="qwen-*",target="litellm"}': 1,
         'model_requests_total{model="exhausted",target="litellm"}': 1,
-        'model_requests_total{model="other",target="upstream"}': 5,
+        'model_requests_total{model="o3",target="upstream"}': 2,
+        'model_requests_total{model="nowhere",target="upstream"}': 1,
+        'model_requests_total{model="exhausted-everywhere",target="upstream"}': 1,
+        'model_requests_total{model="never-exhausted",target="upstream"}': 1,
+        'unpriced_responses_total{model="gpt-5"}': 2,
+        'unpriced_responses_total{model="qwen-*"}': 1,
+        'unpriced_responses_total{model="exhausted"}': 1,
         'fallbacks_total{kind="quota",outcome="served"}': 1,
         'fallbacks_total{kind="quota",outcome="failed"}': 1,
         'errors_total{error_class="malformed",target="none"}': 1,
@@ -273,7 +282,7 @@ async def test_reloads(start: Start, litellm: Stub) -> None:
     assert numbers['reloads_total{result="applied"}'] == 1
     assert numbers['reloads_total{result="rejected"}'] == 1
     assert numbers['model_requests_total{model="o3",target="litellm"}'] == 1
-    assert numbers['model_requests_total{model="other",target="upstream"}'] == 1
+    assert numbers['model_requests_total{model="gpt-5",target="upstream"}'] == 1
 
 
 # -- workers ------------------------------------------------------------------
@@ -306,9 +315,6 @@ async def test_any_worker_shows_all(
 ) -> None:
     """Also after one of them was killed, and the folder between them is gone in the end."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-
-    async def hello(_: Request, reply: Reply) -> None:
-        await reply.json(200, {})
 
     async with Stub(_account) as upstream, Stub(hello) as litellm, AsyncExitStack() as stack:
         with serve(tmp_path, upstream.url, litellm.url, "--workers", "2") as process:

@@ -1,6 +1,9 @@
 """`/_hybrid/status` over sockets: what has happened shows, for a program and for a browser."""
 
+import asyncio
 from typing import Any
+
+import pytest
 
 from e2e.conftest import Start
 from e2e.harness import Proxy, Stub, settings, until
@@ -148,3 +151,54 @@ async def test_the_last_requests_with_their_tokens(start: Start, upstream: Stub,
         "no such tool",
         upstream.url.removeprefix("http://"),
     )
+
+
+PRICES = {
+    "data": [
+        {
+            "model_name": "spare",
+            "model_info": {"id": "x", "input_cost_per_token": 1e-3, "output_cost_per_token": 2e-3},
+        }
+    ]
+}
+
+
+async def test_what_was_spent(start: Start, upstream: Stub, litellm: Stub) -> None:
+    """By LiteLLM's header where it is whole, by its prices where it is streamed."""
+
+    async def bills(request: Request, reply: Reply) -> None:
+        if request.target == "/model/info":
+            await reply.json(200, PRICES)
+        elif request.json().get("stream"):
+            await _streamed(request, reply)
+        else:
+            usage = {"prompt_tokens": 100, "completion_tokens": 20}
+            await reply.json(200, {"choices": [], "usage": usage}, {"x-litellm-response-cost": "0.25"})
+
+    async def uses(_: Request, reply: Reply) -> None:
+        await reply.json(200, {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 1}})
+
+    upstream.does, litellm.does = uses, bills
+    proxy = await start(model_mappings={"gpt-5": "spare"})
+    await proxy.post("o3")
+    await proxy.post("gpt-5")
+    await proxy.ask("POST", "/v1/chat/completions", {"model": "gpt-5", "stream": True})
+
+    async def spent() -> dict[str, Any]:
+        return {row["target"]: row for row in (await _status(proxy))["spend"]}
+
+    async with asyncio.timeout(20):
+        while (await spent())["litellm"]["cost_usd"] == 0.25:  # noqa: ASYNC110  it is known once LiteLLM was asked
+            await asyncio.sleep(0.1)
+    found = await spent()
+    assert (found["upstream"]["input"], found["upstream"]["output"], found["upstream"]["cost_usd"]) == (
+        9,
+        1,
+        0,
+    )
+    paid = found["litellm"]
+    assert (paid["model"], paid["reason"], paid["requests"]) == ("gpt-5", "model", 2)
+    assert (paid["input"], paid["output"], paid["unpriced"]) == (107, 23, 0)
+    assert paid["cost_usd"] == pytest.approx(0.25 + 7e-3 + 6e-3)
+    (line,) = [line for line in proxy.log("litellm 200") if "cost_usd" in line.fields]
+    assert (line.fields["input_tokens"], line.fields["cost_usd"]) == (100, 0.25)

@@ -57,6 +57,7 @@ class Snapshot(TypedDict):
         reduced: parts of the history that only their maker can read were left out.
         trace_id, span_id: the client's, where its `traceparent` is valid.
         first_failure: for what upstream had suspended the account, where it says only that it has.
+        cost_usd: what LiteLLM's response cost, where that is known.
         error_type, error: what went wrong last, see `errors.ErrorType`.
     """
 
@@ -77,6 +78,7 @@ class Snapshot(TypedDict):
     trace_id: str | None
     span_id: str | None
     first_failure: str | None
+    cost_usd: float | None
     error_type: str | None
     error: str | None
 
@@ -119,6 +121,8 @@ class ServerAttempt:
         first_byte: when the head of its response came, on the same clock.
         status: of its response.
         until: when it was over, on the same clock.
+        cost_usd: what LiteLLM says that its response cost; None: it does not.
+        deployment: LiteLLM's id of what has answered.
     """
 
     target: Target
@@ -127,6 +131,8 @@ class ServerAttempt:
     first_byte: float | None = None
     status: int | None = None
     until: float | None = None
+    cost_usd: float | None = None
+    deployment: str = ""
 
     @property
     def milliseconds(self) -> float:
@@ -163,6 +169,7 @@ class Exchange:
         streaming: its response has begun, and is passed on piece by piece.
         tap: what is kept of a response that is passed on piece by piece.
         usage: the tokens that its response says it took.
+        cost_usd: what LiteLLM's response cost, where that is known.
         served: the client has got the event that ends its response, though somebody hung up before the
             connection's own end.
         ended: nothing more will become of it.
@@ -193,6 +200,7 @@ class Exchange:
     streaming: bool = False
     tap: ResponseTap | None = None
     usage: Usage | None = None
+    cost_usd: float | None = None
     served: bool = False
     ended: bool = False
     superseded: bool = False
@@ -439,6 +447,7 @@ class Exchange:
             "trace_id": trace.trace_id if trace else None,
             "span_id": trace.span_id if trace else None,
             "first_failure": self.first_failure,
+            "cost_usd": self.cost_usd,
             "error_type": failure.error_type.value if failure else None,
             "error": failure.detail if failure else None,
         }

@@ -121,7 +121,7 @@ def describe(flow: http.HTTPFlow, snapshot: Snapshot) -> str:
 
 
 def _headline(flow: http.HTTPFlow, snapshot: Snapshot) -> str:
-    """`claude-opus-4-5 ↪ LiteLLM after 429 usage limit`."""
+    """`claude-opus-4-5 ↪ LiteLLM after 429 usage limit, $0.02`."""
     reason, status = snapshot["reason"], _status(flow)
     kind = _KINDS.get(snapshot["kind"], "")
     if reason == Reason.FALLBACK_FAILED:
@@ -141,7 +141,8 @@ def _headline(flow: http.HTTPFlow, snapshot: Snapshot) -> str:
     else:
         happened = "→ upstream"
         happened += f" ⚠ {status}" if status >= 400 and reason not in _EXPECTED else ""
-    return f"{snapshot['model'] or snapshot['path']} {happened}"
+    cost = f", ${snapshot['cost_usd']:.2g}" if snapshot["cost_usd"] else ""
+    return f"{snapshot['model'] or snapshot['path']} {happened}{cost}"
 
 
 def _mark(flow: http.HTTPFlow, snapshot: Snapshot) -> str:

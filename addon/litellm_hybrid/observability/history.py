@@ -19,7 +19,7 @@ class RequestRecord:
         litellm_model: what LiteLLM was asked for; "" if it was not asked.
         detail: behind the reason, as in the route header: `; upstream-status=429`.
         status: None: the client got no response, or not all of it.
-        first_byte_ms, duration_ms, input_tokens, output_tokens: as in the log.
+        first_byte_ms, duration_ms, input_tokens, output_tokens, cost_usd: as in the log.
         error: what went wrong between us and a server or the client, "" if nothing.
     """
 
@@ -37,6 +37,7 @@ class RequestRecord:
     duration_ms: float | None
     input_tokens: int | None = None
     output_tokens: int | None = None
+    cost_usd: float | None = None
     error: str = ""
 
 

@@ -14,7 +14,7 @@ BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 3
 """Upper bounds in seconds: a cached answer comes within the first, a long agent's turn ends in the last."""
 
 OTHER = "other"
-"""Stands for every model that the configuration does not list."""
+"""Stands for every model beyond those that are told apart."""
 
 MOST_MODELS = 200
 """How many models are told apart in the life of a process, over all reloads; the rest are `other`."""
@@ -100,10 +100,14 @@ class RequestCounters:
         status_class = NO_STATUS if status is None else _status_class(status)
         self.requests[target.value, reason.value, status_class] += 1
         if model is not None:
-            self.models[self._labels.get(model) or self._label(model), target.value] += 1
+            self.models[self.label(model), target.value] += 1
+
+    def label(self, model: str) -> str:
+        """Return what a model counts as: the entry that lists it, its name, or `other` beyond the most."""
+        return self._labels.get(model) or self._label(model)
 
     def _label(self, model: str) -> str:
-        label = self._listed.match(model) or OTHER
+        label = self._listed.match(model) or (model if len(model) <= _LONGEST_REMEMBERED else OTHER)
         if label not in self._distinct_models and label != OTHER:
             if len(self._distinct_models) < MOST_MODELS:
                 self._distinct_models.add(label)

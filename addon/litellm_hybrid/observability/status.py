@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from litellm_hybrid.observability.history import FallbackRecord, Reload, RequestRecord
 from litellm_hybrid.observability.request_counters import NO_STATUS
+from litellm_hybrid.observability.spend import SpendKey, Totals
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class Status:
         recent: the last fallbacks, the oldest first.
         cooldowns: (model, seconds left) of each cooldown that runs; 0: the next request tries upstream.
         recent_requests: the last requests that have ended, the oldest first.
+        spend: tokens and dollars of the last days, the last day first.
         servers: how CLIProxyAPI and LiteLLM were when a request last went there.
     """
 
@@ -74,6 +76,7 @@ class Status:
     cooldowns: tuple[tuple[str, float], ...]
     recent_requests: tuple[RequestRecord, ...] = ()
     servers: tuple[ServerState, ...] = ()
+    spend: tuple[tuple[SpendKey, Totals], ...] = ()
 
     @property
     def uptime(self) -> float:
@@ -112,6 +115,10 @@ def as_json(status: Status) -> dict[str, object]:
         "requests": _counts(("target", "reason", "status_class"), status.requests),
         "fallbacks": _counts(("kind", "outcome"), status.fallbacks),
         "recent_requests": [_dated(one) for one in reversed(status.recent_requests)],
+        "spend": [
+            {**key._asdict(), "day": key.day.isoformat(), **dataclasses.asdict(totals)}
+            for key, totals in status.spend
+        ],
         "servers": [dataclasses.asdict(server) for server in status.servers],
         "recent_fallbacks": [_dated(one) for one in reversed(status.recent)],
         "cooldowns": [{"model": model, "seconds_left": round(left, 1)} for model, left in status.cooldowns],

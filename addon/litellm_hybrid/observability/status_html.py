@@ -11,7 +11,9 @@ from litellm_hybrid.config.durations import format_duration
 from litellm_hybrid.config.report import DEFAULTS
 from litellm_hybrid.observability.history import APPLIED, FallbackOutcome, FallbackRecord, RequestRecord
 from litellm_hybrid.observability.request_counters import NO_STATUS
+from litellm_hybrid.observability.spend import SpendKey, Totals
 from litellm_hybrid.observability.status import Status, timestamp
+from litellm_hybrid.routing.rules import Target
 from litellm_hybrid.terminal import printable
 
 _TEMPLATE = Path(__file__).with_name("status.html").read_text(encoding="utf-8")
@@ -35,6 +37,8 @@ _OUTCOMES = {
     FallbackOutcome.RUNNING: "quiet",
 }
 
+_MOST_SPENT = 50
+
 type Cell = tuple[str, str]
 """A cell's text, and its classes."""
 
@@ -46,6 +50,7 @@ def page(status: Status) -> bytes:
         _header(status),
         _numbers(status),
         _section("Last requests", _recent_requests(status)),
+        _section("Spend", _spend(status), "by LiteLLM's own prices"),
         _section("Falling back now", _cooldowns(status)),
         _section("Last fallbacks", _fallbacks(status)),
         _section("All requests", _requests(status), of_all),
@@ -83,7 +88,8 @@ def _numbers(status: Status) -> str:
 
 def _recent_requests(status: Status) -> str:
     heads = (
-        "Time (UTC), Model, Route, Status, First byte:number, Duration:number wide, Why:wide, Request id:wide"
+        "Time (UTC), Model, Route, Status, First byte:number, Duration:number wide, Tokens:number wide, "
+        "Cost:number wide, Why:wide, Request id:wide"
     )
     return _table(heads, map(_request, reversed(status.recent_requests)))
 
@@ -100,8 +106,43 @@ def _request(one: RequestRecord) -> Sequence[Cell]:
         ("aborted" if one.status is None else str(one.status), "bad" if failed else ""),
         (_seconds(one.first_byte_ms), "number"),
         (_seconds(one.duration_ms), "number wide"),
+        ("" if one.input_tokens is None else f"{one.input_tokens:,} + {one.output_tokens:,}", "number wide"),
+        ("" if one.cost_usd is None else _dollars(one.cost_usd), "number wide"),
         (f"{one.reason}{one.detail}" + (f": {one.error}" if one.error else ""), "text wide"),
         (one.request_id, "wide quiet"),
+    )
+
+
+def _spend(status: Status) -> str:
+    if not status.spend:
+        return _table("", ())
+    today, upstream, litellm = status.spend[0][0].day, Totals(), Totals()
+    for key, totals in status.spend:
+        if key.day == today:
+            (litellm if key.target == Target.LITELLM else upstream).add(totals)
+    unpriced = f", {litellm.unpriced:,} more without a price" if litellm.unpriced else ""
+    summary = (
+        f"{today}: LiteLLM answered {litellm.requests:,}, {litellm.input:,} tokens in, "
+        f"{litellm.output:,} out, "
+        f"{_dollars(litellm.cost_usd)}{unpriced}; the subscription {upstream.requests:,}, "
+        f"{upstream.input:,} in, {upstream.output:,} out"
+    )
+    heads = "Day, Model, Why, Requests:number, In:number, Cached:number wide, Out:number, Cost:number"
+    return f"<p>{_text(summary)}</p>" + _table(
+        heads, (_spent(*entry) for entry in status.spend[:_MOST_SPENT])
+    )
+
+
+def _spent(key: SpendKey, totals: Totals) -> Sequence[Cell]:
+    counts = (totals.requests, totals.input, totals.cached, totals.output)
+    classes = ("number", "number", "number wide", "number")
+    unknown = "not known" if totals.unpriced else ""
+    return (
+        (f"{key.day:%m-%d}", ""),
+        (key.model, "text"),
+        (f"{key.target}: {key.reason}", key.target),
+        *((f"{count:,}", name) for count, name in zip(counts, classes, strict=True)),
+        (_dollars(totals.cost_usd) if totals.cost_usd else unknown, "number"),
     )
 
 
@@ -197,6 +238,10 @@ def _table(heads: str, rows: Iterable[Sequence[Cell]], empty: str = "None yet.")
 def _row(cells: Iterable[Cell], kind: str = "") -> str:
     inner = "".join(f'<td class="{_text(classes)}">{_text(text)}</td>' for text, classes in cells)
     return f'<tr class="{kind}">{inner}</tr>'
+
+
+def _dollars(amount: float) -> str:
+    return f"${amount:,.2f}" if amount >= 1 else f"${amount:.2g}"
 
 
 def _seconds(milliseconds: float | None) -> str:

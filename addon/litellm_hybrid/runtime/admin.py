@@ -24,6 +24,7 @@ from litellm_hybrid.observability.history import ReloadHistory, RequestHistory
 from litellm_hybrid.observability.metrics.exporter import CONTENT_TYPE, FLUSH_EVERY, Metrics, SharedMetrics
 from litellm_hybrid.observability.metrics.families import MetricSources
 from litellm_hybrid.observability.request_counters import RequestCounters
+from litellm_hybrid.observability.spend import Spend
 from litellm_hybrid.observability.status import ServerState, Status
 from litellm_hybrid.observability.status_html import CONTENT_SECURITY_POLICY
 from litellm_hybrid.routing.rules import Target
@@ -46,6 +47,7 @@ class AdminContext:
     counters: RequestCounters
     fallbacks: FallbackState
     requests: RequestHistory
+    spend: Spend
 
 
 class AdminPages:
@@ -72,6 +74,7 @@ class AdminPages:
         fallbacks = context.fallbacks
         sources = MetricSources(
             counters=context.counters,
+            spend=context.spend,
             fallbacks=fallbacks.history.counts,
             events=fallbacks.counts,
             reloads=context.reloads.counts,
@@ -153,6 +156,7 @@ class AdminPages:
             recent=tuple(context.fallbacks.history.last),
             cooldowns=context.fallbacks.cooldowns.running(monotonic()),
             recent_requests=tuple(context.requests.last),
+            spend=tuple(context.spend.days()),
             servers=tuple(
                 ServerState(name, context.last_seen.state(target, monotonic()))
                 for target, name in SERVER_NAMES.items()

@@ -1,7 +1,8 @@
 """Logs and counts what becomes of requests, as the proxy and the hooks tell of it."""
 
 import logging
-from time import monotonic
+import math
+from time import monotonic, time
 
 from mitmproxy import http
 
@@ -14,8 +15,10 @@ from litellm_hybrid.observability.health import LastSeen
 from litellm_hybrid.observability.history import RequestHistory, RequestRecord
 from litellm_hybrid.observability.logging import logger as log
 from litellm_hybrid.observability.request_counters import MALFORMED, RequestCounters
+from litellm_hybrid.observability.spend import Spend
 from litellm_hybrid.proxy.interfaces import ProxyObserver
 from litellm_hybrid.routing.rules import Reason, Target
+from litellm_hybrid.runtime.prices import Prices
 
 _UNKNOWN_KEY = frozenset({"Invalid API key", "Missing API key"})
 """CLIProxyAPI's words to a client whose key is none of its `api-keys` (sdk/access)."""
@@ -27,13 +30,21 @@ _MOST_SHOWN = 200
 class Observer(ProxyObserver[JudgedResponse]):
     """Tells log, counters, health and the memory of fallbacks, each of them once."""
 
-    def __init__(
-        self, policy: Policy, counters: RequestCounters, last_seen: LastSeen, history: RequestHistory
+    def __init__(  # noqa: PLR0917  (each is told something else)
+        self,
+        policy: Policy,
+        counters: RequestCounters,
+        last_seen: LastSeen,
+        history: RequestHistory,
+        spend: Spend,
+        prices: Prices,
     ) -> None:
         self._policy = policy
         self._counters = counters
         self._last_seen = last_seen
         self._history = history
+        self._spend = spend
+        self._prices = prices
 
     # -- what the proxy tells ---------------------------------------------
 
@@ -56,6 +67,9 @@ class Observer(ProxyObserver[JudgedResponse]):
         if exchange.attempts:
             attempt = exchange.attempts[-1]
             attempt.first_byte, attempt.status = monotonic(), response.status_code
+            if attempt.target is Target.LITELLM:
+                attempt.deployment = response.headers.get("x-litellm-model-id", "")
+                attempt.cost_usd = _cost(response.headers.get("x-litellm-response-cost", ""))
 
     def hold_limit_reached(self, flow: http.HTTPFlow, held: JudgedResponse) -> None:
         """A response was held as long as may be."""
@@ -109,13 +123,44 @@ class Observer(ProxyObserver[JudgedResponse]):
             if exchange.counters is not None:
                 _count_end(exchange.counters, exchange, status, whole=whole)
             end = _end_of_response(flow, exchange)
-            if end is not None and exchange.model_name is not None:
+            if end is not None and exchange.model_name is not None and status is not None and status < 400:
                 exchange.usage = end.usage()
+                self._charge(exchange, exchange.model_name)
             times = timing(flow) if flow.response is not None else None
             self._history.last.append(_record(flow, exchange, times, status if whole else None))
             if whole and times is not None:
                 _log_answered(flow, exchange, times, end)
         exchange.end()
+
+    def _charge(self, exchange: Exchange, model: str) -> None:
+        """Count what a response took and cost: by LiteLLM's own header, else by its prices."""
+        outcome, usage, attempt = exchange.outcome, exchange.usage, exchange.attempts[-1]
+        label = self._counters.label(model)
+        key = self._spend.key(time(), outcome.target.value, label, outcome.reason.value)
+        if usage is not None:
+            self._spend.add(
+                key,
+                input_tokens=usage.input,
+                output_tokens=usage.output,
+                cached_tokens=usage.cached,
+            )
+        if outcome.target is not Target.LITELLM:
+            return
+        if attempt.cost_usd or usage is None:
+            exchange.cost_usd = attempt.cost_usd
+            self._spend.add_cost(key, attempt.cost_usd)
+        else:
+            exchange.cost_usd = self._prices.charge(
+                key, usage, outcome.litellm_model or model, attempt.deployment
+            )
+
+
+def _cost(header: str) -> float | None:
+    try:
+        cost = float(header)
+    except ValueError:
+        return None
+    return cost if cost > 0 and math.isfinite(cost) else None  # at the head of a stream it is not known
 
 
 def _count_end(counters: RequestCounters, exchange: Exchange, status: int | None, *, whole: bool) -> None:
@@ -159,6 +204,7 @@ def _record(
         duration_ms=times["duration_ms"] if times else None,
         input_tokens=exchange.usage.input if exchange.usage else None,
         output_tokens=exchange.usage.output if exchange.usage else None,
+        cost_usd=exchange.cost_usd,
         error=f"{failure.error_type}: {failure.detail}" if failure else "",
     )
 
@@ -186,6 +232,7 @@ def _log_answered(flow: http.HTTPFlow, exchange: Exchange, times: Timing, end: R
         input_tokens=usage.input if usage else None,
         output_tokens=usage.output if usage else None,
         cached_tokens=usage.cached if usage else None,
+        cost_usd=exchange.cost_usd,
         **times,
         upstream_ms=exchange.time_at(Target.UPSTREAM),
         litellm_ms=exchange.time_at(Target.LITELLM),

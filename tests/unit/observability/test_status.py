@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import date, timedelta
 from html.parser import HTMLParser
 from typing import Any, override
 
@@ -19,6 +20,7 @@ from litellm_hybrid.observability.history import (
     Reload,
     RequestRecord,
 )
+from litellm_hybrid.observability.spend import SpendKey, Totals
 from litellm_hybrid.observability.status import ServerState, Status, as_json, timestamp, versions
 from litellm_hybrid.observability.status_html import CONTENT_SECURITY_POLICY
 
@@ -31,6 +33,7 @@ SETTINGS = Settings(
 )
 NOW = 1_750_000_000.0
 REPLAYED = FallbackRecord(NOW - 60, "req-1", "o3", "quota", 429, 3600.0, FallbackOutcome.SERVED)
+DAY = date(2025, 6, 15)
 ASKED = RequestRecord(
     at=NOW - 12,
     request_id="req-7",
@@ -44,6 +47,9 @@ ASKED = RequestRecord(
     status=200,
     first_byte_ms=812.3,
     duration_ms=12300.0,
+    input_tokens=5000,
+    output_tokens=70,
+    cost_usd=0.0213,
 )
 BROKEN = replace(
     ASKED,
@@ -59,6 +65,9 @@ BROKEN = replace(
     status=None,
     first_byte_ms=None,
     duration_ms=None,
+    input_tokens=None,
+    output_tokens=None,
+    cost_usd=None,
     error="connection reset",
 )
 STATUS = Status(
@@ -90,9 +99,17 @@ STATUS = Status(
     ),
     cooldowns=(("gpt-5", 90.4), ("o3", 0.0)),
     recent_requests=(ASKED, BROKEN),
+    spend=(
+        (SpendKey(DAY, "litellm", "claude-opus-4-5", "fallback"), Totals(12, 1_200_000, 41_000, 7, 0.834, 0)),
+        (SpendKey(DAY, "litellm", "new-one", "model"), Totals(2, 10, 5, 0, 0.0, 2)),
+        (SpendKey(DAY, "upstream", "o3", "not-listed"), Totals(310, 9_800_000, 300, 0)),
+        (SpendKey(DAY - timedelta(1), "upstream", "o3", "not-listed"), Totals(1, 1, 1, 0)),
+    ),
     servers=(ServerState("CLIProxyAPI", "reachable"), ServerState("LiteLLM", "not asked yet")),
 )
-IDLE = replace(STATUS, requests={}, fallbacks={}, recent=(), cooldowns=(), recent_requests=(), servers=())
+IDLE = replace(
+    STATUS, requests={}, fallbacks={}, recent=(), cooldowns=(), recent_requests=(), servers=(), spend=()
+)
 
 
 class _Page(HTMLParser):
@@ -149,6 +166,18 @@ def test_json() -> None:
     }
     assert [one["request_id"] for one in said["recent_requests"]] == ["req-8", "req-7"]
     assert said["recent_requests"][1]["at"] == timestamp(NOW - 12)
+    assert said["spend"][0] == {
+        "day": "2025-06-15",
+        "target": "litellm",
+        "model": "claude-opus-4-5",
+        "reason": "fallback",
+        "requests": 12,
+        "input": 1_200_000,
+        "output": 41_000,
+        "cached": 7,
+        "cost_usd": 0.834,
+        "unpriced": 0,
+    }
     assert said["servers"][0] == {"name": "CLIProxyAPI", "state": "reachable"}
     assert said["cooldowns"] == [
         {"model": "gpt-5", "seconds_left": 90.4},
@@ -185,9 +214,14 @@ def test_no_secret_is_in_either() -> None:
     [
         *("ready", "1h2m5s", "1,503", "3|", "in flight, 2 streaming", "6|fallbacks, 5 served", "2 KiB"),
         *(
-            "15:06:28|claude-opus-4-5 → anthropic/opus|litellm|200|0.81 s|12.30 s|fallback; upstream-status=429",
+            "15:06:28|claude-opus-4-5 → anthropic/opus|litellm|200|0.81 s|12.30 s|5,000 + 70|$0.021|fallback; upstream-status=429",
         ),
         *("GET /v1/models|upstream|aborted|error: connection reset|req-8",),
+        (
+            "2025-06-15: LiteLLM answered 14, 1,200,010 tokens in, 41,005 out, $0.83, 2 more without a price; "
+            "the subscription 310, 9,800,000 in, 300 out"
+        ),
+        *("06-15|claude-opus-4-5|litellm: fallback|12|1,200,000|7|41,000|$0.83", "|5|not known"),
         *("reachable|CLIProxyAPI", "not asked yet|LiteLLM"),
         *("model", "no response", "1,500", "503", "req-1", "1h", "1m30s"),
         *("the next request tries upstream", "/etc/config.yaml", "2025-06-15 15:05:00 UTC", "failed (503)"),
@@ -239,6 +273,7 @@ def test_whatever_a_client_sends_is_text() -> None:
             cooldowns=((EVIL, 1.0),),
             recent_requests=(replace(ASKED, model=EVIL, target=EVIL, reason=EVIL, request_id=EVIL),),
             servers=(ServerState(EVIL, EVIL),),
+            spend=((SpendKey(DAY, EVIL, EVIL, EVIL), Totals(1)),),
         )
     )
     assert evil.tags - {"ul", "li"} <= plain.tags

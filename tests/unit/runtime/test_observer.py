@@ -18,10 +18,12 @@ from litellm_hybrid.mitmweb.annotations import Annotations
 from litellm_hybrid.observability.health import LastSeen
 from litellm_hybrid.observability.history import RequestHistory
 from litellm_hybrid.observability.request_counters import RequestCounters
+from litellm_hybrid.observability.spend import Spend
 from litellm_hybrid.routing.requested_model import Named
 from litellm_hybrid.routing.rules import Reason, Target
 from litellm_hybrid.runtime import observer as observer_module
 from litellm_hybrid.runtime.observer import Observer
+from litellm_hybrid.runtime.prices import Prices
 
 
 class World:
@@ -31,10 +33,12 @@ class World:
         self.now = 0.0
         patch.setattr(observer_module, "monotonic", lambda: self.now)
         self.counters = RequestCounters()
-        self.history = RequestHistory()
+        self.history, self.spend = RequestHistory(), Spend()
         annotations = Annotations()
         policy = Policy(SettingsStore(Settings()), FallbackState(), annotations)
-        self.observer = Observer(policy, self.counters, LastSeen(), self.history)
+        self.observer = Observer(
+            policy, self.counters, LastSeen(), self.history, self.spend, Prices(SettingsStore(), self.spend)
+        )
 
     def begin(
         self, target: Target = Target.LITELLM, reason: Reason = Reason.MODEL, *, counted: bool = True
@@ -190,7 +194,7 @@ def test_a_response_of_our_own_is_no_warning(world: World, caplog: pytest.LogCap
     assert [record.levelno for record in caplog.records] == [logging.INFO]
 
 
-def test_the_last_requests_are_remembered_with_their_tokens(world: World) -> None:
+async def test_the_last_requests_are_remembered_with_their_tokens(world: World) -> None:
     body = b'{"usage": {"input_tokens": 3, "output_tokens": 4}}'
     _end_with(world, Target.LITELLM, 200, body)
     (record,) = world.history.last
@@ -204,6 +208,28 @@ def test_one_that_broke_off_is_remembered_as_such(world: World) -> None:
     world.end(flow, exchange, 200, whole=False)
     (record,) = world.history.last
     assert (record.status, record.error) == (None, "network_error: closed")
+
+
+@pytest.mark.parametrize(
+    ("target", "header", "cost", "unpriced"),
+    [
+        (Target.LITELLM, "0.0025", 0.0025, 0),
+        (Target.LITELLM, "nan", None, 1),
+        (Target.UPSTREAM, "0.0025", None, 0),
+    ],
+)
+def test_litellm_says_what_a_response_cost(
+    target: Target, header: str, cost: float | None, unpriced: int, world: World
+) -> None:
+    flow, exchange = world.begin(target, Reason.FALLBACK)
+    exchange.model = Named("gpt-5", "json", b"{}")
+    exchange.begin_attempt(flow.request)
+    flow.response = http.Response.make(200, b"{}", {"x-litellm-response-cost": header})
+    world.observer.response_begun(flow, flow.response)
+    world.observer.exchange_ended(flow, exchange, whole=True)
+    assert world.history.last[-1].cost_usd == cost
+    assert world.spend.cost_usd == ({} if cost is None else {("fallback",): cost})
+    assert sum(world.spend.unpriced.values()) == unpriced
 
 
 def _end_with(world: World, target: Target, status: int, body: bytes) -> None:

@@ -89,6 +89,7 @@ class Fields(TypedDict, total=False):
     input_tokens: int | None
     output_tokens: int | None
     cached_tokens: int | None
+    cost_usd: float | None
     kind: str | None
     rule: str | None
     retry_after: float | None

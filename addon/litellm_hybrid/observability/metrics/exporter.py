@@ -27,7 +27,7 @@ from litellm_hybrid.observability.request_counters import BUCKETS, Histogram
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-_FILE_SIZE = 256 * 1024
+_FILE_SIZE = 512 * 1024
 """In bytes; more than 200 models take."""
 
 FLUSH_EVERY = 1.0

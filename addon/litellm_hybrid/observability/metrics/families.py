@@ -9,6 +9,7 @@ from litellm_hybrid.config.settings import FALLBACK_KINDS
 from litellm_hybrid.errors import ErrorType
 from litellm_hybrid.observability.history import APPLIED, REJECTED, FallbackOutcome
 from litellm_hybrid.observability.request_counters import MALFORMED, Histogram, RequestCounters
+from litellm_hybrid.observability.spend import Spend
 from litellm_hybrid.routing.rules import Target
 
 PREFIX = "litellm_hybrid_"
@@ -24,6 +25,7 @@ class MetricSources:
 
     Attributes:
         counters: of the requests.
+        spend: tokens and dollars.
         fallbacks: (kind, outcome) → how many.
         events: what else fallbacks did, by its name.
         reloads: result → how many.
@@ -32,6 +34,7 @@ class MetricSources:
     """
 
     counters: RequestCounters
+    spend: Spend
     fallbacks: Mapping[tuple[str, str], int]
     events: Mapping[str, int]
     reloads: Mapping[str, int]
@@ -96,6 +99,27 @@ FAMILIES = (
         ("model", "target"),
         "The same for requests that name a model, by the entry of the configuration that it matches.",
         lambda sources: sources.counters.models,
+    ),
+    Family(
+        "tokens",
+        "counter",
+        ("target", "model", "kind"),
+        "Tokens that responses say they took: input, cached, which is a part of the input, and output.",
+        lambda sources: sources.spend.tokens,
+    ),
+    Family(
+        "cost_usd",
+        "counter",
+        ("reason",),
+        "US dollars that LiteLLM's responses cost, by its own header or prices.",
+        lambda sources: sources.spend.cost_usd,
+    ),
+    Family(
+        "unpriced_responses",
+        "counter",
+        ("model",),
+        "LiteLLM's responses whose cost is not known.",
+        lambda sources: sources.spend.unpriced,
     ),
     Family(
         "fallbacks",

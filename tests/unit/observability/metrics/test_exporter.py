@@ -12,12 +12,13 @@ from litellm_hybrid.observability.metrics import exporter as metrics
 from litellm_hybrid.observability.metrics.exporter import Metrics, SharedMetrics
 from litellm_hybrid.observability.metrics.families import FAMILIES, MetricSources
 from litellm_hybrid.observability.request_counters import MOST_MODELS, RequestCounters
+from litellm_hybrid.observability.spend import Spend
 from support.processes import ROOT
 
 
 def _sources() -> MetricSources:
     return MetricSources(
-        RequestCounters(), Counter(), Counter(), Counter(), lambda: 4096, ("1.2.3", "12.2.3")
+        RequestCounters(), Spend(), Counter(), Counter(), Counter(), lambda: 4096, ("1.2.3", "12.2.3")
     )
 
 
@@ -31,8 +32,14 @@ def _busy() -> MetricSources:
     for seconds in (0.01, 0.3, 1000.0):
         traffic.first_byte["litellm"].add(seconds)
     traffic.duration["upstream"].add(2.0)
+    spend = Spend()
+    key = spend.key(0.0, "litellm", "gpt-5", "fallback")
+    spend.add(key, input_tokens=20, output_tokens=21, cached_tokens=19)
+    spend.add_cost(key, 0.25)
+    spend.add_cost(key, None)
     return MetricSources(
         traffic,
+        spend,
         fallbacks={("quota", "served"): 7, ("login", "failed"): 8},
         events={
             "hold-capacity-reached": 9,
@@ -51,6 +58,11 @@ BUSY = {
     'model_requests_total{model="gpt-5",target="litellm"}': 4,
     'errors_total{error_class="timeout",target="upstream"}': 5,
     'errors_total{error_class="malformed",target="none"}': 0,
+    'tokens_total{kind="input",model="gpt-5",target="litellm"}': 20,
+    'tokens_total{kind="output",model="gpt-5",target="litellm"}': 21,
+    'tokens_total{kind="cached",model="gpt-5",target="litellm"}': 19,
+    'cost_usd_total{reason="fallback"}': 0.25,
+    'unpriced_responses_total{model="gpt-5"}': 1,
     "requests_in_flight": 6,
     "streams_in_flight": 2,
     "held_bytes": 4096,
@@ -213,7 +225,11 @@ def test_the_files_take_as_many_models_as_there_may_be(worker: Worker, tmp_path:
     sources = _sources()
     for number in range(MOST_MODELS):
         for target in ("litellm", "upstream"):
-            sources.counters.models[f"a-model-with-quite-a-long-name-{number}", target] = 1
+            model = f"a-model-with-quite-a-long-name-{number}"
+            sources.counters.models[model, target] = 1
+            sources.spend.unpriced[(model,)] = 1
+            for kind in ("input", "output", "cached"):
+                sources.spend.tokens[target, model, kind] = 1
     one = worker("1", sources)
     one.flush()
     assert {file.stat().st_size for file in tmp_path.iterdir()} == {metrics._FILE_SIZE}
