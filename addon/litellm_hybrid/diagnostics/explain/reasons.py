@@ -40,8 +40,7 @@ REASONS: Mapping[Reason, Meaning] = MappingProxyType(
         Reason.MODEL: Meaning(
             Target.LITELLM,
             "an entry of `models` matches the model that the request names",
-            "to keep it at upstream, take that entry out of `models`, or name the wanted models instead of a "
-            "glob that is too wide",
+            "to keep it at upstream, take that entry out of `models`, or make its glob narrower",
             _BY_MODEL,
         ),
         Reason.PASSTHROUGH: Meaning(
@@ -53,37 +52,31 @@ REASONS: Mapping[Reason, Meaning] = MappingProxyType(
         Reason.FALLBACK: Meaning(
             Target.LITELLM,
             "upstream's response (`upstream-status=` is its status) meant that the account cannot serve it",
-            "to let such failures reach the client, add the model to `fallback.except`, take the kind out of "
-            "`fallback.on`, or set `fallback.enabled: false`",
+            "to let it through, add the model to `fallback.except`, or take the kind out of `fallback.on`",
             "litellm-hybrid explain MODEL --response-status 429 --response-body FILE",
         ),
         Reason.UNREACHABLE: Meaning(
             Target.LITELLM,
             "upstream could not be reached, and `fallback.on` has `unreachable`",
-            "start CLIProxyAPI, or correct the address in `--mode` or `upstream-url`; to let the client see "
-            "the 502, take `unreachable` out of `fallback.on`",
+            "start CLIProxyAPI, or correct its address in `--mode` or `upstream-url`",
             "curl http://127.0.0.1:8317/",
         ),
         Reason.COOLDOWN: Meaning(
             Target.LITELLM,
-            "an earlier response of upstream's said how long the account is exhausted, and `cooldown-max` "
-            "trusts that; a request now and then still asks upstream",
+            "upstream said that the account is exhausted, and is asked again only now and then",
             "to ask upstream each time, set `fallback.cooldown-max: 0s`, or a shorter time",
             _STATUS,
         ),
         Reason.STICKY: Meaning(
             Target.LITELLM,
             "the same conversation fell back a moment ago, and `sticky` keeps it at LiteLLM",
-            "to ask upstream at every turn, set `fallback.sticky: 0s`, or a shorter time; a new conversation "
-            "asks upstream",
+            "to ask upstream at every turn, set `fallback.sticky: 0s`; a new conversation asks it anyway",
             _STATUS,
         ),
         Reason.DISABLED: Meaning(
             Target.UPSTREAM,
-            "routing is off: `enabled` is not true in the configuration that is in force, whatever `models` "
-            "says",
-            "set `enabled: true`, list the model in `models`, and see that the proxy was started with that "
-            "file",
+            "routing is off: `enabled` is not true in the file that is in force, whatever `models` says",
+            "set `enabled: true` and list the model in `models`, in the file that the proxy was started with",
             "litellm-hybrid check",
         ),
         Reason.NO_BASE_URL: Meaning(
@@ -94,8 +87,7 @@ REASONS: Mapping[Reason, Meaning] = MappingProxyType(
         ),
         Reason.NOT_LISTED: Meaning(
             Target.UPSTREAM,
-            "no entry of `models` matches the model that the request names; a mapping alone does not route, "
-            "and upstream's response was no failure that falls back",
+            "no entry of `models` matches the model, and upstream's response was no failure that falls back",
             "add the name, as the client sends it, to `models`; or set `passthrough-mode: true`",
             _BY_MODEL,
         ),
@@ -108,45 +100,37 @@ REASONS: Mapping[Reason, Meaning] = MappingProxyType(
         Reason.NO_MODEL: Meaning(
             Target.UPSTREAM,
             "neither the body nor the path names a model, or `model` is no text that is not empty",
-            "have the client name the model: as the text member `model` of a JSON body, as a form field, or "
-            "in the path",
+            "have the client name the model: as text in the JSON body, as a form field, or in the path",
             "litellm-hybrid explain PATH -d BODY",
         ),
         Reason.UNREADABLE_BODY: Meaning(
             Target.UPSTREAM,
             "the body is not what its headers say (JSON, a form, gzip, zstd …), so its model is unknown",
-            "have the client send a body that can be read: its Content-Type and Content-Encoding have to be "
-            "true",
+            "have the client send a body that can be read, with a Content-Type and -Encoding that are true",
             "litellm-hybrid explain PATH -H 'Content-Encoding: CODING' --body FILE",
         ),
         Reason.NEVER_REROUTE: Meaning(
             Target.UPSTREAM,
             "only upstream can serve it: no path at which LiteLLM serves a model (management, sign-in, Code "
-            "Assist, videos, live and realtime sessions are none), an `agent`, or a request that comes back "
-            "to this proxy",
-            "nothing, for such a path; if LiteLLM sends requests back here, give it another api_base; Gemini "
-            "CLI with an API key uses paths that are routed",
+            "Assist, videos, live sessions), an `agent`, or a request that comes back to this proxy",
+            "nothing, for such a path; if LiteLLM sends requests back here, give it another api_base",
             "litellm-hybrid explain PATH",
         ),
         Reason.WEBSOCKET: Meaning(
             Target.UPSTREAM,
             "it asked for a websocket, which cannot be routed by request",
-            "set `websocket: downgrade` (the default), and switch routing or fallback on: then Codex gets "
-            "426 and uses HTTP",
+            "with `websocket: downgrade`, and routing or fallback on, Codex gets 426 and uses HTTP",
             "litellm-hybrid explain GET /v1/responses -H 'Upgrade: websocket'",
         ),
         Reason.STATEFUL: Meaning(
             Target.UPSTREAM,
-            "it has `previous_response_id`: it continues a response that only upstream has stored, so it "
-            "never falls back",
-            "have the client send the whole conversation (`store: false`), or list the model in `models`, so "
-            "that LiteLLM serves it from its first turn on",
+            "its `previous_response_id` continues a response that only upstream has, so it never falls back",
+            "have the client send the whole conversation (`store: false`), or list the model in `models`",
             "litellm-hybrid explain /v1/responses -d BODY",
         ),
         Reason.FALLBACK_FAILED: Meaning(
             Target.UPSTREAM,
-            "upstream failed, and LiteLLM could not help; the response is upstream's own, and "
-            "`fallback-failed=` says why",
+            "upstream failed, LiteLLM could not help (`fallback-failed=`): the response is upstream's own",
             "see what `fallback-failed=` says: `litellm-hybrid explain --reason` takes the whole header",
             _STATUS,
         ),
@@ -166,10 +150,8 @@ REASONS: Mapping[Reason, Meaning] = MappingProxyType(
         ),
         Reason.ERROR: Meaning(
             Target.NONE,
-            "a server gave no response, or broke off; or the proxy itself failed, where no server stands "
-            "before the reason",
-            "start the server that stands before the reason, or correct its address (`base-url`; `--mode` or "
-            "`upstream-url`); for the proxy's own failure see its log",
+            "the server before the reason gave no response, or broke off; or the proxy itself failed",
+            "start that server, or correct its address (`base-url`, `upstream-url`, `--mode`); see the log",
             "litellm-hybrid doctor",
         ),
     }
