@@ -3,7 +3,7 @@ where asked for, with CLIProxyAPI's own fallback. What was written directly says
 
 import asyncio
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,6 +41,7 @@ class Outcome:
         kind: what the answer means; `took`: what the product took it for ("" where it left it alone).
         waits: every wait that the answer states; `read`: the one that was read.
         seconds: until the client's first byte.
+        replays: how often LiteLLM was asked.
         own: whether CLIProxyAPI's own fallback served it; None where that was not measured.
     """
 
@@ -54,12 +55,18 @@ class Outcome:
     read: float | None
     seconds: float
     route: str
+    replays: int
     own: bool | None = None
 
     @property
     def is_right(self) -> bool:
         """Whether it went where it should, and the wait was read."""
-        return self.fell_back is self.want and self.wait_read
+        return self.fell_back is self.want and self.wait_read and not self.is_doubled
+
+    @property
+    def is_doubled(self) -> bool:
+        """Whether LiteLLM was asked more than once, or for nothing."""
+        return self.replays > self.fell_back
 
     @property
     def wait_read(self) -> bool:
@@ -99,6 +106,28 @@ def measure(
     return Matrix(version_of(binary), subscriptions, outcomes, time.monotonic() - began)
 
 
+type Lines = Mapping[str, Mapping[str, object]]
+"""What was logged of each request that fell back, by request id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """Who serves a round of questions."""
+
+    port: int
+    providers: Providers
+    litellm: LiteLLM
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What came of a question: the answer, the log's line about its fallback, how often LiteLLM was asked."""
+
+    seen: Seen
+    line: Mapping[str, object]
+    replays: int
+
+
 @dataclass(slots=True)
 class _Bench:
     binary: Path
@@ -116,26 +145,28 @@ class _Bench:
         own = self._ask("CLIProxyAPI's own fallback", todo, own=True) if own_fallback else {}
         version = version_of(self.binary)
         return [
-            _outcome(play, noted(play, direct[play][0], version), *through[play], _served(own.get(play)))
+            _outcome(play, noted(play, direct[play].seen, version), through[play], _served(own.get(play)))
             for play in todo
             if play in direct and play in through
         ]
 
     def _ask(
         self, what: str, todo: Sequence[Play], *, slow: bool = False, hybrid: bool = False, own: bool = False
-    ) -> "dict[Play, tuple[Seen, Mapping[str, object]]]":
+    ) -> dict[Play, Asked]:
         """Ask each until its provider has seen it, in a fresh process where an earlier case took the account."""
-        answers: dict[Play, tuple[Seen, Mapping[str, object]]] = {}
+        answers: dict[Play, Asked] = {}
         left = list(todo)
         for _ in range(ROUNDS):
             if not left:
                 break
-            with self._serving(left, slow=slow, hybrid=hybrid, own=own) as (port, providers, log):
-                seen = asyncio.run(self._round(what, port, left, len(todo) - len(left), len(todo)))
-                lines = log()
+            with self._serving(left, slow=slow, hybrid=hybrid, own=own) as (serving, hybrid_log):
+                seen = asyncio.run(self._round(what, serving.port, left, len(todo) - len(left), len(todo)))
+                lines = hybrid_log()
+            replays = Counter(case for _, _, case in serving.litellm.asked)
             for play, answer in seen.items():
-                if providers.asked[play.case.name, play.place]:
-                    answers[play] = (answer, lines.get(play.model, {}))
+                if serving.providers.asked[play.case.name, play.place]:
+                    replayed = replays[f"{play.case.name}-in-{play.place}"]
+                    answers[play] = Asked(answer, lines.get(play.model, {}), replayed)
             # What states a short wait takes the account from all that follow: last.
             left = sorted(
                 (play for play in left if play not in answers), key=lambda play: "RetryInfo" in play.case.text
@@ -157,7 +188,7 @@ class _Bench:
     @contextmanager
     def _serving(
         self, todo: Iterable[Play], *, slow: bool, hybrid: bool, own: bool
-    ) -> "Iterator[tuple[int, Providers, Callable[[], Mapping[str, Mapping[str, object]]]]]":
+    ) -> "Iterator[tuple[Serving, Callable[[], Lines]]]":
         models: dict[str, list[str]] = defaultdict(list)
         for play in todo:
             models[play.case.provider].append(play.model)
@@ -178,10 +209,10 @@ class _Bench:
                 fallback=second,
             ) as upstream:
                 if not hybrid:
-                    yield upstream.port, providers, dict
+                    yield Serving(upstream.port, providers, litellm), dict
                     return
-                with product(upstream.process.url, litellm.url, folder / "product") as serving:
-                    yield serving.port, providers, serving.fallbacks
+                with product(upstream.process.url, litellm.url, folder / "product") as started:
+                    yield Serving(started.port, providers, litellm), started.fallbacks
 
 
 def _own(litellm: str, models: Iterable[str]) -> Mapping[str, object]:
@@ -195,13 +226,12 @@ def _own(litellm: str, models: Iterable[str]) -> Mapping[str, object]:
     }
 
 
-def _served(answer: "tuple[Seen, Mapping[str, object]] | None") -> bool | None:
-    return None if answer is None else REPLAYED in answer[0].text
+def _served(asked: Asked | None) -> bool | None:
+    return None if asked is None else REPLAYED in asked.seen.text
 
 
-def _outcome(
-    play: Play, direct: Captured, seen: Seen, line: Mapping[str, object], own: bool | None
-) -> Outcome:
+def _outcome(play: Play, direct: Captured, asked: Asked, own: bool | None) -> Outcome:
+    seen, line = asked.seen, asked.line
     route = seen.header("x-hybrid-route")
     read = line.get("retry_after")
     return Outcome(
@@ -215,5 +245,6 @@ def _outcome(
         read=float(read) if isinstance(read, int | float) else None,
         seconds=seen.first_byte,
         route=route,
+        replays=asked.replays,
         own=own,
     )

@@ -39,6 +39,7 @@ class Tally:
     sent: int
     stated: int
     read: int
+    doubled: int
     own_of: int
     own_caught: int
     own_sent: int
@@ -51,7 +52,7 @@ class Tally:
     @property
     def is_kept(self) -> bool:
         """Whether the promise is."""
-        return self.share >= PROMISE and not self.sent and self.read == self.stated
+        return self.share >= PROMISE and not self.sent and not self.doubled and self.read == self.stated
 
 
 def tally(outcomes: Iterable[Outcome]) -> Tally:
@@ -64,10 +65,22 @@ def tally(outcomes: Iterable[Outcome]) -> Tally:
         if outcome.waits and outcome.fell_back and outcome.took in {"quota", "overload"}:
             counts["stated"] += 1
             counts["read"] += outcome.wait_read
+        counts["doubled"] += outcome.is_doubled
         if outcome.own is not None:
             counts["own_of"] += outcome.want
             counts["own_caught" if outcome.want else "own_sent"] += outcome.own
-    names = ("failures", "caught", "others", "sent", "stated", "read", "own_of", "own_caught", "own_sent")
+    names = (
+        "failures",
+        "caught",
+        "others",
+        "sent",
+        "stated",
+        "read",
+        "doubled",
+        "own_of",
+        "own_caught",
+        "own_sent",
+    )
     return Tally(*(counts[name] for name in names))
 
 
@@ -136,6 +149,7 @@ def complaints(outcomes: Sequence[Outcome], most: int = 20) -> Iterator[str]:
                 "missed" if outcome.want and not outcome.fell_back else "sent on" if outcome.fell_back else ""
             )
             wrong = "wait not read" if outcome.want is outcome.fell_back else wrong
+            wrong = "sent twice" if outcome.is_doubled else wrong
             groups[outcome.play.case.name, wrong].append(outcome)
     for (name, wrong), members in list(groups.items())[:most]:
         first = members[0]

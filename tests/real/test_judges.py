@@ -90,10 +90,25 @@ def test_no_wait_is_made_up() -> None:
     assert (is_read([], None), is_read([60.0], None), is_read([60.0, 5.0], 61.0)) == (True, False, True)
 
 
-def outcome(*, want: bool, fell_back: bool, own: bool, waits: tuple[float, ...] = ()) -> Outcome:
+def outcome(
+    *, want: bool, fell_back: bool, own: bool, waits: tuple[float, ...] = (), more: int = 0
+) -> Outcome:
     play = Play(REFUSED, "chat", stream=False)
     direct = Captured("c", 400, JSON, "{}", "quota", want)
-    return Outcome(play, direct, want, fell_back, "quota", "quota", list(waits), None, 0.1, "litellm", own)
+    return Outcome(
+        play,
+        direct,
+        want,
+        fell_back,
+        "quota",
+        "quota",
+        list(waits),
+        None,
+        0.1,
+        "litellm",
+        fell_back + more,
+        own,
+    )
 
 
 def test_the_promise_is_kept_or_not() -> None:
@@ -107,6 +122,7 @@ def test_the_promise_is_kept_or_not() -> None:
     assert not tally([*caught, *missed, *missed]).is_kept
     assert not tally([*caught, *sent]).is_kept
     assert not tally([*caught, *unread]).is_kept
+    assert not tally([*caught, outcome(want=True, fell_back=True, own=False, more=1)]).is_kept
     sums = tally([*caught, *left, *missed])
     assert (sums.own_of, sums.own_caught, sums.own_sent) == (100, 1, 1)
     assert [line.partition(":")[0] for line in complaints([*missed, *sent, *unread])][::2] == [
