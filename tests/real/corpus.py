@@ -122,11 +122,11 @@ def shared(file: Path = SHARED) -> list[Captured]:
 
 
 def _places(names: Iterable[str]) -> dict[str, list[str]]:
-    """`error/slow/claude~/v7.1.76` → `messages~+`: its versions."""
+    """`error/claude/slow/v7.1.76` → `messages+`: its versions."""
     places: dict[str, list[str]] = {}
     for name in names:
-        *words, api, version = name.split("/")
-        place = api.replace("claude", "messages") + ("+" if "slow" in words else "")
+        _, api, *words, version = name.split("/")
+        place = api.replace("claude", "messages") + ("+" if words == ["slow"] else "")
         places.setdefault(place, []).append(version)
     return places
 
