@@ -256,6 +256,7 @@ async def test_who_may_spend_the_key(
         assert (answer.route or "").endswith("; reason=refused")
         assert answer.json()["error"] == "litellm_access_refused"
         assert answer.header("content-type") == "application/json"
+        assert answer.header("access-control-allow-origin") == "*", "a web client can read why"
         assert MASTER_KEY.encode() not in answer.body
         (line,) = proxy.log("access refused")
         assert line.level == "WARNING"

@@ -8,7 +8,7 @@ from mitmproxy import http
 from litellm_hybrid import errors
 from litellm_hybrid.errors import Cause, ErrorType, Failure
 from litellm_hybrid.flow.exchange import Exchange, add_response_headers
-from litellm_hybrid.observability.admin_endpoints import AdminResponse
+from litellm_hybrid.observability.admin_endpoints import AdminResponse, is_own
 from litellm_hybrid.observability.logging import logger as log
 from litellm_hybrid.routing.access import AccessDenied
 from litellm_hybrid.routing.rules import Reason, Target
@@ -29,7 +29,12 @@ def refused(exchange: Exchange, refusal: AccessDenied) -> http.Response:
     what = "request" if refusal.status == 413 else "access"
     message = f"litellm: {what} refused: {refusal.message}"
     log.emit(logging.WARNING, message, event="refused", **exchange.log_fields())
-    return _response(refusal.status, refusal.body(), exchange)
+    response = _response(refusal.status, refusal.body(), exchange)
+    if not is_own(exchange.path):
+        # CLIProxyAPI's (internal/api/server_middleware.go): a web client can read why it was refused.
+        response.headers["Access-Control-Allow-Origin"] = "*"
+        response.headers["Access-Control-Expose-Headers"] = "*"
+    return response
 
 
 def too_busy(exchange: Exchange, most: int) -> http.Response:

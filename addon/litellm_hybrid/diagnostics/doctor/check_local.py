@@ -64,7 +64,13 @@ def access(settings: Settings) -> Finding:
     """Say who may spend LiteLLM's key."""
     host, port = settings.listen
     if is_loopback(host):
-        who = "this machine's programs" + (" and clients with a key" if settings.client_keys else "")
+        who = "this machine's programs"
+        if settings.client_keys:
+            who = (
+                f"{who} and clients with a key"
+                if settings.local_without_key
+                else "programs with a client key"
+            )
         return ok("access", f"{who} may use LiteLLM through {listen_text(settings)}")
     if settings.client_keys:
         return ok("access", "clients elsewhere need a client key for LiteLLM")

@@ -1,6 +1,7 @@
 """What is said of this machine: the file, who may use it, the address, the clock and Python."""
 
 import errno
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
@@ -75,7 +76,8 @@ def test_an_error_of_the_file_says_what_to_write() -> None:
     ("settings", "severity", "words"),
     [
         (Settings(), "ok", "this machine's programs may use"),
-        (WITH_KEY, "ok", "and clients with a key"),
+        (WITH_KEY, "ok", "programs with a client key may use"),
+        (replace(WITH_KEY, local_without_key=True), "ok", "this machine's programs and clients with a key"),
         (Settings(listen=("0.0.0.0", 8318)), "error", "will not listen on 0.0.0.0"),  # noqa: S104
         (Settings(listen=("10.0.0.1", 1), listen_without_keys=True), "warning", "may use LiteLLM"),
         (
