@@ -22,7 +22,6 @@ _DEPLOY = "tests/e2e/test_deploy.py"
 _CLIENT = "a client of several hundred MB from npm or PyPI"
 
 COMMANDS: dict[str, Elsewhere] = {
-    "./scripts/demo": Elsewhere("the README's is run", "README.md"),
     "git clone URL litellm-hybrid && cd litellm-hybrid": Elsewhere("this is the clone", ".ci/run"),
     "mitmdump -q -s addon/hybrid.py": Elsewhere(
         "names a subject of the benchmark, without its options", "tests/bench/programs.py"
