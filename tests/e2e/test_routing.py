@@ -52,7 +52,12 @@ CASES = [
     Case("the fork's list: invalid", "upstream; reason=unreadable-body", b"invalid"),
     # the model's name
     Case("LiteLLM's spelling", TO_LITELLM, {"model": " GPT-5 ", "n": 1}, arrives={"model": "gpt-5", "n": 1}),
-    Case("a thinking suffix", TO_LITELLM, {"model": "gpt-5(high)"}, arrives={"model": "gpt-5"}),
+    Case(
+        "a thinking suffix",
+        TO_LITELLM,
+        {"model": "gpt-5(high)"},
+        arrives={"model": "gpt-5", "reasoning_effort": "high"},
+    ),
     Case("a glob", TO_LITELLM, {"model": "Claude-3-Opus"}, arrives={"model": "Claude-3-Opus"}),
     Case(
         "a mapping",
@@ -163,7 +168,11 @@ CASES = [
     Case("disabled, GET", "upstream; reason=disabled", method="GET", keys=OFF),
     Case("disabled with passthrough", "upstream; reason=disabled", {"model": "gpt-5"}, keys=OFF | ALL),
     Case(
-        "passthrough", "litellm; reason=passthrough", {"model": "o3(low)"}, arrives={"model": "o3"}, keys=ALL
+        "passthrough",
+        "litellm; reason=passthrough",
+        {"model": "o3(low)"},
+        arrives={"model": "o3", "reasoning_effort": "low"},
+        keys=ALL,
     ),
     Case("passthrough, listed", TO_LITELLM, {"model": "gpt-5"}, keys=ALL),
     Case("passthrough, no model", "upstream; reason=no-model", b"{}", keys=ALL),

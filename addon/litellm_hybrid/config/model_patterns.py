@@ -3,7 +3,8 @@
 Names are compared trimmed and without case. A suffix in parentheses, as in
 `gpt-5(high)` or `gemini-2.5-pro(8192)`, is CLIProxyAPI's way to write a
 thinking setting and not part of the name. In a glob only `*` and `?` are
-special: `claude-sonnet-4-5[1m]` is a name that Claude Code really sends.
+special: `claude-sonnet-4-5[1m]` is a name that Claude Code really sends, for a
+longer context; it is looked past like the other suffix.
 """
 
 import fnmatch
@@ -12,12 +13,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 _SUFFIX = re.compile(r"\([^()]*\)$")
+_LONG_CONTEXT = re.compile(r"\[1m\]$", re.IGNORECASE)
 
 
 def bare(name: str) -> str:
-    """`name` trimmed and without its `(…)` suffix; a name that is only a suffix stays as it is."""
+    """`name` trimmed and without its suffixes, `(…)` and `[1m]`; one that is only a suffix stays as it is."""
+    return _candidates(name)[-1]
+
+
+def _candidates(name: str) -> tuple[str, ...]:
+    """A name trimmed, without `(…)`, and without `[1m]` too."""
     trimmed = name.strip()
-    return _SUFFIX.sub("", trimmed).rstrip() or trimmed
+    plain = _SUFFIX.sub("", trimmed).rstrip() or trimmed
+    return tuple(dict.fromkeys((trimmed, plain, _LONG_CONTEXT.sub("", plain).rstrip() or plain)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +65,7 @@ class Patterns:
         before a shorter one. Either may match the whole name or the bare one, an
         exact entry the whole name first, so it may name a suffix.
         """
-        candidates = tuple(dict.fromkeys((name.strip().lower(), bare(name).lower())))
+        candidates = _candidates(name.lower())
         for candidate in candidates:
             if (entry := self._exact.get(candidate)) is not None:
                 return entry

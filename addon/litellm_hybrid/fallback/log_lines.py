@@ -113,6 +113,7 @@ def hold_capacity_reached(exchange: Exchange, most: int) -> None:
 def stateful(exchange: Exchange) -> None:
     """A client continues stored responses, which only the server that stored them has."""
     message = (
-        "litellm: requests with previous_response_id never fall back, no other server has what they continue"
+        "litellm: a request that relies on what one server has stored (previous_response_id, conversation, "
+        "files, containers) never falls back"
     )
     log.emit(logging.WARNING, message, event="stateful", **exchange.log_fields())

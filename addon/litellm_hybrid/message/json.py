@@ -160,6 +160,10 @@ class Members:
         """One member's value; None if there is none."""
         return decode(self._values[name]) if name in self._values else None
 
+    def has(self, name: str) -> bool:
+        """Whether there is such a member."""
+        return name in self._values
+
     def strings(self, *names: str) -> dict[str, str]:
         """Those of these members that are non-blank strings."""
         # Only strings are decoded: anything else may be as long as the body.
@@ -178,16 +182,10 @@ class Members:
             parts += (b"," if parts else b"{", key, b":", value)
         return b"".join((*parts, b"}")) if parts else b"{}"
 
-    def replace(self, name: str, value: str) -> bytes:
-        """`joined` with this member set to `value`.
-
-        Raises:
-            NotJSONError: there is no such member.
-        """
-        if name not in self._values:
-            raise NotJSONError(f"the body has no member {name!r}")
-        changed = self._values | {name: msgspec.Raw(msgspec.json.encode(value))}
-        return Members(changed, self._keys).joined()
+    def put(self, changes: Mapping[str, object]) -> bytes:
+        """`joined` with these members set to other values; those that are new stand at the end."""
+        encoded = {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in changes.items()}
+        return Members({**self._values, **encoded}, self._keys).joined()
 
 
 def read(body: bytes) -> Members:

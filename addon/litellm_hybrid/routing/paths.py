@@ -28,6 +28,9 @@ _MODEL_ENDPOINT = re.compile(
 )
 """Where LiteLLM serves a model that the body names. Nothing else of LiteLLM's is reached through us."""
 
+_BELOW_PROVIDER = re.compile(rf"/(?:{_BELOW_V1}|messages(?:/count_tokens)?|models)/?")
+"""What Amp's module serves right below its prefix, and CLIProxyAPI below `/v1`."""
+
 _CODEX = re.compile(r"/backend-api/codex(?=/responses(?:/compact)?$)")
 
 _VERBS = "generateContent|streamGenerateContent|countTokens|embedContent|batchEmbedContents"
@@ -37,19 +40,19 @@ _VERB = rf":(?P<verb>{_VERBS})"
 _MODEL_FORMS: tuple[tuple[re.Pattern[str], str], ...] = (
     (
         re.compile(
-            r"(?:/v1(?:beta1?)?(?:/projects/[^/]+/locations/[^/]+)?)?/publishers/google/models/"
+            r"(?:/v1(?:alpha|beta1?)?(?:/projects/[^/]+/locations/[^/]+)?)?/publishers/google/models/"
             rf"(?P<model>.+){_VERB}"
         ),
         "/v1beta/models/",
     ),
-    (re.compile(rf"/v1(?:beta1?)?/models/(?P<model>.+){_VERB}"), "/v1beta/models/"),
+    (re.compile(rf"/v1(?:alpha|beta1?)?/models/(?P<model>.+){_VERB}"), "/v1beta/models/"),
     (re.compile(rf"/models/(?P<model>.+){_VERB}"), "/models/"),
     (re.compile(rf"/openai/deployments/(?P<model>.+?)(?P<rest>/(?:{_BELOW_V1}))"), "/openai/deployments/"),
 )
 
 _UPSTREAM_API = re.compile(
     r"""
-      /v1/models(?:/.*)? | /v1beta1?/models(?:/.*)? | /models
+      /v1/models(?:/.*)? | /v1(?:alpha|beta1?)/models(?:/.*)? | /models
     | (?:/openai)?/v1/videos(?:/.*)?
     | /v1/responses/.+
     | /v1/live(?:/.*)? | /v1/realtime(?:/.*)?
@@ -158,6 +161,17 @@ def for_litellm(path: str, model: str | None) -> str | None:
     if (named := _model_path(stripped)) is not None:
         return named.with_model(model or named.model)
     return _endpoint(stripped)
+
+
+def for_upstream(path: str) -> str:
+    """The path under which CLIProxyAPI since 7.2, which has no Amp module, serves one with Amp's prefix."""
+    stripped = strip_provider(path)
+    if stripped == path:
+        return path
+    named = model_path(path)
+    if named is not None and named.verb and not stripped.startswith(("/v1beta/", "/v1/")):
+        return "/v1beta" + named.with_model(named.model).removeprefix("/v1beta")
+    return f"/v1{stripped}" if _BELOW_PROVIDER.fullmatch(stripped) else stripped
 
 
 def _decoded(path: str) -> str | None:

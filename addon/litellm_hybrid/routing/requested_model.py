@@ -7,15 +7,23 @@ shapes. A `model` that is not a non-blank string counts as absent. Go's decoder
 also took other spellings of the key (`Model`); this one does not.
 """
 
+import re
 from dataclasses import dataclass, field
 
 from litellm_hybrid.message import forms, json
 from litellm_hybrid.message.decoders import TooLongError, UndecodableError, decode
 from litellm_hybrid.message.json import Members, NotJSONError
 from litellm_hybrid.routing import paths
+from litellm_hybrid.routing.apis import Api, identify
+from litellm_hybrid.routing.stored_state import relies_on_stored_state
 
-_DECIDING = ("model", "agent", "previous_response_id")
+_DECIDING = ("model", "agent")
 """The members that decide where a request goes."""
+
+# How CLIProxyAPI since 7.2 lists other providers' models to Anthropic clients, and reads them on their paths.
+_DISGUISED = re.compile(
+    r"claude-fable-5-dd-(?P<reversed>[^\[(]+)(?P<suffix>(?:\[1m\])?\s*(?:\([^()]*\))?)", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +31,7 @@ class Named:
     """What a request says about its model.
 
     Attributes:
-        model: the name as the client spelt it; None: it names none.
+        model: the name as the client spelt it, a disguised one as it was before; None: it names none.
         where: "json", "form", "path" or "".
         content: the body without its content coding, and in strict JSON where it was not (see
             `Members.irregular`); None: it could not be read.
@@ -31,7 +39,7 @@ class Named:
         problem: why the body could not be read, for people; "" if it could.
         too_long: the body was not read because it is too long.
         agent: an `agent` stands in the JSON body.
-        stateful: the request continues a response that one server has stored (`previous_response_id`).
+        stateful: the request relies on what one server has stored (`previous_response_id`, files …).
     """
 
     model: str | None = None
@@ -54,6 +62,8 @@ def read(path: str, content_type: str, content_encoding: str, body: bytes) -> Na
         return Named(content=None, problem=str(e), too_long=isinstance(e, TooLongError))
     in_path = paths.model_path(path)
     model = found.get("model")
+    if model is not None and identify(path) is Api.MESSAGES:
+        model = _undisguised(model)
     if in_path is not None and (model is None or in_path.verb):
         model, where = in_path.model, "path"
     return Named(
@@ -62,8 +72,14 @@ def read(path: str, content_type: str, content_encoding: str, body: bytes) -> Na
         content=members.joined() if members and members.irregular else content,
         members=members,
         agent="agent" in found,
-        stateful="previous_response_id" in found,
+        stateful=members is not None and relies_on_stored_state(content, members),
     )
+
+
+def _undisguised(model: str) -> str:
+    """`claude-fable-5-dd-5.5-tpg` is gpt-5.5: its id reversed."""
+    disguised = _DISGUISED.fullmatch(model.strip())
+    return disguised["reversed"][::-1] + disguised["suffix"] if disguised else model
 
 
 def _decoded(body: bytes, content_encoding: str) -> bytes:

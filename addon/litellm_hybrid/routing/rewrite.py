@@ -12,7 +12,9 @@ from litellm_hybrid.config.settings import Address, Settings
 from litellm_hybrid.message import credentials, forms
 from litellm_hybrid.message.credentials import Headers
 from litellm_hybrid.routing import paths
+from litellm_hybrid.routing.apis import identify
 from litellm_hybrid.routing.requested_model import Named
+from litellm_hybrid.routing.thinking_suffix import thinking_members
 
 VIA = b"1.1 litellm-hybrid"
 """What a request to LiteLLM carries in `Via`: one that comes back here is in a loop."""
@@ -94,7 +96,7 @@ def for_litellm(
     body = incoming.body
     if incoming.header(b"content-encoding") or (named.members is not None and named.members.irregular):
         body = named.content
-    body = _respell(body, incoming.header(b"content-type"), named, model)
+    body = _respell(body, incoming.header(b"content-type"), incoming.path, named, model)
     served = paths.for_litellm(incoming.path, model)
     assert served is not None, "only a model endpoint goes to LiteLLM"
     path = settings.base_url.path + served
@@ -118,14 +120,17 @@ def target_for_upstream(settings: Settings, target: str) -> str:
     if not settings.strip_provider_prefix:
         return target
     path, question, query = target.partition("?")
-    return paths.strip_provider(path) + question + query
+    return paths.for_upstream(path) + question + query
 
 
-def _respell(body: bytes, content_type: str, named: Named, model: str) -> bytes:
-    """The body with LiteLLM's name for the model, wherever it names one; beside a path, too."""
+def _respell(body: bytes, content_type: str, path: str, named: Named, model: str) -> bytes:
+    """The body with LiteLLM's name for the model, and with the thinking that the client's name asks for."""
     if named.members is not None:
         stated = named.members.strings("model")
-        return named.members.replace("model", model) if stated and stated["model"] != model else body
+        changes: dict[str, object] = {"model": model} if stated and stated["model"] != model else {}
+        if named.model is not None and not model.endswith(")"):
+            changes |= thinking_members(named.model, identify(path), named.members)
+        return named.members.put(changes) if changes else body
     if forms.is_form(content_type) and (field := forms.find_field(body, content_type, "model")):
         return body if field.value == model else field.replace(body, model)
     return body

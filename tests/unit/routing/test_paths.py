@@ -26,6 +26,8 @@ MODEL_PATHS = [
         "g",
         "/v1beta/models/m:streamGenerateContent",
     ),
+    ("/v1alpha/models/g:generateContent", "g", "/v1beta/models/m:generateContent"),
+    ("/v1beta/models/g:generateContent/", "g", "/v1beta/models/m:generateContent"),
     # the provider prefix of Amp
     ("/api/provider/google/v1beta/models/g:countTokens", "g", "/v1beta/models/m:countTokens"),
     (

@@ -14,6 +14,7 @@ JSON = "application/json"
 URLENCODED = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data; boundary=b"
 CHAT = "/v1/chat/completions"
+GOOGLE = "https://generativelanguage.googleapis.com"
 AZURE = "/openai/deployments/gpt-5/chat/completions"
 GEMINI = "/v1beta/models/gemini-2.5-pro:generateContent"
 FORM = (
@@ -59,6 +60,26 @@ FORM = (
         (CHAT, JSON, b"", None, ""),
         (CHAT, JSON, b'{"model":5}', None, ""),
         (CHAT, JSON, b'{"Model":"a"}', None, ""),
+        # as CLIProxyAPI's model list disguises it for Anthropic clients
+        ("/v1/messages", JSON, b'{"model":"claude-fable-5-dd-5.5-tpg"}', "gpt-5.5", "json"),
+        ("/v1/messages/count_tokens", JSON, b'{"model":"claude-fable-5-dd-5.5-tpg"}', "gpt-5.5", "json"),
+        (
+            "/api/provider/anthropic/v1/messages",
+            JSON,
+            b'{"model":"Claude-fable-5-dd-4-korg"}',
+            "grok-4",
+            "json",
+        ),
+        (
+            "/v1/messages",
+            JSON,
+            b'{"model":"claude-fable-5-dd-5.5-tpg[1m](high)"}',
+            "gpt-5.5[1m](high)",
+            "json",
+        ),
+        ("/v1/messages", JSON, b'{"model":"claude-fable-5-dd-"}', "claude-fable-5-dd-", "json"),
+        ("/v1/messages", JSON, b'{"model":"claude-fable-5"}', "claude-fable-5", "json"),
+        (CHAT, JSON, b'{"model":"claude-fable-5-dd-5.5-tpg"}', "claude-fable-5-dd-5.5-tpg", "json"),
         # as the client spelt it
         (CHAT, JSON, b'{"model":" GPT-5(high) "}', " GPT-5(high) ", "json"),
         # a lone surrogate is no character
@@ -129,6 +150,35 @@ def test_an_unreadable_body_is_not_made_up_for_by_the_path(
         ({"model": "a", "previous_response_id": None}, False, False),
         ({"model": "a", "input": [{"previous_response_id": "resp_1", "agent": "x"}]}, False, False),
         ({"agent": "x", "previous_response_id": "y"}, True, True),
+        ({"conversation": "conv_1"}, False, True),
+        ({"conversation": {"id": "conv_1"}}, False, True),
+        ({"conversation": None}, False, False),
+        ({"prompt": {"id": "pmpt_1", "version": "2"}}, False, True),
+        ({"prompt": "Once upon a time"}, False, False),
+        ({"container": "container_1"}, False, True),
+        ({"container": {"skills": []}}, False, False),
+        ({"input": [{"type": "item_reference", "id": "msg_1"}]}, False, True),
+        ({"input": [{"type": "item_reference", "id": "rs_1"}]}, False, False),
+        ({"input": [{"type": "message", "id": "m"}, {"type": "item_reference", "id": "m"}]}, False, False),
+        (
+            {"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "file-1"}]}]},
+            False,
+            True,
+        ),
+        ({"input": [{"type": "x_output", "output": [{"type": "input_image", "file_id": "f"}]}]}, False, True),
+        ({"input": [{"type": "function_call", "arguments": '{"file_id":"f"}'}]}, False, False),
+        ({"messages": [{"content": [{"type": "document", "source": {"file_id": "f"}}]}]}, False, True),
+        ({"messages": [{"content": [{"content": [{"source": {"file_id": "f"}}]}]}]}, False, True),
+        ({"messages": [{"content": [{"type": "tool_use", "input": {"file_id": "f"}}]}]}, False, False),
+        ({"messages": [{"content": [{"type": "file", "file": {"file_id": "f"}}]}]}, False, True),
+        ({"messages": [{"content": 'They say "file_id": "f"'}]}, False, False),
+        ({"contents": [{"parts": [{"fileData": {"fileUri": f"{GOOGLE}/v1beta/files/1"}}]}]}, False, True),
+        ({"contents": [{"parts": [{"fileData": {"fileUri": "https://youtu.be/1"}}]}]}, False, False),
+        ({"tools": [{"type": "code_interpreter", "container": "cntr_1"}]}, False, True),
+        ({"tools": [{"type": "code_interpreter", "container": {"type": "auto"}}]}, False, False),
+        ({"tools": [{"type": "code_interpreter", "container": {"file_ids": ["f"]}}]}, False, True),
+        ({"tools": [{"type": "file_search", "vector_store_ids": ["vs_1"]}]}, False, True),
+        ({"tools": [{"parameters": {"properties": {"file_id": {"type": "string"}}}}]}, False, False),
     ],
 )
 def test_what_else_decides(body: dict[str, object], *, agent: bool, stateful: bool) -> None:

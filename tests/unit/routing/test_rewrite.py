@@ -318,6 +318,23 @@ def test_there_is_one_content_length_and_it_is_right(headers: list[tuple[str, st
         ("/api/provider/openai/v1/chat/completions?a=%2F&key=k", "/v1/chat/completions?a=%2F&key=k"),
         ("/api/provider/openai", "/"),
         ("/api/provider/openai/?", "/?"),
+        # what only Amp's module serves, as CLIProxyAPI without it does
+        ("/api/provider/openai/chat/completions", "/v1/chat/completions"),
+        ("/api/provider/groq/chat/completions?a=1", "/v1/chat/completions?a=1"),
+        ("/api/provider/openai/responses", "/v1/responses"),
+        ("/api/provider/openai/responses/compact", "/v1/responses/compact"),
+        ("/api/provider/anthropic/messages", "/v1/messages"),
+        ("/api/provider/openai/models", "/v1/models"),
+        (
+            "/api/provider/google/v1beta1/publishers/google/models/g-3:streamGenerateContent?alt=sse",
+            "/v1beta/models/g-3:streamGenerateContent?alt=sse",
+        ),
+        ("/api/provider/google/v1beta1/models/g-3:generateContent", "/v1beta/models/g-3:generateContent"),
+        ("/api/provider/google/v1beta/models/g%2D3:countTokens", "/v1beta/models/g%2D3:countTokens"),
+        (
+            "/v1beta1/publishers/google/models/g-3:generateContent",
+            "/v1beta1/publishers/google/models/g-3:generateContent",
+        ),
         ("/v1/messages?beta=true", "/v1/messages?beta=true"),
         ("/v1/x?u=/api/provider/openai/y", "/v1/x?u=/api/provider/openai/y"),
     ],
@@ -341,3 +358,27 @@ def test_target_for_upstream(target: str, stripped: str) -> None:
 def test_litellm_gets_one_model_in_strict_json(body: bytes, model: str) -> None:
     """CLIProxyAPI serves these; of two models it takes the first, LiteLLM would take the last."""
     assert send(body=body, model=model).body == b'{"model":"%s","x":1}' % model.encode()
+
+
+@pytest.mark.parametrize(
+    ("model", "named", "expected"),
+    [
+        ("gpt-5(high)", "gpt-5", {"model": "gpt-5", "reasoning_effort": "high"}),
+        ("gpt-5", "openai/gpt-5", {"model": "openai/gpt-5"}),
+        ("gpt-5(high)", "gpt-5(high)", {"model": "gpt-5(high)"}),
+    ],
+)
+def test_the_effort_in_a_name_goes_into_the_body(model: str, named: str, expected: dict[str, str]) -> None:
+    sent = send(body=json.dumps({"model": model, "messages": []}).encode(), model=named)
+    assert json.loads(sent.body) == {"messages": [], **expected}
+
+
+def test_the_effort_in_a_paths_model_goes_into_the_body() -> None:
+    sent = send(path="/v1beta/models/g%288192%29:generateContent", body=b'{"contents":[]}', model="g")
+    assert json.loads(sent.body)["generationConfig"] == {"thinkingConfig": {"thinkingBudget": 8192}}
+    assert sent.target == "/v1beta/models/g:generateContent"
+
+
+def test_a_disguised_name_is_not_sent_to_litellm() -> None:
+    sent = send(path="/v1/messages", body=b'{"model":"claude-fable-5-dd-5.5-tpg"}', model="gpt-5.5")
+    assert sent.body == b'{"model":"gpt-5.5"}'

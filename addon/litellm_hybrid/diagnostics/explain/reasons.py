@@ -124,7 +124,7 @@ REASONS: Mapping[Reason, Meaning] = MappingProxyType(
         ),
         Reason.STATEFUL: Meaning(
             Target.UPSTREAM,
-            "its `previous_response_id` continues a response that only upstream has, so it never falls back",
+            "it relies on what only upstream has (`previous_response_id`, files …), so it never falls back",
             "have the client send the whole conversation (`store: false`), or list the model in `models`",
             "litellm-hybrid explain /v1/responses -d BODY",
         ),

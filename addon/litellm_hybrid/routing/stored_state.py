@@ -1,0 +1,78 @@
+"""Does a request rely on what only one server has stored? Then it is never replayed.
+
+A response to continue, a conversation, a stored prompt, files, containers and vector stores
+have ids that mean nothing elsewhere: the other server answered without them, under a 200.
+"""
+
+from collections.abc import Iterator
+
+from litellm_hybrid.message.json import Members, Object, items, members, objects, text
+
+# Within a text its quotes would be escaped.
+_HINTS = (
+    b'"file_id"',
+    b'"fileUri"',
+    b'"file_uri"',
+    b'"container"',
+    b'"vector_store_ids"',
+    b'"item_reference"',
+)
+_TOP_LEVEL = ("previous_response_id", "conversation", "container")
+_GOOGLES_FILES = "https://generativelanguage.googleapis.com/"
+
+
+def relies_on_stored_state(body: bytes, found: Members) -> bool:
+    """Whether a request names something that one server has stored.
+
+    Args:
+        body: without its content coding.
+        found: its members.
+    """
+    stored = any(_is_stored(found.decode(name)) for name in _TOP_LEVEL if found.has(name))
+    if stored or text(members(found.decode("prompt")).get("id")):
+        return True
+    if not any(hint in body for hint in _HINTS):
+        return False
+    listed = items(found.decode("input"))
+    turns = objects(found.decode("messages")) + objects(listed) + objects(found.decode("contents"))
+    return (
+        _refers_elsewhere(objects(listed))
+        or any(_names_file(part) for turn in turns for part in _parts(turn))
+        or any(_is_bound(tool) for tool in objects(found.decode("tools")))
+    )
+
+
+def _is_stored(value: object) -> bool:
+    """Whether a value is an id, or an object that has one."""
+    return bool(text(value).strip() or text(members(value).get("id")).strip())
+
+
+def _refers_elsewhere(listed: list[Object]) -> bool:
+    here = {item.get("id") for item in listed if item.get("type") not in {None, "item_reference"}}
+    references = [item for item in listed if item.get("type") == "item_reference"]
+    # Reasoning is left out where it cannot be read.
+    return any(
+        item.get("id") not in here and not text(item.get("id")).startswith("rs_") for item in references
+    )
+
+
+def _parts(turn: Object) -> Iterator[Object]:
+    """The parts of a message or an item, and those within a tool's result."""
+    for name in ("content", "output", "parts"):
+        for part in objects(turn.get(name)):
+            yield part
+            yield from _parts(part)
+
+
+def _names_file(part: Object) -> bool:
+    named = [part, members(part.get("source")), members(part.get("file")), members(part.get("image_url"))]
+    if any(text(holder.get("file_id")) for holder in named):
+        return True
+    given = members(part.get("fileData")) or members(part.get("file_data"))
+    uri = text(given.get("fileUri")) or text(given.get("file_uri"))
+    return uri.startswith(_GOOGLES_FILES)
+
+
+def _is_bound(tool: Object) -> bool:
+    container = tool.get("container")
+    return bool(text(container) or members(container).get("file_ids") or items(tool.get("vector_store_ids")))
