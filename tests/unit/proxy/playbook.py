@@ -23,7 +23,7 @@ from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.connection import Connection, ConnectionState, Server
 from mitmproxy.proxy import commands, events, mode_specs
 from mitmproxy.proxy.context import Context
-from mitmproxy.test import taddons, tflow
+from mitmproxy.test import tflow
 
 from litellm_hybrid.config.settings import Timeouts
 from litellm_hybrid.errors import Failure
@@ -162,9 +162,8 @@ class Playbook:
         self.hooks = {"responseheaders": _stream}
         self.paused: set[str] = set()
         self._clock = clock
-        with taddons.context(Proxyserver(), options=options.Options()) as tctx:
-            self.options = tctx.options
-        self.options.update(validate_inbound_headers=True)
+        self.options = options.Options()
+        Proxyserver().load(self.options)  # it adds its own
         client = tflow.tclient_conn()
         client.proxy_mode = mode_specs.ProxyMode.parse("reverse:http://upstream:8317")
         client.state, client.alpn, client.sni = ConnectionState.OPEN, None, None

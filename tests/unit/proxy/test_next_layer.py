@@ -83,7 +83,9 @@ def _stack(top: layer.Layer | None) -> list[str]:
         ("reverse:https://a:1", TLS, ["ServerTLSLayer", "ClientTLSLayer"]),
     ],
 )
-def test_the_layers_are_mitmproxys_with_ours_at_the_end(mode: str, data: bytes, stack: list[str]) -> None:
+async def test_the_layers_are_mitmproxys_with_ours_at_the_end(
+    mode: str, data: bytes, stack: list[str]
+) -> None:
     ours, theirs = _first_bytes(mode, data), _first_bytes(mode, data)
     with taddons.context(addon := builtin.NextLayer()):
         addon.next_layer(theirs)
