@@ -86,6 +86,7 @@ ANSWER_FIELDS = [
     ("set-cookie", "b=2"),
     ("X-Litellm-Model-Id", "upstream's own"),
     ("Retry-After", "17"),
+    ("Alt-Svc", 'h3=":8443"; ma=86400'),
     ("WWW-Authenticate", 'Bearer realm="x"'),
     ("X-Empty", ""),
     ("content-type", "application/json; Charset=UTF-8"),

@@ -36,6 +36,19 @@ def unreachable(exchange: Exchange) -> None:
     log.emit(logging.WARNING, message, event="fallback", **exchange.log_fields())
 
 
+def broke_off(exchange: Exchange, failure: Failure) -> None:
+    """Upstream has ended the connection, or sent what is no HTTP, instead of a response."""
+    message = f"litellm fallback: upstream broke off for {exchange.model_name}, retrying with LiteLLM"
+    log.emit(
+        logging.WARNING,
+        message,
+        event="fallback",
+        kind="server-error",
+        error=failure.detail,
+        **exchange.log_fields(),
+    )
+
+
 def too_slow(exchange: Exchange, failure: Failure) -> None:
     """Upstream has not begun its response within the limit that this request has for it."""
     message = (

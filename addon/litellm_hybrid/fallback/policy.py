@@ -41,7 +41,14 @@ from litellm_hybrid.routing.rules import Reason, Target
 # Where the first response is upstream's; other requests were only tried again at their own server.
 _REPLAYED = frozenset({Reason.FALLBACK, Reason.UNREACHABLE})
 
-_UNREACHABLE = frozenset({Cause.CONNECT_FAILED, Cause.CONNECT_LIMIT, Cause.FIRST_BYTE_LIMIT})
+# The kind of failure, as in `fallback.on`, of an upstream that gave no response.
+_KINDS = {
+    Cause.CONNECT_FAILED: "unreachable",
+    Cause.CONNECT_LIMIT: "unreachable",
+    Cause.FIRST_BYTE_LIMIT: "unreachable",
+    Cause.SERVER_CLOSED: "server-error",
+    Cause.SERVER_PROTOCOL: "server-error",
+}
 
 # LiteLLM's words for a model that is not in its model_list (1.106, ProxyModelNotFoundError).
 _UNKNOWN_MODEL = re.compile(rb"Invalid model name passed in model=|model_not_found|No deployments? available")
@@ -213,24 +220,28 @@ class Policy(ForwardingPolicy[JudgedResponse]):
     def on_failure(self, flow: http.HTTPFlow, failure: Failure) -> http.Request | None:
         """Return the request for LiteLLM that replaces one without a response of upstream's, or None."""
         exchange, fallback = Exchange.of(flow), self._settings.current.fallback
+        kind = _KINDS.get(failure.cause)
         if (
             exchange is None
             or exchange.outcome.target is not Target.UPSTREAM
             or not (fallback.enabled and exchange.outcome.may_fall_back)
-            or failure.cause not in _UNREACHABLE
+            or kind is None
         ):
             return None
         is_ours = (
             failure.cause is Cause.FIRST_BYTE_LIMIT and self.bypass.first_byte_limit(exchange) is not None
         )
-        if not (is_ours or "unreachable" in fallback.on):
+        if not (is_ours or kind in fallback.on):
             return None
-        request = self._fall_back(flow, exchange, Verdict("unreachable", failure.cause.value), None)
+        request = self._fall_back(flow, exchange, Verdict(kind, failure.cause.value), None)
         if request is not None:
             was_probe = is_ours and self.bypass.probe_timed_out(exchange)
-            exchange.set_outcome(Target.LITELLM, Reason.COOLDOWN if was_probe else Reason.UNREACHABLE)
+            reason = Reason.UNREACHABLE if kind == "unreachable" else Reason.FALLBACK
+            exchange.set_outcome(Target.LITELLM, Reason.COOLDOWN if was_probe else reason)
             if is_ours:
                 log_lines.too_slow(exchange, failure)
+            elif kind == "server-error":
+                log_lines.broke_off(exchange, failure)
             else:
                 log_lines.unreachable(exchange)
             self._replay_begins(flow, exchange, request)

@@ -70,9 +70,10 @@ class HybridConnectionHandler(mode_servers.ProxyConnectionHandler):
             # abandoned halfway or a client leaves with one unread, mitmproxy forgets to close the
             # socket and to say so: the server would be blamed for a client that left.
             forgotten = self.transports.pop(connection, None)
-            if forgotten is not None:
-                if forgotten.writer is not None:
-                    forgotten.writer.close()
+            if forgotten is not None and forgotten.writer is not None:
+                forgotten.writer.close()
+            if forgotten is not None or connection.state is ConnectionState.CAN_WRITE:
+                # Or it was half-closed, and a write has failed: mitmproxy says only once that it is closed.
                 connection.state = ConnectionState.CLOSED
                 await self.server_event(events.ConnectionClosed(connection))
 

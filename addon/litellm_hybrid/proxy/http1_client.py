@@ -50,6 +50,11 @@ class HybridHttp1Client(Http1Client):
             return  # of an HTTP/2 client
         if isinstance(event, RequestHeaders):
             self.heard = False
+            if event.request.data.http_version == b"HTTP/1.0":
+                # RFC 9112, 2.3: our own version; the client's is not the server's concern.
+                request = event.request.copy()
+                request.http_version = "HTTP/1.1"
+                event = RequestHeaders(event.stream_id, request, event.end_stream)
         yield from super().send(event)
 
     @override

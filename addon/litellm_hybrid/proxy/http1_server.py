@@ -3,18 +3,21 @@
 from typing import Any, override
 
 from h11._readers import ContentLengthReader
+from mitmproxy import http
 from mitmproxy.connection import ConnectionState
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http._base import HttpEvent, ReceiveHttp
 from mitmproxy.proxy.layers.http._events import (
     RequestData,
+    ResponseEndOfMessage,
     ResponseHeaders,
     ResponseProtocolError,
     ResponseTrailers,
 )
 from mitmproxy.proxy.layers.http._http1 import Http1Server
 
+from litellm_hybrid.proxy import half_close
 from litellm_hybrid.proxy import http1_syntax as syntax
 from litellm_hybrid.proxy.deadlines import LimitReached
 from litellm_hybrid.proxy.shared import HybridProxy
@@ -23,11 +26,17 @@ _NOT_HTTP = "The request's head is not valid HTTP/1.1."
 
 
 class HybridHttp1Server(Http1Server):
-    """mitmproxy's, with JSON where that answers for itself in HTML, and strict about heads."""
+    """mitmproxy's, with JSON where that answers for itself in HTML, and strict about heads.
+
+    Attributes:
+        is_half_closed: the client sends no more, but reads on.
+    """
 
     def __init__(self, context: Context, proxy: HybridProxy[Any]) -> None:
         super().__init__(context)
         self._proxy = proxy
+        self._request_ended = 0.0
+        self.is_half_closed = False
 
     @override
     def send(self, event: HttpEvent) -> layer.CommandGenerator[None]:
@@ -41,9 +50,43 @@ class HybridHttp1Server(Http1Server):
                 yield commands.SendData(self.conn, syntax.error_response(status, event.message))
                 yield commands.CloseConnection(self.conn)
                 return
+        if isinstance(event, ResponseHeaders) and self._is_http10:
+            if event.response.status_code == 100:
+                return  # RFC 9110, 15.2
+            event = ResponseHeaders(event.stream_id, _without_chunks(event.response), event.end_stream)
         yield from super().send(event)
         if isinstance(event, ResponseHeaders) and event.response.status_code == 100:
             self.response = None  # it is not the response: a refusal may follow
+        elif isinstance(event, ResponseEndOfMessage) and self.is_half_closed:
+            yield commands.CloseConnection(self.conn)
+
+    @property
+    def _is_http10(self) -> bool:
+        return self.request is not None and self.request.data.http_version == b"HTTP/1.0"
+
+    @override
+    def mark_done(self, *, request: bool = False, response: bool = False) -> layer.CommandGenerator[None]:
+        if request:
+            self._request_ended = self._proxy.clock()
+        yield from super().mark_done(request=request, response=response)
+
+    @override
+    def wait(self, event: events.Event) -> layer.CommandGenerator[None]:
+        if isinstance(event, events.ConnectionClosed):
+            self.is_half_closed = self._still_reads()
+            if self.is_half_closed:
+                return
+        yield from super().wait(event)
+
+    def _still_reads(self) -> bool:
+        """Whether the client has only said that it sends no more; asked again while that may have changed."""
+        if self.conn.state is not ConnectionState.CAN_WRITE or self.conn.tls:
+            return False
+        left = self._proxy.has_left(self.context.client)
+        if left is None:
+            at_once = self._proxy.clock() - self._request_ended <= half_close.AT_ONCE
+            return self.is_half_closed or at_once
+        return not left
 
     @override
     def read_headers(self, event: events.ConnectionEvent) -> layer.CommandGenerator[None]:
@@ -98,3 +141,13 @@ class HybridHttp1Server(Http1Server):
     def _end(self) -> layer.CommandGenerator[None]:
         yield commands.CloseConnection(self.conn)
         self.state = self.done
+
+
+def _without_chunks(response: http.Response) -> http.Response:
+    """Return a response for an HTTP/1.0 client, which knows no chunks: the connection's end is the body's."""
+    if "transfer-encoding" not in response.headers:
+        return response
+    plain = response.copy()
+    del plain.headers["transfer-encoding"]
+    plain.headers["connection"] = "close"
+    return plain

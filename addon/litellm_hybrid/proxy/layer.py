@@ -11,6 +11,7 @@ from mitmproxy.proxy.layers.http import GetHttpConnection, HttpLayer, HTTPMode, 
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
 
 from litellm_hybrid.errors import Cause
+from litellm_hybrid.proxy import half_close
 from litellm_hybrid.proxy.deadlines import CheckSchedule, LimitReached
 from litellm_hybrid.proxy.http1_client import HybridHttp1Client
 from litellm_hybrid.proxy.http1_server import HybridHttp1Server
@@ -36,6 +37,7 @@ class HybridLayer(HttpLayer):
         self._connecting: dict[Connection, float] = {}
         self._gave_up: dict[Connection, LimitReached] = {}
         self._filters: dict[layer.Layer, _DetachedStreams] = {}
+        self._look_again = math.inf
         proxy.layers.add(self)
 
     @property
@@ -60,6 +62,9 @@ class HybridLayer(HttpLayer):
                 self.connections.setdefault(self.client, client_side)
             if isinstance(event, events.ConnectionClosed):
                 self.closed_by_peer.add(event.connection)
+                if event.connection is self.client and self.is_busy:
+                    self._look_again = self.proxy.clock() + half_close.RECHECK_FIRST
+                    self.checks.schedule(self._look_again)
             yield from super()._handle_event(event)
         yield from self.checks.wakeup()
 
@@ -143,9 +148,19 @@ class HybridLayer(HttpLayer):
         for stream in list(self._hybrid_streams()):
             if stream.due <= now:
                 yield from self.event_to_child(stream, stream.deadline_event())
+        yield from self._look_after_half_closed(now)
         waits = [stream.due for stream in self._hybrid_streams()]
         connects = [due for conn, due in self._connecting.items() if conn not in self._gave_up]
-        self.checks.reschedule(min(waits + connects, default=math.inf))
+        self.checks.reschedule(min([*waits, *connects, self._look_again], default=math.inf))
+
+    def _look_after_half_closed(self, now: float) -> layer.CommandGenerator[None]:
+        """Find out whether a client that sends no more has left meanwhile: nothing tells."""
+        if self._look_again <= now:
+            self._look_again = math.inf
+            client_side = self.connections.get(self.client)
+            if isinstance(client_side, HybridHttp1Server) and client_side.is_half_closed and self.is_busy:
+                self._look_again = now + half_close.RECHECK_EVERY
+                yield from self.event_to_child(client_side, events.ConnectionClosed(self.client))
 
     def _hybrid_streams(self) -> Iterator[HybridStream]:
         return (stream for stream in self.streams.values() if isinstance(stream, HybridStream))

@@ -7,6 +7,7 @@ from weakref import WeakSet
 
 from mitmproxy.connection import Client
 
+from litellm_hybrid.proxy import half_close
 from litellm_hybrid.proxy.fast_path import HookCalls
 from litellm_hybrid.proxy.held_response import HeldResponse
 from litellm_hybrid.proxy.interfaces import FlowView, ForwardingPolicy, ProxyObserver
@@ -31,6 +32,7 @@ class HybridProxy[H: HeldResponse]:
 
     Attributes:
         clock: seconds, monotonic.
+        has_left: whether a client that sends no more has left; None: that cannot be told.
         hooks: calls the handlers of hooks; None: mitmproxy does.
         layers: every client connection's layer, as long as it lives.
     """
@@ -42,10 +44,12 @@ class HybridProxy[H: HeldResponse]:
         observer: ProxyObserver[H],
         *,
         clock: Callable[[], float] | None = None,
+        has_left: Callable[[Client], bool | None] = half_close.has_left,
     ) -> None:
         self.policy = policy
         self.view = view
         self.observer = observer
         self.clock = clock or monotonic
+        self.has_left = has_left
         self.hooks: HookCalls | None = HookCalls()
         self.layers: WeakSet[ClientLayer] = WeakSet()

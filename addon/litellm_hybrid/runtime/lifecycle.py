@@ -61,6 +61,9 @@ class Lifecycle:
         if "flow_detail" in ctx.options:
             # mitmdump's own lines show the query, and credentials in it.
             ctx.options.update(flow_detail=0)
+        if "keep_alt_svc_header" in ctx.options:
+            # mitmproxy would have it name our port, where no HTTP/3 is spoken.
+            ctx.options.update(keep_alt_svc_header=True)
 
     def configure(self, updated: set[str]) -> None:
         """Read the configuration anew where an option that concerns it has changed."""

@@ -152,6 +152,8 @@ class Playbook:
         hooks: what addons do in a hook, by its name; they are called at once.
         paused: names of hooks that do not end before `resume`.
         rest: policy, view and observer.
+        left: what is known of a client that half-closes.
+        sent_to_client: every byte of it.
     """
 
     hooks: dict[str, Callable[[http.HTTPFlow], None]]
@@ -161,6 +163,8 @@ class Playbook:
         self.rest = Rest(self.lines, clock)
         self.hooks = {"responseheaders": _stream}
         self.paused: set[str] = set()
+        self.left: bool | None = False
+        self.sent_to_client = b""
         self._clock = clock
         self.options = options.Options()
         Proxyserver().load(self.options)  # it adds its own
@@ -176,7 +180,13 @@ class Playbook:
         self._wakeups: list[tuple[float, commands.RequestWakeup]] = []
         context = Context(client, self.options)
         context.server.address = ("upstream", 8317)
-        proxy = HybridProxy(self.rest, self.rest, self.rest, clock=clock)
+        proxy = HybridProxy(
+            self.rest,
+            self.rest,
+            self.rest,
+            clock=clock,
+            has_left=lambda client: self.left,  # noqa: ARG005
+        )
         proxy.hooks = None
         self.layer = HybridLayer(context, proxy)
         assert self._feed(events.Start()) == []
@@ -249,6 +259,8 @@ class Playbook:
     def _note(self, command: commands.Command) -> None:
         match command:
             case commands.SendData():
+                if command.connection is self.client_connection:
+                    self.sent_to_client += command.data
                 self.lines.append(f"{self._names[command.connection]} < {_short(command.data)}")
             case commands.OpenConnection():
                 self._open(command)

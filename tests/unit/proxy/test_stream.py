@@ -589,3 +589,96 @@ def test_time_that_a_hook_takes_is_not_the_clients(play: Playbook) -> None:
     assert play.connected("upstream") == UPSTREAM
     assert play.wait(599) == []
     assert play.server("upstream", WHOLE) == SERVED
+
+
+# -- a client that sends no more ------------------------------------------------------------
+
+
+def test_a_client_that_half_closes_is_served(play: Playbook) -> None:
+    assert waiting(play).client_half_closes() == []
+
+    assert play.wait(5) == []
+    assert play.server("upstream", WHOLE) == [*SERVED, "close client"]
+    assert play.is_idle
+
+
+@pytest.mark.parametrize("state", [holding, replaying])
+def test_a_client_that_half_closes_is_served_in_any_state(play: Playbook, state: object) -> None:
+    assert callable(state)
+    state(play)
+
+    assert play.client_half_closes() == []
+
+    if state is holding:
+        assert play.server("upstream", b"fine")[1:] == [
+            *("client < 200 OK", "client < fine", "hook response", "close client")
+        ]
+    else:
+        assert play.server("litellm", WHOLE) == [*SERVED, "close client"]
+
+
+def test_a_client_that_half_closes_while_its_request_is_decided_on_is_served(play: Playbook) -> None:
+    play.paused = {"request"}
+    play.client(REQUEST)
+    assert play.client_half_closes() == []
+
+    assert play.resume() == ["open upstream"]
+    play.connected("upstream")
+    assert play.server("upstream", WHOLE) == [*SERVED, "close client"]
+
+
+def test_a_client_that_has_left_is_told_from_one_that_half_closed(play: Playbook) -> None:
+    play.left = True
+
+    assert waiting(play).client_half_closes() == [
+        *("close client", "tell failed client left", "close upstream", "hook error")
+    ]
+
+
+@pytest.mark.parametrize("unknown", [False, True])
+def test_a_client_that_leaves_after_it_half_closed_is_noticed(play: Playbook, unknown: bool) -> None:
+    play.left = None if unknown else False
+    assert waiting(play).client_half_closes() == []
+    assert play.wait(10) == []
+    play.left = True
+
+    assert play.wait(1) == ["close client", "tell failed client left", "close upstream", "hook error"]
+    assert play.is_idle
+
+
+def test_an_unknown_client_that_half_closes_late_has_left(play: Playbook) -> None:
+    play.left = None
+    waiting(play).wait(2)
+
+    assert play.client_half_closes()[:2] == ["close client", "tell failed client left"]
+
+
+# -- HTTP/1.0 -------------------------------------------------------------------------------
+
+
+OLD = REQUEST.replace(b"HTTP/1.1", b"HTTP/1.0")
+
+
+def test_an_http_1_0_client_gets_no_chunks(play: Playbook) -> None:
+    assert play.client(OLD) == [*DECIDED, "open upstream"]
+    assert play.connected("upstream") == UPSTREAM, "in our own version"
+    play.server("upstream", STREAM)
+
+    assert play.server("upstream", b"2\r\nhi\r\n") == ["client < hi"]
+    assert play.server("upstream", b"0\r\n\r\n") == ["hook response", "close client"]
+    assert b"Transfer-Encoding" not in play.sent_to_client
+
+
+def test_an_http_1_0_client_gets_no_100(play: Playbook) -> None:
+    head = OLD.partition(b"\r\n\r\n")[0] + b"\r\nExpect: 100-continue\r\n\r\n"
+
+    assert play.client(head) == ["hook requestheaders"]
+    assert play.client(b"{}") == ["hook request", "open upstream"]
+
+
+def test_a_whole_response_for_an_http_1_0_client_has_no_chunks(play: Playbook) -> None:
+    play.client(OLD)
+    play.connected("upstream")
+    chunked = b"HTTP/1.1 429 Too Many Requests\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nquota\r\n0\r\n\r\n"
+
+    assert play.server("upstream", chunked)[2:] == [*ORIGINAL, "close client"]
