@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from litellm_hybrid.cli import main as cli
 from litellm_hybrid.config.schema import BY_FLAT
-from litellm_hybrid.diagnostics.migrate.migrate import migrate
+from litellm_hybrid.diagnostics.migrate import migrate
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

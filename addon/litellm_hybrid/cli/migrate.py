@@ -10,7 +10,7 @@ import click
 from litellm_hybrid.cli.common import FILE, end
 from litellm_hybrid.config.file_watcher import Watcher
 from litellm_hybrid.config.parser import ConfigError
-from litellm_hybrid.diagnostics.migrate.migrate import migrate as migrated
+from litellm_hybrid.diagnostics.migrate import migrate as migrated
 from litellm_hybrid.terminal import printable
 
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from litellm_hybrid.config.parser import ConfigError, parse
 from litellm_hybrid.config.schema import BY_FLAT
-from litellm_hybrid.diagnostics.migrate import edits as migrate_edits
-from litellm_hybrid.diagnostics.migrate.migrate import Migrated, migrate
+from litellm_hybrid.diagnostics import migrate as module
+from litellm_hybrid.diagnostics.migrate import Migrated, migrate
 
 ENV = {"LITELLM_API_KEY": "sk-from-the-environment", "HOST": "host-from-the-environment"}
 
@@ -286,7 +286,7 @@ def test_what_cannot_be_moved_is_said_and_not_tried(text: str, message: str) -> 
 
 def test_the_result_is_read_again_before_anybody_sees_it(monkeypatch: pytest.MonkeyPatch) -> None:
     other = "extensions: {litellm: {models: [b]}}\n"
-    monkeypatch.setattr(migrate_edits, "moved", lambda *_, **__: (other, ()))
+    monkeypatch.setattr(module, "_moved", lambda *_, **__: (other, ()))
     assert problems("litellm-models: [a]\n")[0].startswith(BY_HAND)
     assert run("litellm-models: [b]\n").text == other
 

@@ -1,1 +1,0 @@
-"""The fork's flat keys become the namespaced ones."""
