@@ -127,7 +127,7 @@ class HybridAddon:
         if flow.response is None:
             exchange.begin_attempt(flow.request)
         else:
-            exchange.times.complete = None
+            exchange.complete_at = None
         exchange.publish(flow)
 
     # -- its response -----------------------------------------------------

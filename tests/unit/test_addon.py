@@ -12,7 +12,7 @@ from mitmproxy.test import taddons, tflow, tutils
 from litellm_hybrid.addon import HybridAddon
 from litellm_hybrid.config.settings import Timeouts
 from litellm_hybrid.errors import LITELLM_UNREACHABLE, UPSTREAM_UNREACHABLE, Cause, ErrorType, Failure
-from litellm_hybrid.flow.exchange import METADATA
+from litellm_hybrid.flow.outcome import METADATA
 from litellm_hybrid.routing import router as decision
 
 KEYS = {"enabled": True, "base-url": "http://127.0.0.1:4000", "api-key": "sk-litellm", "models": ["gpt-5"]}

@@ -38,9 +38,6 @@ from litellm_hybrid.quota import served
 from litellm_hybrid.quota.classifier import Verdict
 from litellm_hybrid.routing.rules import Reason, Target
 
-# Where the first response is upstream's; other requests were only tried again at their own server.
-_REPLAYED = frozenset({Reason.FALLBACK, Reason.UNREACHABLE})
-
 # The kind of failure, as in `fallback.on`, of an upstream that gave no response.
 _KINDS = {
     Cause.CONNECT_FAILED: "unreachable",
@@ -257,15 +254,14 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         assert exchange is not None
         assert flow.response is not None
         exchange.outcome.reduced = False
-        if exchange.outcome.reason not in _REPLAYED:
+        if exchange.fallback is None:  # it was only tried again at its own server
             self.state.counts["history-retry-failed"] += 1
             log_lines.retry_failed(exchange, why, flow.response.status_code)
             return
         status = exchange.attempts[-1].status if exchange.attempts else None
         if status is not None and 300 <= status < 400:
             why = str(status)
-        if exchange.fallback is not None:
-            self.state.history.ended(exchange.fallback, FallbackOutcome.FAILED, why)
+        self.state.history.ended(exchange.fallback, FallbackOutcome.FAILED, why)
         log_lines.failed(exchange, why, flow.response.status_code, held)
         name = exchange.outcome.litellm_model or ""
         if held is not None and (wait := _LITELLM_COOLDOWN.search(held.body)):

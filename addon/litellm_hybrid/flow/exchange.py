@@ -6,12 +6,12 @@ see of it stands in `flow.metadata["litellm_hybrid"]`, see `Snapshot`.
 
 from dataclasses import dataclass, field, replace
 from time import monotonic
-from typing import TypedDict
 from urllib.parse import quote
 
 from mitmproxy import http
 
 from litellm_hybrid.errors import Failure
+from litellm_hybrid.flow.outcome import METADATA, Outcome, ServerAttempt, Snapshot
 from litellm_hybrid.flow.response import ResponseTap
 from litellm_hybrid.llm.usage import Usage
 from litellm_hybrid.message import forwarded, ids
@@ -28,9 +28,6 @@ from litellm_hybrid.routing.rewrite import Incoming
 from litellm_hybrid.routing.router import Request, Routed
 from litellm_hybrid.routing.rules import Reason, Target
 
-METADATA = "litellm_hybrid"
-"""The key of `flow.metadata` that has the snapshot."""
-
 _ATTRIBUTE = "litellm_hybrid_exchange"
 
 # LiteLLM's responses name the provider behind it, its address and the price.
@@ -43,115 +40,7 @@ _BUFFERED_MAX = 1024 * 1024
 """Responses of a known length up to this, in bytes, are passed on whole."""
 
 
-class Snapshot(TypedDict):
-    """An exchange as plain data, without a credential: what other addons and saved flows have.
-
-    Attributes:
-        path: the client's, without its query.
-        target, reason, detail: as in the route header.
-        upstream_status: of the response that LiteLLM's replaces.
-        kind: of upstream's failure, as in `fallback.on`; "" where it has not failed.
-        fallback_failed: why LiteLLM could not help, as there; "" where it was not asked to or could.
-        model: as the client spells it.
-        litellm_model: the name that LiteLLM gets, or would get, for it.
-        reduced: parts of the history that only their maker can read were left out.
-        trace_id, span_id: the client's, where its `traceparent` is valid.
-        first_failure: for what upstream had suspended the account, where it says only that it has.
-        cost_usd: what LiteLLM's response cost, where that is known.
-        error_type, error: what went wrong last, see `errors.ErrorType`.
-    """
-
-    request_id: str
-    method: str
-    path: str
-    client_ip: str
-    target: str
-    reason: str
-    detail: str
-    upstream_status: int | None
-    kind: str
-    fallback_failed: str
-    model: str | None
-    litellm_model: str | None
-    may_fall_back: bool
-    reduced: bool
-    trace_id: str | None
-    span_id: str | None
-    first_failure: str | None
-    cost_usd: float | None
-    error_type: str | None
-    error: str | None
-
-
-@dataclass(slots=True)
-class Outcome:
-    """Where a request goes, and why.
-
-    Attributes:
-        upstream_status: of the upstream response that LiteLLM's replaces.
-        fallback_failed: why LiteLLM could not help: a status, an error type, `budget` …
-        litellm_model: the name that LiteLLM gets for the model; None: it never goes there.
-        may_fall_back: whether a failure of upstream's may be replayed to LiteLLM.
-        reduced: parts of the history were left out of what was sent last.
-    """
-
-    target: Target = Target.NONE
-    reason: Reason = Reason.ERROR
-    upstream_status: int | None = None
-    fallback_failed: str = ""
-    litellm_model: str | None = None
-    may_fall_back: bool = False
-    reduced: bool = False
-
-    @property
-    def detail(self) -> str:
-        """What stands behind the reason in the route header, from the semicolon on."""
-        status = f"; upstream-status={self.upstream_status}" if self.upstream_status is not None else ""
-        failed = f"; fallback-failed={self.fallback_failed}" if self.fallback_failed else ""
-        return f"{status}{failed}{'; history=reduced' if self.reduced else ''}"
-
-
-@dataclass(slots=True)
-class ServerAttempt:
-    """One server that was asked.
-
-    Attributes:
-        request: as it is sent, credentials and all; None once the exchange has ended.
-        since: when it was handed over, on the monotonic clock.
-        first_byte: when the head of its response came, on the same clock.
-        status: of its response.
-        until: when it was over, on the same clock.
-        cost_usd: what LiteLLM says that its response cost; None: it does not.
-        deployment: LiteLLM's id of what has answered.
-    """
-
-    target: Target
-    request: http.Request | None
-    since: float
-    first_byte: float | None = None
-    status: int | None = None
-    until: float | None = None
-    cost_usd: float | None = None
-    deployment: str = ""
-
-    @property
-    def milliseconds(self) -> float:
-        """How long it took."""
-        return max(0.0, round(((self.until or monotonic()) - self.since) * 1000, 1))
-
-
-@dataclass(slots=True)
-class Times:
-    """On the monotonic clock.
-
-    Attributes:
-        complete: when the last byte of a request had come; None: it is answered here, and not timed.
-    """
-
-    complete: float | None = None
-
-
-@dataclass(slots=True, weakref_slot=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Exchange:
     """What is known of one request of a client's.
 
@@ -162,6 +51,7 @@ class Exchange:
         model: what the request says of its model; None: it was decided by the head, or not yet.
         outcome: where it goes.
         attempts: the servers that were asked, in order.
+        complete_at: when all of the request had come, on the monotonic clock; None: it is not timed.
         failure: what went wrong last.
         first_failure: what upstream has suspended an account for, where it says only that it has.
         decided: whether it has been decided where it goes; not where another addon has answered it.
@@ -192,7 +82,7 @@ class Exchange:
     model: Named | None = None
     outcome: Outcome = field(default_factory=Outcome)
     attempts: list[ServerAttempt] = field(default_factory=list)
-    times: Times = field(default_factory=Times)
+    complete_at: float | None = None
     failure: Failure | None = None
     first_failure: str | None = None
     decided: bool = False

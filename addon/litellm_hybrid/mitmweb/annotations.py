@@ -13,7 +13,8 @@ from mitmproxy import http
 
 from litellm_hybrid.errors import ErrorType
 from litellm_hybrid.fallback.policy import FallbackListener
-from litellm_hybrid.flow.exchange import METADATA, Exchange, Snapshot
+from litellm_hybrid.flow.exchange import Exchange
+from litellm_hybrid.flow.outcome import METADATA, Snapshot
 from litellm_hybrid.flow.request import redacted
 from litellm_hybrid.mitmweb import flow_backup
 from litellm_hybrid.routing.rules import Reason, Target

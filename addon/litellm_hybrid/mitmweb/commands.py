@@ -19,7 +19,8 @@ from litellm_hybrid.diagnostics.explain.reasons import RouteHeader
 from litellm_hybrid.diagnostics.explain.replay import UpstreamResponse
 from litellm_hybrid.fallback import response_hold
 from litellm_hybrid.fallback.cooldowns import Cooldowns
-from litellm_hybrid.flow.exchange import METADATA, Exchange, Snapshot
+from litellm_hybrid.flow.exchange import Exchange
+from litellm_hybrid.flow.outcome import METADATA, Snapshot
 from litellm_hybrid.mitmweb.annotations import describe
 from litellm_hybrid.observability.status import Status, timestamp
 from litellm_hybrid.routing.rules import Reason, Target

@@ -100,12 +100,12 @@ class Observer(ProxyObserver[JudgedResponse]):
     def count_request(self, exchange: Exchange) -> None:
         """A request is being served from now on."""
         exchange.counters = self._counters
-        exchange.times.complete = monotonic()
+        exchange.complete_at = monotonic()
         self._counters.in_flight += 1
 
     def passed_on(self, exchange: Exchange, *, streamed: bool) -> None:
         """The client begins to get a response; `streamed`: piece by piece."""
-        counters, complete = exchange.counters, exchange.times.complete
+        counters, complete = exchange.counters, exchange.complete_at
         if counters is None or complete is None:
             return
         if streamed and not exchange.streaming:
@@ -164,7 +164,7 @@ def _cost(header: str) -> float | None:
 
 
 def _count_end(counters: RequestCounters, exchange: Exchange, status: int | None, *, whole: bool) -> None:
-    outcome, complete = exchange.outcome, exchange.times.complete
+    outcome, complete = exchange.outcome, exchange.complete_at
     counters.in_flight -= 1
     counters.streaming -= exchange.streaming
     # Of a response that is not passed on piece by piece the client has got nothing before its end.

@@ -502,6 +502,18 @@ def test_a_streamed_probe_has_ten_seconds(world: World) -> None:
     assert world.policy.first_byte_limit(whole) is None, "a whole response begins only at its end"
 
 
+def test_litellm_fails_a_request_that_upstream_has_not_begun_in_time(world: World) -> None:
+    slow(world)
+    world.now += 60
+    probe = world.flow(stream=True)
+    assert not cooling_down(world, probe)
+    assert world.policy.on_failure(probe, Failure(Cause.FIRST_BYTE_LIMIT, "nothing within 10 s")) is not None
+    probe.response = http.Response.make(502)
+    world.policy.replay_failed(probe, "500", None)
+    assert world.route(probe) == "upstream; reason=fallback-failed; fallback-failed=500"
+    assert world.state.history.counts["unreachable", "failed"] == 1
+
+
 def test_the_time_to_the_first_byte_can_be_limited(world: World) -> None:
     world.fallback(first_byte=3.0)
     flow = world.flow()

@@ -9,10 +9,10 @@ from mitmproxy.test import tflow, tutils
 
 from litellm_hybrid.errors import Cause, Failure
 from litellm_hybrid.flow.exchange import (
-    METADATA,
     Exchange,
     add_response_headers,
 )
+from litellm_hybrid.flow.outcome import METADATA
 from litellm_hybrid.routing.rules import Reason, Target
 
 

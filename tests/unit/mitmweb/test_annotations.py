@@ -7,7 +7,8 @@ from mitmproxy.test import tflow
 from mitmproxy.utils.emoji import emoji
 
 from litellm_hybrid.errors import Cause, Failure
-from litellm_hybrid.flow.exchange import METADATA, Exchange
+from litellm_hybrid.flow.exchange import Exchange
+from litellm_hybrid.flow.outcome import METADATA
 from litellm_hybrid.mitmweb.annotations import FAILED, Annotations, describe
 from litellm_hybrid.observability.history import FallbackRecord
 from litellm_hybrid.routing.requested_model import Named

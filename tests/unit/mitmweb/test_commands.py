@@ -9,7 +9,8 @@ from mitmproxy.test import taddons, tflow
 from litellm_hybrid.config.settings import Settings
 from litellm_hybrid.config.store import SettingsStore
 from litellm_hybrid.fallback.cooldowns import Cooldowns
-from litellm_hybrid.flow.exchange import METADATA, Exchange
+from litellm_hybrid.flow.exchange import Exchange
+from litellm_hybrid.flow.outcome import METADATA
 from litellm_hybrid.mitmweb.commands import Commands, status_lines
 from litellm_hybrid.observability.history import Reload
 from litellm_hybrid.observability.status import Status

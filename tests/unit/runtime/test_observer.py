@@ -125,7 +125,7 @@ def test_an_own_page_is_neither_counted_nor_logged(world: World, caplog: pytest.
 def test_responses_of_our_own_are_not_timed(target: Target, world: World) -> None:
     """Whichever server the request was for."""
     flow, exchange = world.begin(target, Reason.REFUSED)
-    exchange.times.complete = None
+    exchange.complete_at = None
     world.now = 1.0
     world.observer.passed_on(exchange, streamed=False)
     world.end(flow, exchange, 401, whole=True)

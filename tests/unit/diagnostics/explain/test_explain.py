@@ -427,7 +427,7 @@ async def test_explain_says_what_the_addon_does(case: Case, tmp_path: Path) -> N
     from mitmproxy.test import taddons
 
     from litellm_hybrid.addon import HybridAddon
-    from litellm_hybrid.flow.exchange import METADATA
+    from litellm_hybrid.flow.outcome import METADATA
 
     file = tmp_path / "config.yaml"
     file.write_text(

@@ -1,0 +1,109 @@
+"""What becomes of a request: where it goes and why, which servers were asked, and all of it as plain data."""
+
+from dataclasses import dataclass
+from time import monotonic
+from typing import TypedDict
+
+from mitmproxy import http
+
+from litellm_hybrid.routing.rules import Reason, Target
+
+METADATA = "litellm_hybrid"
+"""The key of `flow.metadata` that has the snapshot."""
+
+
+class Snapshot(TypedDict):
+    """An exchange as plain data, without a credential: what other addons and saved flows have.
+
+    Attributes:
+        path: the client's, without its query.
+        target, reason, detail: as in the route header.
+        upstream_status: of the response that LiteLLM's replaces.
+        kind: of upstream's failure, as in `fallback.on`; "" where it has not failed.
+        fallback_failed: why LiteLLM could not help, as there; "" where it was not asked to or could.
+        model: as the client spells it.
+        litellm_model: the name that LiteLLM gets, or would get, for it.
+        reduced: parts of the history that only their maker can read were left out.
+        trace_id, span_id: the client's, where its `traceparent` is valid.
+        first_failure: for what upstream had suspended the account, where it says only that it has.
+        cost_usd: what LiteLLM's response cost, where that is known.
+        error_type, error: what went wrong last, see `errors.ErrorType`.
+    """
+
+    request_id: str
+    method: str
+    path: str
+    client_ip: str
+    target: str
+    reason: str
+    detail: str
+    upstream_status: int | None
+    kind: str
+    fallback_failed: str
+    model: str | None
+    litellm_model: str | None
+    may_fall_back: bool
+    reduced: bool
+    trace_id: str | None
+    span_id: str | None
+    first_failure: str | None
+    cost_usd: float | None
+    error_type: str | None
+    error: str | None
+
+
+@dataclass(slots=True)
+class Outcome:
+    """Where a request goes, and why.
+
+    Attributes:
+        upstream_status: of the upstream response that LiteLLM's replaces.
+        fallback_failed: why LiteLLM could not help: a status, an error type, `budget` …
+        litellm_model: the name that LiteLLM gets for the model; None: it never goes there.
+        may_fall_back: whether a failure of upstream's may be replayed to LiteLLM.
+        reduced: parts of the history were left out of what was sent last.
+    """
+
+    target: Target = Target.NONE
+    reason: Reason = Reason.ERROR
+    upstream_status: int | None = None
+    fallback_failed: str = ""
+    litellm_model: str | None = None
+    may_fall_back: bool = False
+    reduced: bool = False
+
+    @property
+    def detail(self) -> str:
+        """What stands behind the reason in the route header, from the semicolon on."""
+        status = f"; upstream-status={self.upstream_status}" if self.upstream_status is not None else ""
+        failed = f"; fallback-failed={self.fallback_failed}" if self.fallback_failed else ""
+        return f"{status}{failed}{'; history=reduced' if self.reduced else ''}"
+
+
+@dataclass(slots=True)
+class ServerAttempt:
+    """One server that was asked.
+
+    Attributes:
+        request: as it is sent, credentials and all; None once the exchange has ended.
+        since: when it was handed over, on the monotonic clock.
+        first_byte: when the head of its response came, on the same clock.
+        status: of its response.
+        until: when it was over, on the same clock.
+        cost_usd: what LiteLLM says that its response cost; None: it does not.
+        deployment: LiteLLM's id of what has answered.
+    """
+
+    target: Target
+    request: http.Request | None
+    since: float
+    first_byte: float | None = None
+    status: int | None = None
+    until: float | None = None
+    cost_usd: float | None = None
+    deployment: str = ""
+
+    @property
+    def milliseconds(self) -> float:
+        """How long it took."""
+        return max(0.0, round(((self.until or monotonic()) - self.since) * 1000, 1))
