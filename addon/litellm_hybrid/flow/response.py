@@ -16,6 +16,10 @@ _BEGINNING = 4 * 1024
 _END = 16 * 1024
 """Bytes. OpenAI's last event has the whole response again, with the usage near its end."""
 
+_MOST = 2 * _END
+
+_EVENT = (b"event:", b"data:")
+
 _LAST_EVENTS = 3
 """How many events are looked at: a ping, or a `[DONE]`, may come behind the one that ends a response."""
 
@@ -40,7 +44,7 @@ _WORDS = 300
 class ResponseTap:
     """Passes a response's pieces on, and keeps the first and the last of them.
 
-    It is mitmproxy's `response.stream`, called for each piece: no copy is made but of the beginning.
+    It is mitmproxy's `response.stream`, called for each piece: what is kept is only tidied up now and then.
     """
 
     __slots__ = ("_beginning", "_coding", "_event", "_is_event_stream", "_is_whole", "_pieces", "_size")
@@ -56,18 +60,28 @@ class ResponseTap:
 
     def __call__(self, piece: bytes) -> bytes:
         """Return the piece as it is."""
-        if len(self._beginning) < _BEGINNING:
-            self._beginning += piece[: _BEGINNING - len(self._beginning)]
-        if piece.startswith((b"event:", b"data:")):  # servers write event by event
-            self._event = piece[:_FIRST_BYTES]
-        pieces = self._pieces
-        kept = piece[-_END:] if pieces else piece
-        pieces.append(kept)
-        self._size += len(kept)
-        while self._size - len(pieces[0]) >= _END:
-            self._size -= len(pieces.popleft())
-            self._is_whole = False
+        self._pieces.append(piece)
+        self._size += len(piece)
+        if self._size > _MOST:
+            self._tidy()
         return piece
+
+    def _tidy(self) -> None:
+        pieces = self._pieces
+        if self._is_whole:
+            self._beginning = b"".join(pieces)[:_BEGINNING]
+            self._is_whole = False
+        while self._size - len(pieces[0]) >= _END:
+            self._size -= len(pieces[0])
+            self._note_event(pieces.popleft())
+        self._note_event(pieces[0])
+        first = pieces[0][-_END:]
+        self._size -= len(pieces[0]) - len(first)
+        pieces[0] = first
+
+    def _note_event(self, piece: bytes) -> None:
+        if piece.startswith(_EVENT):  # servers write event by event
+            self._event = piece[:_FIRST_BYTES]
 
     @property
     def is_empty(self) -> bool:
@@ -82,13 +96,14 @@ class ResponseTap:
         """
         if not self._is_event_stream:
             return False
-        tail = b"".join(self._pieces)[-_END:].replace(b"\r\n", b"\n")
+        tail = b"".join(self._pieces).replace(b"\r\n", b"\n")
         events = [event for event in tail.split(b"\n\n") if event.strip()]
         if any(_is_terminal(event) for event in events[-_LAST_EVENTS:]):
             return True
         # An event longer than what is kept: the last one of the Responses API repeats the whole response.
         is_cut = len(events) == 1 and tail.endswith(b"\n\n")
-        return is_cut and any(name in self._event for name in _LONG)
+        begun = next((piece for piece in reversed(self._pieces) if piece.startswith(_EVENT)), self._event)
+        return is_cut and any(name in begun[:_FIRST_BYTES] for name in _LONG)
 
     def usage(self) -> Usage | None:
         """Return the tokens that the response says it took; None: it says nothing that can be read."""
@@ -97,7 +112,7 @@ class ResponseTap:
             # The end of what is compressed cannot be read without all that comes before it.
             whole = decode_beginning(end, self._coding) if self._is_whole else b""
             return usage.read(b"", whole)
-        return usage.read(self._beginning, end[-_END:])
+        return usage.read(self._beginning or end[:_BEGINNING], end[-_END:])
 
     def words(self, status: int) -> str:
         """Return what a server says of a failure: its message, else the beginning of its body."""

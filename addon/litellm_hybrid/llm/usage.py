@@ -50,8 +50,11 @@ def read(beginning: bytes, end: bytes) -> Usage | None:
         end: its last ones; both may overlap, or be the whole.
     """
     seen: dict[str, int] = {}
-    for text in (beginning, end):
-        for found in _objects(text.decode(errors="replace")):
+    for body in (beginning, end):
+        at = body.find(b'"usage')
+        if at < 0:
+            continue
+        for found in _objects(body[max(0, at - 1) :].decode(errors="replace")):
             # A stream counts up: what comes last holds.
             seen.update(_numbers(found))
     if "input" not in seen and "output" not in seen:

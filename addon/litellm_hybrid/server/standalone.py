@@ -138,6 +138,9 @@ async def serve(
     logging.getLogger().setLevel(logging.INFO)
     for noisy in ("asyncio", "hpack", "mitmproxy.proxy.server"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # mitmproxy warns where its own choice of layers is missing; ours builds them all.
+    proxyserver_log = logging.getLogger("mitmproxy.addons.proxyserver")
+    proxyserver_log.addFilter(lambda record: "without nextlayer" not in record.getMessage())
     opts = options.Options()
     lean = LeanMaster(opts, app_log, place)
     listener.share_port(opts, shared=place is not None)
