@@ -106,7 +106,7 @@ def _texts(case: ProviderError) -> Iterator[str]:
         if isinstance(error, str):
             yield error
         if isinstance(error, dict):
-            for key in ("message", "detail", "status_msg"):
+            for key in ("message", "Message", "detail", "status_msg"):
                 if isinstance(error.get(key), str):
                     yield error[key]
             # Types and codes that CLIProxyAPI does not derive from a status by itself.
@@ -172,7 +172,7 @@ def _error(document: Any) -> Any:
     base = document.get("base_resp")
     if not found and isinstance(base, dict) and base.get("status_code"):
         found = base
-    if not found and "code" in document and "message" in document:
+    if not found and isinstance(document.get("message") or document.get("Message"), str):
         found = document
     return found
 
@@ -180,6 +180,8 @@ def _error(document: Any) -> Any:
 def _is_answer(document: Any) -> bool:
     """Whether a document holds content, counts a token, or says why it is empty."""
     if not isinstance(document, dict):
+        return False
+    if isinstance(document.get("error"), dict) and not _content(document):
         return False
     inner = document.get("response") if isinstance(document.get("response"), dict) else None
     return any(

@@ -56,7 +56,12 @@ ACCOUNT_NAMED: tuple[Rule, ...] = (
             r"project[ _]?id (?:is |was )?(?:missing|required|not found|empty|unavailable)",
             r"(?:.{0,60}\b)?(?:billing (?:is|has been|must be)|verify your account)",
             r".{1,60} is not (?:available|supported) in your (?:country|region|location)",
-            r"your (?:\w{1,20} ){1,3}version \S{0,20} ?is (?:too old|outdated|no longer supported)",
+            r"(?:your|this) (?:\w{1,20} ){1,3}version \S{0,20} ?is (?:too old|outdated|no longer supported)",
+            r"this version of [\w ]{1,40} is no longer supported",
+            r"your (?:api )?access (?:has been|is|was) (?:paused|suspended|revoked|disabled|denied|blocked)",
+            r"[\w ]{1,40} (?:is|has) not (?:been )?enabled for (?:your|this) (?:\w{1,20} )?"
+            r"(?:workspace|organization|account|plan|project)",
+            "该(?:令牌|账[号户])无权",
         ),
     ),
     Rule(
@@ -124,6 +129,10 @@ DRESSED: tuple[Rule, ...] = (
             rf"|balance|credits?)"
             r" (?:(?:has|have) been |is |are |was )?(?:reached|exceeded|exhausted|depleted|used up)(?:[.!]"
             r"|$)",
+            r"you(?:'ve| have) used (?:up )?(?:all )?(?:of )?your free \w",
+            r"(?:(?:input|output) )?tokens per (?:minute|hour|day|month) (?:are |is )?(?:exhausted|exceeded"
+            r"|used up)",
+            r"too many (?:tokens|requests|calls)(?: per \w{1,10})?, please (?:wait|slow)",
             "(?:the )?free (?:tier|quota|allocated quota) (?:of the model )?(?:has been |is )?(?:exhausted"
             "|exceeded|used up)",
             r"(?:\W{0,2}\d*\W{0,3})?(?:您的?)?(?:账户|帐户|用户|令牌|套餐)?(?:已)?(?:余额不足|欠费|额度不足|额度已)",
@@ -177,6 +186,7 @@ DRESSED: tuple[Rule, ...] = (
             "incorrect api key provided",
             rf"(?:the |your |oauth |provided )*(?:authentication |access |refresh )?token (?:has been |is "
             rf"|was )?(?:expired|revoked|invalidated|invalid)(?: or \w+)?{END}",
+            r"invalid token(?: provided| \(request id|[.!]?$)",
             r"[^'\"`]{0,60}\b(?:sign|log) ?in again",
         ),
     ),
