@@ -75,7 +75,7 @@ def test_what_is_left_decides(given: ProviderError, status: int, body: str, kind
         ('{"error":{"details":[{"retryDelay":"53s"}]}}', 53),
         ('{"error":{"message":"Please try again in 2m10.5s."}}', 130.5),
         ('{"error":{"message":"Your quota will reset after 1h2m3s."}}', 3723),
-        ('{"error":{"message":"Your limit will reset at 1970-01-01 00:20:00"}}', 200),
+        ('{"error":{"message":"Your limit will reset at 1970-01-01 08:20:00"}}', 200),
         ('{"error":{"message":"resets at 1970-01-01T00:20:00Z (2056)"}}', 200),
         ('{"error":{"metadata":{"headers":{"X-RateLimit-Reset":"1200000000000"}}}}', 1199999000),
     ],

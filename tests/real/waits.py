@@ -2,7 +2,10 @@
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime, timedelta, timezone
+
+BEIJING = timezone(timedelta(hours=8))
+"""Where a date that names no zone is meant: only Zhipu and z.ai write such ones."""
 
 _RELATIVE = (
     re.compile(r'"(?:reset_seconds|resets_in_seconds)"\s*:\s*(?P<s>\d+(?:\.\d+)?)'),
@@ -13,7 +16,7 @@ _RELATIVE = (
     re.compile(r"(?P<text>[\d.]+s) remaining"),
 )
 _DATES = (
-    re.compile(r"resets? at (?P<date>\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)"),
+    re.compile(r"resets? at (?P<date>\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:Z|[+-]\d\d:\d\d)?)"),
     re.compile(r"regain access on (?P<date>\d{4}-\d\d-\d\d) at (?P<clock>\d\d:\d\d) UTC"),
 )
 _EPOCH = re.compile(r'"(?:resets_at|X-RateLimit-Reset)"\s*:\s*"?(?P<at>\d{10,13})')
@@ -42,8 +45,8 @@ def _all(body: str, headers: dict[str, str], now: float) -> Iterator[float]:
     for pattern in _DATES:
         for found in pattern.finditer(body):
             clock = found.groupdict().get("clock")
-            text = f"{found['date']}T{clock}" if clock else found["date"]
-            yield datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() - now
+            date = datetime.fromisoformat(f"{found['date']}T{clock}+00:00" if clock else found["date"])
+            yield (date if date.tzinfo else date.replace(tzinfo=BEIJING)).timestamp() - now
 
 
 def is_read(waits: list[float], read: float | None) -> bool:
