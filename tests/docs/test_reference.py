@@ -65,7 +65,7 @@ def test_every_setting_has_a_key() -> None:
     """Those that the parser makes out of others have none."""
     parts: tuple[tuple[str, Any], ...] = (("", Settings), ("fallback.", Fallback), ("timeouts.", Timeouts))
     attributes = {f"{prefix}{field.name}" for prefix, kind in parts for field in fields(kind)}
-    made = {"no_auth", "mapping_patterns", "fallback", "timeouts"}
+    made = {"upstream_keys", "no_auth", "mapping_patterns", "fallback", "timeouts"}
     assert {key.field for key in KEYS} == attributes - made
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from litellm_hybrid.config.model_patterns import Patterns
 from litellm_hybrid.config.settings import Address, Secret, Settings
 from litellm_hybrid.message.forwarded import find
 from litellm_hybrid.routing.rewrite import Incoming
@@ -171,6 +172,17 @@ def test_the_model_apis(line: str) -> None:
     assert denied(KEYED, line, ELSEWHERE, [KEY, "wrong"]) == denied(KEYED, line, ELSEWHERE, [KEY]) == 0
     assert denied(KEYED, line, HERE) == 0, "upstream itself asks for a key"
     assert denied(KEYED, line.replace("POST", "OPTIONS").replace("GET", "OPTIONS"), ELSEWHERE) in (0, 403)
+
+
+def test_cliproxyapis_own_keys_open_its_model_apis_and_spend_nothing() -> None:
+    both = replace(KEYED, upstream_keys=(Secret("upstreams"),), models=Patterns(["g"]))
+    assert denied(both, "POST /v1/messages", ELSEWHERE, ["upstreams"]) == 0
+    assert denied(both, "GET /v0/management/config", ELSEWHERE, ["upstreams"]) == 403
+    fields = ((b"X-Api-Key", b"upstreams"),)
+    sent = Incoming("/v1beta/models/g:generateContent", "", fields, b"")
+    routed = route(both, Request("POST", sent, find(ELSEWHERE, fields, ()), "proxy"))
+    assert routed.refusal is not None
+    assert routed.refusal.status == 403
 
 
 @pytest.mark.parametrize("line", ITS_MACHINE_ONLY)

@@ -64,7 +64,8 @@ def _keys(top: Mapping[str, Value], found: list[Diagnostic]) -> Iterator[Secret]
             key = item.node.value.strip()
             if TEMPLATE_KEY.fullmatch(key):
                 found.append(Diagnostic(item.line, "api-keys", IS_TEMPLATE))
-            yield Secret(key)
+            else:
+                yield Secret(key)
         else:
             message = "an entry that is no text is left out; quote it"
             found.append(Diagnostic(item.line, "api-keys", message, "unreadable-client-key"))

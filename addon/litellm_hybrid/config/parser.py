@@ -225,8 +225,11 @@ def _settings(values: dict[str, Any], keys: KeyCollector, locations: Locations) 
         keys.warnings.append(Diagnostic(*locations["base-url"], message, "base-url-ends-in-v1"))
     if any(TEMPLATE_KEY.fullmatch(key.value) for key in plain.get("client_keys", ())):
         keys.problems.append(Diagnostic(*locations["client-api-keys"], IS_TEMPLATE))
-    if "client_keys" not in plain:
-        plain["client_keys"], found = upstream_client_keys(keys.upstream)
+    upstream_keys, found = upstream_client_keys(keys.upstream)
+    if "client_keys" in plain:
+        plain["upstream_keys"] = upstream_keys
+    else:
+        plain["client_keys"] = upstream_keys
         keys.problems += [one for one in found if one.code == "invalid"]
         keys.warnings += [one for one in found if one.code != "invalid"]
     plain.setdefault("upstream", upstream_address(keys.upstream))

@@ -115,6 +115,7 @@ class Settings:
         no_auth: LiteLLM takes no keys: requests go there without any credential.
         mappings: lower-cased requested name or glob → the name that LiteLLM knows.
         client_keys: who may spend the LiteLLM key.
+        upstream_keys: CLIProxyAPI's own `api-keys`, where the file has them beside client_keys.
         upstream: CLIProxyAPI's address; `serve` uses it, in `mitmdump` the mode says it.
         listen: (host, port) for `serve`.
         local_without_key: this machine's programs may spend the key without one of client_keys.
@@ -135,6 +136,7 @@ class Settings:
     fallback: Fallback = field(default_factory=Fallback)
     timeouts: Timeouts = field(default_factory=Timeouts)
     client_keys: tuple[Secret, ...] = ()
+    upstream_keys: tuple[Secret, ...] = ()
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     websocket: WebsocketPolicy = "downgrade"
     strip_provider_prefix: bool = False

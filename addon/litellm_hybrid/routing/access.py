@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from litellm_hybrid.config.settings import Settings
+from litellm_hybrid.config.settings import Secret, Settings
 from litellm_hybrid.message.forwarded import is_loopback
 from litellm_hybrid.routing import paths
 from litellm_hybrid.routing.paths import Exposure
@@ -83,7 +83,7 @@ def check(settings: Settings, client: Client) -> AccessDenied | None:
     """
     if settings.api_key is None and not settings.no_auth:
         return None
-    if _knows(settings, client.keys):
+    if _knows(settings.client_keys, client.keys):
         return None
     keyed = bool(settings.client_keys)
     if settings.listen_without_keys and not keyed and not client.is_here and not client.origin:
@@ -122,7 +122,8 @@ def check_upstream(settings: Settings, client: Client, method: str, path: str) -
             return None
         return AccessDenied(403, "This path is not for web pages that this machine does not serve.")
     if exposure is Exposure.CLIENTS:
-        if not settings.client_keys or _knows(settings, client.keys):
+        # CLIProxyAPI's own keys open what is its own, although they may not spend LiteLLM's.
+        if not settings.client_keys or _knows((*settings.client_keys, *settings.upstream_keys), client.keys):
             return None
         return AccessDenied(
             403 if client.keys else 401,
@@ -138,7 +139,7 @@ def check_upstream(settings: Settings, client: Client, method: str, path: str) -
 def check_own_page(settings: Settings, client: Client) -> AccessDenied | None:
     """None if this client may see the proxy's own pages: a program on this machine, or with a client key."""
     local = client.is_here and not client.origin and is_loopback(host_name(client.host))
-    if _knows(settings, client.keys) or local:
+    if _knows(settings.client_keys, client.keys) or local:
         return None
     return AccessDenied(
         403,
@@ -147,10 +148,10 @@ def check_own_page(settings: Settings, client: Client) -> AccessDenied | None:
     )
 
 
-def _knows(settings: Settings, presented: Iterable[str]) -> bool:
+def _knows(client_keys: Iterable[Secret], presented: Iterable[str]) -> bool:
     known = False
     for key in presented:
-        for client_key in settings.client_keys:
+        for client_key in client_keys:
             # No early end: the time taken must not tell which key was nearly right.
             known |= hmac.compare_digest(
                 key.encode("utf-8", "surrogateescape"), client_key.value.encode("utf-8", "surrogateescape")

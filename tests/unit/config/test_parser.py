@@ -692,8 +692,10 @@ def test_the_keys_of_cliproxyapis_example_are_refused(text: str, where: str) -> 
     assert "put keys of your own there" in problem
 
 
-def test_keys_of_the_example_that_nobody_uses_are_cliproxyapis_business() -> None:
-    assert read("api-keys: [your-api-key-1]\n" + ours("client-api-keys: [mine]")).settings.client_keys
+def test_cliproxyapis_keys_beside_ours() -> None:
+    found = read("api-keys: [a, b]\n" + ours("client-api-keys: [b]")).settings
+    assert (found.client_keys, found.upstream_keys) == ((Secret("b"),), (Secret("a"), Secret("b")))
+    assert read("api-keys: [a]").settings.upstream_keys == ()
 
 
 @pytest.mark.parametrize("text", ["$LITELLM_KEY", "os.environ/LITELLM_KEY", '" $LITELLM_KEY "'])
