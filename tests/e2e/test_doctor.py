@@ -422,7 +422,8 @@ def test_the_proxy_runs_already(good: House) -> None:
     file = good.config(listen=f"127.0.0.1:{port}")
     with serving_proxy(good, file, port):
         code, found = findings(file)
-        assert (code, found[2]["symptom"]) == (0, f"litellm-hybrid runs at 127.0.0.1:{port} and is ready")
+        said = {each["check"]: each["symptom"] for each in found}
+    assert (code, said["listen"]) == (0, f"litellm-hybrid runs at 127.0.0.1:{port} and is ready")
 
 
 def test_the_proxy_runs_with_a_broken_file(good: House) -> None:

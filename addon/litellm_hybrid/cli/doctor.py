@@ -61,8 +61,11 @@ def doctor(
         parsed = load(file)
         settings = parsed.settings
         secrets += tuple(each.value for each in (settings.api_key, *settings.client_keys) if each)
-        hints = load(upstream_config).hints if upstream_config else ()
-        return replace(parsed, settings=replace(settings, **given), hints=(*parsed.hints, *hints))
+        changed = replace(parsed, settings=replace(settings, **given))
+        if upstream_config is None:
+            return changed
+        hints = (*parsed.hints, *load(upstream_config).hints)
+        return replace(changed, hints=hints, has_upstream_keys=True)
 
     progress = Progress(keep=live)
     report = examine(file, read, key=key, live=live, progress=lambda text: progress.show(hide(text, secrets)))

@@ -56,12 +56,14 @@ class Parsed:
         warnings: in the order of the file's lines.
         has_keys: whether any setting of ours is in the file.
         hints: what `check` and `doctor` say besides, and a start does not.
+        has_upstream_keys: whether any setting of CLIProxyAPI's is in the file.
     """
 
     settings: Settings
     warnings: tuple[Diagnostic, ...]
     has_keys: bool
     hints: tuple[Diagnostic, ...] = field(default=(), compare=False)
+    has_upstream_keys: bool = field(default=False, compare=False)
 
 
 def parse(text: str, *, source: str, env: Mapping[str, str]) -> Parsed:
@@ -91,7 +93,13 @@ def parse(text: str, *, source: str, env: Mapping[str, str]) -> Parsed:
         raise ConfigError(str(problem) for problem in _sorted(source, problems))
     warnings = [*keys.warnings, *validation.warnings(settings, locations)]
     hints = _sorted(source, upstream_hints(keys.upstream))
-    return Parsed(settings, _sorted(source, warnings), has_keys=bool(locations), hints=hints)
+    return Parsed(
+        settings,
+        _sorted(source, warnings),
+        has_keys=bool(locations),
+        hints=hints,
+        has_upstream_keys=bool(keys.upstream),
+    )
 
 
 def _sorted(source: str, found: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:

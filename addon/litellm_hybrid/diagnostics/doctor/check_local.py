@@ -51,7 +51,11 @@ def file(parsed: Parsed, name: str) -> list[Finding]:
         fix = "name the right file: `litellm-hybrid doctor -c FILE`, or write `extensions: {litellm: {…}}`"
         symptom = f"no setting of litellm-hybrid is in {name}: every request goes upstream"
         found.append(warning("file", symptom, fix))
-    return found or [ok("file", f"{name} has no errors and no warnings")]
+    found = found or [ok("file", f"{name} has no errors and no warnings")]
+    if settings.fallback.enabled and not parsed.has_upstream_keys:
+        symptom = "CLIProxyAPI's own settings are elsewhere; its retries decide how long clients wait"
+        found.append(ok("file", symptom, "`litellm-hybrid doctor --upstream-config FILE` looks at them too"))
+    return found
 
 
 def broken(failure: ConfigError) -> list[Finding]:

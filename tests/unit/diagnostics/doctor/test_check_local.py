@@ -53,6 +53,17 @@ def test_a_v1_at_the_end_is_fine() -> None:
     ]
 
 
+def test_where_cliproxyapis_own_settings_are_not_known_it_says_how_they_can_be() -> None:
+    falls_back = "litellm-base-url: http://h\nlitellm-api-key: k\nlitellm-fallback-enabled: true\n"
+
+    def named(text: str) -> bool:
+        return any("--upstream-config FILE" in each.fix for each in findings_of(text))
+
+    assert named(falls_back)
+    assert not named(falls_back + "port: 8317\n")
+    assert not named("litellm-base-url: http://h\n")
+
+
 def test_servers_that_are_one_and_the_same_are_an_error() -> None:
     found = findings_of("litellm-base-url: http://localhost:8317\nlitellm-api-key: k\n")
     assert [each.fix for each in found if each.severity is Severity.ERROR] == [
