@@ -63,7 +63,7 @@ def real() -> list[Answer]:
 
 @cache
 def of_rules() -> list[Answer]:
-    """Answers for the words of the rules: `[status, body, kind]`, a body that is a text as the message."""
+    """Answers for the words of the rules: `[status, body, kind]`; a text is the message, 0 an event of a 200."""
     answers = []
     for number, (status, said, kind) in enumerate(_entries("rule_answers.json")):
         body = {"error": {"message": said}} if isinstance(said, str) else said
@@ -72,10 +72,10 @@ def of_rules() -> list[Answer]:
                 name=f"rule_{number}",
                 protocol="any",
                 versions="made up",
-                status=status,
-                headers={"Content-Type": "application/json"},
-                body=json.dumps(body),
-                stream=False,
+                status=status or 200,
+                headers={"Content-Type": "application/json" if status else "text/event-stream"},
+                body=json.dumps(body) if status else f"data: {json.dumps(body)}\n\n",
+                stream=not status,
                 kind=kind,
                 retry_after_seconds=None,
                 why="",

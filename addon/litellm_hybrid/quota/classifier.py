@@ -12,7 +12,7 @@ from litellm_hybrid.message import sse
 from litellm_hybrid.message.json import decode
 from litellm_hybrid.quota import content, error_shapes
 from litellm_hybrid.quota.content import Carries
-from litellm_hybrid.quota.error_shapes import ErrorPayload
+from litellm_hybrid.quota.error_shapes import ErrorPayload, Shape
 from litellm_hybrid.quota.request_rules import UNKNOWN_PROVIDER
 from litellm_hybrid.quota.retry_after import retry_after
 from litellm_hybrid.quota.rule import Rule
@@ -86,7 +86,7 @@ class StreamJudge:
         payload = decode(event.data)
         if payload is None:
             return ANSWER if event.data.strip() not in ("", "null") else None
-        error = error_shapes.read(payload, self._status)
+        error = error_shapes.read(payload, self._status, in_stream=True)
         if error is not None:
             return _decide(error, self._headers, now)
         if content.failed(payload):
@@ -121,7 +121,7 @@ def classify(status: int, headers: Mapping[str, str], body: bytes, *, now: float
     if error is not None:
         return _decide(error, headers, now)
     if status >= 400:
-        return _decide(_shapeless(status, text), headers, now)
+        return _decide(_shapeless(status, text, is_json=isinstance(payload, dict)), headers, now)
     return _classify_answer(status, headers, text, payload)
 
 
@@ -162,11 +162,17 @@ def _classify_stream(status: int, headers: Mapping[str, str], body: bytes, now: 
     return error or (ANSWER if status < 400 else _decide(_shapeless(status, body), headers, now))
 
 
-def _shapeless(status: int, body: bytes) -> ErrorPayload:
+def _shapeless(status: int, body: bytes, *, is_json: bool = False) -> ErrorPayload:
     """An error status whose body is no shape that is known; its words are read all the same."""
+    shape: Shape = "other" if is_json else ""
     text = body[: 4 * MESSAGE_LONGEST].decode(errors="replace").strip()
     return ErrorPayload(
-        http=status, status=status, message=text, phrase=error_shapes.phrase_of(text), messages=(text,)
+        http=status,
+        status=status,
+        shape=shape,
+        message=text,
+        phrase=error_shapes.phrase_of(text),
+        messages=(text,),
     )
 
 

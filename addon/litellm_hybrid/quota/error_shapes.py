@@ -30,7 +30,7 @@ from litellm_hybrid.quota.wording import code_words
 
 Fields = Mapping[str, object]
 Shape = Literal[
-    "", "object", "plugin", "claude", "coded", "bare", "flat", "detail", "coded detail", "message"
+    "", "object", "plugin", "claude", "coded", "bare", "flat", "detail", "coded detail", "message", "other"
 ]
 
 _EXECUTOR = re.compile(r"[a-z]{1,32} executor: upstream returned error event: ", re.IGNORECASE)
@@ -140,7 +140,7 @@ class ErrorPayload:
         http: the response's HTTP status.
         status: what the error means in HTTP's terms: the HTTP status, or, where that is 200 or
             5xx, the number or the type that the error states; 0 if it states none.
-        shape: how it was written; "" for a body that is no error shape.
+        shape: how it was written; "other" for JSON that is no error shape, "" for what is no JSON.
         names: its types, codes and statuses in lower case; a code `a:b` counts as `b`, too. Not
             those that CLIProxyAPI derived from the status.
         wrapper_names: the same for the error whose `message` this one was.
@@ -218,12 +218,13 @@ class _Layer:
         return by_words or (int(page[1]) if page else 0)
 
 
-def read(payload: object, http: int) -> ErrorPayload | None:
+def read(payload: object, http: int, *, in_stream: bool = False) -> ErrorPayload | None:
     """The error that a decoded JSON response, or one event's data, states.
 
     Args:
         payload: whatever JSON held.
         http: the response's HTTP status.
+        in_stream: it is one event's.
 
     Returns:
         None if it is an answer, or nothing known.
@@ -242,7 +243,7 @@ def read(payload: object, http: int) -> ErrorPayload | None:
     named = next((layer for layer in naming if layer.names), outer)
     return ErrorPayload(
         http=http,
-        status=_meant(naming, http),
+        status=_meant(naming, http, in_stream=in_stream),
         shape=outer.shape,
         names=named.names,
         wrapper_names=outer.names,
@@ -259,11 +260,11 @@ def phrase_of(message: str) -> str:
     return " ".join(message[:_PHRASE_LONGEST].lower().replace("\u2019", "'").split())
 
 
-def _meant(layers: tuple[_Layer, ...], http: int) -> int:
+def _meant(layers: tuple[_Layer, ...], http: int, *, in_stream: bool) -> int:
     number = next((layer.number for layer in layers if layer.number), 0)
     if 400 <= http < 500:
         return number if number in _TELLING else http
-    if http < 400 and number == 400 and layers[0].names == {"invalid_argument", "400"}:
+    if in_stream and http < 400 and number == 400 and layers[0].names == {"invalid_argument", "400"}:
         # CLIProxyAPI's writer for Gemini's streams makes this of every error: it says nothing.
         return layers[0].reason_phrase
     stated = number or next((layer.implied for layer in layers if layer.implied), 0)

@@ -122,6 +122,23 @@ REQUEST_FAULTS: tuple[Rule, ...] = (
         unless=frozenset({413}),
     ),
     Rule(
+        "phrase 'too long'",
+        "context-length",
+        "any",
+        says=phrases(
+            "prompt is too long",
+            "input is too long",
+            "(?:exceeds?|exceeded|larger than) (?:the |its )?(?:model's |available |maximum )?context",
+            "maximum (?:context|prompt) length",
+            "context (?:window|length|limit)[\\w ]{0,20} exceed",
+            "exceeds? (?:the )?(?:max(?:imum)? (?:length|number of tokens|input)|context limit)",
+            "exceeded model token limit",
+            "range of input length should be",
+            "reduce the length of the (?:messages|prompt|input)",
+        ),
+        unless=BUSY_STATUSES,
+    ),
+    Rule(
         "request code",
         "none",
         "OpenAI",
@@ -141,23 +158,6 @@ REQUEST_FAULTS: tuple[Rule, ...] = (
         "MiniMax",
         names=frozenset({"base_resp 1026", "base_resp 1027", "base_resp 1042", "base_resp 2013"}),
     ),
-    Rule(
-        "phrase 'too long'",
-        "context-length",
-        "any",
-        says=phrases(
-            "prompt is too long",
-            "input is too long",
-            "(?:exceeds?|exceeded|larger than) (?:the |its )?(?:model's |available |maximum )?context",
-            "maximum (?:context|prompt) length",
-            "context (?:window|length|limit)[\\w ]{0,20} exceed",
-            "exceeds? (?:the )?(?:max(?:imum)? (?:length|number of tokens|input)|context limit)",
-            "exceeded model token limit",
-            "range of input length should be",
-            "reduce the length of the (?:messages|prompt|input)",
-        ),
-        unless=BUSY_STATUSES,
-    ),
     # Where no status is left: what names a field, or what it should be, blames the request.
     Rule(
         "phrase 'a field'",
@@ -165,21 +165,33 @@ REQUEST_FAULTS: tuple[Rule, ...] = (
         "any",
         phrase=phrases(
             r"\*? ?(?:messages|tools|system|inputs?|contents?|metadata|thinking|model|max_tokens|temperature"
-            r"|generatecontentrequest|tool_choice|stream|request)\b[\w.\[\]]*:? ",
+            r"|generatecontentrequest|tool_choice|stream)[\w.\[\]]*: ",
             "(?:invalid|unsupported|unknown|missing|required|unexpected) (?:value|parameter|field|argument"
             "|type|request|'|json)",
             "json: |failed to (?:parse|deserialize)|cannot unmarshal",
         ),
-        names=frozenset({"invalid_argument"}),
+        statuses=frozenset({0}),
+    ),
+    Rule(
+        "words 'a part of the request'",
+        "none",
+        "any",
+        says=phrases(
+            r"\b(?:tools?|schema|batch|parameters?|propert(?:y|ies)|fields?|vector store|descriptions?"
+            r"|supported for this|stop sequences)\b",
+            r"\bmessage \d",
+        ),
+        statuses=frozenset({0}),
     ),
     Rule(
         "phrase 'policy'",
         "none",
         "any",
         says=phrases(
-            r"(?:your|the|this) (?:input|prompt|content|messages?|request|output|image|text|query"
-            r"|conversation)s? (?:\w+ ){0,4}(?:flagged|violat|blocked|rejected|sensitive|inappropriate"
-            r"|refused|unsafe)",
+            r"(?:your|the|this) (?:input|prompt|content|messages?|output|image|text|query|conversation)s?"
+            r" (?:\w+ ){0,4}(?:flagged|violat|blocked|rejected|sensitive|inappropriate|refused|unsafe)",
+            r"(?:your|the|this) request (?:\w+ ){0,2}(?:violat|flagged|contain|considered)",
+            "(?:blocked|filtered) (?:by|due to|because of) (?:\\w+ ){0,2}(?:content|harmful|safety|policy)",
             "requires moderation",
             r"content (?:violates|policy|management policy|exists risk)",
             r"(?:usage|content|safety) (?:guidelines|policy|policies|system)",
@@ -202,6 +214,7 @@ REQUEST_BLAMED: tuple[Rule, ...] = (
             r"publisher model \S{1,200} was not found",
             rf"the {_MODEL} model is not supported when using codex",
             r"(?:no such|unknown|invalid) model\b",
+            rf"{_MODEL} is not a valid model",
             "模型不存在",
         ),
         unless=frozenset({401, *BUSY_STATUSES}),

@@ -125,7 +125,7 @@ DRESSED: tuple[Rule, ...] = (
             "access denied, please make sure your account is in good standing",
             r"(?:the request failed because )?your account (?:has an overdue|is in arrears|balance is)",
             "resource_exhausted: ",
-            rf"(?:the |your |this )*(?:{_ACCOUNT_LIMIT}|(?:usage|credit|monthly|weekly|daily) quota|quota"
+            rf"(?:the |your |this )*(?:{_ACCOUNT_LIMIT}|[a-z-]{{1,20}} quota|quota"
             rf"|balance|credits?)"
             r" (?:(?:has|have) been |is |are |was )?(?:reached|exceeded|exhausted|depleted|used up)(?:[.!]"
             r"|$)",
@@ -206,8 +206,9 @@ ACCOUNT: tuple[Rule, ...] = (
         says=phrases(
             "overload",
             "at (?:full |maximum )?capacity",
-            "(?:no|insufficient|not enough|lack of) (?:\\w+ ){0,2}capacity",
-            "high (?:demand|traffic|load)",
+            "(?:no|insufficient|not enough|lack of|out of) (?:\\w+ ){0,2}capacity",
+            "(?:high|elevated) (?:demand|traffic|load)",
+            "saturated|all slots",
             "busy",
             "unable to handle (?:additional|more|your)",
             "no instances? (?:are |is )?available",
@@ -264,8 +265,10 @@ ACCOUNT: tuple[Rule, ...] = (
         "Anthropic",
         says=phrases(
             "(?:does not|do not|not) (?:have|meet) (?:access|permission|scope)",
-            "(?<!method )not (?:currently )?(?:allowed|permitted|authorized)",
-            "(?:has been|been|is) (?:denied|suspended|disabled|revoked)",
+            "(?<!method )not (?:currently )?(?:allowed|permitted|authorized|whitelisted)",
+            "(?:account|access|project|organization|token|key)[\\w ]{0,40} (?:denied|suspended|disabled"
+            "|revoked|restricted)",
+            "(?:identity|account) verification|forbidden by|requires approval",
         ),
         statuses=frozenset({0}),
     ),
@@ -274,9 +277,16 @@ ACCOUNT: tuple[Rule, ...] = (
         "login",
         "any",
         phrase=phrases(
-            "authentication (?:failed|fails|error|required|token)",
-            "(?:invalid|incorrect|no valid) (?:authentication|credentials|api key|access token)",
-            "unauthori[sz]ed",
+            r"(?:your |the |oauth |no |missing )*(?:\w+ )?(?:token|credentials?|session|signature"
+            r"|authenti\w+|api[ -]?key"
+            r"|bearer|login)(?: header)? (?:(?:has|have|was|were|is|are) )?(?:been |currently )?(?:expired"
+            r"|invalid\w*|revoked"
+            r"|missing|required|failed|fails|not found|not valid|not supported|reused|found)",
+            r"(?:invalid|incorrect|missing|no valid|no) (?:\w+ )?(?:authentication|authorization"
+            r"|credentials?|x-api-key"
+            r"|api[ -]?key|access token|bearer token)(?:[ .!]|$)",
+            "authentication (?:failed|fails|error|token)",
+            "unauthori[sz]ed|user not found",
         ),
         statuses=frozenset({0, 500, 502, 504}),
     ),
@@ -323,7 +333,7 @@ STATUSES: tuple[Rule, ...] = (
         "login",
         "HTTP",
         statuses=frozenset({401}),
-        shapes=names("object plugin claude coded flat detail message"),
+        shapes=names("object plugin claude coded flat detail message other") | {"coded detail"},
     ),
     Rule("status 402 or 429", "quota", "HTTP", statuses=frozenset({402, 429})),
     Rule("status 403 or 426", "account", "HTTP", statuses=frozenset({403, 426})),

@@ -23,7 +23,8 @@ _LIMITED = (
 )
 _LIMIT = r"(?:limit(?:s|ed|ing)?|caps?|allocations?|allotment|ceiling)"
 _ACCOUNT = (
-    r"quotas?|credits?|balances?|allowances?|funds|subscriptions?|free (?:tier|usage|allocation|plan)"
+    r"quotas?|budgets?|credits?|balances?|allowances?|funds|subscriptions?|free (?:tier|usage|allocation"
+    r"|plan)"
     rf"|{_LIMITED}[\s()-]{{1,3}}(?:[\w()-]+\s){{0,2}}{_LIMIT}"
     rf"|{_LIMIT} (?:for|on|of) (?:the |this |your )?(?:account|organi[sz]ation|team|plan|key|subscription)"
     r"|resource pack(?:age)?s?|resource|rate[- ]?limit\w*|[rt]p[mdh]|usage|spend(?:ing)?|capacity on this "
@@ -64,7 +65,8 @@ _READ = {
 }
 _SAYS_IT = re.compile(
     r"(?<![\d.,])0 (?:credits?|requests?|tokens?|messages?) (?:left|remaining)"
-    r"|too many (?:concurrent |parallel )?(?:requests|sessions|connections)|throttl(?:ed|ing)"
+    r"|(?:credits?|trial) (?:has |have )?expired|out of tokens|too many (?:concurrent |parallel "
+    r")?(?:requests|sessions|connections)|throttl(?:ed|ing)"
     r"|rate[- ]?limited"
 )
 _SAYS_IT_ALONE = re.compile(

@@ -29,12 +29,13 @@ class Judged(NamedTuple):
 def _errors(answer: Answer) -> Iterator[ErrorPayload]:
     """The errors that the classifier would ask the table about."""
     text = answer.body.lstrip("\ufeff \r\n\t").encode()
-    if text.startswith((b"{", b"[")):
+    in_stream = not text.startswith((b"{", b"["))
+    if not in_stream:
         payloads = [decode(text)]
     else:
         payloads = [decode(event.data) for event in sse.EventReader().feed(answer.body.encode() + b"\n\n")]
     for payload in payloads:
-        if error := error_shapes.read(payload, answer.status):
+        if error := error_shapes.read(payload, answer.status, in_stream=in_stream):
             yield error
             return
     if answer.status >= 400:
