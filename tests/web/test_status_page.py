@@ -1,12 +1,17 @@
 """The status page in a real Chromium: its Content-Security-Policy lets its own style through, and nothing is missing."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 import httpx
-from playwright.sync_api import Browser
+import pytest
+from playwright.sync_api import Browser, Page, expect
 
-from support.processes import free_port, hybrid_config, mitmdump
+from support.processes import ROOT, free_port, hybrid_config, mitmdump
+from web import traffic
+from web.conftest import SCREENSHOTS, House
+from web.traffic import FELL_BACK, IDS, SERVED
 
 
 def _background(browser: Browser, url: str, scheme: Literal["light", "dark"]) -> tuple[str, list[str]]:
@@ -37,3 +42,32 @@ def test_it_looks_as_it_should(browser: Browser, tmp_path: Path) -> None:
     assert (light, dark) == ("rgb(246, 247, 249)", "rgb(16, 20, 27)")
     # Browsers ask for an icon; upstream, where such a request goes, is not there.
     assert [line for line in (*complaints, *more) if "favicon" not in line and "502" not in line] == []
+
+
+@pytest.fixture(params=[(1440, "light"), (390, "dark")], ids=["wide", "phone"])
+def page(request: pytest.FixtureRequest, browser: Browser, house: House) -> Iterator[Page]:
+    """The status page of a busy proxy."""
+    width, scheme = request.param
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page.goto(f"http://127.0.0.1:{house.web.port}/_hybrid/status")
+    yield page
+    page.close()
+
+
+def test_it_fits_and_shows_the_last_requests(page: Page) -> None:
+    last = page.locator("section", has_text="Last requests")
+    expect(last.get_by_role("row").filter(has_text=FELL_BACK).first).to_be_visible()
+    width: dict[str, int] = page.evaluate("({page: document.body.scrollWidth, window: innerWidth})")
+    assert width["page"] <= width["window"]
+    expect(page.locator("section", has_text="Spend").get_by_text("$0.0").first).to_be_visible(timeout=30_000)
+    if SCREENSHOTS:
+        page.screenshot(path=ROOT / SCREENSHOTS / f"status-{width['window']}.png")
+
+
+def test_it_keeps_itself_up_to_date(page: Page, house: House) -> None:
+    page.locator("summary").click()
+    rows = page.locator("section", has_text="Last requests").get_by_role("row")
+    before = rows.count()
+    traffic.send_message(house.web.port, SERVED, "Once more", IDS[SERVED])
+    expect(rows).to_have_count(before + 1, timeout=30_000)
+    expect(page.get_by_text("fallback.cooldown-max")).to_be_visible()

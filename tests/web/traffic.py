@@ -29,6 +29,18 @@ _QUOTA_MESSAGE = "This request would exceed your account's rate limit. Please tr
 _QUOTA = {"type": "error", "error": {"type": "rate_limit_error", "message": _QUOTA_MESSAGE}}
 _NO_MODEL = {"error": {"message": f"Invalid model name passed in model={MAPPINGS[FAILED]}", "code": "400"}}
 
+_PRICE = {
+    "input_cost_per_token": 3e-06,
+    "output_cost_per_token": 1.5e-05,
+    "cache_read_input_token_cost": 3e-07,
+}
+_PRICES = {
+    "data": [
+        {"model_name": name, "model_info": {"id": name, **_PRICE}}
+        for name in (CODEX, ROUTED, MAPPINGS[FELL_BACK])
+    ]
+}
+
 _TITLE = "Summarize this coding conversation in under 50 characters:\n\nWhy does the test of the parser fail?"
 _REVIEW = "Review this change:\n\n-        raise ValueError('empty')\n+        return []"
 _REVIEWED = (
@@ -58,6 +70,9 @@ class Servers:
             await _say(reply, MESSAGES, model, "Parser test fails on empty input")
 
     async def _litellm(self, request: Request, reply: Reply) -> None:
+        if request.path == "/model/info":
+            await reply.json(200, _PRICES)
+            return
         model = _model(request)
         if model == MAPPINGS[FAILED]:
             await reply.json(400, _NO_MODEL)
