@@ -31,8 +31,8 @@ class Watcher:
         self._good_text: str | None = None
         self._complaint: str | None = None
         self._seen: _Stamp | None = None
-        # What `load` read is not judged: it may have met a file that was just being written.
-        self._judged: _Stamp | None = None
+        # What `load` read is not taken as seen: it may have met a file that was just being written.
+        self._read_at: _Stamp | None = None
 
     def load(self) -> Parsed:
         """The settings to start with.
@@ -63,13 +63,13 @@ class Watcher:
         stamp = self._stamp()
         stands_still = stamp == self._seen
         self._seen = stamp
-        if not stands_still or stamp == self._judged:
+        if not stands_still or stamp == self._read_at:
             return None
         try:
             text = self._read()
             if self._stamp() != stamp:
                 return None
-            self._judged = stamp
+            self._read_at = stamp
             return self._take(text)
         except ConfigError as e:
             return self._keep_back(e)

@@ -96,9 +96,9 @@ CHAPTERS: dict[str, tuple[Key, ...]] = {
             "Which requested models may not, although fallback.models has them.",
             attribute="fallback.excluded"),
         Key("fallback.hold-max", takes.limit, "1m",
-            "How long an answer is held back that has only sent blank lines so far. CLIProxyAPI may "
+            "How long a response is held back that has only sent blank lines so far. CLIProxyAPI may "
             "write them to keep a client waiting, and the error after them. An error status and a JSON "
-            "answer are held no longer than this either."),
+            "response are held no longer than this either."),
         Key("fallback.opening-max", takes.limit, "30s",
             "How long a stream's opening is held: the events before its first content. A stream may open "
             "with events that carry no text, call or media, and fail after them. Until its first content "
@@ -130,9 +130,9 @@ CHAPTERS: dict[str, tuple[Key, ...]] = {
         Key("timeouts.connect", takes.limit, "5s",
             "How long connecting to a server may take; each attempt has its own timeouts."),
         Key("timeouts.first-byte", takes.limit, "15m",
-            "How long a server may take until its answer begins."),
+            "How long a server may take until its response begins."),
         Key("timeouts.idle", takes.limit, "2m",
-            "How long an answer that has begun may pause. It also limits a client that stops sending its "
+            "How long a response that has begun may pause. It also limits a client that stops sending its "
             "request."),
     ),
     "Who may spend LiteLLM's key": (
