@@ -12,7 +12,7 @@ it is read as U+FFFD, as in Go, and written back as it came.
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from secrets import token_hex
 from typing import Any
 
@@ -24,12 +24,11 @@ type Object = Mapping[str, Any]
 MOST_TOKENS = 500_000
 """More strings and brackets than this and an irregular body is not read: about 0.2 s."""
 
-_ESCAPE = re.compile(
-    rb"""\\(?: u[dD][89abAB][0-9a-fA-F]{2} \\u[dD][c-fC-F][0-9a-fA-F]{2}   # a pair of surrogates
-         | u(?P<lone>[dD][89a-fA-F][0-9a-fA-F]{2})
-         | . )""",
-    re.VERBOSE | re.DOTALL,
+# It begins with plain bytes, which are searched for ten times as fast.
+_SURROGATES = re.compile(
+    rb"\\u[dD](?:[89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|[89a-fA-F][0-9a-fA-F]{2})"
 )
+_ESCAPE_LENGTH = 6
 _NO_CHARACTER = re.compile(r"[\ud800-\udfff]")
 
 _BLANKS = re.compile(r"[ \t\r\n]*+")
@@ -40,9 +39,9 @@ _COMMENT = rb"/\*(?:[^*]++|\*(?!/))*+(?:\*/)?|//[^\n]*+"
 _OPENING = re.compile(rb"(?:\xef\xbb\xbf)?(?:[\s\0]++|" + _COMMENT + rb")*+\{")
 _BEFORE_KEY = re.compile(rb'(?:[^"}/]++|' + _COMMENT + rb"|/)*+")
 _BEFORE_VALUE = re.compile(rb"(?:[\s\0:]++|" + _COMMENT + rb")*+")
-_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _LITERAL = re.compile(rb'[^\s\0,:"/{}\[\]]++')
-_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[{}\[\]]', re.DOTALL)
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[{}\[\]]', re.DOTALL)
 
 _raw = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _strict = msgspec.json.Decoder()
@@ -116,15 +115,29 @@ def first(of: Object, *names: str) -> object:
 
 def readable(data: bytes) -> bytes:
     r"""`data` with every lone surrogate (`\ud83d`) written as U+FFFD, which takes as many bytes."""
-    if b"\\u" not in data:
-        return data
-    return _ESCAPE.sub(lambda escape: b"\\ufffd" if escape["lone"] else escape[0], data)
+    return _with_lone(data, lambda _: b"\\ufffd")
 
 
 def masked(data: bytes) -> tuple[bytes, bytes]:
     """`data` with every lone surrogate written as a mark and its digits, and the mark (see `unmasked`)."""
     mark = f"lone-surrogate-{token_hex(16)}-".encode()
-    return _ESCAPE.sub(lambda escape: mark + lone if (lone := escape["lone"]) else escape[0], data), mark
+    return _with_lone(data, lambda lone: mark + lone[2:]), mark
+
+
+def _with_lone(data: bytes, change: Callable[[bytes], bytes]) -> bytes:
+    """`data` with every lone surrogate's escape changed; a pair of them is a character."""
+
+    def replaced(found: re.Match[bytes]) -> bytes:
+        escape, at = found[0], found.start()
+        backslashes = at
+        while data[backslashes - 1 : backslashes] == b"\\":
+            backslashes -= 1
+        if (at - backslashes) % 2:  # the backslash is escaped itself: what follows is text
+            first, rest = escape[:_ESCAPE_LENGTH], escape[_ESCAPE_LENGTH:]
+            return first + change(rest) if rest else first
+        return escape if len(escape) > _ESCAPE_LENGTH else change(escape)
+
+    return _SURROGATES.sub(replaced, data)
 
 
 def unmasked(data: bytes, mark: bytes) -> bytes:
@@ -159,6 +172,10 @@ class Members:
     def decode(self, name: str) -> object:
         """One member's value; None if there is none."""
         return decode(self._values[name]) if name in self._values else None
+
+    def raw(self, name: str) -> msgspec.Raw | memoryview | None:
+        """One member as it is written; None if there is none."""
+        return self._values.get(name)
 
     def has(self, name: str) -> bool:
         """Whether there is such a member."""

@@ -5,33 +5,53 @@ have ids that mean nothing elsewhere: the other server answered without them, un
 """
 
 from collections.abc import Iterator
+from typing import Any
 
-from litellm_hybrid.message.json import Members, Object, items, members, objects, text
+import msgspec
 
-# Within a text its quotes would be escaped.
-_HINTS = (
-    b'"file_id"',
-    b'"fileUri"',
-    b'"file_uri"',
-    b'"container"',
-    b'"vector_store_ids"',
-    b'"item_reference"',
-)
+from litellm_hybrid.message.json import Members, Object, items, members, objects, readable, text
+
 _TOP_LEVEL = ("previous_response_id", "conversation", "container")
+_LONGEST = 4096
+"""Bytes of a file's description in which its id is looked for; behind it stands base64."""
+
 _GOOGLES_FILES = "https://generativelanguage.googleapis.com/"
 
 
-def relies_on_stored_state(body: bytes, found: Members) -> bool:
-    """Whether a request names something that one server has stored.
+class _Part(msgspec.Struct):
+    """The members of a part that may name a file, as they are written; the others are passed over."""
 
-    Args:
-        body: without its content coding.
-        found: its members.
-    """
+    file_id: Any = None
+    file: msgspec.Raw = msgspec.Raw()
+    source: msgspec.Raw = msgspec.Raw()
+    image_url: msgspec.Raw = msgspec.Raw()
+    file_data: msgspec.Raw = msgspec.Raw()
+    fileData: msgspec.Raw = msgspec.Raw()  # noqa: N815 (Google's name)
+    content: "list[_Part] | str | None" = None
+
+
+class _Turn(msgspec.Struct):
+    type: str | None = None
+    content: list[_Part] | str | None = None
+    output: list[_Part] | str | None = None
+    parts: list[_Part] | None = None
+
+
+class _Tool(msgspec.Struct):
+    container: Any = None
+    vector_store_ids: Any = None
+
+
+_turns = msgspec.json.Decoder(list[_Turn] | str)
+_tools = msgspec.json.Decoder(list[_Tool])
+
+
+def relies_on_stored_state(found: Members) -> bool:
+    """Whether a request, of which these are the members, names something that one server has stored."""
     stored = any(_is_stored(found.decode(name)) for name in _TOP_LEVEL if found.has(name))
     if stored or text(members(found.decode("prompt")).get("id")):
         return True
-    if not any(hint in body for hint in _HINTS):
+    if not _may_refer(found):
         return False
     listed = items(found.decode("input"))
     turns = objects(found.decode("messages")) + objects(listed) + objects(found.decode("contents"))
@@ -40,6 +60,52 @@ def relies_on_stored_state(body: bytes, found: Members) -> bool:
         or any(_names_file(part) for turn in turns for part in _parts(turn))
         or any(_is_bound(tool) for tool in objects(found.decode("tools")))
     )
+
+
+def _may_refer(found: Members) -> bool:
+    """Whether a closer look is needed: a megabyte is read in half a millisecond, decoded in many."""
+    try:
+        for name in ("input", "messages", "contents"):
+            turns = _read(_turns, found.raw(name))
+            if isinstance(turns, list) and any(_turn_may_refer(turn) for turn in turns):
+                return True
+        tools = _read(_tools, found.raw("tools")) or ()
+    except (ValueError, RecursionError):  # of another shape
+        return True
+    return any(tool.container or tool.vector_store_ids for tool in tools)
+
+
+def _read[T](decoder: msgspec.json.Decoder[T], raw: msgspec.Raw | memoryview | None) -> T | None:
+    if raw is None:
+        return None
+    try:
+        return decoder.decode(raw)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:  # a lone surrogate
+        return decoder.decode(readable(bytes(raw)))
+
+
+def _turn_may_refer(turn: _Turn) -> bool:
+    if turn.type == "item_reference":
+        return True
+    return any(
+        _may_name_file(part) for given in (turn.content, turn.output, turn.parts) for part in _listed(given)
+    )
+
+
+def _listed(given: list[_Part] | str | None) -> list[_Part]:
+    return given if isinstance(given, list) else []
+
+
+def _may_name_file(part: _Part) -> bool:
+    if part.file_id:
+        return True
+    for raw in (part.file, part.source, part.image_url, part.file_data, part.fileData):
+        short = bytes(memoryview(raw)[:_LONGEST])
+        if b"file_id" in short or b"fileUri" in short or b"file_uri" in short:
+            return True
+    return any(map(_may_name_file, _listed(part.content)))
 
 
 def _is_stored(value: object) -> bool:
