@@ -9,7 +9,7 @@ MOST = 50
 """How many requests, and how many fallbacks, are remembered."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RequestRecord:
     """One request that has ended.
 

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from html import escape
 from pathlib import Path
 
@@ -37,8 +37,6 @@ _OUTCOMES = {
     FallbackOutcome.RUNNING: "quiet",
 }
 
-_MOST_SPENT = 50
-
 type Cell = tuple[str, str]
 """A cell's text, and its classes."""
 
@@ -49,9 +47,9 @@ def page(status: Status) -> bytes:
     parts = (
         _header(status),
         _numbers(status),
-        _section("Last requests", _recent_requests(status)),
-        _section("Spend", _spend(status), "by LiteLLM's own prices"),
         _section("Falling back now", _cooldowns(status)),
+        _section("Spend", _spend(status), "by LiteLLM's own prices"),
+        _section("Last requests", _recent_requests(status)),
         _section("Last fallbacks", _fallbacks(status)),
         _section("All requests", _requests(status), of_all),
         _section("Configuration", _configuration(status), status.file),
@@ -114,22 +112,25 @@ def _request(one: RequestRecord) -> Sequence[Cell]:
 
 
 def _spend(status: Status) -> str:
-    if not status.spend:
-        return _table("", ())
-    today, upstream, litellm = status.spend[0][0].day, Totals(), Totals()
-    for key, totals in status.spend:
-        if key.day == today:
-            (litellm if key.target == Target.LITELLM else upstream).add(totals)
+    """Say for each day what both sides have served, and for the last one by model and reason."""
+    days: dict[date, list[tuple[SpendKey, Totals]]] = {}
+    for entry in status.spend:
+        days.setdefault(entry[0].day, []).append(entry)
+    heads = "Model, Why, Requests:number, In:number, Cached:number wide, Out:number, Cost:number"
+    first, *others = [_day(day, entries) for day, entries in days.items()] or [""]
+    rows = (_spent(*entry) for entry in next(iter(days.values()), []))
+    return f"{first}{_table(heads, rows)}{''.join(others)}"
+
+
+def _day(day: date, entries: Sequence[tuple[SpendKey, Totals]]) -> str:
+    upstream, litellm = Totals(), Totals()
+    for key, totals in entries:
+        (litellm if key.target == Target.LITELLM else upstream).add(totals)
     unpriced = f", {litellm.unpriced:,} more without a price" if litellm.unpriced else ""
-    summary = (
-        f"{today}: LiteLLM answered {litellm.requests:,}, {litellm.input:,} tokens in, "
-        f"{litellm.output:,} out, "
-        f"{_dollars(litellm.cost_usd)}{unpriced}; the subscription {upstream.requests:,}, "
-        f"{upstream.input:,} in, {upstream.output:,} out"
-    )
-    heads = "Day, Model, Why, Requests:number, In:number, Cached:number wide, Out:number, Cost:number"
-    return f"<p>{_text(summary)}</p>" + _table(
-        heads, (_spent(*entry) for entry in status.spend[:_MOST_SPENT])
+    return (
+        f"<p>{day}: LiteLLM answered {litellm.requests:,}, {litellm.input:,} tokens in, "
+        f"{litellm.output:,} out, <b>{_dollars(litellm.cost_usd)}</b>{unpriced}; "
+        f"the subscription {upstream.requests:,}, {upstream.input:,} in, {upstream.output:,} out</p>"
     )
 
 
@@ -138,7 +139,6 @@ def _spent(key: SpendKey, totals: Totals) -> Sequence[Cell]:
     classes = ("number", "number", "number wide", "number")
     unknown = "not known" if totals.unpriced else ""
     return (
-        (f"{key.day:%m-%d}", ""),
         (key.model, "text"),
         (f"{key.target}: {key.reason}", key.target),
         *((f"{count:,}", name) for count, name in zip(counts, classes, strict=True)),

@@ -125,15 +125,21 @@ class Observer(ProxyObserver[JudgedResponse]):
             end = _end_of_response(flow, exchange)
             if end is not None and exchange.model_name is not None and status is not None and status < 400:
                 exchange.usage = end.usage()
-                self._charge(exchange, exchange.model_name)
             times = timing(flow) if flow.response is not None else None
-            self._history.last.append(_record(flow, exchange, times, status if whole else None))
+            record = _record(flow, exchange, times, status if whole else None)
+            self._history.last.append(record)
+            if end is not None and exchange.model_name is not None and status is not None and status < 400:
+                self._charge(exchange, record, exchange.model_name)
             if whole and times is not None:
                 _log_answered(flow, exchange, times, end)
         exchange.end()
 
-    def _charge(self, exchange: Exchange, model: str) -> None:
+    def _charge(self, exchange: Exchange, record: RequestRecord, model: str) -> None:
         """Count what a response took and cost: by LiteLLM's own header, else by its prices."""
+
+        def tell(cost: float) -> None:
+            exchange.cost_usd = record.cost_usd = cost
+
         outcome, usage, attempt = exchange.outcome, exchange.usage, exchange.attempts[-1]
         label = self._counters.label(model)
         key = self._spend.key(time(), outcome.target.value, label, outcome.reason.value)
@@ -146,13 +152,12 @@ class Observer(ProxyObserver[JudgedResponse]):
             )
         if outcome.target is not Target.LITELLM:
             return
-        if attempt.cost_usd or usage is None:
-            exchange.cost_usd = attempt.cost_usd
-            self._spend.add_cost(key, attempt.cost_usd)
-        else:
-            exchange.cost_usd = self._prices.charge(
-                key, usage, outcome.litellm_model or model, attempt.deployment
-            )
+        if attempt.cost_usd is None and usage is not None:
+            self._prices.charge(key, usage, outcome.litellm_model or model, attempt.deployment, tell)
+            return
+        self._spend.add_cost(key, attempt.cost_usd)
+        if attempt.cost_usd is not None:
+            tell(attempt.cost_usd)
 
 
 def _cost(header: str) -> float | None:
@@ -204,7 +209,6 @@ def _record(
         duration_ms=times["duration_ms"] if times else None,
         input_tokens=exchange.usage.input if exchange.usage else None,
         output_tokens=exchange.usage.output if exchange.usage else None,
-        cost_usd=exchange.cost_usd,
         error=f"{failure.error_type}: {failure.detail}" if failure else "",
     )
 

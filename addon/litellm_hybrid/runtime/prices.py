@@ -1,7 +1,9 @@
 """LiteLLM's prices, asked of it when they are first needed, and what responses of its cost by them."""
 
 import asyncio
+from collections.abc import Callable
 from time import monotonic
+from typing import NamedTuple
 
 from litellm_hybrid.config.store import SettingsStore
 from litellm_hybrid.diagnostics.doctor import http_client
@@ -23,6 +25,16 @@ _PATIENCE = 3.0
 _MOST_PENDING = 1000
 
 
+class _Pending(NamedTuple):
+    """A response whose price is not known yet; see `Prices.charge`."""
+
+    key: SpendKey
+    usage: Usage
+    model: str
+    deployment: str
+    tell: Callable[[float], None]
+
+
 class Prices:
     """Prices responses; one without a known price waits until LiteLLM has been asked."""
 
@@ -32,35 +44,39 @@ class Prices:
         self._prices = PriceList()
         self._asked: float | None = None
         self._asking: asyncio.Task[None] | None = None
-        self._pending: list[tuple[SpendKey, Usage, str, str]] = []
+        self._pending: list[_Pending] = []
 
     def forget(self) -> None:
         """Forget all prices: LiteLLM may be another one from now on."""
         self._prices, self._asked = PriceList(), None
 
-    def charge(self, key: SpendKey, usage: Usage, model: str, deployment: str) -> float | None:
-        """Count what a response cost; return it, None if that is not known yet.
+    def charge(
+        self, key: SpendKey, usage: Usage, model: str, deployment: str, tell: Callable[[float], None]
+    ) -> None:
+        """Count what a response cost, at once or when LiteLLM has been asked.
 
         Args:
             key: what it is added to.
             usage: its tokens.
             model: LiteLLM's name for the model.
             deployment: LiteLLM's id of what has answered, "" if it has not said.
+            tell: is called with the cost, where there is a price.
         """
         price = self._prices.find(model, deployment)
         age = None if self._asked is None else monotonic() - self._asked
         if price is not None:
-            cost = price.of(usage)
-            self._spend.add_cost(key, cost)
+            self._charge(key, price.of(usage), tell)
             if age is not None and age > _RENEW_AFTER:
                 self._ask()
-            return cost
-        if len(self._pending) >= _MOST_PENDING or (age is not None and age < _RETRY_AFTER):
+        elif len(self._pending) >= _MOST_PENDING or (age is not None and age < _RETRY_AFTER):
             self._spend.add_cost(key, None)
         else:
-            self._pending.append((key, usage, model, deployment))
+            self._pending.append(_Pending(key, usage, model, deployment, tell))
             self._ask()
-        return None
+
+    def _charge(self, key: SpendKey, cost: float, tell: Callable[[float], None]) -> None:
+        self._spend.add_cost(key, cost)
+        tell(cost)
 
     def _ask(self) -> None:
         if self._asking is None or self._asking.done():
@@ -78,6 +94,9 @@ class Prices:
                 self._prices = PriceList(found.json)
         self._asked = monotonic()
         pending, self._pending = self._pending, []
-        for spend_key, usage, model, deployment in pending:
-            price = self._prices.find(model, deployment)
-            self._spend.add_cost(spend_key, None if price is None else price.of(usage))
+        for one in pending:
+            price = self._prices.find(one.model, one.deployment)
+            if price is None:
+                self._spend.add_cost(one.key, None)
+            else:
+                self._charge(one.key, price.of(one.usage), one.tell)

@@ -218,10 +218,11 @@ def test_no_secret_is_in_either() -> None:
         ),
         *("GET /v1/models|upstream|aborted|error: connection reset|req-8",),
         (
-            "2025-06-15: LiteLLM answered 14, 1,200,010 tokens in, 41,005 out, $0.83, 2 more without a price; "
+            "2025-06-15: LiteLLM answered 14, 1,200,010 tokens in, 41,005 out, |$0.83|, 2 more without a price; "
             "the subscription 310, 9,800,000 in, 300 out"
         ),
-        *("06-15|claude-opus-4-5|litellm: fallback|12|1,200,000|7|41,000|$0.83", "|5|not known"),
+        *("claude-opus-4-5|litellm: fallback|12|1,200,000|7|41,000|$0.83", "|5|not known"),
+        "2025-06-14: LiteLLM answered 0",
         *("reachable|CLIProxyAPI", "not asked yet|LiteLLM"),
         *("model", "no response", "1,500", "503", "req-1", "1h", "1m30s"),
         *("the next request tries upstream", "/etc/config.yaml", "2025-06-15 15:05:00 UTC", "failed (503)"),

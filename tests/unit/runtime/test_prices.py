@@ -35,9 +35,11 @@ class World:
         settings = Settings(base_url=address, api_key=Secret("sk-litellm"))
         self.prices = Prices(SettingsStore(settings), self.spend)
 
-    def charge(self, model: str = "openai/gpt-5") -> float | None:
-        """A response has ended."""
-        return self.prices.charge(self.key, Usage(1000, 500), model, "")
+    def charge(self, model: str = "openai/gpt-5") -> list[float]:
+        """A response has ended; what it cost will be in the list."""
+        told: list[float] = []
+        self.prices.charge(self.key, Usage(1000, 500), model, "", told.append)
+        return told
 
 
 @pytest.fixture
@@ -56,10 +58,12 @@ async def _asked(world: World) -> None:
 
 
 async def test_it_is_asked_once_and_charges_what_was_waiting(world: World) -> None:
-    assert [world.charge(), world.charge()] == [None, None]
+    first, second = world.charge(), world.charge()
+    assert first == second == []
     await _asked(world)
+    assert first == second == [pytest.approx(0.002)]
     assert world.spend.cost_usd == {("fallback",): pytest.approx(0.004)}
-    assert world.charge() == pytest.approx(0.002)
+    assert world.charge() == [pytest.approx(0.002)]
     (request,) = world.server.requests
     assert (request.target, request.values("authorization")) == ("/model/info", ["Bearer sk-litellm"])
 
@@ -86,6 +90,6 @@ async def test_other_settings_may_be_another_litellm(world: World) -> None:
     world.charge()
     await _asked(world)
     world.prices.forget()
-    assert world.charge() is None
+    assert world.charge() == []
     await _asked(world)
     assert len(world.server.requests) == 2
