@@ -8,14 +8,13 @@ from litellm_hybrid.diagnostics.doctor import servers
 from litellm_hybrid.diagnostics.doctor.probes import (
     LIVELINESS,
     ConnectFailure,
-    ProbeResponse,
     Program,
     Results,
     identify,
     models,
     proxy_address,
+    response_to,
     some,
-    status_of,
 )
 from litellm_hybrid.diagnostics.doctor.report import Finding, error, not_checked, ok, warning
 
@@ -46,7 +45,7 @@ def check(settings: Settings, results: Results) -> list[Finding]:
         return [error("litellm", symptom, f"`base-url: {right}`")]
     if (other := servers.another_program(server, who, alive, LIVELINESS)) is not None:
         return [other]
-    ready = status_of(results["litellm-ready"])
+    ready = response_to("litellm-ready", results).status
     if who is not Program.LITELLM and alive.status != 503:
         symptom = f"what answers at {at} (status {alive.status}) does not say that it is LiteLLM"
         first = warning("litellm", symptom, f"compare with its own address: `base-url: {server.example}`")
@@ -62,57 +61,50 @@ def check(settings: Settings, results: Results) -> list[Finding]:
 def version_of(results: Results) -> str:
     """Return LiteLLM's version, or ""; older ones say it without a key."""
     for name in ("litellm-details", "litellm-ready"):
-        response = results.get(name)
-        value = response.json if isinstance(response, ProbeResponse) else None
+        value = response_to(name, results).json
         if isinstance(value, dict) and isinstance(version := value.get("litellm_version"), str):
             return version
     return ""
 
 
 def _key(settings: Settings, results: Results) -> Finding:
-    asked = "litellm-open" if settings.no_auth else "litellm-models"
-    response, opened = results.get(asked), results["litellm-open"]
-    is_open = isinstance(opened, ProbeResponse) and opened.model_ids is not None
+    opened = response_to("litellm-open", results)
+    response = opened if settings.no_auth else response_to("litellm-models", results)
     if not settings.no_auth and settings.api_key is None:
-        symptom = (
-            "api-key is not set: each client's own credential goes to LiteLLM, and nothing can fall back"
-        )
+        symptom = "api-key is not set: clients' own credentials go to LiteLLM, and nothing can fall back"
         return ok("api-key", symptom, "`api-key: ${LITELLM_API_KEY}`, or `api-key: none`")
-    if isinstance(response, ProbeResponse) and response.model_ids is not None:
+    if response.model_ids is not None:
         if settings.no_auth:
             return ok("api-key", "LiteLLM takes no keys, and `api-key: none` says so")
-        if not is_open:
+        if opened.model_ids is None:
             return ok("api-key", "LiteLLM accepts the key")
         symptom = "LiteLLM takes requests without a key, although api-key is set"
         return ok("api-key", symptom, "`master_key` in its `general_settings`, or `api-key: none`")
-    status = status_of(response)
-    if status in _REFUSED:
+    if response.status in _REFUSED:
         words = "wants a key, and `api-key` is none" if settings.no_auth else "does not accept the key"
-        said = response.error if isinstance(response, ProbeResponse) else ""
-        return error("api-key", f"LiteLLM {words}: {status} {said}".rstrip(), _GIVE_KEY)
-    symptom = f"LiteLLM does not list its models: status {status} from /v1/models"
+        return error("api-key", f"LiteLLM {words}: {response.status} {response.error}".rstrip(), _GIVE_KEY)
+    symptom = f"LiteLLM does not list its models: status {response.status} from /v1/models"
     return warning("api-key", symptom, "see its log; neither the key nor the models could be checked")
 
 
 def _leads(settings: Settings, results: Results) -> list[Finding]:
     """Look at the backends behind LiteLLM's models, where `/model/info` tells them."""
-    info = results.get("litellm-info")
-    if info is None or models("litellm", results) is None:  # there is no key, or it is not accepted
+    if "litellm-info" not in results or models("litellm", results) is None:  # no key, or none that is taken
         return []
-    entries = info.entries if isinstance(info, ProbeResponse) else None
+    info = response_to("litellm-info", results)
     backends = [
         (str(entry.get("model_name")), params)
-        for entry in entries or ()
+        for entry in info.entries or ()
         if isinstance(params := entry.get("litellm_params"), dict)
     ]
-    if entries is None:
+    if info.entries is None:
         takes = "an `api-key` that may read LiteLLM's `/model/info`, as its master key may"
-        symptom = f"where LiteLLM's models lead is not known: status {status_of(info)} from /model/info"
+        symptom = f"where LiteLLM's models lead is not known: status {info.status} from /model/info"
         return [not_checked("loops", symptom, takes), *_drop_params(settings, results, None)]
     found = [_loops(settings, backends), *_drop_params(settings, results, backends)]
     if compatible := [name for name, params in backends if _is_compatible(params)]:
         symptom = (
-            f"LiteLLM asks the server behind {some(compatible)} for /responses, which few but OpenAI's have"
+            f"LiteLLM asks what is behind {some(compatible)} for /responses, which few but OpenAI's have"
         )
         fix = "for Codex: `hosted_vllm/…` in place of `openai/…`, with `use_chat_completions_api: true`"
         found.append(ok("backends", symptom, fix))
@@ -154,9 +146,9 @@ def _drop_params(settings: Settings, results: Results, backends: _Backends | Non
     ]
     if backends is not None and not strict:
         return [ok("drop-params", "LiteLLM's backends take, or drop, what agents send")]
-    shown = results.get("litellm-transform")
-    value = shown.json if isinstance(shown, ProbeResponse) and shown.status == 200 else None
-    if not isinstance(value, dict) or "error" not in value:
+    shown = response_to("litellm-transform", results)
+    value = shown.json
+    if shown.status != 200 or not isinstance(value, dict) or "error" not in value:
         takes = "an `api-key` that may use LiteLLM's `/utils/transform_request`; or look for `drop_params`"
         return [not_checked("drop-params", "whether LiteLLM drops parameters is not known", takes)]
     if "UnsupportedParams" not in str(value["error"]):

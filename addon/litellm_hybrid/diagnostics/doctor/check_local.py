@@ -10,12 +10,11 @@ from litellm_hybrid.config.validation import Code
 from litellm_hybrid.diagnostics.check import circles, hints
 from litellm_hybrid.diagnostics.doctor.probes import (
     ConnectFailure,
-    ProbeResponse,
-    ProbeResult,
     Program,
     Results,
     identify,
     listen_text,
+    response_to,
 )
 from litellm_hybrid.diagnostics.doctor.report import Finding, error, ok, warning
 from litellm_hybrid.routing.access import is_loopback
@@ -87,8 +86,7 @@ def access(settings: Settings) -> Finding:
 
 def runs(results: Results) -> bool:
     """Tell whether litellm-hybrid answers where it would listen; also when it shows no page."""
-    health = results.get("listen-health")
-    return isinstance(health, ProbeResponse) and bool(health.header("x-hybrid-route"))
+    return bool(response_to("listen-health", results).header("x-hybrid-route"))
 
 
 def listen(settings: Settings, results: Results, bound: OSError | None) -> list[Finding]:
@@ -101,7 +99,7 @@ def listen(settings: Settings, results: Results, bound: OSError | None) -> list[
     """
     where, port = listen_text(settings), settings.listen[1]
     if runs(results):
-        return _ours(where, results["listen-health"])
+        return _ours(where, response_to("listen-health", results).json)
     if bound is None:
         return [ok("listen", f"{where} is free; `litellm-hybrid serve` would listen there")]
     if bound.errno != errno.EADDRINUSE:
@@ -116,8 +114,7 @@ def listen(settings: Settings, results: Results, bound: OSError | None) -> list[
     ]
 
 
-def _ours(where: str, health: ProbeResult) -> list[Finding]:
-    value = health.json if isinstance(health, ProbeResponse) else None
+def _ours(where: str, value: object) -> list[Finding]:
     if not isinstance(value, dict) or "ready" not in value:
         return [ok("listen", f"litellm-hybrid runs at {where}; it shows its health to others only")]
     if value["ready"]:
@@ -137,8 +134,7 @@ def clock(results: Results) -> list[Finding]:
     skews = {
         server: skew
         for name, server in servers.items()
-        if isinstance(response := results.get(name), ProbeResponse)
-        and (skew := response.clock_skew) is not None
+        if (skew := response_to(name, results).clock_skew) is not None
     }
     if not skews:
         return []

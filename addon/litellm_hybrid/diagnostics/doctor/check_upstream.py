@@ -10,7 +10,7 @@ from litellm_hybrid.diagnostics.doctor.probes import (
     identify,
     is_safe_mode,
     models,
-    status_of,
+    response_to,
 )
 from litellm_hybrid.diagnostics.doctor.report import Finding, error, not_checked, ok, warning
 from litellm_hybrid.routing.access import is_loopback
@@ -20,7 +20,7 @@ _GIVE_KEY = "`litellm-hybrid doctor --key KEY`, with one of `api-keys` of CLIPro
 
 def takes_for_models(results: Results) -> str:
     """Say what it takes to read its list of models, where it shows it to nobody here."""
-    if status_of(results.get("upstream-open")) == 401:
+    if response_to("upstream-open", results).status == 401:
         return _GIVE_KEY
     return "CLIProxyAPI's list of models: see what is said of upstream above"
 
@@ -69,11 +69,11 @@ def _accounts(results: Results) -> Finding:
 
 def _client_keys(settings: Settings, results: Results) -> list[Finding]:
     """Say whom CLIProxyAPI lets in, and whether the client keys known here are among them."""
-    is_open = status_of(results["upstream-open"]) == 200
+    is_open = response_to("upstream-open", results).status == 200
     if is_open and not is_loopback(settings.listen[0]):
         symptom = "CLIProxyAPI serves clients without a key, and this proxy listens beyond this machine"
         return [warning("client-keys", symptom, "put keys into `api-keys` of CLIProxyAPI's config.yaml")]
-    if status_of(results.get("upstream-models")) == 401 and not is_open:
+    if response_to("upstream-models", results).status == 401 and not is_open:
         symptom = "CLIProxyAPI does not accept the client key that is known here"
         fix = "put the same keys into `api-keys` of CLIProxyAPI's config.yaml and into `client-api-keys`"
         return [warning("client-keys", symptom, fix)]

@@ -184,8 +184,8 @@ class VersionInfo(NamedTuple):
     @classmethod
     def of(cls, results: Results) -> "VersionInfo":
         """Tell which CLIProxyAPI it is."""
-        managed, status = results.get("upstream-version"), status_of(results.get("upstream-provider"))
-        version = managed.header("x-cpa-version") if isinstance(managed, ProbeResponse) else ""
+        status = response_to("upstream-provider", results).status
+        version = response_to("upstream-version", results).header("x-cpa-version")
         return cls(version, status == 404 if status in (200, 401, 404) else None)
 
     def __str__(self) -> str:
@@ -195,16 +195,14 @@ class VersionInfo(NamedTuple):
 
 def models(server: str, results: Results) -> tuple[str, ...] | None:
     """Return what `upstream` or `litellm` lists, wildcard routes too; None: it shows it to nobody here."""
-    for name in (f"{server}-models", f"{server}-open"):
-        response = results.get(name)
-        if isinstance(response, ProbeResponse) and (ids := response.model_ids) is not None:
-            return ids
-    return None
+    keyed = response_to(f"{server}-models", results).model_ids
+    return response_to(f"{server}-open", results).model_ids if keyed is None else keyed
 
 
-def status_of(result: ProbeResult | None) -> int:
-    """Return a response's status; 0: there is none."""
-    return result.status if isinstance(result, ProbeResponse) else 0
+def response_to(name: str, results: Results) -> ProbeResponse:
+    """Return the response to a probe, or an empty one of status 0 where there is none."""
+    result = results.get(name)
+    return result if isinstance(result, ProbeResponse) else ProbeResponse(0)
 
 
 def some(names: Sequence[str], most: int = 5) -> str:
