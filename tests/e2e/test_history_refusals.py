@@ -390,3 +390,77 @@ async def test_stored_responses_are_never_replayed_and_that_is_said_once_for_eac
 
     assert litellm.requests == []
     assert len(proxy.log("previous_response_id")) == 2
+
+
+# -- what a maker on the other side has added ------------------------------------------------
+
+MESSAGES = "/v1/messages"
+QUESTION = {"role": "user", "content": "list files"}
+CALL_BLOCK = {"type": "tool_use", "id": "toolu_1", "name": "Bash", "input": {"command": "ls"}}
+RESULT_TURN = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_1", "content": "a"}]}
+CLEAR_THINKING = {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]}
+
+
+def claude_turn(*blocks: dict[str, Any]) -> dict[str, Any]:
+    history = [QUESTION, {"role": "assistant", "content": list(blocks)}, RESULT_TURN]
+    return {
+        "model": "claude-opus-4-5",
+        "thinking": {"type": "adaptive"},
+        "context_management": CLEAR_THINKING,
+        "messages": history,
+    }
+
+
+async def test_a_claude_session_survives_a_gemini_model_behind_litellm(
+    start: Start, upstream: Stub, litellm: Stub
+) -> None:
+    """LiteLLM adds provider_specific_fields, the client sends them back, Anthropic refuses them for ever."""
+    proxy = await start(fallback=ON)
+    upstream.does, litellm.does = OUT_OF_QUOTA, hello
+    await ask(proxy, claude_turn(CALL_BLOCK), MESSAGES)
+    upstream.requests.clear()
+    upstream.does = hello
+
+    added = claude_turn(CALL_BLOCK | {"provider_specific_fields": {"thought_signature": "x"}})
+    answers = [await ask(proxy, added, MESSAGES) for _ in range(2)]
+
+    assert [(answer.status, answer.route) for answer in answers] == [(200, AT_UPSTREAM + REDUCED)] * 2
+    assert [request.json() for request in upstream.requests] == [claude_turn(CALL_BLOCK)] * 2
+
+
+async def test_claude_codes_replay_where_litellm_leaves_the_edit_behind(
+    start: Start, upstream: Stub, litellm: Stub
+) -> None:
+    proxy = await start(fallback=ON)
+    refusal = {
+        "error": {
+            "message": "litellm.BadRequestError: AnthropicException - `clear_thinking_20251015` strategy requires "
+            "`thinking` to be enabled or adaptive",
+            "code": "400",
+        }
+    }
+    upstream.does = OUT_OF_QUOTA
+    litellm.does = in_turn(says(400, json.dumps(refusal).encode()), hello, hello)
+    sealed = claude_turn({"type": "thinking", "thinking": "t", "signature": "EqQB"}, CALL_BLOCK)
+
+    answers = [await ask(proxy, sealed, MESSAGES) for _ in range(2)]
+
+    assert [(answer.status, answer.route) for answer in answers] == [(200, FELL_BACK + REDUCED)] * 2
+    first, *others = [request.json() for request in litellm.requests]
+    assert first == sealed
+    assert others == [{k: v for k, v in claude_turn(CALL_BLOCK).items() if k != "context_management"}] * 2
+
+
+async def test_what_needs_no_reduction_goes_upstream_byte_for_byte(
+    start: Start, upstream: Stub, litellm: Stub
+) -> None:
+    proxy = await start(fallback=ON)
+    body = json.dumps(claude_turn(CALL_BLOCK), indent=1).encode()
+    upstream.does, litellm.does = OUT_OF_QUOTA, hello
+    await proxy.ask("POST", MESSAGES, body)
+    upstream.does = hello
+
+    answer = await proxy.ask("POST", MESSAGES, body)
+
+    assert answer.route == AT_UPSTREAM
+    assert upstream.last.body == body
