@@ -6,7 +6,7 @@ import pytest
 from mitmproxy.addons.view import View
 
 from e2e.conftest import Start
-from e2e.harness import Proxy, Stub, until
+from e2e.harness import Proxy, Stub, said_hello, until
 from support.processes import MASTER_KEY
 from support.servers import Reply
 from support.wire import Request
@@ -70,7 +70,7 @@ async def test_what_mitmweb_shows_has_no_credentials(start: Start, upstream: Stu
 
     async def look(_: Request, reply: Reply) -> None:
         seen.extend(str(flow.request.get_state()) for flow in view)
-        await reply.json(200, {})
+        await reply.json(200, said_hello("x"))
 
     litellm.does = look
     proxy = await start(fallback={"enabled": True}, client_api_keys=[CLIENT_KEY])
