@@ -134,6 +134,8 @@ CHAPTERS: dict[str, tuple[Key, ...]] = {
         Key("timeouts.idle", takes.limit, "2m",
             "How long a response that has begun may pause. It also limits a client that stops sending its "
             "request."),
+        Key("timeouts.upload", takes.limit, "15m",
+            "How long a client may take to send a whole request, from its head on; then it gets 408."),
     ),
     "Who may spend LiteLLM's key": (
         Key("client-api-keys", takes.secrets, '["${HYBRID_CLIENT_KEY}"]',

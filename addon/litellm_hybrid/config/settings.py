@@ -68,11 +68,12 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Limits on one attempt at one server, in seconds."""
+    """Limits in seconds: on a request's upload as a whole, and on one attempt at one server."""
 
     connect: float = 10.0
     first_byte: float = 600.0
     idle: float = 300.0
+    upload: float = 300.0
 
 
 @dataclass(frozen=True, slots=True)

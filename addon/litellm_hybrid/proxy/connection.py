@@ -96,7 +96,7 @@ def configure_connection(proxyserver: ProxyserverAddon, client: Client, limits: 
         handler.__class__ = HybridConnectionHandler
     if isinstance(handler, server.ConnectionHandler):
         handler.max_conns = collections.defaultdict(lambda: asyncio.Semaphore(_SOCKETS_PER_SERVER))
-        longest = int(max(limits.first_byte, limits.idle, limits.connect)) + 60
+        longest = int(max(limits.first_byte, limits.idle, limits.connect, limits.upload)) + 60
         handler.timeout_watchdog.timeout = max(handler.timeout_watchdog.timeout, longest)
 
 

@@ -35,9 +35,9 @@ class LimitReached(str):
     __slots__ = ("cause",)
     cause: Cause
 
-    def __new__(cls, cause: Cause, seconds: float) -> Self:
+    def __new__(cls, cause: Cause, seconds: float, missing: str = "nothing") -> Self:
         """Word a limit of so many seconds."""
-        text = super().__new__(cls, f"{cause}: nothing within {seconds:g} s")
+        text = super().__new__(cls, f"{cause}: {missing} within {seconds:g} s")
         text.cause = cause
         return text
 
@@ -49,19 +49,19 @@ class Timer:
         first_byte_limit: the policy's own limit for the first byte, in seconds; None: only `limits` holds.
     """
 
-    __slots__ = ("_clock", "_limits", "first_byte_limit", "phase", "since")
+    __slots__ = ("_clock", "_entered", "_limits", "first_byte_limit", "phase", "since")
 
     def __init__(self, clock: Callable[[], float], limits: Timeouts) -> None:
         self._clock = clock
         self._limits = limits
         self.phase = Phase.NOTHING
-        self.since = 0.0
+        self.since = self._entered = 0.0
         self.first_byte_limit: float | None = None
 
     def enter(self, phase: Phase) -> None:
         """Enter a phase and restart its timer."""
         self.phase = phase
-        self.since = self._clock()
+        self.since = self._entered = self._clock()
 
     def touch(self) -> None:
         """Restart the timer: something has come."""
@@ -75,7 +75,10 @@ class Timer:
                 return math.inf
             case Phase.FIRST_BYTE:
                 return self.since + min(self._limits.first_byte, self.first_byte_limit or math.inf)
-            case _:
+            case Phase.UPLOAD:
+                # A client that sends a byte now and then is never silent.
+                return min(self.since + self._limits.idle, self._entered + self._limits.upload)
+            case Phase.BODY:
                 return self.since + self._limits.idle
 
     @property
@@ -90,8 +93,11 @@ class Timer:
         if self.phase is Phase.FIRST_BYTE:
             seconds = self.first_byte_limit if self.is_policys_limit else None
             return LimitReached(Cause.FIRST_BYTE_LIMIT, seconds or self._limits.first_byte)
-        cause = Cause.UPLOAD_LIMIT if self.phase is Phase.UPLOAD else Cause.IDLE_LIMIT
-        return LimitReached(cause, self._limits.idle)
+        if self.phase is not Phase.UPLOAD:
+            return LimitReached(Cause.IDLE_LIMIT, self._limits.idle)
+        if self._clock() < self.since + self._limits.idle:
+            return LimitReached(Cause.UPLOAD_LIMIT, self._limits.upload, "not all of it")
+        return LimitReached(Cause.UPLOAD_LIMIT, self._limits.idle)
 
 
 class CheckSchedule:

@@ -2,7 +2,7 @@
 
     state         event                        action                              next
     ------------  ---------------------------  ----------------------------------  ---------------------------
-    uploading     too long, or silent          refuse with 413 or 408, close       done
+    uploading     too long, silent or slow     refuse with 413 or 408, close       done
     deciding      a hook set a response        send it                             done
     connecting    refused, or limit            policy.on_failure                   connecting, or done (502)
     waiting head  a kept connection closes     send it once more on a new one      connecting

@@ -184,7 +184,13 @@ def test_suggest_top_level(name: str, key: str | None) -> None:
         (("model-mappings",), ("[gpt-5]", "{gpt-5: openai/*}", "{a: b, A: c}")),
         (("fallback.on",), ("quota", "[qouta]")),
         (
-            ("fallback.hold-max", "fallback.opening-max", "timeouts.connect", "timeouts.first-byte"),
+            (
+                "fallback.hold-max",
+                "fallback.opening-max",
+                "timeouts.connect",
+                "timeouts.first-byte",
+                "timeouts.upload",
+            ),
             ("0s", "soon", "-1s", "[]"),
         ),
         (("timeouts.idle",), ("0", "forever")),

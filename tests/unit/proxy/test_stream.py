@@ -113,6 +113,28 @@ def test_an_upload_that_falls_silent_is_refused(play: Playbook) -> None:
     assert play.is_idle
 
 
+def test_an_upload_that_comes_byte_by_byte_is_refused_once_it_has_taken_too_long(play: Playbook) -> None:
+    play.client(HEAD + b"Content-Length: 99\r\n\r\n")
+    for _ in range(8):
+        assert play.wait(100) == []
+        play.client(b" ")
+    assert play.wait(90) == []
+
+    seen = play.wait(16)
+
+    assert seen[2].startswith('client < 408 Request Time-out | {"error": "request_timeout"')
+    assert "not all of it within 900 s" in seen[2]
+    assert play.is_idle
+
+
+def test_a_whole_upload_ends_its_limit(play: Playbook) -> None:
+    play.client(HEAD + b"Content-Length: 2\r\n\r\n{")
+    play.wait(299)
+
+    assert play.client(b"}") == ["hook request", "open upstream"]
+    assert play.wait(9) == []
+
+
 # -- deciding -----------------------------------------------------------------
 
 
