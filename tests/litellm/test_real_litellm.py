@@ -157,6 +157,29 @@ def test_compressed_bodies_reach_litellm(proxy: Process, coding: str, encode: An
 
 
 @pytest.mark.parametrize(
+    ("path", "body", "arrives"),
+    [
+        ("/v1/chat/completions", CHAT | {"model": "gpt-5(high)"}, b'"reasoning_effort":"high"'),
+        ("/v1/responses", {"model": "gpt-5(low)", "input": "Hello"}, b'"effort":"low"'),
+        (
+            "/v1/messages",
+            MESSAGES | {"model": "claude-sonnet-4-5(2000)", "max_tokens": 4000},
+            b'"budget_tokens":2000',
+        ),
+        ("/v1beta/models/gemini-2.5-pro(2000):generateContent", CONTENTS, b'"thinkingBudget":2000'),
+    ],
+)
+def test_the_thinking_in_a_name_reaches_the_backend(
+    proxy: Process, backend: ModelServer, path: str, body: dict[str, Any], arrives: bytes
+) -> None:
+    answer = httpx.post(proxy.url + path, json=body, timeout=60)
+
+    assert answer.status_code == 200, answer.text
+    (asked,) = backend.requests
+    assert arrives in asked.body.replace(b" ", b"")
+
+
+@pytest.mark.parametrize(
     ("path", "body"),
     [
         ("/v1/chat/completions", CHAT),
