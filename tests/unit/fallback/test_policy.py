@@ -479,8 +479,10 @@ def test_requests_at_the_same_time_do_not_lengthen_it(world: World) -> None:
     flows = [world.flow() for _ in range(3)]
     assert not any(cooling_down(world, flow) for flow in flows)
     world.now += 10
-    assert all(world.fails(flow) for flow in flows)
-    assert running(world) == 60.0
+    for flow in flows:
+        world.now += 10
+        assert world.fails(flow) is not None
+    assert running(world) == 40.0
 
 
 def test_a_streamed_probe_has_ten_seconds(world: World) -> None:
@@ -500,6 +502,18 @@ def test_a_streamed_probe_has_ten_seconds(world: World) -> None:
     world.now += 120
     assert not cooling_down(world, whole)
     assert world.policy.first_byte_limit(whole) is None, "a whole response begins only at its end"
+
+
+def test_a_probe_that_has_timed_out_lets_nobody_probe_beside_the_next(world: World) -> None:
+    slow(world)
+    world.now += 60
+    first, second = world.flow(stream=True), world.flow(stream=True)
+    assert not cooling_down(world, first)
+    assert world.policy.on_failure(first, Failure(Cause.FIRST_BYTE_LIMIT, "nothing within 10 s")) is not None
+    world.now += 120
+    assert not cooling_down(world, second), "it probes"
+    world.policy.exchange_ended(world.exchange(first), 200)
+    assert cooling_down(world, world.flow())
 
 
 def test_litellm_fails_a_request_that_upstream_has_not_begun_in_time(world: World) -> None:
