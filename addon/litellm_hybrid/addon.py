@@ -45,11 +45,11 @@ class HybridAddon:
 
     name = "litellm_hybrid"
 
-    def __init__(self, place: Path | None = None, app_log: AppLog | None = None) -> None:
+    def __init__(self, worker_dir: Path | None = None, app_log: AppLog | None = None) -> None:
         """Make one.
 
         Args:
-            place: where a worker shares its numbers with others (see metrics/exporter.py).
+            worker_dir: where a worker shares its numbers with others (see metrics/exporter.py).
             app_log: the process's log; None: nothing has written to it before.
         """
         self._settings = settings = SettingsStore()
@@ -77,7 +77,7 @@ class HybridAddon:
                 history,
                 spend,
             ),
-            place,
+            worker_dir,
         )
         settings.subscribe(self._apply)
         self.lifecycle = Lifecycle(settings, app_log or AppLog(), self._admin, self._shutdown, self._proxy)

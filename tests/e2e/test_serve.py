@@ -33,7 +33,8 @@ async def servers() -> AsyncIterator[tuple[Stub, Stub]]:
             await reply.json(200, {"who": "upstream"})
 
     async def litellm(_: Request, reply: Reply) -> None:
-        await reply.json(200, {"who": "litellm"})
+        answer = {"message": {"role": "assistant", "content": "Hello"}, "finish_reason": "stop"}
+        await reply.json(200, {"who": "litellm", "choices": [answer]})
 
     async with Stub() as first, Stub() as second:
         first.does, second.does = upstream, litellm
@@ -133,7 +134,8 @@ async def test_workers_let_running_requests_finish(
     async def answer(_: Request, reply: Reply) -> None:
         arrived.set()
         await go_on.wait()
-        await reply.json(200, {"who": "litellm"})
+        answer = {"message": {"role": "assistant", "content": "Hello"}, "finish_reason": "stop"}
+        await reply.json(200, {"who": "litellm", "choices": [answer]})
 
     litellm.does = answer
     with serve(tmp_path, upstream.url, litellm.url, "--workers", "2") as process:

@@ -1,4 +1,4 @@
-"""Requests that go straight to LiteLLM after a fallback: same conversation, or a model cooling down.
+"""Requests that pass upstream by after a fallback: of the same conversation, or for a model cooling down.
 
 Both end early: upstream serves again, or LiteLLM fails.
 """

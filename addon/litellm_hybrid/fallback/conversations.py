@@ -131,12 +131,12 @@ class Conversations:
         return tuple(r for r in REJECTIONS if self._refused.has((conversation, side, r), now))
 
     def stick(self, conversation: str, model: str, seconds: float, now: float) -> None:
-        """Its requests for a model go straight to LiteLLM for so long.
+        """Its requests for a model pass upstream by for so long.
 
         An agent asks small models on the side, which upstream may still serve and LiteLLM may not know.
         """
         self._sticky.add((conversation, model), now + seconds)
 
     def is_sticky(self, conversation: str, model: str, now: float) -> bool:
-        """Whether its requests for a model go straight to LiteLLM."""
+        """Whether its requests for a model pass upstream by."""
         return self._sticky.has((conversation, model), now)

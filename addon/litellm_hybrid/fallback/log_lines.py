@@ -16,7 +16,7 @@ _WORDS = 500
 
 
 def fell_back(exchange: Exchange, status: int, verdict: Verdict) -> None:
-    """A failed answer is being replaced; the fork's line, with the rule that decided behind it."""
+    """A failed response is being replaced; the fork's line, with the rule that decided behind it."""
     log.emit(
         logging.WARNING,
         f"litellm fallback: OAuth failed for {exchange.model_name} (status {status}), retrying with LiteLLM",
@@ -31,7 +31,7 @@ def fell_back(exchange: Exchange, status: int, verdict: Verdict) -> None:
 
 
 def unreachable(exchange: Exchange) -> None:
-    """Upstream gave no answer at all."""
+    """Upstream gave no response at all."""
     message = f"litellm fallback: upstream is unreachable for {exchange.model_name}, retrying with LiteLLM"
     log.emit(logging.WARNING, message, event="fallback", **exchange.log_fields())
 
@@ -58,7 +58,7 @@ def too_slow(exchange: Exchange, failure: Failure) -> None:
 
 
 def failed(exchange: Exchange, why: str, status: int, held: JudgedResponse | None) -> None:
-    """LiteLLM could not help either: both answers in a line."""
+    """LiteLLM could not help either: both responses in a line."""
     log.emit(
         logging.ERROR,
         f"litellm fallback failed for {exchange.model_name} ({why}): "
@@ -108,7 +108,7 @@ def unknown_model(exchange: Exchange, name: str, settings: Settings) -> None:
 
 
 def hold_limit_reached(exchange: Exchange, length: int) -> None:
-    """An answer was held as long as may be."""
+    """A response was held for as long, or as much of it, as may be."""
     log.emit(
         logging.INFO,
         f"litellm: an answer was passed through unclassified after {length} bytes",
@@ -118,7 +118,7 @@ def hold_limit_reached(exchange: Exchange, length: int) -> None:
 
 
 def hold_capacity_reached(exchange: Exchange, most: int) -> None:
-    """So many answers are held already that this one goes to the client as it comes."""
+    """So many responses are held already that this one goes to the client as it comes."""
     message = f"litellm: an answer was not held, {most} are being held already"
     log.emit(logging.WARNING, message, event="hold-capacity-reached", **exchange.log_fields())
 

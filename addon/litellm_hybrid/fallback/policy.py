@@ -93,7 +93,7 @@ class Policy(ForwardingPolicy[JudgedResponse]):
 
     Attributes:
         state: what is remembered between requests.
-        bypass: knows which requests go straight to LiteLLM.
+        bypass: knows which requests pass upstream by.
     """
 
     def __init__(

@@ -90,7 +90,7 @@ def log_internal_error(exchange: Exchange, error: Exception) -> None:
 
 
 def server_unreachable(exchange: Exchange, failure: Failure) -> http.Response:
-    """502 for a request that no server answered; 500 where that is our own fault."""
+    """502 for a request without a response of a server; 500 where our own code has failed."""
     exchange.outcome.reason = Reason.ERROR
     if failure.cause is Cause.INTERNAL_ERROR:
         exchange.set_outcome(Target.NONE, Reason.ERROR)

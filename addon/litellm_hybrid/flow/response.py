@@ -137,7 +137,7 @@ class Timing(TypedDict):
 
 
 def timing(flow: http.HTTPFlow) -> Timing:
-    """The timing of a flow that has been answered, from the moments that mitmproxy notes anyway."""
+    """Return the timing of a flow that has its response, from the moments that mitmproxy notes anyway."""
     request, response = flow.request, flow.response
     assert response is not None
     body = response.raw_content

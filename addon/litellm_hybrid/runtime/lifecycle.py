@@ -81,7 +81,7 @@ class Lifecycle:
     def running(self) -> None:
         """Begin to watch the file, and to wait for signals."""
         self._running = True
-        malloc.keep_for_reuse()
+        malloc.tune_malloc()
         here = Listeners(ctx.master.addons.get("proxyserver"), self._proxy)
         self._shutdown.watch(here, ctx.master.shutdown)
         self._admin.running()

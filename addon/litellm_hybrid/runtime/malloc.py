@@ -20,7 +20,7 @@ MAPPED = 16 * 1024 * 1024
 """A block of this length, in bytes, or longer goes back as soon as it is free."""
 
 
-def keep_for_reuse() -> bool:
+def tune_malloc() -> bool:
     """Keep freed memory for the next body, up to `KEPT`; False where the C library is not glibc."""
     if sys.platform != "linux":
         return False

@@ -25,7 +25,7 @@ class RequestHandler:
 
         Args:
             settings: those in force.
-            policy: knows what goes straight to LiteLLM.
+            policy: knows what passes upstream by.
             counters: know how many requests are running.
         """
         self._settings = settings

@@ -93,7 +93,7 @@ class _StartCheck(errorcheck.ErrorCheck):
 class LeanMaster(master.Master):
     """mitmproxy with our addon and the five others that a reverse proxy needs."""
 
-    def __init__(self, opts: options.Options, app_log: AppLog, place: Path | None = None) -> None:
+    def __init__(self, opts: options.Options, app_log: AppLog, worker_dir: Path | None = None) -> None:
         super().__init__(opts, with_termlog=False)
         self._app_log = app_log
         self.addons = LeanAddonManager(self)
@@ -103,7 +103,7 @@ class LeanMaster(master.Master):
             core.Core(),
             disable_h2c.DisableH2C(),
             proxyserver.Proxyserver(),
-            HybridAddon(place, app_log),
+            HybridAddon(worker_dir, app_log),
             tlsconfig.TlsConfig(),
             _StartCheck(),
         )
@@ -124,7 +124,7 @@ class LeanMaster(master.Master):
 
 
 async def serve(
-    config: Path, upstream: Address, listen: tuple[str, int], place: Path | None, app_log: AppLog
+    config: Path, upstream: Address, listen: tuple[str, int], worker_dir: Path | None, app_log: AppLog
 ) -> None:
     """Run one process until it is told to end.
 
@@ -132,7 +132,7 @@ async def serve(
         config: the configuration file.
         upstream: where CLIProxyAPI is.
         listen: host and port.
-        place: as for `run`.
+        worker_dir: as for `run`.
         app_log: as for `run`.
     """
     logging.getLogger().setLevel(logging.INFO)
@@ -142,14 +142,14 @@ async def serve(
     proxyserver_log = logging.getLogger("mitmproxy.addons.proxyserver")
     proxyserver_log.addFilter(lambda record: "without nextlayer" not in record.getMessage())
     opts = options.Options()
-    lean = LeanMaster(opts, app_log, place)
-    listener.share_port(opts, shared=place is not None)
+    lean = LeanMaster(opts, app_log, worker_dir)
+    listener.share_port(opts, shared=worker_dir is not None)
     opts.update(litellm_config=str(config), mode=[listener.spec(upstream, listen)], termlog_verbosity="warn")
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         # Until the addon runs, which lets running requests finish first.
         loop.add_signal_handler(number, lean.shutdown)
-    supervisor = loop.create_task(_drain_without(os.getppid())) if place is not None else None
+    supervisor = loop.create_task(_drain_without(os.getppid())) if worker_dir is not None else None
     await lean.run()
     if supervisor is not None:
         supervisor.cancel()

@@ -72,10 +72,10 @@ class Supervisor:
                 self._end_all()
         return code
 
-    def _start(self, place: Path) -> None:
-        command = [*self._command, "--shared", str(place)]
+    def _start(self, worker_dir: Path) -> None:
+        command = [*self._command, "--shared", str(worker_dir)]
         worker = subprocess.Popen(command, process_group=0)  # noqa: S603 (our own)
-        self._workers[place] = worker
+        self._workers[worker_dir] = worker
         if self._draining:
             # A signal that came meanwhile has reached the others alone.
             worker.send_signal(signal.SIGTERM)
@@ -84,11 +84,11 @@ class Supervisor:
         from litellm_hybrid.observability.metrics import exporter as metrics  # noqa: PLC0415 (a tenth of a second, which only this command takes)
 
         worst = 0
-        for place, worker in list(self._workers.items()):
+        for worker_dir, worker in list(self._workers.items()):
             if (code := worker.poll()) is None:
                 continue
-            del self._workers[place]
-            metrics.mark_worker_dead(place)
+            del self._workers[worker_dir]
+            metrics.mark_worker_dead(worker_dir)
             if self._draining:
                 # One that had not come to handle signals yet was ended by ours.
                 worst = max(worst, int(code > 0))
@@ -98,15 +98,15 @@ class Supervisor:
             else:
                 message = f"litellm: worker {worker.pid} ended with {code}: starting another"
                 log.emit(logging.ERROR, message, event="worker-ended")
-                self._missing.append((time.monotonic() + _PAUSE, place))
+                self._missing.append((time.monotonic() + _PAUSE, worker_dir))
         return worst
 
     def _replace(self) -> None:
         if self._draining:
             self._missing.clear()
         while self._missing and self._missing[0][0] <= time.monotonic():
-            _, place = self._missing.pop(0)
-            self._start(place)
+            _, worker_dir = self._missing.pop(0)
+            self._start(worker_dir)
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         """Have the workers drain; a second Ctrl-C ends them at once."""

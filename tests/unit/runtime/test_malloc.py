@@ -13,7 +13,7 @@ _BODIES = """
 import resource, sys
 from litellm_hybrid.runtime import malloc as allocator
 if sys.argv[1] == "kept":
-    assert allocator.keep_for_reuse()
+    assert allocator.tune_malloc()
 def turn():
     bodies = [b"x" * (2 * 2**20) for _ in range(8)]
 turn()
@@ -37,4 +37,4 @@ def test_memory_for_the_next_body_is_not_fetched_again(how: str, page_by_page: b
 
 def test_another_system_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert not allocator.keep_for_reuse()
+    assert not allocator.tune_malloc()
