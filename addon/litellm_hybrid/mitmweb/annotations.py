@@ -20,7 +20,7 @@ from litellm_hybrid.mitmweb import flow_backup
 from litellm_hybrid.routing.rules import Reason, Target
 
 FAILED = ":warning:"
-"""It failed, whoever is to blame, or LiteLLM could not help: what `~marked` finds."""
+"""The mark of what went wrong, whoever is to blame: `~marked` finds it."""
 
 _OURS = ("", FAILED)
 

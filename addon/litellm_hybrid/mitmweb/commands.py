@@ -44,7 +44,7 @@ _BY_RULE = frozenset(Reason) - {
 
 
 class Commands:
-    """A part of the addon."""
+    """The commands, as an addon of their own inside ours."""
 
     name = "litellm_hybrid_commands"
 
@@ -66,7 +66,7 @@ class Commands:
         self._cooldowns = cooldowns
 
     def load(self, loader: Loader) -> None:
-        """Declare them."""
+        """Declare the commands."""
         loader.add_command("litellm.status", self.status)
         loader.add_command("litellm.explain", self.explain)
         loader.add_command("litellm.cooldowns", self.cooldowns)

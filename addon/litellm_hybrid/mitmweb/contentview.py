@@ -1,4 +1,4 @@
-"""What mitmweb and mitmproxy's console show of requests to the four APIs, and of their answers.
+"""What mitmweb and mitmproxy's console show of requests to the four APIs, and of their responses.
 
 Reading is done by `llm/transcript/reader.py`; here is what mitmproxy wants of it.
 """
@@ -23,7 +23,7 @@ class LLMContentview(Contentview):
 
     @override
     def prettify(self, data: bytes, metadata: Metadata) -> str:
-        """The request or the answer as text.
+        """Return the request or the response as text.
 
         Raises:
             ValueError: it is none of an LLM's; mitmproxy then shows it raw.
@@ -31,7 +31,7 @@ class LLMContentview(Contentview):
         kept, self._shown = self._shown, None
         shown = kept[1] if kept is not None and kept[0] is metadata else _show(data, metadata)
         if shown is None:
-            raise ValueError("this is no request or answer of an LLM's API")
+            raise ValueError("this is no request or response of an LLM's API")
         return shown
 
     @override
@@ -43,7 +43,7 @@ class LLMContentview(Contentview):
 
 
 def install() -> None:
-    """Offer the view to whoever looks at flows; again does nothing."""
+    """Register the view with mitmproxy; a second call does nothing."""
     view = LLMContentview()
     if view.name not in contentviews.registry:
         contentviews.add(view)

@@ -12,7 +12,7 @@ from litellm_hybrid.message import redaction
 
 
 def drop(flow: http.HTTPFlow) -> None:
-    """Let there be nothing to go back to: the flow is a copy of another one."""
+    """Remove the state that "revert" goes back to; for a copy of another flow."""
     flow._backup = None  # noqa: SLF001
 
 

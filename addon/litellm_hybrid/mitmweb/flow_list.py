@@ -24,7 +24,7 @@ _COLUMNS = ["method", "comment", "status", "time"]
 
 
 class FlowList:
-    """A part of the addon; its handlers are called after those of the same name there."""
+    """The list of flows, as an addon of its own inside ours: its hooks are called after the outer addon's."""
 
     name = "litellm_hybrid_flow_list"
 
@@ -48,7 +48,7 @@ class FlowList:
                 self._view.add([flow])
 
     def request(self, flow: http.HTTPFlow) -> None:
-        """Say at once what has been decided."""
+        """Comment a request as soon as it has been decided where it goes."""
         if flow.live and not flow.is_replay:
             self._annotations.settled(flow)
 
@@ -80,14 +80,14 @@ class FlowList:
         raise exceptions.AddonHalt
 
     def _is_own_page(self, flow: http.HTTPFlow) -> bool:
-        """Whether a client is being answered one of the proxy's own pages: a health check, say."""
+        """Whether a flow is a client's request for one of the proxy's own pages, a health check for one."""
         exchange = Exchange.of(flow)
         is_own = exchange is not None and exchange.outcome.reason is Reason.OWN_PAGE
         return is_own and flow.live and not flow.is_replay
 
     def _drop(self, flow: http.HTTPFlow) -> None:
         if flow.marked or ("intercept_active" in ctx.options and ctx.options.intercept_active):
-            return  # its row may be wanted to let the answer go
+            return  # its row may be wanted to let the response go
         flow.live = False  # mitmproxy kills a live one
         try:
             self._view.remove([flow])

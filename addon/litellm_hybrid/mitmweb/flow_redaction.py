@@ -44,7 +44,7 @@ class FlowRedactor(FlowView):
         self._replayed: WeakSet[http.HTTPFlow] = WeakSet()
 
     def restore_credentials(self, flow: http.HTTPFlow) -> None:
-        """Put back what mitmweb's page did not know when an intercepted request was edited there.
+        """Restore the credentials of an intercepted request that was edited in mitmweb.
 
         The page gives all headers back with each edit, the masked ones too. What the request was before
         is the row's backup. A row that was sent to another server keeps its `***`.
@@ -67,14 +67,14 @@ class FlowRedactor(FlowView):
         return redacted(flow.request)
 
     def finish(self, flow: http.HTTPFlow) -> None:
-        """Mask a flow that is over, whatever has become of it, and say what that was."""
+        """Mask and comment a flow that has ended."""
         if self.enabled:
             flow.request = redacted(flow.request)
             flow_backup.redact(flow)
             self._annotations.settled(flow)
 
     def prepare_replay(self, flow: http.HTTPFlow) -> None:
-        """Give a flow that is being replayed its credentials back; without them it is answered here."""
+        """Restore the credentials of a flow that mitmweb replays; respond with 409 where they are lost."""
         exchange, request = Exchange.of(flow), flow.request
         head = exchange.sent_head if exchange is not None else None
         self._replayed.add(flow)
@@ -89,7 +89,7 @@ class FlowRedactor(FlowView):
             flow.comment = f"{flow.comment}; {_REPLAYED}" if flow.comment else _REPLAYED
 
     def finish_replay(self, flow: http.HTTPFlow) -> None:
-        """Mask a replay that is over; not what was one when it was saved to a file."""
+        """Mask a replay that has ended; a replay loaded from a file is left alone."""
         if flow in self._replayed:
             self._replayed.discard(flow)
             self.finish(flow)

@@ -38,20 +38,20 @@ class View(Protocol):
     """The part of mitmweb's list of flows that is used here; it has all of them, shown or filtered out."""
 
     def store_count(self) -> int:
-        """How many there are."""
+        """Return the number of flows."""
         ...
 
     def resolve(self, flow_spec: str) -> Sequence[Flow]:
-        """Those that a text names, oldest first; `@all` names all."""
+        """Return the flows that a filter names, oldest first; `@all` names all."""
         ...
 
     def remove(self, flows: Sequence[Flow]) -> None:
-        """Remove some."""
+        """Remove flows."""
         ...
 
 
 def parse(text: str) -> Limit:
-    """What the option says: a number of flows, a size, both with a comma between them, or `none`.
+    """Parse the option: a number of flows, a size, both with a comma between them, or `none`.
 
     Raises:
         ValueError: it says something else; the message names it.
@@ -82,7 +82,7 @@ class Keeper:
         self._size = 0
 
     def finished(self, view: View, flow: http.HTTPFlow) -> None:
-        """A flow is over; it is in the list."""
+        """Count a flow of the list that has ended, and remove old ones where there are too many."""
         self._finished += 1
         self._size += _size_of(flow)
         rows, size = self.limit

@@ -16,7 +16,7 @@ HEALTH, STATUS, METRICS = PAGES = (f"{ROOT}/health", f"{ROOT}/status", f"{ROOT}/
 
 @dataclass(frozen=True, slots=True)
 class AdminResponse:
-    """An answer for one of the pages.
+    """A response for one of the pages.
 
     Attributes:
         headers: more of them.
@@ -48,7 +48,7 @@ class AdminRequest:
 
     @property
     def wants_html(self) -> bool:
-        """Whether a person is to read the answer; browsers say so, and `?format=` overrules it."""
+        """Whether a person is to read the response; browsers say so, and `?format=` overrules it."""
         options = self.query.split("&")
         return "format=html" in options or ("text/html" in self.accept and "format=json" not in options)
 
@@ -58,10 +58,10 @@ def is_own(path: str) -> bool:
     return path.startswith(ROOT) and (len(path) == len(ROOT) or path[len(ROOT)] == "/")
 
 
-def answer(
+def respond(
     request: AdminRequest, settings: Settings, pages: Mapping[str, Callable[[AdminRequest], AdminResponse]]
 ) -> AdminResponse | AccessDenied:
-    """What a request for one of the proxy's own pages gets.
+    """Return the response to a request for one of the proxy's own pages.
 
     Args:
         request: the request.
@@ -82,5 +82,5 @@ def answer(
 
 
 def as_json(value: object) -> bytes:
-    """A page's body."""
+    """Return a page's body."""
     return json.dumps(value).encode()

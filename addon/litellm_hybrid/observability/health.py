@@ -20,7 +20,7 @@ It ends by itself: a load balancer that sends no requests for it could never see
 
 _UNCONNECTED = frozenset({Cause.CONNECT_FAILED, Cause.CONNECT_LIMIT})
 
-# Of a replay that failed only the class is known; no answer came in either.
+# Of a replay that failed only the class is known; no response came in either.
 _UNANSWERED = frozenset({ErrorType.NETWORK_ERROR.value, ErrorType.NETWORK_TIMEOUT.value})
 
 SERVER_NAMES = {Target.UPSTREAM: "CLIProxyAPI", Target.LITELLM: "LiteLLM"}
@@ -43,18 +43,18 @@ class LastSeen:
         self._failed: dict[str, float] = {}
 
     def answered(self, target: str) -> None:
-        """A response of this server has begun, whatever its status."""
+        """Record that a response of a server has begun, whatever its status."""
         self._answered.add(target)
         if self._failed:
             self._failed.pop(target, None)
 
     def failed(self, target: str, cause: Cause, now: float) -> None:
-        """A request to this server failed; `now` is seconds on a monotonic clock."""
+        """Record that a request to a server failed; `now` is seconds on a monotonic clock."""
         if cause in _UNCONNECTED:
             self._failed[target] = now
 
     def replay_failed(self, target: str, why: str, now: float) -> None:
-        """A replay failed; `why` is as in the route header: a status, an error type or `error-event`."""
+        """Record that a replay failed; `why` is as in the route header, a status or an error type."""
         if why in _UNANSWERED:
             self._failed[target] = now
 
@@ -70,14 +70,14 @@ class LastSeen:
         return "reachable" if target in self._answered else "not asked yet"
 
     def forget(self) -> None:
-        """The servers may be others from now on."""
+        """Forget both servers: with new settings they may be others."""
         self._answered.clear()
         self._failed.clear()
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What health depends on.
+    """The facts that health depends on.
 
     Attributes:
         settings: those in force; None: there are none.
@@ -93,7 +93,7 @@ class State:
 
 
 def health(state: State) -> AdminResponse:
-    """`{"live": true, "ready": …, "reasons": [{"reason": …, "message": …}, …]}`, 200 if ready, else 503."""
+    """Return the page: `live`, `ready` and the `reasons` against it; 200 if ready, else 503."""
     reasons = why_not_ready(state)
     said = [{"reason": reason, "message": message} for reason, message in reasons]
     return AdminResponse(
@@ -102,7 +102,7 @@ def health(state: State) -> AdminResponse:
 
 
 def why_not_ready(state: State) -> tuple[tuple[str, str], ...]:
-    """(reason, message) for each reason why it is not ready.
+    """Return (reason, message) for each reason why the process is not ready.
 
     They are `draining`, `no-configuration`, `broken-configuration`, `upstream-unreachable` and
     `litellm-unreachable`.

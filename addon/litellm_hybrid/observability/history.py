@@ -53,13 +53,13 @@ class FallbackOutcome(StrEnum):
 
     RUNNING = "running"
     SERVED = "served"
-    """The client got LiteLLM's answer."""
+    """The client got LiteLLM's response."""
     ABORTED = "aborted"
-    """LiteLLM's answer broke off, or the client left."""
+    """LiteLLM's response broke off, or the client left."""
     FAILED = "failed"
-    """LiteLLM could not help: the client got upstream's answer."""
+    """LiteLLM could not help: the client got upstream's response."""
     NOT_ATTEMPTED = "not-attempted"
-    """It was not tried: the client may not, the budget is spent, LiteLLM does not know the model."""
+    """Not tried: the client may not, the budget is spent, or LiteLLM does not know the model."""
 
 
 @dataclass(slots=True)
@@ -70,8 +70,8 @@ class FallbackRecord:
         at: when upstream's failure was seen, epoch seconds.
         model: as the client spells it.
         kind: as in `fallback.on`.
-        upstream_status: None: upstream did not answer at all.
-        retry_after: the wait in seconds that upstream's answer named.
+        upstream_status: None: upstream did not respond at all.
+        retry_after: the wait in seconds that upstream's response named.
         why: why LiteLLM did not help: a status or an error type, as in the route header.
     """
 
@@ -98,7 +98,7 @@ class FallbackHistory:
         self.counts: Counter[tuple[str, str]] = Counter()
 
     def started(self, record: FallbackRecord) -> None:
-        """A request is sent again, to LiteLLM."""
+        """Record a fallback that is being replayed to LiteLLM."""
         self.last.append(record)
 
     def not_attempted(self, record: FallbackRecord, why: str) -> None:
@@ -107,7 +107,7 @@ class FallbackHistory:
         self.ended(record, FallbackOutcome.NOT_ATTEMPTED, why)
 
     def ended(self, record: FallbackRecord, outcome: FallbackOutcome, why: str = "") -> None:
-        """Write down what has become of one, once."""
+        """Record the outcome of a fallback, the first that is told."""
         if record.outcome is FallbackOutcome.RUNNING:
             record.outcome, record.why = outcome, why
             self.counts[record.kind, outcome.value] += 1
@@ -120,7 +120,7 @@ REJECTED = "rejected"
 
 @dataclass(frozen=True, slots=True)
 class Reload:
-    """One time that the file had changed.
+    """One change of the configuration file.
 
     Attributes:
         at: epoch seconds.
@@ -134,7 +134,7 @@ class Reload:
 
 
 class ReloadHistory:
-    """Remembers the last and counts all.
+    """Remembers the last reload and counts all.
 
     Attributes:
         since: epoch seconds since when the settings in force are; None: there are none.
@@ -148,12 +148,12 @@ class ReloadHistory:
         self.counts: Counter[str] = Counter()
 
     def applied(self, changes: Iterable[str], at: float) -> None:
-        """New settings are in force."""
+        """Record that new settings are in force."""
         self.since = at
         self._note(Reload(at, APPLIED, tuple(changes)))
 
     def rejected(self, problems: Iterable[str], at: float) -> None:
-        """A file with an error has been found."""
+        """Record that the file has an error, and the last good settings stay in force."""
         self._note(Reload(at, REJECTED, tuple(problems)))
 
     def _note(self, reload: Reload) -> None:

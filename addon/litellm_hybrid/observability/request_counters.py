@@ -11,7 +11,7 @@ from litellm_hybrid.config.model_patterns import Patterns
 from litellm_hybrid.routing.rules import Reason, Target
 
 BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
-"""Upper bounds in seconds: a cached answer comes within the first, a long agent's turn ends in the last."""
+"""Upper bounds in seconds: a cached response comes within the first, a long agent's turn ends in the last."""
 
 OTHER = "other"
 """Stands for every model beyond those that are told apart."""

@@ -45,8 +45,8 @@ class Status:
         last_reload: None: it has not changed since the start.
         settings: every setting in force, as people write it, secrets as `***`.
         in_flight: requests being served.
-        streams: those of them whose answer has begun and is passed on piece by piece.
-        held_bytes: bytes of answers that are held.
+        streams: those of them whose response has begun and is passed on piece by piece.
+        held_bytes: bytes of responses that are held.
         requests: (target, reason, status class) → how many have ended; of all workers.
         fallbacks: (kind, outcome) → how many have ended; of all workers.
         recent: the last fallbacks, the oldest first.

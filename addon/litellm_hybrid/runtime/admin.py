@@ -109,7 +109,7 @@ class AdminPages:
         request = AdminRequest(
             exchange.method, sent.path, sent.query, sent.header(b"accept"), exchange.client
         )
-        return local_replies.own_page(exchange, pages.answer(request, settings, self._pages))
+        return local_replies.own_page(exchange, pages.respond(request, settings, self._pages))
 
     async def _flush(self) -> None:
         while True:

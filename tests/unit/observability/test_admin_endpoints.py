@@ -12,8 +12,8 @@ from litellm_hybrid.observability.admin_endpoints import (
     PAGES,
     AdminRequest,
     AdminResponse,
-    answer,
     is_own,
+    respond,
 )
 from litellm_hybrid.routing.access import AccessDenied, Client
 
@@ -27,7 +27,7 @@ MADE = {path: lambda asked: AdminResponse(200, asked.path.encode()) for path in 
 def _ask(
     path: str = HEALTH, client: Client = LOCAL, method: str = "GET", settings: Settings = KEYED
 ) -> AdminResponse | AccessDenied:
-    return answer(AdminRequest(method, path, "", "", client), settings, MADE)
+    return respond(AdminRequest(method, path, "", "", client), settings, MADE)
 
 
 @pytest.mark.parametrize(

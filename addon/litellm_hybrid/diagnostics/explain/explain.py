@@ -8,7 +8,7 @@ from litellm_hybrid.diagnostics.explain import outgoing, remedies, replay
 from litellm_hybrid.diagnostics.explain.outgoing import Sent
 from litellm_hybrid.diagnostics.explain.replay import Obstacle, UpstreamResponse
 from litellm_hybrid.diagnostics.explain.steps import Step, access_step, request_line, request_steps
-from litellm_hybrid.observability.admin_endpoints import PAGES, AdminRequest, AdminResponse, answer, is_own
+from litellm_hybrid.observability.admin_endpoints import PAGES, AdminRequest, AdminResponse, is_own, respond
 from litellm_hybrid.quota.classifier import Verdict
 from litellm_hybrid.routing import access
 from litellm_hybrid.routing.router import Request, Routed, route
@@ -126,7 +126,7 @@ def explain(
 def _own_page(settings: Settings, request: Request) -> Explanation:
     sent = request.sent
     asked = AdminRequest(request.method, sent.path, sent.query, sent.header(b"accept"), request.client)
-    page = answer(asked, settings, dict.fromkeys(PAGES, lambda _: AdminResponse(200, b"")))
+    page = respond(asked, settings, dict.fromkeys(PAGES, lambda _: AdminResponse(200, b"")))
     refusal = None if isinstance(page, AdminResponse) else page
     whose = f"this path is the proxy's own and never goes to a server; its pages are {', '.join(PAGES)}"
     steps = (

@@ -115,7 +115,7 @@ class AppLog:
     def hide(self, secrets: Iterable[Secret]) -> None:
         """Write `***` for these credentials from now on, wherever they turn up in a line.
 
-        Our own code writes none; a server's answer that a line quotes may, and so may an exception's text.
+        Our own code writes none; a server's response that a line quotes may, and so may an exception's text.
         """
         self._mask = SecretMask(secret.value for secret in secrets)
         self._set_formatters()

@@ -29,7 +29,7 @@ class MetricSources:
         fallbacks: (kind, outcome) → how many.
         events: what else fallbacks did, by its name.
         reloads: result → how many.
-        held_bytes: gives the bytes of answers that are held right now.
+        held_bytes: gives the bytes of responses that are held right now.
         versions: of litellm-hybrid and of mitmproxy.
     """
 
@@ -139,14 +139,14 @@ FAMILIES = (
         "time_to_first_byte_seconds",
         "histogram",
         ("target",),
-        "From the complete request to the beginning of a server's answer to it, as the client sees it.",
+        "From the complete request to the beginning of a server's response to it, as the client sees it.",
         lambda sources: {(name,): one for name, one in sources.counters.first_byte.items()},
     ),
     Family(
         "request_duration_seconds",
         "histogram",
         ("target",),
-        "From the complete request to the end of a server's answer to it, as the client sees it.",
+        "From the complete request to the end of a server's response to it, as the client sees it.",
         lambda sources: {(name,): one for name, one in sources.counters.duration.items()},
     ),
     Family(
@@ -160,14 +160,14 @@ FAMILIES = (
         "streams_in_flight",
         "gauge",
         (),
-        "Of these, those whose answer has begun and is passed on piece by piece.",
+        "Of these, those whose response has begun and is passed on piece by piece.",
         lambda sources: _one(sources.counters.streaming),
     ),
     Family(
         "held_bytes",
         "gauge",
         (),
-        "Bytes of upstream's answers that are held until it is clear whether they are failures.",
+        "Bytes of upstream's responses that are held until it is clear whether they are failures.",
         lambda sources: _one(sources.held_bytes()),
     ),
     Family(
