@@ -92,7 +92,7 @@ def test_chosen_by_hand_for_something_else_it_says_so() -> None:
     flow = _flow("/v1/models", answer=b"{}", headers=JSON)
     shown = _show(flow.response, flow, "llm")
     assert shown.syntax_highlight == "error"
-    assert "this is no request or answer of an LLM's API" in shown.text
+    assert "this is no request or response of an LLM's API" in shown.text
 
 
 def test_what_it_has_read_is_of_one_message_only() -> None:
