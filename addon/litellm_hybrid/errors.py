@@ -1,13 +1,13 @@
 """What went wrong between the client, us and a server, in six words.
 
     client_disconnect   the client left
-    timeout             a server took too long to answer, or fell silent
+    timeout             a server took too long to respond, or fell silent
     network_timeout     no connection within the limit
     network_error       refused, unresolvable, reset, closed, bad certificate
-    proxy_error         the server's answer, or our own code, is at fault
+    proxy_error         the server's response, or our own code, is at fault
     unknown             anything else
 
-The classes come from where in the exchange the engine stood and from its error
+The classes come from where in the exchange the proxy stood and from its error
 code. Texts are for people: they differ between systems and releases.
 """
 
@@ -29,7 +29,7 @@ class ErrorType(StrEnum):
 
 
 class Cause(StrEnum):
-    """What the engine saw happen."""
+    """What the proxy saw happen."""
 
     CLIENT_LEFT = "client left"
     CLIENT_PROTOCOL = "client broke the protocol"
@@ -69,7 +69,7 @@ class Failure:
     """One thing that went wrong.
 
     Attributes:
-        detail: the engine's words, for people.
+        detail: the proxy's words, for people.
     """
 
     cause: Cause
@@ -86,7 +86,7 @@ class Failure:
 
 
 def body(error: str, message: str) -> bytes:
-    """The JSON of an answer of our own: `{"error":…,"message":…}`, as the fork wrote it.
+    """The JSON of a response of our own: `{"error":…,"message":…}`, as the fork wrote it.
 
     Both members are strings without quotes, backslashes or control characters.
     """

@@ -66,7 +66,7 @@ class HybridHttp1Client(Http1Client):
             self.interim += 1
         head = bytes(self.buf)
         if self.interim > _MOST_INTERIM:
-            yield from self._break_off(f"more than {_MOST_INTERIM} interim answers")
+            yield from self._break_off(f"more than {_MOST_INTERIM} interim responses")
         elif syntax.is_too_long(head):
             yield from self._break_off(f"a head longer than {syntax.MOST_HEAD} bytes")
         elif syntax.is_bad(head, syntax.BAD_IN_RESPONSE):
@@ -87,7 +87,7 @@ class HybridHttp1Client(Http1Client):
         yield commands.CloseConnection(self.conn)
         if self.stream_id is not None:
             code = ErrorCode.GENERIC_SERVER_ERROR
-            yield ReceiveHttp(ResponseProtocolError(self.stream_id, f"the answer has {what}", code))
+            yield ReceiveHttp(ResponseProtocolError(self.stream_id, f"the response has {what}", code))
 
     @override
     def read_body(self, event: events.Event) -> layer.CommandGenerator[None]:

@@ -101,8 +101,9 @@ class HybridStream(BaseStream):
             self._redact()
 
     def _refuse_too_long(self) -> layer.CommandGenerator[None]:
-        why = f"The body is longer than {MOST_BODY} bytes."
-        yield from self._refuse_upload(why, ErrorCode.REQUEST_TOO_LARGE)
+        yield from self._refuse_upload(
+            f"The body is longer than {MOST_BODY} bytes.", ErrorCode.REQUEST_TOO_LARGE
+        )
 
     def _refuse_upload(self, why: str, code: ErrorCode) -> layer.CommandGenerator[None]:
         """Answer a request that has not come to its end; its connection is of no more use."""
@@ -336,10 +337,6 @@ class HybridStream(BaseStream):
         self._begin_response()
         yield from super().send_response(already_streamed)
 
-    def _begin_response(self) -> None:
-        self._has_begun = True
-        self.first = None
-
     # -- what goes wrong ----------------------------------------------------------
 
     @override
@@ -388,7 +385,7 @@ class HybridStream(BaseStream):
             yield from self._reply_or_replay(failure)
 
     def _reply_or_replay(self, failure: Failure) -> layer.CommandGenerator[None]:
-        """Answer a request that no server has answered: with LiteLLM's response, or ours."""
+        """Give a request without a server's response LiteLLM's, or ours."""
         self._report(failure)
         response = self._proxy.policy.error_response(self.flow, failure)
         with self._with_credentials():

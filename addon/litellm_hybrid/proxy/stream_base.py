@@ -184,7 +184,12 @@ class BaseStream(HttpStream):
         if status == 101 and "upgrade" in self.flow.request.headers:
             return
         if not 200 <= status <= 999:
-            raise ValueError(f"the status {status}, which is not one of a final answer")
+            raise ValueError(f"the status {status}, which is not one of a final response")
+
+    def _begin_response(self) -> None:
+        """Note that a byte of a response goes to the client: nothing replaces it from now on."""
+        self._has_begun = True
+        self.first = None
 
     def _keep_beginning(self) -> None:
         """Let the flow have what came of a response that is cut short; mitmproxy keeps only whole ones."""
