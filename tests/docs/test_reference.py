@@ -124,7 +124,7 @@ def test_every_environment_variable_that_is_read_is_in_the_page() -> None:
         read |= set(re.findall(r"""environ(?:\.get\(|\[)["']([A-Z_]+)""", file.read_text("utf-8")))
     for name in ("run", "web", "integration", "setup", "demo"):
         text = (ROOT / "scripts" / name).read_text("utf-8")
-        read |= set(re.findall(r"\$\{((?:HYBRID|UV)_[A-Z_]+):-", text)) - {"UV_PROJECT_ENVIRONMENT"}
+        read |= set(re.findall(r"\$\{((?:HYBRID|UV)_[A-Z_]+):[-+]", text)) - {"UV_PROJECT_ENVIRONMENT"}
     assert named == read
 
 

@@ -91,7 +91,12 @@ def _mitmproxy(tool: str, summary: str) -> click.Command:
     def run(*, file: Path, upstream: str | None, listen: str | None, options: Sequence[str]) -> None:
         from mitmproxy.tools import main  # noqa: PLC0415 (half a second)
 
-        _, mode = _settings(file, upstream, listen)
+        settings, mode = _settings(file, upstream, listen)
+        listening = f"http://{mode.rpartition('@')[2]}"
+        click.echo(
+            f"{tool}: {listening} in front of {settings.upstream}, configured by {printable(str(file))}",
+            err=True,
+        )
         path = script_path(Path(__file__).parents[1])
         own = ["-s", str(path), "--set", f"litellm_config={file}", "--mode", mode]
         getattr(main, tool)([*own, *options])
