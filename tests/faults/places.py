@@ -11,13 +11,16 @@ from e2e.harness import Stub
 from support.servers import Handler, Reply, Server
 from support.wire import Connection, Request
 
+HI = [{"message": {"role": "assistant", "content": "Hi"}}]
+"""What makes an answer one of a model's."""
+
 type Answers = Callable[[Connection], Awaitable[None]]
 """What a server does on a connection, from its first byte."""
 
 
 async def healthy(request: Request, reply: Reply) -> None:
     """Answer with the request's id."""
-    await reply.json(200, {"served": request.header("x-request-id")})
+    await reply.json(200, {"served": request.header("x-request-id"), "choices": HI})
 
 
 class Raw(Server):

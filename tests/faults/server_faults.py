@@ -54,7 +54,7 @@ type At = Callable[[House, Place], AbstractAsyncContextManager[None]]
 """Takes a whole server away, or puts another in its place."""
 
 EVENT = b'data: {"choices":[{"delta":{"content":"%ID%"}}]}\n\n'
-JSON = b'{"served": "%ID%"}'
+JSON = b'{"served": "%ID%", "choices": [{"message": {"content": "Hi"}}]}'
 GZIP = gzip.compress(b'{"served": "' + bytes(range(256)) * 8 + b'"}', mtime=0)
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -63,7 +63,8 @@ _PLAIN = OK + b"Content-Type: text/plain\r\n"
 LONG = OK + b"Content-Type: application/octet-stream\r\nContent-Length: 9999999\r\n\r\n"
 
 
-def head(body: bytes, more: bytes = b"", status: bytes = b"200 OK", kind: bytes = b"text/plain") -> bytes:
+def head(body: bytes, more: bytes = b"", status: bytes = b"200 OK", kind: bytes = b"") -> bytes:
+    kind = kind or (b"application/json" if body.startswith(b"{") else b"text/plain")
     fields = b"Content-Type: %b\r\nContent-Length: %d\r\n" % (kind, _length(body))
     return b"HTTP/1.1 %b\r\n%b%b\r\n%b" % (status, fields, more, body)
 
@@ -449,18 +450,21 @@ BODIES = [
         "network_error",
         sends(OK + b'Content-Type: application/json\r\nContent-Length: 99\r\n\r\n{"choices":'),
     ),
-    Fault("body: closed in a long one", Broken(b"%ID%"), "network_error", begins(LONG, b"%ID%")),
+    Fault(
+        "body: closed in a long one", Broken(b"%ID%"), "network_error", begins(LONG, b"%ID%"), where=DIRECT
+    ),
     Fault(
         "body: reset in a long one",
         Broken(b"%ID%"),
         "network_error",
         begins(LONG, b"%ID%", end=Reply.reset),
+        where=DIRECT,
     ),
     Fault(
         "body: silence in a short one",
         UNANSWERED,
         "timeout",
-        sends(_PLAIN + b"Content-Length: 9\r\n\r\nhello", Reply.stall),
+        sends(OK + b"Content-Type: application/json\r\nContent-Length: 9\r\n\r\nhello", Reply.stall),
         process="hasty",
     ),
     Fault(
@@ -469,6 +473,7 @@ BODIES = [
         "timeout",
         begins(LONG, b"%ID%", end=Reply.stall),
         process="hasty",
+        where=DIRECT,
     ),
     Fault(
         "body: longer than it says",
@@ -487,13 +492,14 @@ BODIES = [
         "body: until the end of the connection",
         Whole(200, JSON, closes=True),
         None,
-        sends(_PLAIN + b"\r\n" + JSON),
+        sends(OK + b"Content-Type: application/json\r\n\r\n" + JSON),
     ),
     Fault(
         "body: where there may be none",
         Whole(204, b""),
         None,
         sends(b"HTTP/1.1 204 No Content\r\nContent-Length: 35\r\n\r\nid-" + b"0" * 32, keeps),
+        where=DIRECT,
     ),
     Fault(
         "body: truncated gzip",

@@ -28,9 +28,14 @@ _BIG = 1_500_000
 type Act = Callable[[bytes, Reply], Awaitable[None]]
 
 
+def served(name: str) -> dict[str, object]:
+    """An answer of a model's that says which request it is for."""
+    return {"served": name, "choices": [{"message": {"role": "assistant", "content": name}}]}
+
+
 async def plain(request: bytes, reply: Reply) -> None:
     """A short JSON."""
-    await reply.json(200, {"served": request.decode()})
+    await reply.json(200, served(request.decode()))
 
 
 async def stream(request: bytes, reply: Reply) -> None:
