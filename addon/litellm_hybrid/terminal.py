@@ -10,7 +10,7 @@ _SHORTEST_HIDDEN = 8
 
 
 class Style(Enum):
-    """What a line is, for its color."""
+    """The role of a line, which gives its color."""
 
     PLAIN = "plain"
     GOOD = "good"
@@ -28,7 +28,7 @@ class OutputLine(NamedTuple):
 
 
 def label_width(lines: Iterable[OutputLine]) -> int:
-    """How wide the column of labels is."""
+    """Return the width of the column of labels."""
     return max((len(line.label) for line in lines), default=0)
 
 
