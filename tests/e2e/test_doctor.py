@@ -515,6 +515,10 @@ def test_tls(confdir: Path) -> None:
     with in_thread(Server(hello, tls=server_context(confdir))) as server:
         https = http_client.send(Probe(Address("https", "127.0.0.1", server.port), "/"))
         http = http_client.send(Probe(Address("http", "127.0.0.1", server.port), "/"))
+        told = http_client.send(
+            Probe(Address("https", "127.0.0.1", server.port), "/"), confdir / "mitmproxy-ca-cert.pem"
+        )
+    assert isinstance(told, ProbeResponse)
     # A server that answers what it does not understand, as Go's and uvicorn do.
     with ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as stdlib:
         thread = threading.Thread(target=stdlib.serve_forever)

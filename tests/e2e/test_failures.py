@@ -144,12 +144,17 @@ async def test_an_unresolvable_name(start: Start, monkeypatch: pytest.MonkeyPatc
     _assert_logged(await proxy.failure(), "gpt-5", "network_error")
 
 
-@pytest.mark.parametrize("trusted", [True, False])
-async def test_the_certificate_of_litellm(trusted: bool, start: Start, confdir: Path) -> None:
+@pytest.mark.parametrize("trusted", ["tls-ca", "the option", "SSL_CERT_FILE", ""])
+async def test_the_certificate_of_litellm(
+    trusted: str, start: Start, confdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with Stub(tls=server_context(confdir)) as litellm:
         ca = str(confdir / "mitmproxy-ca-cert.pem")
-        options = {"ssl_verify_upstream_trusted_ca": ca} if trusted else {}
-        proxy = await start(litellm_url=litellm.url, options=options)
+        options = {"ssl_verify_upstream_trusted_ca": ca} if trusted == "the option" else {}
+        if trusted == "SSL_CERT_FILE":
+            monkeypatch.setenv("SSL_CERT_FILE", ca)
+        keys = {"tls_ca": ca} if trusted == "tls-ca" else {}
+        proxy = await start(litellm_url=litellm.url, options=options, **keys)
         client = await proxy.client()
 
         answer = await client.post("gpt-5")

@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
 from typing import Literal
 
 from litellm_hybrid.config.addresses import parse_listen, parse_url
@@ -170,6 +171,7 @@ duration = _scalar("a duration such as 10s, 5m or 1m30s", parse_duration)
 limit = _scalar("a duration such as 10s, longer than 0s", _longer_than_nothing)
 """Seconds, more than 0."""
 duration_or_auto = _scalar("`auto` or a duration such as 10s, 5m or 1m30s", _duration_or_auto)
+file = _scalar("a file's name", lambda text: Path(text).expanduser())
 url = _scalar("a URL such as http://127.0.0.1:4000", parse_url)
 server = _scalar("a URL without a path such as http://127.0.0.1:8317", _server)
 listen = _scalar("host:port such as 127.0.0.1:8318", parse_listen)

@@ -60,6 +60,9 @@ CHAPTERS: dict[str, tuple[Key, ...]] = {
             "key, and LiteLLM checks that one; fallback needs it. It is shown nowhere: not in the log, "
             "not by `check`, not in mitmweb.",
             flat="litellm-api-key", secret=True),
+        Key("tls-ca", takes.file, "/etc/ssl/company-ca.pem",
+            "A PEM file of certificate authorities that are trusted beside the usual ones, about LiteLLM and "
+            "upstream. The usual ones are those of `SSL_CERT_FILE` where that is set, else mitmproxy's."),
     ),
     "What goes to LiteLLM at once": (
         Key("enabled", takes.flag, "true",

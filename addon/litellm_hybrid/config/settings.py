@@ -7,6 +7,7 @@ swaps the reference. Times are in seconds.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
 from typing import Literal
 
 from litellm_hybrid.config.model_patterns import Patterns
@@ -117,6 +118,7 @@ class Settings:
         mappings: lower-cased requested name or glob → the name that LiteLLM knows.
         client_keys: who may spend the LiteLLM key.
         upstream_keys: CLIProxyAPI's own `api-keys`, where the file has them beside client_keys.
+        tls_ca: a PEM file of certificate authorities that are trusted beside the usual ones.
         upstream: CLIProxyAPI's address; `serve` uses it, in `mitmdump` the mode says it.
         listen: (host, port) for `serve`.
         local_without_key: this machine's programs may spend the key without one of client_keys.
@@ -139,6 +141,7 @@ class Settings:
     client_keys: tuple[Secret, ...] = ()
     upstream_keys: tuple[Secret, ...] = ()
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    tls_ca: Path | None = None
     websocket: WebsocketPolicy = "downgrade"
     strip_provider_prefix: bool = False
     upstream: Address = field(default_factory=lambda: Address("http", "127.0.0.1", 8317))

@@ -16,6 +16,7 @@ from litellm_hybrid.diagnostics.check import Listener, start_problems
 from litellm_hybrid.observability.history import ReloadHistory
 from litellm_hybrid.observability.logging import logger as log
 from litellm_hybrid.observability.logging.logger import AppLog
+from litellm_hybrid.proxy import trust
 
 LOOK_EVERY = 0.5
 """Seconds between two looks at the file; a change is taken at the second that finds it unchanged."""
@@ -115,6 +116,8 @@ class ConfigReloader:
             ConfigError: with what to do.
         """
         problems = start_problems(str(self._path), settings, self._listeners)
+        if unusable := trust.problem(settings.tls_ca):
+            problems.append(f"{self._path}: {unusable}")
         if problems:
             raise ConfigError(tuple(problems))
 

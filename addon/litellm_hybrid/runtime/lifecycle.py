@@ -16,6 +16,7 @@ from litellm_hybrid.proxy import compat
 from litellm_hybrid.proxy.connection import Listeners
 from litellm_hybrid.proxy.next_layer import listeners
 from litellm_hybrid.proxy.shared import HybridProxy
+from litellm_hybrid.proxy.trust import TrustStore
 from litellm_hybrid.runtime import malloc
 from litellm_hybrid.runtime.admin import AdminPages
 from litellm_hybrid.runtime.config_reloader import ConfigReloader, config_path
@@ -43,6 +44,7 @@ class Lifecycle:
         self._reloader: ConfigReloader | None = None
         self._watching: asyncio.Task[None] | None = None
         self._running = False
+        self._trust = TrustStore()
         settings.subscribe(self._apply)
 
     def load(self, loader: Loader) -> None:
@@ -94,6 +96,7 @@ class Lifecycle:
         if self._running:
             log.emit(logging.INFO, "litellm: ended", event="ended")
         self._app_log.uninstall()
+        self._trust.close()
         self._admin.done()
 
     def _start(self) -> None:
@@ -112,6 +115,7 @@ class Lifecycle:
     def _apply(self, settings: Settings) -> None:
         self._app_log.use_format(settings.log_format)
         self._app_log.hide(filter(None, (settings.api_key, *settings.client_keys)))
+        self._trust.apply(ctx.options, settings.tls_ca)
 
     def _refuse(self, error: Exception) -> None:
         """Say what is wrong with the options or the file.

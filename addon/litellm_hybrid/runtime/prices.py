@@ -89,7 +89,7 @@ class Prices:
             key = settings.api_key.value if settings.api_key is not None and not settings.no_auth else ""
             headers = (("Authorization", f"Bearer {key}"),) if key else ()
             probe = Probe(settings.base_url, "/model/info", headers=headers, within=_PATIENCE)
-            found = await asyncio.to_thread(http_client.send, probe)
+            found = await asyncio.to_thread(http_client.send, probe, settings.tls_ca)
             if isinstance(found, ProbeResponse) and found.status == 200:
                 self._prices = PriceList(found.json)
         self._asked = monotonic()

@@ -108,7 +108,7 @@ def test_what_the_example_comments_out_parses_and_is_the_default() -> None:
     as_it_is = parse(EXAMPLE.read_text("utf-8"), source="example", env=ENV)
     uncommented = parse(all_of_the_example(), source="example", env=ENV)
     differing = set(effective_settings(uncommented.settings)) ^ set(effective_settings(as_it_is.settings))
-    assert {name for name, _ in differing} == {"client-api-keys"}
+    assert {name for name, _ in differing} == {"client-api-keys", "tls-ca"}
 
 
 @pytest.mark.parametrize(
@@ -169,6 +169,7 @@ def test_suggest_top_level(name: str, key: str | None) -> None:
     ("names", "wrong"),
     [
         (("base-url",), ("127.0.0.1:4000", "http://me:secret@127.0.0.1:4000", "http://a?b", "[a]")),
+        (("tls-ca",), ("[a]", "", "''")),
         (("api-key",), ('"two words"', "true", "${NOT_SET}", "''")),
         (
             (

@@ -41,6 +41,12 @@ def test_the_start_says_what_is_in_force(file: Path, caplog: pytest.LogCaptureFi
     assert any("fallback is off" in message for message in caplog.messages)
 
 
+def test_authorities_that_cannot_be_read_end_the_start(file: Path) -> None:
+    file.write_text(file.read_text().replace("enabled: true", "enabled: true, tls-ca: /missing.pem"))
+    with pytest.raises(ConfigError, match=r"tls-ca: /missing\.pem cannot be used: No such file"):
+        _read(file)
+
+
 def test_nothing_is_enabled_without_a_word(file: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "litellm_hybrid")
     file.write_text("port: 8317\n")

@@ -40,7 +40,7 @@ def examine(
     settings = parsed.settings
     presented = replace(settings, client_keys=(Secret(key),)) if key else settings
     progress(f"asking upstream{' and LiteLLM' if settings.base_url else ''}, 6 s at most …")
-    results = http_client.send_all(probes.plan(presented))
+    results = http_client.send_all(probes.plan(presented), settings.tls_ca)
     runs = check_local.runs(results)
     bound = None if runs else http_client.binding(*settings.listen)
     versions["upstream"] = str(probes.VersionInfo.of(results))
@@ -61,7 +61,7 @@ def examine(
         planned = check_live.plan(presented, litellm_models or (), upstream_models or (), runs=runs)
         for each in planned:
             progress(f"asking {each.message} …")
-        lived = http_client.send_all({each.check: each.probe for each in planned})
+        lived = http_client.send_all({each.check: each.probe for each in planned}, settings.tls_ca)
         findings += [check_live.check(each, lived[each.check]) for each in planned]
         findings += check_live.unasked(settings, planned)
     return Report(str(file), [*findings, *surroundings], versions)

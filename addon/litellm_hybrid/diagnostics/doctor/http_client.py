@@ -10,8 +10,7 @@ import threading
 import time
 from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
-
-import certifi
+from pathlib import Path
 
 from litellm_hybrid.diagnostics.doctor.probes import (
     ConnectFailure,
@@ -20,6 +19,7 @@ from litellm_hybrid.diagnostics.doctor.probes import (
     ProbeResponse,
     ProbeResult,
 )
+from litellm_hybrid.proxy import trust
 
 _MOST = 4 * 1024 * 1024
 """Bytes of a body that are read; LiteLLM lists some hundred models in 30 kB."""
@@ -30,10 +30,13 @@ _NO_TLS = frozenset(
 """OpenSSL's reasons where the other side speaks something else."""
 
 
-def send(probe: Probe) -> ProbeResult:
+def send(probe: Probe, tls_ca: Path | None = None) -> ProbeResult:
     """Send one request and read its response."""
     start = time.monotonic()
-    connection = connect(probe)
+    try:
+        connection = connect(probe, tls_ca)
+    except OSError as e:  # of the file of authorities
+        return failure(e)
     try:
         headers = {"Connection": "close", **dict(probe.headers)}
         connection.request(
@@ -49,12 +52,12 @@ def send(probe: Probe) -> ProbeResult:
         connection.close()
 
 
-def connect(probe: Probe) -> HTTPConnection:
+def connect(probe: Probe, tls_ca: Path | None = None) -> HTTPConnection:
     """Make a connection to the server, not opened yet."""
     address = probe.address
     if address.scheme == "https":
-        trusted = ssl.create_default_context(cafile=certifi.where())  # mitmproxy trusts these
-        return HTTPSConnection(address.host, address.port, timeout=probe.within, context=trusted)
+        context = trust.client_context(tls_ca)
+        return HTTPSConnection(address.host, address.port, timeout=probe.within, context=context)
     return HTTPConnection(address.host, address.port, timeout=probe.within)
 
 
@@ -75,7 +78,7 @@ def failure(error: Exception) -> ConnectFailure:
     return ConnectFailure(FailureKind.UNREACHABLE, detail)
 
 
-def send_all(probes: Mapping[str, Probe]) -> dict[str, ProbeResult]:
+def send_all(probes: Mapping[str, Probe], tls_ca: Path | None = None) -> dict[str, ProbeResult]:
     """Send all requests at once; what is not there when its time is over is a timeout.
 
     The threads are daemons: a name server that does not answer must not keep the program from ending.
@@ -83,7 +86,7 @@ def send_all(probes: Mapping[str, Probe]) -> dict[str, ProbeResult]:
     results: dict[str, ProbeResult] = {}
 
     def run(name: str, each: Probe) -> None:
-        results[name] = send(each)
+        results[name] = send(each, tls_ca)
 
     threads = [threading.Thread(target=run, args=item, daemon=True) for item in probes.items()]
     for thread in threads:

@@ -43,7 +43,7 @@ def unreachable(server: Server, failure: ConnectFailure) -> Finding:
     address, _, program, key, start, example = server
     scheme = "http" if address.scheme == "https" else "https"
     other = f"`{key}: {scheme}{Address('', address.host, address.port, address.path)}`"
-    trust = "mitmdump's `--set ssl_verify_upstream_trusted_ca=CA.pem`"
+    trust = "`tls-ca: CA.pem`"
     plain = {
         FailureKind.UNREACHABLE: ("cannot be reached", f"{start}, or write its address: `{key}: {example}`"),
         FailureKind.TIMEOUT: ("does not answer", f"restart {program}, or correct `{key}: {example}`"),
