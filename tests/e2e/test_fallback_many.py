@@ -540,7 +540,9 @@ async def test_a_second_replay_to_the_same_http2_server(start: Start, confdir: P
             options={"ssl_insecure": True},
         )
         async with H2Client(proxy.port, h2_context(confdir)) as client:
-            asked = [client.post(MESSAGES, messages=HISTORY) for _ in range(3)]
+            asked = [client.post(MESSAGES, messages=HISTORY)]
+            await until(lambda: asked[0].ended)
+            asked += [client.post(MESSAGES, messages=HISTORY) for _ in range(2)]
             await until(lambda: all(one.ended for one in asked))
     assert [json.loads(one.body) for one in asked] == [{"content": [{"type": "text", "text": "Hi"}]}] * 3
     assert all(one.route.startswith(FELL_BACK) for one in asked)
