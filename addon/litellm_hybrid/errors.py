@@ -1,10 +1,11 @@
-"""What went wrong between the client, us and a server, in six words.
+"""What went wrong between the client, us and a server, in seven words.
 
     client_disconnect   the client left
     timeout             a server took too long to respond, or fell silent
     network_timeout     no connection within the limit
     network_error       refused, unresolvable, reset, closed, bad certificate
     proxy_error         the server's response, or our own code, is at fault
+    late_error          the server's stream began well, and ended with an error
     unknown             anything else
 
 The classes come from where in the exchange the proxy stood and from its error
@@ -25,6 +26,7 @@ class ErrorType(StrEnum):
     NETWORK_TIMEOUT = "network_timeout"
     NETWORK_ERROR = "network_error"
     PROXY_ERROR = "proxy_error"
+    LATE_ERROR = "late_error"
     UNKNOWN = "unknown"
 
 
@@ -41,6 +43,7 @@ class Cause(StrEnum):
     SERVER_CLOSED = "server closed the connection"
     SERVER_PROTOCOL = "server broke the protocol"
     ANSWER_REFUSED = "answer refused"
+    LATE_ERROR = "error after output"
     INTERNAL_ERROR = "internal error"
     OTHER = "other"
 
@@ -56,6 +59,7 @@ _TYPES = {
     Cause.SERVER_CLOSED: ErrorType.NETWORK_ERROR,
     Cause.SERVER_PROTOCOL: ErrorType.PROXY_ERROR,
     Cause.ANSWER_REFUSED: ErrorType.PROXY_ERROR,
+    Cause.LATE_ERROR: ErrorType.LATE_ERROR,
     Cause.INTERNAL_ERROR: ErrorType.PROXY_ERROR,
     Cause.OTHER: ErrorType.UNKNOWN,
 }

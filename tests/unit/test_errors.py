@@ -12,13 +12,14 @@ def oserror(code: int) -> str:
     return str(OSError(code, os.strerror(code)))
 
 
-def test_the_classes_are_the_forks_six() -> None:
+def test_the_classes_are_the_forks_and_one_more() -> None:
     assert [str(error_type) for error_type in ErrorType] == [
         "client_disconnect",
         "timeout",
         "network_timeout",
         "network_error",
         "proxy_error",
+        "late_error",
         "unknown",
     ]
 
@@ -35,6 +36,7 @@ def test_the_classes_are_the_forks_six() -> None:
         (Cause.SERVER_CLOSED, ErrorType.NETWORK_ERROR),
         (Cause.SERVER_PROTOCOL, ErrorType.PROXY_ERROR),
         (Cause.ANSWER_REFUSED, ErrorType.PROXY_ERROR),
+        (Cause.LATE_ERROR, ErrorType.LATE_ERROR),
         (Cause.INTERNAL_ERROR, ErrorType.PROXY_ERROR),
         (Cause.OTHER, ErrorType.UNKNOWN),
     ],

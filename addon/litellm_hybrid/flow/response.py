@@ -105,6 +105,20 @@ class ResponseTap:
         begun = next((piece for piece in reversed(self._pieces) if piece.startswith(_EVENT)), self._event)
         return is_cut and any(name in begun[:_FIRST_BYTES] for name in _LONG)
 
+    def late_error(self) -> str | None:
+        """Return the words of an error that the stream ends with; None: it ends as a response does."""
+        if not self._is_event_stream:
+            return None
+        tail = b"".join(self._pieces)[-_END:]
+        if b'"error' not in tail and b"response.failed" not in tail:
+            return None
+        events = [event for event in tail.replace(b"\r\n", b"\n").split(b"\n\n") if event.strip()]
+        for event in reversed(events[-_LAST_EVENTS:]):
+            failure = error_shapes.read(decode(_data(event)), 200, in_stream=True)
+            if failure is not None:
+                return failure.message.strip()[:_WORDS] or "an error event"
+        return None
+
     def usage(self) -> Usage | None:
         """Return the tokens that the response says it took; None: it says nothing that can be read."""
         end = b"".join(self._pieces)
@@ -156,8 +170,7 @@ def _milliseconds(start: float | None, end: float | None) -> float | None:
 
 
 def _is_terminal(event: bytes) -> bool:
-    lines = (line.removeprefix(b"data:") for line in event.split(b"\n") if line.startswith(b"data:"))
-    data = b"\n".join(lines).strip()
+    data = _data(event)
     if data == b"[DONE]":
         return True
     try:
@@ -170,3 +183,8 @@ def _is_terminal(event: bytes) -> bool:
     if isinstance(candidates, list):
         return any(isinstance(candidate, dict) and candidate.get("finishReason") for candidate in candidates)
     return found.get("type") in _TERMINAL
+
+
+def _data(event: bytes) -> bytes:
+    lines = (line.removeprefix(b"data:") for line in event.split(b"\n") if line.startswith(b"data:"))
+    return b"\n".join(lines).strip()

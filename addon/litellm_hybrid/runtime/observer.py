@@ -6,7 +6,7 @@ from time import monotonic, time
 
 from mitmproxy import http
 
-from litellm_hybrid.errors import ErrorType, Failure
+from litellm_hybrid.errors import Cause, ErrorType, Failure
 from litellm_hybrid.fallback.policy import Policy
 from litellm_hybrid.fallback.response_hold import JudgedResponse
 from litellm_hybrid.flow.exchange import Exchange
@@ -119,10 +119,13 @@ class Observer(ProxyObserver[JudgedResponse]):
         status = flow.response.status_code if flow.response is not None else None
         # A line for each health check would bury the others.
         if exchange.outcome.reason is not Reason.OWN_PAGE:
-            self._policy.exchange_ended(exchange, status if whole else None)
+            end = _end_of_response(flow, exchange)
+            late = end.late_error() if end is not None and whole else None
+            if late is not None:
+                self._fail_late(exchange, Failure(Cause.LATE_ERROR, late))
+            self._policy.exchange_ended(exchange, status if whole and late is None else None)
             if exchange.counters is not None:
                 _count_end(exchange.counters, exchange, status, whole=whole)
-            end = _end_of_response(flow, exchange)
             if end is not None and exchange.model_name is not None and status is not None and status < 400:
                 exchange.usage = end.usage()
             times = timing(flow) if flow.response is not None else None
@@ -130,9 +133,15 @@ class Observer(ProxyObserver[JudgedResponse]):
             self._history.last.append(record)
             if end is not None and exchange.model_name is not None and status is not None and status < 400:
                 self._charge(exchange, record, exchange.model_name)
-            if whole and times is not None:
+            if whole and times is not None and late is None:
                 _log_answered(flow, exchange, times, end)
         exchange.end()
+
+    def _fail_late(self, exchange: Exchange, failure: Failure) -> None:
+        """A server's stream has ended with an error, when its client had got some of it already."""
+        exchange.failure = failure
+        self._counters.errors[failure.error_type.value, exchange.outcome.target.value] += 1
+        _log_failure(exchange, failure)
 
     def _charge(self, exchange: Exchange, record: RequestRecord, model: str) -> None:
         """Count what a response took and cost: by LiteLLM's own header, else by its prices."""
@@ -249,6 +258,8 @@ def _log_failure(exchange: Exchange, failure: Failure) -> None:
     where = f"{exchange.method} {exchange.path}"
     if failure.error_type is ErrorType.CLIENT_DISCONNECT:
         level, message = logging.WARNING, f"{who}: client disconnected during {where}"
+    elif failure.cause is Cause.LATE_ERROR:
+        level, message = logging.ERROR, f"{who}: the stream of {where} ended with an error: {failure.detail}"
     else:
         level, message = logging.ERROR, f"{who} proxy error for {where}: {failure.detail}"
     log.emit(

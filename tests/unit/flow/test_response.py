@@ -124,3 +124,33 @@ def test_what_is_no_event_stream_has_no_last_event() -> None:
     tap = ResponseTap()
     tap(STOP)
     assert not tap.is_complete
+
+
+@pytest.mark.parametrize(
+    ("end", "words"),
+    [
+        (
+            b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"Busy"}}\n\n',
+            "Busy",
+        ),
+        (b'data: {"error":{"message":"quota","code":429}}\n\ndata: [DONE]\n\n', "quota"),
+        (
+            b'data: {"type":"response.failed","response":{"status":"failed","error":{"code":"x","message":"no"}}}\n\n',
+            "no",
+        ),
+        (b'data: {"choices":[{"delta":{"content":"\\"error\\": no"}}]}\n\ndata: [DONE]\n\n', None),
+        (b'data: {"type":"response.completed","response":{"error":null}}\n\n', None),
+        (b'data: {"error":{"message":"cut', None),
+    ],
+)
+def test_a_stream_that_ends_with_an_error(end: bytes, words: str | None) -> None:
+    tap = ResponseTap(is_event_stream=True)
+    tap(b'data: {"choices":[{"delta":{"content":"Hello"}}]}\n\n')
+    tap(end)
+    assert tap.late_error() == words
+
+
+def test_only_a_stream_ends_with_an_error() -> None:
+    tap = ResponseTap()
+    tap(b'{"error":{"message":"no"}}')
+    assert tap.late_error() is None

@@ -268,3 +268,15 @@ def test_one_who_hangs_up_behind_the_end_of_a_stream_was_served(
     assert exchange.failure is None
     assert not world.counters.errors
     assert caplog.messages == []
+
+
+def test_an_error_after_output_is_a_late_failure(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    flow, exchange = world.begin(Target.UPSTREAM, Reason.NOT_LISTED)
+    exchange.begin_attempt(flow.request)
+    exchange.tap = ResponseTap(is_event_stream=True)
+    exchange.tap(b'data: {"choices":[]}\n\ndata: {"error":{"message":"Overloaded"}}\n\n')
+    world.end(flow, exchange, 200, whole=True)
+    assert world.counters.errors == {("late_error", "upstream"): 1}
+    (record,) = caplog.records
+    assert record.levelname == "ERROR"
+    assert record.getMessage().endswith("ended with an error: Overloaded")
