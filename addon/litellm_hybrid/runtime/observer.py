@@ -133,15 +133,14 @@ class Observer(ProxyObserver[JudgedResponse]):
             self._history.last.append(record)
             if end is not None and exchange.model_name is not None and status is not None and status < 400:
                 self._charge(exchange, record, exchange.model_name)
-            if whole and times is not None and late is None:
-                _log_answered(flow, exchange, times, end)
+            if whole and times is not None:
+                _log_answered(flow, exchange, times, end, late)
         exchange.end()
 
     def _fail_late(self, exchange: Exchange, failure: Failure) -> None:
         """A server's stream has ended with an error, when its client had got some of it already."""
         exchange.failure = failure
         self._counters.errors[failure.error_type.value, exchange.outcome.target.value] += 1
-        _log_failure(exchange, failure)
 
     def _charge(self, exchange: Exchange, record: RequestRecord, model: str) -> None:
         """Count what a response took and cost: by LiteLLM's own header, else by its prices."""
@@ -222,8 +221,13 @@ def _record(
     )
 
 
-def _log_answered(flow: http.HTTPFlow, exchange: Exchange, times: Timing, end: ResponseTap | None) -> None:
-    """The one line for each request that was answered to the end, by a server or here."""
+def _log_answered(
+    flow: http.HTTPFlow, exchange: Exchange, times: Timing, end: ResponseTap | None, late: str | None
+) -> None:
+    """The one line for each request that was answered to the end, by a server or here.
+
+    `late`: the words of an error event that its stream has ended with.
+    """
     assert flow.response is not None
     status, outcome = flow.response.status_code, exchange.outcome
     message = f"{outcome.target} {status} {exchange.method} {exchange.path}"
@@ -231,11 +235,16 @@ def _log_answered(flow: http.HTTPFlow, exchange: Exchange, times: Timing, end: R
     words = end.words(status) if end is not None and status >= 400 else None
     if not by_litellm and status == 401 and words in _UNKNOWN_KEY:
         message += ": CLIProxyAPI does not know the client's key, see `api-keys` in its config.yaml"
+    level = logging.INFO if words is None else logging.WARNING
+    if late is not None:
+        level, message = logging.ERROR, f"{message}: the stream ended with an error"
     usage = exchange.usage
     log.emit(
-        logging.INFO if words is None else logging.WARNING,
+        level,
         message,
-        event="answered",
+        event="answered" if late is None else "error",
+        error_type=None if late is None else ErrorType.LATE_ERROR.value,
+        error=late,
         status=status,
         reason=outcome.reason.value,
         litellm_model=exchange.served_as,
@@ -258,8 +267,6 @@ def _log_failure(exchange: Exchange, failure: Failure) -> None:
     where = f"{exchange.method} {exchange.path}"
     if failure.error_type is ErrorType.CLIENT_DISCONNECT:
         level, message = logging.WARNING, f"{who}: client disconnected during {where}"
-    elif failure.cause is Cause.LATE_ERROR:
-        level, message = logging.ERROR, f"{who}: the stream of {where} ended with an error: {failure.detail}"
     else:
         level, message = logging.ERROR, f"{who} proxy error for {where}: {failure.detail}"
     log.emit(

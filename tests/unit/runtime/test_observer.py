@@ -279,4 +279,6 @@ def test_an_error_after_output_is_a_late_failure(world: World, caplog: pytest.Lo
     assert world.counters.errors == {("late_error", "upstream"): 1}
     (record,) = caplog.records
     assert record.levelname == "ERROR"
-    assert record.getMessage().endswith("ended with an error: Overloaded")
+    assert record.getMessage() == "upstream 200 GET /path: the stream ended with an error"
+    fields: dict[str, object] = record.__dict__["fields"]
+    assert (fields["event"], fields["error_type"], fields["error"]) == ("error", "late_error", "Overloaded")
