@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 
 from support.wire import ClientGoneError, Connection
@@ -32,6 +33,7 @@ class Seen:
         body: without transfer framing.
         whole: whether it ended as its framing says.
         first_byte: seconds until its head was there.
+        at: epoch seconds of that.
     """
 
     status: int
@@ -39,6 +41,7 @@ class Seen:
     body: bytes
     whole: bool
     first_byte: float
+    at: float = field(default_factory=time.time)
 
     def header(self, name: str) -> str:
         """A header's first value, or ""."""
@@ -124,4 +127,4 @@ async def _answer(wire: Connection, began: float) -> Seen:
     except ClientGoneError:
         body += wire.take()
         whole = False
-    return Seen(seen.status, headers, bytes(body), whole, first_byte)
+    return Seen(seen.status, headers, bytes(body), whole, first_byte, seen.at)

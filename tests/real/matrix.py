@@ -241,7 +241,7 @@ def _outcome(play: Play, direct: Captured, asked: Asked, own: bool | None) -> Ou
         fell_back=route.startswith("litellm") and REPLAYED in seen.text,
         kind=direct.kind,
         took=str(line.get("kind", "")),
-        waits=stated(direct.body, direct.headers, time.time()),
+        waits=stated(direct.body, direct.headers, seen.at),
         read=float(read) if isinstance(read, int | float) else None,
         seconds=seen.first_byte,
         route=route,
