@@ -79,17 +79,19 @@ def product(
     folder: Path,
     fallback: Mapping[str, object] | None = None,
     keys: Mapping[str, object] | None = None,
+    own: Mapping[str, object] | None = None,
 ) -> Iterator[Product]:
     """Run `litellm-hybrid serve`, with fallback on and nothing routed.
 
     Args:
         fallback: more keys of `fallback`.
         keys: more keys of the file, at its top.
+        own: more keys of `extensions.litellm`.
     """
     folder.mkdir(exist_ok=True)
-    own = {"base-url": litellm, "api-key": MASTER_KEY, "log-format": "json"}
+    named = {"base-url": litellm, "api-key": MASTER_KEY, "log-format": "json", **(own or {})}
     config = {"api-keys": [CLIENT_KEY], **(keys or {})}
-    config["extensions"] = {"litellm": {**own, "fallback": {"enabled": True, **(fallback or {})}}}
+    config["extensions"] = {"litellm": {**named, "fallback": {"enabled": True, **(fallback or {})}}}
     file = folder / "hybrid.yaml"
     # JSON is YAML.
     file.write_text(json.dumps(config), encoding="utf-8")

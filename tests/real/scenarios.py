@@ -156,19 +156,32 @@ _AMP_MODEL = {"messages": "a-claude", "chat": "a-compat", "responses": "a-codex"
 
 def serves_amp(place: Place) -> str:
     """What CLIProxyAPI serves below `/api/provider/`, and what comes of it through us."""
-    own, ours, missing = 0, 0, []
+    strip = {"strip-provider-prefix": True}
     with place.rig() as started:
+        direct = _amp_statuses(started.upstream.port)
+        ours, how = _amp_statuses(started.product.port), "as we are"
+        if any(status == 404 for status in ours.values()):
+            folder = place.folder / "stripping"
+            upstream, litellm = started.upstream.process.url, started.litellm.url
+            with product(upstream, litellm, folder, own=strip) as hybrid:
+                ours, how = _amp_statuses(hybrid.port), "with `strip-provider-prefix: true`"
+    # Anything but 200 and 404 is Amp's own server, that it has no account for.
+    missing = [path for path, status in ours.items() if status != 200 and direct[path] in {200, 404}]
+    if missing:
+        raise Differs(f"{len(missing)} of {len(AMP)} forms are not served: {missing[0]}: {ours[missing[0]]}")
+    count = sum(status == 200 for status in direct.values())
+    return f"{count} of {len(AMP)} forms served by itself, all that can be through us, {how}"
+
+
+def _amp_statuses(port: int) -> dict[str, int]:
+    async def statuses() -> dict[str, int]:
+        found = {}
         for path, api in AMP.items():
             asked = question(api, _AMP_MODEL[api], stream=False)
-            direct, passed = both(started, Question(path, asked.headers, asked.body))
-            own += direct.status == 200
-            ours += passed.status == 200
-            # Anything else is Amp's own server that it has no account for.
-            if passed.status != 200 and direct.status in {200, 404}:
-                missing.append(f"{path}: {passed.status}")
-    if missing:
-        raise Differs(f"{len(AMP) - ours} of {len(AMP)} forms are not served: {missing[0]}")
-    return f"{own} of {len(AMP)} forms served by itself, {ours} through us"
+            found[path] = (await ask(port, Question(path, asked.headers, asked.body))).status
+        return found
+
+    return asyncio.run(statuses())
 
 
 def downgrades_websockets(place: Place) -> str:
