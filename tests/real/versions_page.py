@@ -55,7 +55,7 @@ def versions(results: Sequence[Result]) -> list[str]:
         "| program | version | what was run |",
         "|---|---|---|",
         f"| mitmproxy | {version('mitmproxy')} | everything below, and `./scripts/test` |",
-        f"| LiteLLM | {litellm_version()} | tests/litellm, `tests/real --agents` |",
+        f"| LiteLLM | {litellm_version()} | tests/litellm, and the agents below |",
     ]
     for result in results:
         ok = sum(row["state"] == "ok" for row in result["rows"])
