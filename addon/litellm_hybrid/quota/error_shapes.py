@@ -97,11 +97,18 @@ _PARTS = (
         401,
         re.compile(
             r"authentication|unauthori[sz]ed|api_key|(?:invalid|expired|bad)\w*_(?:token|credentials)"
+            r"|token_(?:expired|invalid|revoked)"
         ),
     ),
-    (403, re.compile(r"forbidden|permission|access_denied|suspended|deactivated")),
+    (
+        403,
+        re.compile(
+            r"forbidden|permission|access_denied|suspended|deactivated|terminated|disabled|missing_scope"
+        ),
+    ),
     (429, re.compile(r"too_many_requests|rate_limit|throttl|queue_exceeded")),
     (503, re.compile(r"overload|unavailable|capacity")),
+    (400, re.compile(r"invalid_(?:parameter|argument|request|input|value)|validation|bad_request")),
 )
 
 # RFC 9110's reason phrases, which CLIProxyAPI writes where it drops a body that it cannot read.
@@ -123,7 +130,9 @@ _PAGE = re.compile(
     r"(?:.{0,400}?<title>|error code:|http)?[\s:]*([45]\d\d)(?![\d.])", re.IGNORECASE | re.DOTALL
 )
 
-_SAYING = frozenset({"message", "msg", "Message", "request_id", "code", "success", "type", "param"})
+_SAYING = frozenset(
+    {"message", "msg", "Message", "request_id", "code", "statusCode", "success", "type", "param"}
+)
 """What a body has that is nothing but a refusal's words; an answer has more."""
 
 _REFUSES = re.compile(r"error|exceed|denied|invalid|unauthor|forbidden|limit|quota|unavailable|overload")
@@ -351,7 +360,8 @@ def _errors_inside(payload: Fields) -> Iterator[object]:
     for choice in choices if isinstance(choices, list) else []:
         if isinstance(choice, dict) and choice.get("error"):
             yield choice["error"]
-    yield from (each for each in (errors if isinstance(errors, list) else []) if isinstance(each, dict))
+    listed = errors if isinstance(errors, list) else [errors]
+    yield from (each for each in listed if isinstance(each, dict))
 
 
 def _stated(error: Fields) -> tuple[object, ...]:
@@ -359,7 +369,10 @@ def _stated(error: Fields) -> tuple[object, ...]:
     details = error.get("details")
     entries = details if isinstance(details, list) else []
     reasons = tuple(entry.get("reason") for entry in entries if isinstance(entry, dict))
-    return (*(error.get(key) for key in ("type", "code", "status", "status_code", "http_code")), *reasons)
+    return (
+        *(error.get(key) for key in ("type", "code", "status", "status_code", "statusCode", "http_code")),
+        *reasons,
+    )
 
 
 def _message(value: object) -> str:

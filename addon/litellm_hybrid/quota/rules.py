@@ -44,7 +44,7 @@ ACCOUNT_NAMED: tuple[Rule, ...] = (
             r"(?: \S{1,60})? (?:has been|is|was) (?:currently )?(?:disabled|suspended|deactivated|banned"
             r"|restricted"
             r"|locked|blocked|not active|inactive|terminated)",
-            "we're unable to verify your membership",
+            "we're unable to verify your membership|missing scopes?: ",
             "user location is not supported",
             "country, region, or territory not supported",
             r"you (?:have insufficient permissions|are not (?:allowed|authorized|permitted) to)",
@@ -117,6 +117,8 @@ DRESSED: tuple[Rule, ...] = (
             rf"|r[au]n out of|consumed|depleted)"
             rf" (?:all )?(?:of )?(?:your|its|the|all)? ?(?:[\w()-]{{1,20}} ){{0,4}}?(?:{_ACCOUNT_LIMIT}"
             rf"|quota|credits?|balance|allowance|included|capacity)\b",
+            rf"{_YOURS} (?:used (?:up )?(?:all )?|exhausted |r[au]n out of )(?:of )?(?:your |the "
+            rf")?(?:\w{{1,20}} )?usage\b",
             "(?:you're|you are) out of (?:\\w+ ){0,3}(?:credits|usage|quota|balance)",
             r"(?:insufficient|not enough) (?:\w{1,20} ){0,2}(?:balance|credits?|funds|quota)(?: "
             r"\(\d+\))?(?:\W*$|[.,;] (?:please|top|recharge|add))",
@@ -125,10 +127,10 @@ DRESSED: tuple[Rule, ...] = (
             "access denied, please make sure your account is in good standing",
             r"(?:the request failed because )?your account (?:has an overdue|is in arrears|balance is)",
             "resource_exhausted: ",
-            rf"(?:the |your |this )*(?:{_ACCOUNT_LIMIT}|[a-z-]{{1,20}} quota|quota"
+            rf"(?:the |your |this |plan's |account's |usage )*(?:{_ACCOUNT_LIMIT}|[a-z-]{{1,20}} quota|quota"
             rf"|balance|credits?)"
-            r" (?:(?:has|have) been |is |are |was )?(?:reached|exceeded|exhausted|depleted|used up)(?:[.!]"
-            r"|$)",
+            r" (?:(?:has|have) (?:been )?|is |are |was )?(?:reached|exceeded|exhausted|depleted|used up"
+            r"|run out)(?:[.!]|$)",
             r"you(?:'ve| have) used (?:up )?(?:all )?(?:of )?your free \w",
             r"(?:(?:input|output) )?tokens per (?:minute|hour|day|month) (?:are |is )?(?:exhausted|exceeded"
             r"|used up)",
@@ -184,7 +186,8 @@ DRESSED: tuple[Rule, ...] = (
             "(?:the |your )?api[ _-]?key (?:not valid|expired|not found|is invalid|is expired|has expired"
             "|has been revoked|revoked|invalid)",
             "incorrect api key provided",
-            rf"(?:the |your |oauth |provided )*(?:authentication |access |refresh )?token (?:has been |is "
+            rf"(?:the |your |oauth |provided )*(?:authentication |access |refresh )?token (?:has been |has "
+            rf"|is "
             rf"|was )?(?:expired|revoked|invalidated|invalid)(?: or \w+)?{END}",
             r"invalid token(?: provided| \(request id|[.!]?$)",
             r"[^'\"`]{0,60}\b(?:sign|log) ?in again",
@@ -209,7 +212,7 @@ ACCOUNT: tuple[Rule, ...] = (
             "(?:no|insufficient|not enough|lack of|out of) (?:\\w+ ){0,2}capacity",
             "(?:high|elevated) (?:demand|traffic|load)",
             "saturated|all slots",
-            "busy",
+            "busy|currently loading",
             "unable to handle (?:additional|more|your)",
             "no instances? (?:are |is )?available",
             "(?:service|model|server|engine)s? (?:is |are )?(?:temporarily |currently )?unavailable",
@@ -264,8 +267,11 @@ ACCOUNT: tuple[Rule, ...] = (
         "account",
         "Anthropic",
         says=phrases(
-            "(?:does not|do not|not) (?:have|meet) (?:access|permission|scope)",
-            "(?<!method )not (?:currently )?(?:allowed|permitted|authorized|whitelisted)",
+            "(?:does not|doesn't|do not|don't|not) (?:have|meet) (?:access|permission|scope)",
+            r"\b(?:account|organization|workspace|team|project|plan|key|token|oauth|user|you"
+            r"|this)\b[\w: /]{0,60}"
+            " not (?:allowed|permitted|authorized)",
+            "not whitelisted",
             "(?:account|access|project|organization|token|key)[\\w ]{0,40} (?:denied|suspended|disabled"
             "|revoked|restricted)",
             "(?:identity|account) verification|forbidden by|requires approval",
@@ -286,7 +292,7 @@ ACCOUNT: tuple[Rule, ...] = (
             r"|credentials?|x-api-key"
             r"|api[ -]?key|access token|bearer token)(?:[ .!]|$)",
             "authentication (?:failed|fails|error|token)",
-            "unauthori[sz]ed|user not found",
+            "unauthori[sz]ed|user not found|the security token|invalid api token",
         ),
         statuses=frozenset({0, 500, 502, 504}),
     ),

@@ -67,7 +67,8 @@ _SAYS_IT = re.compile(
     r"(?<![\d.,])0 (?:credits?|requests?|tokens?|messages?) (?:left|remaining)"
     r"|(?:credits?|trial) (?:has |have )?expired|out of tokens|too many (?:concurrent |parallel "
     r")?(?:requests|sessions|connections)|throttl(?:ed|ing)"
-    r"|rate[- ]?limited"
+    r"|rate[- ]?limited|due to rate[- ]?limit|limited to [\d,]+ (?:\w+ ){0,3}(?:calls|requests|tokens)"
+    r"|no (?:credits?|quota|balance|funds|requests|tokens) (?:left|remaining)"
 )
 _SAYS_IT_ALONE = re.compile(
     r"\b(?:arrear\w*|account overdue|overdue\w*|throttling\w*|rate ?limit\w*|service overdue)\b"
