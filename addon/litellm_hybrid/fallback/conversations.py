@@ -41,12 +41,12 @@ class _Beginning(msgspec.Struct):
     contents: list[msgspec.Raw] | None = None
 
 
-class _Turn(msgspec.Struct):
+class _HistoryItem(msgspec.Struct):
     role: str = ""
 
 
 _beginning = msgspec.json.Decoder(_Beginning)
-_turn = msgspec.json.Decoder(_Turn)
+_turn = msgspec.json.Decoder(_HistoryItem)
 
 # Anthropic's clients move these marks along as the history grows. Only the first of some blanks can
 # begin a match, and nothing is given back: a text of blanks would take quadratic time.
