@@ -165,7 +165,7 @@ def _error(document: Any) -> Any:
     response = document.get("response")
     if not found and isinstance(response, dict):
         found = response.get("error")
-    if not found and isinstance(document.get("detail"), str | dict):
+    if not found and isinstance(document.get("detail"), str | dict | list):
         found = document["detail"]
     if not found and document.get("object") == "error":
         found = document

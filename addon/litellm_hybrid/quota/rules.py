@@ -61,6 +61,7 @@ ACCOUNT_NAMED: tuple[Rule, ...] = (
             r"your (?:api )?access (?:has been|is|was) (?:paused|suspended|revoked|disabled|denied|blocked)",
             r"[\w ]{1,40} (?:is|has) not (?:been )?enabled for (?:your|this) (?:\w{1,20} )?"
             r"(?:workspace|organization|account|plan|project)",
+            "your organization must be verified to ",
             "该(?:令牌|账[号户])无权",
         ),
     ),
@@ -131,6 +132,7 @@ DRESSED: tuple[Rule, ...] = (
             rf"|balance|credits?)"
             r" (?:(?:has|have) (?:been )?|is |are |was )?(?:reached|exceeded|exhausted|depleted|used up"
             r"|run out)(?:[.!]|$)",
+            r"this request would exceed your [\w' ]{1,40} (?:limit|cap|quota)\b",
             r"you(?:'ve| have) used (?:up )?(?:all )?(?:of )?your free \w",
             r"(?:(?:input|output) )?tokens per (?:minute|hour|day|month) (?:are |is )?(?:exhausted|exceeded"
             r"|used up)",
@@ -189,7 +191,7 @@ DRESSED: tuple[Rule, ...] = (
             rf"(?:the |your |oauth |provided )*(?:authentication |access |refresh )?token (?:has been |has "
             rf"|is "
             rf"|was )?(?:expired|revoked|invalidated|invalid)(?: or \w+)?{END}",
-            r"invalid token(?: provided| \(request id|[.!]?$)",
+            r"invalid (?:(?:api|access|bearer|auth) )?token(?: provided| \(request id|[.!]?$)",
             r"[^'\"`]{0,60}\b(?:sign|log) ?in again",
         ),
     ),
@@ -292,7 +294,7 @@ ACCOUNT: tuple[Rule, ...] = (
             r"|credentials?|x-api-key"
             r"|api[ -]?key|access token|bearer token)(?:[ .!]|$)",
             "authentication (?:failed|fails|error|token)",
-            "unauthori[sz]ed|user not found|the security token|invalid api token",
+            "unauthori[sz]ed|user not found|the security token",
         ),
         statuses=frozenset({0, 500, 502, 504}),
     ),
