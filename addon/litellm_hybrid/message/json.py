@@ -44,8 +44,25 @@ _LITERAL = re.compile(rb'[^\s\0,:"/{}\[\]]++')
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[{}\[\]]', re.DOTALL)
 
 _raw = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+_EARLY = (
+    *("model", "agent", "previous_response_id", "conversation", "prompt", "container"),
+    *("input", "messages", "contents", "tools"),
+)
+"""The members that are found at once. All others are found only where a body is written anew, behind the
+access check: millions of them take gigabytes."""
+_early = msgspec.json.Decoder(
+    msgspec.defstruct("_Early", [(name, msgspec.Raw, msgspec.Raw()) for name in _EARLY])
+)
 _strict = msgspec.json.Decoder()
 _lenient = json.JSONDecoder(strict=False)
+
+
+_MEMBER_COSTS = 100
+"""A body has some dozens of members: as many tokens as this are counted for each."""
+
+type Values = dict[str, msgspec.Raw | memoryview]
+"""Members by their names, as they are written."""
 
 
 class NotJSONError(ValueError):
@@ -160,26 +177,39 @@ class Members:
 
     def __init__(
         self,
-        values: dict[str, msgspec.Raw | memoryview],
+        values: Values,
         keys: Mapping[str, bytes] | None = None,
         *,
+        body: bytes | None = None,
         irregular: bool = False,
     ) -> None:
         self._values = values
         self._keys = keys or {}
+        self._body = body  # of which only the early members have been found
         self.irregular = irregular
 
     def decode(self, name: str) -> object:
         """One member's value; None if there is none."""
-        return decode(self._values[name]) if name in self._values else None
+        value = self.raw(name)
+        return None if value is None else decode(value)
 
     def raw(self, name: str) -> msgspec.Raw | memoryview | None:
         """One member as it is written; None if there is none."""
-        return self._values.get(name)
+        return (self._values if name in _EARLY else self._all()).get(name)
 
     def has(self, name: str) -> bool:
         """Whether there is such a member."""
-        return name in self._values
+        return self.raw(name) is not None
+
+    def _all(self) -> Values:
+        if self._body is not None:
+            body, self._body = self._body, None
+            try:
+                found: Values = {**_raw.decode(body)}
+            except ValueError:  # a name that is no UTF-8
+                found, self._keys, _ = _scan_all(body)
+            self._values = found | self._values
+        return self._values
 
     def strings(self, *names: str) -> dict[str, str]:
         """Those of these members that are non-blank strings."""
@@ -188,13 +218,13 @@ class Members:
         return {name: value for name, value in found.items() if isinstance(value, str) and value.strip()}
 
     def _beginning(self, name: str) -> memoryview:
-        return memoryview(self._values.get(name, b""))[:1]
+        return memoryview(self.raw(name) or b"")[:1]
 
     def joined(self) -> bytes:
         """The body with each member once and nothing between them, every value as it was, byte for byte."""
         # Joined, not encoded: that would grow its buffer as it goes, up to twice the body.
         parts: list[bytes | memoryview | msgspec.Raw] = []
-        for name, value in self._values.items():
+        for name, value in self._all().items():
             key = self._keys.get(name) or msgspec.json.encode(name)
             parts += (b"," if parts else b"{", key, b":", value)
         return b"".join((*parts, b"}")) if parts else b"{}"
@@ -202,7 +232,7 @@ class Members:
     def put(self, changes: Mapping[str, object]) -> bytes:
         """`joined` with these members set to other values; those that are new stand at the end."""
         encoded = {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in changes.items()}
-        return Members({**self._values, **encoded}, self._keys).joined()
+        return Members({**self._all(), **encoded}, self._keys).joined()
 
 
 def read(body: bytes) -> Members:
@@ -212,15 +242,17 @@ def read(body: bytes) -> Members:
         NotJSONError: see the class.
     """
     try:
-        values: dict[str, msgspec.Raw | memoryview] = {**_raw.decode(body)}
+        early = _early.decode(body)
     except msgspec.ValidationError:
         return Members({})
     except (ValueError, RecursionError):
         return _scanned(body)
+    found = ((name, getattr(early, name)) for name in _EARLY)
+    values: Values = {name: raw for name, raw in found if memoryview(raw).nbytes}
     again = body.find(b'"model"', body.find(b'"model"') + 1)
     if again >= 0 and (stated := _first_model(body)) is not None and bytes(values["model"]) != bytes(stated):
-        return Members(values | {"model": stated}, irregular=True)
-    return Members(values)
+        return Members(values | {"model": stated}, body=body, irregular=True)
+    return Members(values, body=body)
 
 
 def _first_model(body: bytes) -> memoryview | None:
@@ -231,7 +263,15 @@ def _first_model(body: bytes) -> memoryview | None:
 
 
 def _scanned(body: bytes) -> Members:
-    values: dict[str, msgspec.Raw | memoryview] = {}
+    values, keys, twice = _scan_all(body)
+    if not values:
+        raise NotJSONError("the body is no JSON object")
+    return Members(values, keys, irregular=twice or not _is_regular(body))
+
+
+def _scan_all(body: bytes) -> tuple[Values, dict[str, bytes], bool]:
+    """The members, their names as they are written, and whether there is more than one `model`."""
+    values: Values = {}
     keys: dict[str, bytes] = {}
     twice = False
     for name, key, value in _scan(body):
@@ -239,15 +279,13 @@ def _scanned(body: bytes) -> Members:
             twice = True
         else:
             values[name], keys[name] = value, key
-    if not values:
-        raise NotJSONError("the body is no JSON object")
-    return Members(values, keys, irregular=twice or not _is_regular(body))
+    return values, keys, twice
 
 
 def _is_regular(body: bytes) -> bool:
     """Whether a strict reader would take the body, were it not for what is no character in it."""
     try:
-        _raw.decode(readable(body))
+        _early.decode(readable(body))
     except (ValueError, RecursionError):
         return False
     return True
@@ -264,15 +302,21 @@ def _scan(body: bytes) -> Iterator[tuple[str, bytes, memoryview]]:
     view, at, left = memoryview(body), opening.end(), MOST_TOKENS
     while (key := _STRING.match(body, _end(_BEFORE_KEY, body, at))) is not None:
         start = _end(_BEFORE_VALUE, body, key.end())
-        at, left = _value_end(body, start, left - 2)
+        at, left = _value_end(body, start, left - _MEMBER_COSTS)
         name, value = decode(key[0]), view[start:at]
         # A name that the body ends in, as in `{"model":"gpt-`, is none.
-        if value and isinstance(name, str) and (name != "model" or decode(value) is not None):
+        if value and isinstance(name, str) and (name != "model" or not _is_cut(value)):
             yield name, key[0], value
+
+
+def _is_cut(value: memoryview) -> bool:
+    return bytes(value[:5]) == b"null" or (bytes(value[:1]) == b'"' and decode(value) is None)
 
 
 def _value_end(body: bytes, start: int, left: int) -> tuple[int, int]:
     """Where a value ends, and how many tokens may still be read."""
+    if left < 0:
+        raise NotJSONError("the body has too many parts for one that is not strictly JSON")
     opening = body[start : start + 1]
     if opening == b'"':
         return _end(_STRING, body, start), left

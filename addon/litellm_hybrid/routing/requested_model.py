@@ -72,7 +72,7 @@ def read(path: str, content_type: str, content_encoding: str, body: bytes) -> Na
         content=members.joined() if members and members.irregular else content,
         members=members,
         agent="agent" in found,
-        stateful=members is not None and relies_on_stored_state(members),
+        stateful=members is not None and relies_on_stored_state(content, members),
     )
 
 

@@ -15,6 +15,9 @@ _TOP_LEVEL = ("previous_response_id", "conversation", "container")
 _LONGEST = 4096
 """Bytes of a file's description in which its id is looked for; behind it stands base64."""
 
+_MOST_PARTS = 500_000
+"""A body with more commas than this is not searched for references: nobody's history has as many."""
+
 _GOOGLES_FILES = "https://generativelanguage.googleapis.com/"
 
 
@@ -46,11 +49,18 @@ _turns = msgspec.json.Decoder(list[_Turn] | str)
 _tools = msgspec.json.Decoder(list[_Tool])
 
 
-def relies_on_stored_state(found: Members) -> bool:
-    """Whether a request, of which these are the members, names something that one server has stored."""
+def relies_on_stored_state(body: bytes, found: Members) -> bool:
+    """Whether a request names something that one server has stored.
+
+    Args:
+        body: without its content coding.
+        found: its members.
+    """
     stored = any(_is_stored(found.decode(name)) for name in _TOP_LEVEL if found.has(name))
     if stored or text(members(found.decode("prompt")).get("id")):
         return True
+    if body.count(b",") > _MOST_PARTS:
+        return False
     if not _may_refer(found):
         return False
     listed = items(found.decode("input"))

@@ -175,6 +175,7 @@ NOT_JSON = [
     b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\na\r\n--b--',
     b"model=a",
     DEEP,
+    b'{"model":"a","x":NaN' + b',"":0' * 6_000 + b"}",
     b'{"x":NaN,"y":[' + b'"",' * lenient.MOST_TOKENS + b'""],"model":"a"}',
 ]
 

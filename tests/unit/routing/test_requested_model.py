@@ -113,6 +113,12 @@ def test_what_only_cliproxyapi_reads_is_made_strict() -> None:
     assert (named.model, named.content) == ("a", b'{"model":"a","x":1}')
 
 
+def test_a_body_of_more_parts_than_any_history_has_is_not_searched() -> None:
+    """A few hundred bytes of gzip become millions of parts, before anybody has shown a key."""
+    body = b'{"model":"a","input":[' + b"{}," * 500_000 + b'{"type":"item_reference","id":"m"}]}'
+    assert (read(CHAT, JSON, "", body).model, read(CHAT, JSON, "", body).stateful) == ("a", False)
+
+
 def test_a_compressed_form_is_read() -> None:
     assert read(CHAT, MULTIPART, "gzip", gzip.compress(FORM)) == Named("whisper-1", "form", FORM)
 
