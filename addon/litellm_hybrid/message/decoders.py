@@ -22,6 +22,10 @@ _FEED = 4 * 1024
 """Bytes of input given at a time; what a decoder hands back of them is copied, so this bounds the copies."""
 
 
+_MOST_FRAMES = 10_000
+"""Of gzip's members or zstd's frames in a row; millions of empty ones would take a quarter of a minute."""
+
+
 class UndecodableError(ValueError):
     """The body is corrupt, its coding is unknown, or it is longer than the cap."""
 
@@ -66,7 +70,7 @@ def decode_beginning(body: bytes, content_encoding: str, *, limit: int = MAX_DEC
     if decoder is None:
         return body
     decoded = bytearray()
-    with suppress(zlib.error, brotli.error, zstandard.ZstdError, EOFError):
+    with suppress(zlib.error, brotli.error, zstandard.ZstdError, EOFError, UndecodableError):
         for piece in decoder(body):
             decoded += piece
             if len(decoded) > limit:
@@ -83,9 +87,16 @@ def _collect(pieces: Iterator[bytes], limit: int) -> bytes:
     return bytes(decoded)
 
 
+def _one_less(left: int) -> int:
+    if left == 0:
+        raise TooLongError(f"the body has more than {_MOST_FRAMES} compressed parts")
+    return left - 1
+
+
 def _inflate(body: bytes, wbits: int) -> Iterator[bytes]:
-    view, at = memoryview(body), 0
+    view, at, left = memoryview(body), 0, _MOST_FRAMES
     while at < len(view):  # gzip allows several members in a row
+        left = _one_less(left)
         decoder = zlib.decompressobj(wbits)
         while not decoder.eof:
             fed = view[at : at + _FEED]
@@ -129,8 +140,9 @@ def _brotli(body: bytes) -> Iterator[bytes]:
 
 def _zstd(body: bytes) -> Iterator[bytes]:
     decoder = zstandard.ZstdDecompressor(max_window_size=MAX_DECODED)
-    view, at = memoryview(body), 0
+    view, at, left = memoryview(body), 0, _MOST_FRAMES
     while at < len(view):  # frames may follow one another
+        left = _one_less(left)
         frame = decoder.decompressobj(read_across_frames=False)
         while not frame.eof:
             fed = view[at : at + 256]  # there is no bound on one call's output

@@ -9,7 +9,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from litellm_hybrid.message.decoders import MAX_DECODED, UndecodableError, decode
+from litellm_hybrid.message.decoders import MAX_DECODED, TooLongError, UndecodableError, decode
 
 TEXT = b'{"model": "gpt-5", "input": "' + bytes(range(32, 127)) * 40 + b'"}'
 MIB = 1024 * 1024
@@ -173,3 +173,13 @@ def test_whatever_the_body_only_the_documented_error(
             decode(bad, coding, limit=MIB)
         except UndecodableError:
             continue
+
+
+@pytest.mark.parametrize(
+    ("coding", "empty"), [("gzip", gzip.compress(b"", mtime=0)), ("zstd", zstandard.compress(b""))]
+)
+def test_only_so_many_frames_in_a_row_are_read(coding: str, empty: bytes) -> None:
+    """A few bytes decode to millions of empty frames, which decode to nothing in a quarter of a minute."""
+    assert decode(empty * 10_000, coding) == b""
+    with pytest.raises(TooLongError):
+        decode(empty * 10_001, coding)
