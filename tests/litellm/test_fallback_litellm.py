@@ -1,6 +1,7 @@
 """A real LiteLLM answers what upstream cannot; where it cannot either, the client gets upstream's answer."""
 
 import json
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -203,6 +204,13 @@ def test_a_model_that_litellm_does_not_know(fallback: Process, backend: ModelSer
 SEAL = "c2VhbGVkLWVsc2V3aGVyZQ=="
 USER = {"role": "user", "content": "Hello"}
 THINKING = {"type": "thinking", "thinking": "Hm", "signature": SEAL}
+
+
+def a_session() -> dict[str, str]:
+    """A conversation of its own: what was refused in one is reduced at once from then on."""
+    return {"session_id": str(uuid.uuid4())}
+
+
 REFUSED_BY_OPENAI = {
     "error": {
         "message": "The encrypted content c2Vh... could not be verified. Reason: "
@@ -285,7 +293,7 @@ def test_a_refusal_that_litellm_wraps_is_tried_again_reduced(
     elif stream:
         body = body | {"stream": True}
 
-    got = httpx.post(fallback.url + path, json=body, timeout=60)
+    got = httpx.post(fallback.url + path, json=body, headers=a_session(), timeout=60)
 
     assert got.status_code == 200, got.text
     assert got.headers["x-hybrid-route"].startswith(
@@ -315,7 +323,7 @@ def test_litellm_itself_repeats_refused_messages_without_their_thinking(
         "stream": stream,
     }
 
-    got = httpx.post(f"{fallback.url}/v1/messages", json=body, timeout=60)
+    got = httpx.post(f"{fallback.url}/v1/messages", json=body, headers=a_session(), timeout=60)
 
     assert got.status_code == 200, got.text
     assert got.headers["x-hybrid-route"].startswith("litellm; reason=fallback; upstream-status=429; model=")
