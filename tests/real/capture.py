@@ -103,6 +103,7 @@ def noted(play: Play, seen: Seen, version: str) -> Captured:
 _IDS = re.compile(
     r"\b((?:msg|resp|chatcmpl|toolu|call|fc|rs|item)[_-])(?=[A-Za-z0-9]*\d)[A-Za-z0-9]{8,}(?:_\d+)?"
 )
+_NANOSECONDS = re.compile(r"\b1[789]\d{17}(?:-\d+)?")
 _DATES = re.compile(r'(?<="createTime":")[^"]+')
 _TIMES = re.compile(r"\b1[789]\d{8}\b")
 
@@ -112,5 +113,6 @@ def lasting(body: str, model: str) -> str:
     now = time.time()
     text = body.replace(model, "sub-model")
     text = _IDS.sub(r"\1own", text)
+    text = _NANOSECONDS.sub("own", text)
     text = _DATES.sub("2026-11-26T00:00:00Z", text)
     return _TIMES.sub(lambda m: "1795700000" if abs(int(m[0]) - now) < 3600 else m[0], text)

@@ -21,7 +21,7 @@ def test_a_real_cliproxyapi(binary: Path | None) -> None:
     """At least 99 % of the failures fall back, nothing else does, and all that we rely on is there."""
     if binary is None:
         pytest.skip("no real CLIProxyAPI was asked: CLIPROXYAPI names none (PATH[:PATH…])")
-    report = verify(binary, Wanted(own_fallback=True), Progress(shown=False))
+    report = verify(binary, Wanted(), Progress(shown=False))
     sums = tally(report.outcomes)
     assert report.is_good, "\n".join(shown(report))
     assert sums.failures > 700
