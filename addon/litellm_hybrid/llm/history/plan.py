@@ -23,7 +23,7 @@ _OF_LITELLM = re.compile(r"litellm_enc:")
 
 
 _LITELLM_ADDS = "provider_specific_fields"
-"""What LiteLLM keeps of a provider's answer, in messages, blocks and calls of every API."""
+"""What LiteLLM keeps of a provider's response, in messages, blocks and calls of every API."""
 
 _UPSTREAM_ADDS = {"tool_use": "signature"}
 """What CLIProxyAPI adds for Antigravity's Claude models, by the type of the block."""

@@ -1,6 +1,6 @@
 """A conversation's history without the parts that only their maker can read.
 
-Providers seal parts of an answer for the account that got it: OpenAI's encrypted
+Providers seal parts of a response for the account that got it: OpenAI's encrypted
 reasoning, Anthropic's signed thinking, Google's thought signatures. Clients send
 them back every turn, and another account refuses them. `reduce` takes them out and
 keeps text, tool calls and tool results; `rejections.py` knows the refusals. What

@@ -1,6 +1,6 @@
-"""Whether an error answer is a provider's rejection of a history that it did not make.
+"""Whether an error response is a provider's rejection of a history that it did not make.
 
-quota/error_shapes.py finds the error in the answer. A phrase counts only where a message,
+quota/error_shapes.py finds the error in the response. A phrase counts only where a message,
 or one that is quoted inside it, begins; so LiteLLM's wrapping
 (`litellm.BadRequestError: OpenAIException - {…}`) is looked through, and a user's
 words in the middle of another error are not taken for one. The sources of the
@@ -87,11 +87,11 @@ _REJECTIONS = tuple(
 
 
 def detect_history_rejection(status: int, body: bytes) -> HistoryRejection | None:
-    """Which rejection of foreign history an error answer is; None for any other answer.
+    """Which rejection of foreign history an error response is; None for any other.
 
     Args:
-        status: the answer's HTTP status; 200 for an error event inside a stream.
-        body: the answer's body, decoded, or the `data` of the event.
+        status: the response's HTTP status; 200 for an error event inside a stream.
+        body: the response's body, decoded, or the `data` of the event.
     """
     if status not in _STATUSES:
         return None

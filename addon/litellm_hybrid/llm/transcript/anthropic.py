@@ -159,23 +159,23 @@ _PIECES = {
 
 def assemble(events: Iterable[Object]) -> dict[str, Any]:
     """The plain response, as far as its events have come."""
-    answer: dict[str, Any] = {"type": "message"}
+    plain: dict[str, Any] = {"type": "message"}
     usage: dict[str, Any] = {}
     blocks: defaultdict[int, _Block] = defaultdict(_Block)
     for event in events:
         kind = event.get("type")
         if kind == "message_start":
-            answer |= members(event.get("message"))
-            usage |= members(answer.get("usage"))
+            plain |= members(event.get("message"))
+            usage |= members(plain.get("usage"))
         elif kind == "content_block_start":
             blocks[index(event.get("index"))].start = members(event.get("content_block"))
         elif kind == "content_block_delta":
             blocks[index(event.get("index"))].add(members(event.get("delta")))
         elif kind == "message_delta":
-            answer |= members(event.get("delta"))
+            plain |= members(event.get("delta"))
             usage |= members(event.get("usage"))
     content = [blocks[number].plain() for number in sorted(blocks)]
-    return {**answer, "type": "message", "usage": usage, "content": content}
+    return {**plain, "type": "message", "usage": usage, "content": content}
 
 
 class _Block:

@@ -1,7 +1,7 @@
 """The generateContent shape (Google), as the content views show it.
 
 Protobuf's JSON takes both spellings of every name. Code Assist, which the Gemini
-CLI speaks below `/v1internal`, wraps the request in `request` and the answer in `response`.
+CLI speaks below `/v1internal`, wraps the request in `request` and the response in `response`.
 """
 
 from collections import defaultdict
@@ -169,14 +169,14 @@ _LAST = ("modelVersion", "responseId", "usageMetadata", "promptFeedback")
 
 def assemble(events: Iterable[Object]) -> dict[str, Any]:
     """The plain response, as far as its chunks have come."""
-    answer: dict[str, Any] = {}
+    plain: dict[str, Any] = {}
     candidates: defaultdict[int, _Candidate] = defaultdict(_Candidate)
     for event in events:
         chunk = members(event.get("response")) or event  # Code Assist wraps it
-        answer |= {name: chunk[name] for name in _LAST if chunk.get(name)}
+        plain |= {name: chunk[name] for name in _LAST if chunk.get(name)}
         for candidate in objects(chunk.get("candidates")):
             candidates[index(candidate.get("index"))].add(candidate)
-    return {**answer, "candidates": [candidates[number].plain() for number in sorted(candidates)]}
+    return {**plain, "candidates": [candidates[number].plain() for number in sorted(candidates)]}
 
 
 class _Candidate:

@@ -171,13 +171,13 @@ _LISTS = ("images", "thinking_blocks", "reasoning_details")
 
 def assemble(events: Iterable[Object]) -> dict[str, Any]:
     """The plain response, as far as its chunks have come."""
-    answer: dict[str, Any] = {}
+    plain: dict[str, Any] = {}
     choices: defaultdict[int, _Choice] = defaultdict(_Choice)
     for event in events:
-        answer |= {name: event[name] for name in ("id", "model", "usage") if event.get(name)}
+        plain |= {name: event[name] for name in ("id", "model", "usage") if event.get(name)}
         for choice in objects(event.get("choices")):
             choices[index(choice.get("index"))].add(choice)
-    return {**answer, "choices": [choices[number].plain() for number in sorted(choices)]}
+    return {**plain, "choices": [choices[number].plain() for number in sorted(choices)]}
 
 
 class _Choice:
