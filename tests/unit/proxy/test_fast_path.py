@@ -1,0 +1,94 @@
+"""Hooks are called at once where that changes nothing for the addons."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from mitmproxy import exceptions, http
+from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpRequestHook
+from mitmproxy.test import taddons, tflow
+
+from litellm_hybrid.proxy.fast_path import HookCalls
+
+
+class Addon:
+    def __init__(self, name: str, calls: list[str]) -> None:
+        self.name = name
+        self.calls = calls
+
+    def request(self, flow: http.HTTPFlow) -> None:
+        assert flow.request
+        self.calls.append(self.name)
+
+
+class Halts(Addon):
+    def request(self, flow: http.HTTPFlow) -> None:
+        super().request(flow)
+        raise exceptions.AddonHalt
+
+
+class Fails(Addon):
+    def request(self, flow: http.HTTPFlow) -> None:
+        super().request(flow)
+        raise ZeroDivisionError
+
+
+class Awaited(Addon):
+    async def request(self, flow: http.HTTPFlow) -> None:  # type: ignore[override]
+        super().request(flow)
+
+
+class Watches(Addon):
+    def update(self, flows: list[http.HTTPFlow]) -> None:
+        assert flows
+
+
+@pytest.fixture
+async def master() -> AsyncIterator[Any]:
+    with taddons.context() as tctx:
+        yield tctx.master
+
+
+def _called(master: Any, *kinds: type[Addon]) -> tuple[http.HTTPFlow | None, list[str]]:
+    calls: list[str] = []
+    master.addons.add(*(kind(f"{number} {kind.__name__}", calls) for number, kind in enumerate(kinds)))
+    return HookCalls().call(HttpRequestHook(tflow.tflow())), calls
+
+
+@pytest.mark.parametrize(
+    ("kinds", "calls"),
+    [
+        ((), []),
+        ((Addon, Addon), ["0 Addon", "1 Addon"]),
+        ((Halts, Addon), ["0 Halts"]),
+        ((Fails, Addon), ["0 Fails", "1 Addon"]),
+    ],
+)
+async def test_handlers_are_called_in_order(
+    master: Any, kinds: tuple[type[Addon], ...], calls: object
+) -> None:
+    flow, called = _called(master, *kinds)
+
+    assert flow is not None
+    assert called == calls
+
+
+@pytest.mark.parametrize("kind", [Awaited, Watches])
+async def test_mitmproxy_calls_those_that_want_more(master: Any, kind: type[Addon]) -> None:
+    """A handler that is awaited, and mitmweb's, which is told about every update."""
+    assert _called(master, Addon, kind) == (None, [])
+
+
+async def test_other_hooks_are_mitmproxys(master: Any) -> None:
+    assert master
+    assert HookCalls().call(HttpErrorHook(tflow.tflow())) is None
+
+
+async def test_an_addon_that_comes_later_is_called(master: Any) -> None:
+    hooks, calls = HookCalls(), list[str]()
+    hooks.call(HttpRequestHook(tflow.tflow()))
+
+    master.addons.add(Addon("late", calls))
+    hooks.call(HttpRequestHook(tflow.tflow()))
+
+    assert calls == ["late"]
