@@ -166,6 +166,22 @@ async def test_a_client_that_half_closes_and_then_leaves_is_noticed(start: Start
     assert (await proxy.failure()).fields["error_type"] == "client_disconnect"
 
 
+async def test_a_client_that_resets_is_not_taken_to_half_close(start: Start, upstream: Stub) -> None:
+    async def stall(_: Request, reply: Reply) -> None:
+        await reply.stall()
+
+    upstream.does = stall
+    proxy = await start()
+    client = await proxy.client()
+    await client.request("POST", "/v1/chat/completions", {"model": "o3"})
+    await upstream.seen()
+
+    client.wire.writer.transport.abort()
+
+    await gone(upstream.last.connection)
+    assert (await proxy.failure()).fields["error_type"] == "client_disconnect"
+
+
 async def test_a_client_that_half_closes_and_leaves_its_stream_is_noticed(
     start: Start, upstream: Stub
 ) -> None:

@@ -56,7 +56,7 @@ MOMENTS = [
     Moment("in a long body", begins(LONG, b"%ID%", end=Reply.stall), sees=b"%ID%"),
     Moment("without having read", pours),
 ]
-HOW = ("closes", "resets", "half-closes")
+HOW = ("closes", "resets")
 LEAVING = [(moment, where, how) for moment in MOMENTS for where in moment.where for how in HOW]
 
 # -- what is sent ------------------------------------------------------------------

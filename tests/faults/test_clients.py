@@ -39,9 +39,6 @@ def _connecting(port: int) -> int:
 
 async def _leave(client: Client, how: str) -> None:
     sock: socket.socket = client.wire.writer.get_extra_info("socket")
-    if how == "half-closes":
-        client.wire.writer.write_eof()
-        return
     if how == "resets":
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.wire.writer.transport.abort() if how == "resets" else client.wire.writer.close()

@@ -5,7 +5,6 @@ sent to the client tells. Until then a response that nobody reads would be paid 
 this machine, in its table of connections: one whose socket no process has any more has left.
 """
 
-import socket
 import struct
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
@@ -23,27 +22,42 @@ _PROC = Path("/proc/net")
 
 
 def has_left(client: Client) -> bool | None:
-    """Return whether a client's socket is gone; None: it is not on this machine, or that cannot be told."""
+    """Return whether a client's socket is gone; None: it is not on this machine, or that cannot be told.
+
+    Our own end is looked for first: a connection that was reset has none.
+    """
     try:
-        (here, here_port), (there, there_port) = client.sockname[:2], client.peername[:2]
-        pair = f" {_address(there, there_port)} {_address(here, here_port)} ".encode()
-        table = _PROC / ("tcp6" if len(pair) > _IPV4_PAIR else "tcp")
-        line = next((line for line in table.read_bytes().splitlines() if pair in line), None)
+        ours, theirs = _forms(*client.sockname[:2]), _forms(*client.peername[:2])
+        own, clients = _inode(ours, theirs), _inode(theirs, ours)
     except (OSError, ValueError):
         return None
-    # sl, local, remote, state, queues, timer, retransmits, uid, timeout, inode
-    return None if line is None else line.split()[9] == b"0"
+    if own is None:
+        return True
+    return None if clients is None else clients == "0"
 
 
-_IPV4_PAIR = len(" 0100007F:0000 0100007F:0000 ")
+def _inode(local: tuple[str, ...], remote: tuple[str, ...]) -> str | None:
+    """Return the inode of a socket, "0" where no process has it any more; None: it is not in the table."""
+    pairs = [f" {here} {there} " for here, there in zip(local, remote, strict=True)]
+    for name in ("tcp", "tcp6"):
+        for line in (_PROC / name).read_text().splitlines():
+            if any(pair in line for pair in pairs):
+                # sl, local, remote, state, queues, timer, retransmits, uid, timeout, inode
+                return line.split()[9]
+    return None
 
 
-def _address(host: str, port: int) -> str:
-    """Return an address as the table has it: words of four bytes in the machine's own order."""
+def _forms(host: str, port: int) -> tuple[str, ...]:
+    """Return an address as the table has it: words of four bytes in the machine's own order.
+
+    One of IPv4 stands there in two forms: a socket of IPv6 may have it too.
+    """
     address = ip_address(host.partition("%")[0])
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
-    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-    packed = socket.inet_pton(family, str(address))
-    words = struct.unpack(f"={len(packed) // 4}I", packed)
-    return "".join(f"{word:08X}" for word in words) + f":{port:04X}"
+    words = struct.unpack(f"={len(address.packed) // 4}I", address.packed)
+    form = "".join(f"{word:08X}" for word in words) + f":{port:04X}"
+    return (form, _MAPPED + form) if address.version == 4 else (form,)
+
+
+_MAPPED = "".join(f"{word:08X}" for word in struct.unpack("=3I", bytes(10) + b"\xff\xff"))

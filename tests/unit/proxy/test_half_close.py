@@ -1,6 +1,7 @@
 """What this machine knows of a client's socket."""
 
 import socket
+import struct
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,11 +61,34 @@ def test_one_that_half_closes_first(pair: tuple[socket.socket, socket.socket]) -
     assert half_close.has_left(_client(server)) is True
 
 
-@pytest.mark.parametrize("peer", [("192.0.2.1", 4711), ("2001:db8::1", 4711, 0, 0), ("not an address", 1)])
-def test_nothing_is_known_of_others(peer: tuple[str, int]) -> None:
-    here = ("127.0.0.1", 8318) if len(peer) == 2 else ("::1", 8318, 0, 0)
+def test_one_that_resets(pair: tuple[socket.socket, socket.socket]) -> None:
+    client, server = pair
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    who = _client(server)
+    client.close()
+    with pytest.raises(ConnectionResetError):
+        server.recv(1)
 
-    assert half_close.has_left(Client(peername=peer, sockname=here, timestamp_start=0)) is None
+    assert half_close.has_left(who) is True
+
+
+def test_nothing_is_known_of_one_on_another_machine(
+    pair: tuple[socket.socket, socket.socket], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only our own end is in this machine's table."""
+    port = f":{pair[0].getsockname()[1]:04X}"
+    for name in ("tcp", "tcp6"):
+        lines = Path("/proc/net", name).read_text().splitlines(keepends=True)
+        (tmp_path / name).write_text("".join(line for line in lines if port not in line.split()[1]))
+    monkeypatch.setattr(half_close, "_PROC", tmp_path)
+
+    assert half_close.has_left(_client(pair[1])) is None
+
+
+def test_nothing_is_known_of_what_is_no_address() -> None:
+    who = Client(peername=("a socket", 1), sockname=("a socket", 2), timestamp_start=0)
+
+    assert half_close.has_left(who) is None
 
 
 def test_nothing_is_known_where_there_is_no_such_table(
