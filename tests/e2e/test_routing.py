@@ -58,6 +58,15 @@ CASES = [
         {"model": "gpt-5(high)"},
         arrives={"model": "gpt-5", "reasoning_effort": "high"},
     ),
+    Case("a long context", TO_LITELLM, {"model": "gpt-5[1m]"}, arrives={"model": "gpt-5"}),
+    Case(
+        "as CLIProxyAPI's list names it for Claude Code",
+        TO_LITELLM,
+        {"model": "claude-fable-5-dd-5-tpg"},
+        target="/v1/messages",
+        arrives={"model": "gpt-5"},
+    ),
+    Case("a trailing comma", TO_LITELLM, b'{"model":"gpt-5","x":1,}', arrives=b'{"model":"gpt-5","x":1}'),
     Case("a glob", TO_LITELLM, {"model": "Claude-3-Opus"}, arrives={"model": "Claude-3-Opus"}),
     Case(
         "a mapping",
