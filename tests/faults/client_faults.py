@@ -10,7 +10,7 @@ import zstandard
 
 from faults.house import WHERE, House, Where
 from faults.places import Place
-from faults.server_faults import EVENT, LONG, OK, STREAM, Does, begins, chunk, sends, swallows
+from faults.server_faults import DIRECT, EVENT, LONG, OK, STREAM, Does, begins, chunk, sends, swallows
 from support.servers import Reply
 from support.wire import Request
 
@@ -53,8 +53,9 @@ MOMENTS = [
     Moment("while a failed answer is held", sends(_FAILED, Reply.stall), where=("upstream",)),
     Moment("while an opening is held", sends(STREAM + chunk(_OPENING), Reply.stall)),
     Moment("in the stream", begins(STREAM, chunk(EVENT), end=Reply.stall), sees=EVENT),
-    Moment("in a long body", begins(LONG, b"%ID%", end=Reply.stall), sees=b"%ID%"),
-    Moment("without having read", pours),
+    # No replay is answered by what is neither JSON nor a stream of events.
+    Moment("in a long body", begins(LONG, b"%ID%", end=Reply.stall), sees=b"%ID%", where=DIRECT),
+    Moment("without having read", pours, where=DIRECT),
 ]
 HOW = ("closes", "resets")
 LEAVING = [(moment, where, how) for moment in MOMENTS for where in moment.where for how in HOW]
