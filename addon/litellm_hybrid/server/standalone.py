@@ -182,4 +182,7 @@ def run(
         asyncio.run(serve(config, upstream, listen, shared, app_log))
     except SystemExit:  # mitmproxy's way to end where an error was logged at start
         return 1 if shared is None else CANNOT_START
+    finally:
+        # Another Ctrl-C could only have the interpreter print a traceback while it ends.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     return 0
