@@ -1,6 +1,6 @@
 """What the configuration means once it has been parsed: one frozen `Settings`.
 
-config.py makes it from a file; nobody changes it. A reload makes a new one and
+parser.py makes it from a file; nobody changes it. A reload makes a new one and
 swaps the reference. Times are in seconds.
 """
 

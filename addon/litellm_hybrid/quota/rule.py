@@ -74,10 +74,6 @@ def phrases(*alternatives: str) -> re.Pattern[str]:
     return re.compile("(?:" + "|".join(alternatives) + ")")
 
 
-def _names(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
 def names(text: str) -> frozenset[str]:
     """The words of a text, for `Rule.names`."""
     return frozenset(text.split())
