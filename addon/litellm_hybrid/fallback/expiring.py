@@ -7,6 +7,9 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from math import inf
 
+LONGEST = 200
+"""Characters of a key: clients choose the names of models, and a thousand long ones would fill the memory."""
+
 
 class ExpiringDict[K, V]:
     """Entries until a time of their own; beyond `maxsize` the oldest go first."""
@@ -19,7 +22,10 @@ class ExpiringDict[K, V]:
         return len(self._entries)
 
     def put(self, key: K, value: V, until: float = inf) -> None:
-        """Remember a value, as the newest entry."""
+        """Remember a value, as the newest entry, unless a text of its key is longer than `LONGEST`."""
+        parts = key if isinstance(key, tuple) else (key,)
+        if any(isinstance(part, str) and len(part) > LONGEST for part in parts):
+            return
         self._entries[key] = value, until
         self._entries.move_to_end(key)
         if len(self._entries) > self._maxsize:

@@ -150,7 +150,7 @@ class Policy(ForwardingPolicy[JudgedResponse]):
                 opening_max=fallback.opening_max,
                 refuses=detect_history_rejection,
             )
-            return self._count_held(replayed)
+            return self._count_held(exchange, replayed)
         kinds = fallback.on - {"unreachable"}
         if not (fallback.enabled and kinds and needs_inspection(head)):
             return None
@@ -169,7 +169,7 @@ class Policy(ForwardingPolicy[JudgedResponse]):
                 (exchange.model_name or "").lower(), monotonic()
             ),
         )
-        return self._count_held(held)
+        return self._count_held(exchange, held)
 
     def _falls_back(self, exchange: Exchange, status: int, kinds: frozenset[str], verdict: Verdict) -> bool:
         """Whether a failure is replayed; the words of one that may suspend its account are kept for later."""
@@ -178,8 +178,9 @@ class Policy(ForwardingPolicy[JudgedResponse]):
             self.state.failures.put((exchange.model_name or "").lower(), words, monotonic() + SUSPENDED_MAX)
         return verdict.kind in kinds
 
-    def _count_held(self, held: JudgedResponse | None) -> JudgedResponse | None:
+    def _count_held(self, exchange: Exchange, held: JudgedResponse | None) -> JudgedResponse | None:
         if held is not None:
+            held.on_fault = partial(local_replies.log_internal_error, exchange)
             self.state.held.add(held)
             held.on_close = self.state.held.discard
         return held

@@ -7,6 +7,8 @@ Pure: the bytes come in, a `HoldDecision` comes out, and the caller does what it
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import wraps
+from typing import Concatenate
 
 from litellm_hybrid.message import sse
 from litellm_hybrid.message.decoders import UndecodableError, decode
@@ -92,6 +94,23 @@ def needs_inspection(head: ResponseHead) -> bool:
     return head.is_json or (head.is_plain and (head.is_stream or head.content_type in _NAMELESS))
 
 
+def _fail_closed[**P](
+    judge: Callable[Concatenate["JudgedResponse", P], HoldDecision],
+) -> Callable[Concatenate["JudgedResponse", P], HoldDecision]:
+    """Decide without a judgement where our own code fails: else the client would wait."""
+
+    @wraps(judge)
+    def guarded(self: "JudgedResponse", /, *args: P.args, **kwargs: P.kwargs) -> HoldDecision:
+        try:
+            return judge(self, *args, **kwargs)
+        except Exception as e:  # noqa: BLE001 (whatever a server has sent)
+            if self.on_fault is not None:
+                self.on_fault(e)
+            return HoldDecision.RELEASE if self.verdict is None else HoldDecision.REPLACE
+
+    return guarded
+
+
 class JudgedResponse:
     """A `proxy.interfaces.HeldResponse`: what has come of it, and what that means so far.
 
@@ -118,6 +137,7 @@ class JudgedResponse:
         "body",
         "complete",
         "on_close",
+        "on_fault",
         "verdict",
     )
 
@@ -161,6 +181,7 @@ class JudgedResponse:
         self.verdict: Verdict | None = None
         self.complete = False
         self.on_close: Callable[[JudgedResponse], None] | None = None
+        self.on_fault: Callable[[Exception], None] | None = None
         self._by_head = False
         if head.is_stream and not self._sniffed:
             self._read_events()
@@ -175,6 +196,7 @@ class JudgedResponse:
         """Whether there is a verdict, and only the rest of the words is waited for."""
         return self.verdict is not None
 
+    @_fail_closed
     def feed(self, data: bytes, *, now: float, clock: float) -> HoldDecision:
         """More of the body has come.
 
@@ -205,6 +227,7 @@ class JudgedResponse:
         most = OPENING_MOST if self._events is not None and self.verdict is None else MOST
         return HoldDecision.HOLD if len(self.body) <= most else self._overflow(now)
 
+    @_fail_closed
     def end(self, *, now: float) -> HoldDecision:
         """Its end has come."""
         self.complete = True
@@ -212,11 +235,12 @@ class JudgedResponse:
             self._judge_whole(now)
         return HoldDecision.RELEASE if self.verdict is None else HoldDecision.REPLACE
 
-    def expire(self) -> HoldDecision:
-        """`due` has passed."""
+    @_fail_closed
+    def expire(self, *, now: float) -> HoldDecision:
+        """`due` has passed; `now`: epoch seconds."""
         if self.verdict is None and self._head.status < 400:
             return HoldDecision.TIMED_OUT
-        return self._by_status(now=0.0)
+        return self._by_status(now=now)
 
     def close(self) -> None:
         """It is held no longer, whatever has become of it."""

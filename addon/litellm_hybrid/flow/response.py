@@ -14,6 +14,8 @@ from litellm_hybrid.quota import error_shapes
 
 _BEGINNING = 4 * 1024
 _END = 16 * 1024
+_MOST_DECODED = 4 * 1024 * 1024
+"""A compressed response that is longer, in bytes, is not decompressed to its end for its tokens."""
 """Bytes. OpenAI's last event has the whole response again, with the usage near its end."""
 
 _MOST = 2 * _END
@@ -124,13 +126,16 @@ class ResponseTap:
         end = b"".join(self._pieces)
         if self._coding not in ("", "identity"):
             # The end of what is compressed cannot be read without all that comes before it.
-            whole = decode_beginning(end, self._coding) if self._is_whole else b""
-            return usage.read(b"", whole)
+            whole = decode_beginning(end, self._coding, limit=_MOST_DECODED) if self._is_whole else b""
+            if len(whole) >= _MOST_DECODED:
+                return None
+            return usage.read(whole[:_BEGINNING], whole[-_END:])
         return usage.read(self._beginning or end[:_BEGINNING], end[-_END:])
 
     def words(self, status: int) -> str:
         """Return what a server says of a failure: its message, else the beginning of its body."""
-        body = decode_beginning(b"".join(self._pieces) if self._is_whole else self._beginning, self._coding)
+        begun = b"".join(self._pieces) if self._is_whole else self._beginning
+        body = decode_beginning(begun, self._coding, limit=_END)[:_END]
         failure = error_shapes.read(decode(body), status)
         text = failure.message if failure is not None and failure.message else body.decode(errors="replace")
         return text.strip()[:_WORDS]

@@ -14,12 +14,18 @@ messages API names the input in a stream's first event:
 
 import re
 from collections.abc import Mapping
-from json import JSONDecodeError, JSONDecoder
+from json import JSONDecoder
 from typing import NamedTuple
 
 # A quote of such an object in a model's text has a backslash before the quotation mark.
 _OBJECT = re.compile(r'(?<!\\)"usage(?:Metadata)?"\s*:\s*(?=\{)')
 _decoder = JSONDecoder(strict=False)
+
+_MOST_TOKENS = 10**12
+"""No response takes as many: a larger number comes from a text that only looks like a count."""
+
+_MOST_UNREAD = 20
+"""After so many objects that cannot be read there is none: each takes a reading of all that is left."""
 
 _INPUT = ("input_tokens", "prompt_tokens", "promptTokenCount")
 _OUTPUT = ("output_tokens", "completion_tokens", "candidatesTokenCount")
@@ -67,11 +73,13 @@ def read(beginning: bytes, end: bytes) -> Usage | None:
 
 
 def _objects(text: str) -> list[Mapping[str, object]]:
-    objects = []
-    for found in _OBJECT.finditer(text):
+    objects: list[Mapping[str, object]] = []
+    at = unread = 0
+    while unread < _MOST_UNREAD and (found := _OBJECT.search(text, at)):
         try:
-            value, _ = _decoder.raw_decode(text, found.end())
-        except (JSONDecodeError, RecursionError):  # cut off
+            value, at = _decoder.raw_decode(text, found.end())
+        except (ValueError, RecursionError):  # cut off, or a number longer than Python reads
+            at, unread = found.end(), unread + 1
             continue
         objects.append(value)
     return objects
@@ -90,7 +98,7 @@ def _numbers(usage: Mapping[str, object]) -> dict[str, int]:
         "cache_written": usage.get("cache_creation_input_tokens"),
         "beside": 1 if beside and "prompt_tokens" not in usage else None,
     }
-    return {name: value for name, value in values.items() if isinstance(value, int) and value >= 0}
+    return {name: value for name, value in values.items() if type(value) is int and 0 <= value < _MOST_TOKENS}
 
 
 def _first(values: Mapping[str, object], names: tuple[str, ...]) -> object:

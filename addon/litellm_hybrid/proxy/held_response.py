@@ -51,8 +51,8 @@ class HeldResponse(Protocol):
         """Take the end of the body (`now`: epoch seconds); never HOLD."""
         ...
 
-    def expire(self) -> HoldDecision:
-        """Decide now, `due` has passed; never HOLD."""
+    def expire(self, *, now: float) -> HoldDecision:
+        """Decide at `now`, in epoch seconds: `due` has passed; never HOLD."""
         ...
 
     def close(self) -> None:

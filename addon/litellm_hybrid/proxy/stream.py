@@ -69,7 +69,7 @@ class HybridStream(BaseStream):
         elif not isinstance(event, HoldExpired):
             yield from super()._dispatch(event)
         elif self.attempt.held is not None:
-            yield from self._apply(self.attempt.held.expire())
+            yield from self._apply(self.attempt.held.expire(now=time()))
 
     # -- uploading, deciding, connecting --------------------------------------
 

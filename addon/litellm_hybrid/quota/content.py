@@ -56,7 +56,7 @@ def read(piece: object, name: str = "", *, whole: bool = False) -> Carries:
         whole: whether it is a whole response and not one event.
     """
     if isinstance(piece, list):
-        found = {read(item, name, whole=whole) for item in piece}
+        found = {Carries.OTHER if isinstance(item, list) else read(item, name, whole=whole) for item in piece}
         return next((each for each in Carries if each in found), Carries.OPENING)
     if not isinstance(piece, dict):
         return Carries.OTHER
@@ -201,14 +201,18 @@ def _item(item: Json) -> bool:
     )
 
 
-def _says(value: object, *, blocks: bool = True) -> bool:
-    """Whether a value holds anything: a text, a number that is not 0, or a list or object with one."""
+def _says(value: object, *, blocks: bool = True, deepest: int = 50) -> bool:
+    """Whether a value holds anything: a text, a number that is not 0, or a list or object with one.
+
+    What is nested deeper than `deepest` counts as something: no API's empty opening is.
+    """
     if isinstance(value, str):
         return bool(value)
     if isinstance(value, list):
-        return blocks and any(_says(item) for item in value)
+        return blocks and (deepest == 0 or any(_says(item, deepest=deepest - 1) for item in value))
     if isinstance(value, dict):
-        return blocks and any(_says(inner) for key, inner in value.items() if not _is_note(key))
+        told = (inner for key, inner in value.items() if not _is_note(key))
+        return blocks and (deepest == 0 or any(_says(inner, deepest=deepest - 1) for inner in told))
     return bool(value)
 
 

@@ -9,6 +9,7 @@ from mitmproxy import http
 from litellm_hybrid.errors import Cause, ErrorType, Failure
 from litellm_hybrid.fallback.policy import Policy
 from litellm_hybrid.fallback.response_hold import JudgedResponse
+from litellm_hybrid.flow import local_replies
 from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.flow.response import ResponseTap, Timing, timing
 from litellm_hybrid.observability.health import LastSeen
@@ -116,6 +117,16 @@ class Observer(ProxyObserver[JudgedResponse]):
 
     def exchange_ended(self, flow: http.HTTPFlow, exchange: Exchange, *, whole: bool) -> None:
         """Nothing more will become of a request; `whole`: the client has got its response to the end."""
+        try:
+            self._account(flow, exchange, whole=whole)
+        except Exception as e:  # noqa: BLE001 (a response that cannot be counted must not keep its exchange open)
+            local_replies.log_internal_error(exchange, e)
+        if exchange.counters is not None:
+            exchange.counters.in_flight -= 1
+            exchange.counters.streaming -= exchange.streaming
+        exchange.end()
+
+    def _account(self, flow: http.HTTPFlow, exchange: Exchange, *, whole: bool) -> None:
         status = flow.response.status_code if flow.response is not None else None
         # A line for each health check would bury the others.
         if exchange.outcome.reason is not Reason.OWN_PAGE:
@@ -135,7 +146,6 @@ class Observer(ProxyObserver[JudgedResponse]):
                 self._charge(exchange, record, exchange.model_name)
             if whole and times is not None:
                 _log_answered(flow, exchange, times, end, late)
-        exchange.end()
 
     def _fail_late(self, exchange: Exchange, failure: Failure) -> None:
         """A server's stream has ended with an error, when its client had got some of it already."""
@@ -178,8 +188,6 @@ def _cost(header: str) -> float | None:
 
 def _count_end(counters: RequestCounters, exchange: Exchange, status: int | None, *, whole: bool) -> None:
     outcome, complete = exchange.outcome, exchange.complete_at
-    counters.in_flight -= 1
-    counters.streaming -= exchange.streaming
     # Of a response that is not passed on piece by piece the client has got nothing before its end.
     reached = status if whole or exchange.streaming else None
     counters.request_ended(outcome.target, outcome.reason, exchange.model_name, reached)

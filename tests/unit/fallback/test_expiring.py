@@ -44,3 +44,13 @@ def test_a_set() -> None:
     assert [names.has(name, 0.0) for name in "abc"] == [False, True, True]
     names.clear()
     assert not names
+
+
+def test_a_key_longer_than_a_name_is_not_kept() -> None:
+    """Clients choose the names of models."""
+    names: ExpiringDict[str, int] = ExpiringDict(10)
+    names.put("m" * 201, 1)
+    names.put("m" * 200, 2)
+    pairs: ExpiringSet[tuple[str, str]] = ExpiringSet(10)
+    pairs.add(("m" * 10**6, "key"))
+    assert (len(names), len(pairs)) == (1, 0)

@@ -142,7 +142,7 @@ def test_the_rest_of_a_failed_stream_is_collected_for_a_moment() -> None:
     assert held.verdict.kind == "overload"
     assert feed(held, CONTENT, clock=104.0) is HoldDecision.HOLD, "nothing after the verdict matters"
     assert held.due == 103.0 + COLLECT_LIMIT
-    assert held.expire() is HoldDecision.REPLACE
+    assert held.expire(now=NOW) is HoldDecision.REPLACE
     assert held.end(now=NOW) is HoldDecision.REPLACE
     assert held.verdict.kind == "overload"
     assert held.body == OPENING + OVERLOADED + CONTENT
@@ -203,7 +203,7 @@ def test_a_stream_is_known_by_its_bytes(headers: dict[str, str]) -> None:
     feed(held, b"\n")
     feed(held, OPENING)
     assert feed(held, OVERLOADED) is HoldDecision.HOLD
-    assert held.expire() is HoldDecision.REPLACE
+    assert held.expire(now=NOW) is HoldDecision.REPLACE
 
 
 @pytest.mark.parametrize("first", [b"x", b"<html>", b"ID3\x04", b"database"])
@@ -232,7 +232,7 @@ def test_the_longest_that_is_held(status: int, headers: dict[str, str], limit: f
     assert held.due == 100.0 + limit
     feed(held, b"\n", clock=110.0)
     assert held.due == 100.0 + limit, "blank lines do not prolong it"
-    assert held.expire() is (HoldDecision.REPLACE if status == 429 else HoldDecision.TIMED_OUT)
+    assert held.expire(now=NOW) is (HoldDecision.REPLACE if status == 429 else HoldDecision.TIMED_OUT)
 
 
 def test_a_failure_by_the_head_alone() -> None:
@@ -240,7 +240,7 @@ def test_a_failure_by_the_head_alone() -> None:
     held.fail(Verdict("litellm", "status 500"))
     assert held.due == 100.0 + COLLECT_LIMIT
     assert feed(held, b"words") is HoldDecision.HOLD
-    assert held.expire() is HoldDecision.REPLACE
+    assert held.expire(now=NOW) is HoldDecision.REPLACE
     assert held.end(now=NOW) is HoldDecision.REPLACE
     assert held.verdict == Verdict("litellm", "status 500")
 
@@ -408,3 +408,38 @@ def test_a_known_model_without_a_provider_is_a_lost_account() -> None:
         feed(held, body)
         held.end(now=NOW)
         assert (held.verdict and held.verdict.kind) == kind
+
+
+@pytest.mark.parametrize("failed", [False, True])
+@pytest.mark.parametrize("at", ["feed", "end", "expire"])
+def test_a_fault_of_our_own_decides_without_a_judgement(
+    at: str, monkeypatch: pytest.MonkeyPatch, *, failed: bool
+) -> None:
+    """It is told once, and the client gets what the server said, or what replaces a failure that was clear."""
+
+    def breaks(*_: object, **__: object) -> HoldDecision:
+        raise ZeroDivisionError("on purpose")
+
+    told: list[Exception] = []
+    held = hold()
+    held.on_fault = told.append
+    if failed:
+        held.fail(Verdict("quota", "by its head"))
+    for inner in ("_overflow", "_judge_whole", "_by_status"):
+        monkeypatch.setattr(JudgedResponse, inner, breaks)
+    if at == "feed":
+        decision = feed(held, b"x" * (OPENING_MOST + 1))
+    elif at == "end":
+        decision = held.end(now=NOW)
+    else:
+        held._head = ResponseHead(429, JSON)
+        decision = held.expire(now=NOW)
+    assert decision is (HoldDecision.REPLACE if failed else HoldDecision.RELEASE)
+    assert [type(error) for error in told] == [ZeroDivisionError]
+
+
+def test_a_date_counts_where_the_end_does_not_come() -> None:
+    held = hold(429, {"retry-after": "Fri, 15 Jan 2027 08:10:00 GMT"})
+    assert held.expire(now=NOW) is HoldDecision.REPLACE
+    assert held.verdict is not None
+    assert held.verdict.retry_after == 600

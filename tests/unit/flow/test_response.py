@@ -154,3 +154,20 @@ def test_only_a_stream_ends_with_an_error() -> None:
     tap = ResponseTap()
     tap(b'{"error":{"message":"no"}}')
     assert tap.late_error() is None
+
+
+def _whole(body: bytes) -> ResponseTap:
+    tap = ResponseTap("gzip")
+    tap(gzip.compress(body, mtime=0))
+    return tap
+
+
+def test_a_compressed_response_is_read_at_both_ends_alone() -> None:
+    middle = b"x" * 2_000_000
+    ends = b'{"usage": {"input_tokens": 12}, "x": "' + middle + b'" "usage": {"output_tokens": 77}}'
+    assert _whole(ends).usage() == Usage(12, 77)
+    assert _whole(b"[" * 5 * 1024 * 1024 + b'"usage": {"output_tokens": 77}').usage() is None
+
+
+def test_the_words_of_a_long_compressed_error_are_few() -> None:
+    assert _whole(b"[[]," + b"[]," * 20_000_000).words(400)[:4] == "[[],"

@@ -87,3 +87,24 @@ def test_of_a_stream_of_messages_the_input_is_in_the_first_event() -> None:
 )
 def test_of_other_streams_the_last_event_says_it_all(events: list[object]) -> None:
     assert usage.read(b"", _stream(*events)) == Usage(50, 9, 40)
+
+
+@pytest.mark.parametrize("number", ["9" * 400, "9" * 5000, "1" + "0" * 12, "true", "-1", "1.5"])
+def test_a_number_that_is_no_count_is_none(number: str) -> None:
+    """A model may write whatever JSON it likes into the arguments of a call."""
+    text = '{"content":[{"input":{"usage":{"input_tokens":NUMBER}}}],"usage":{"output_tokens":3}}'
+    assert usage.read(b"", text.replace("NUMBER", number).encode()) == Usage(0, 3)
+
+
+@pytest.mark.parametrize("piece", ['"usage":{', '"usage":{"a":'])
+def test_objects_that_never_end_are_read_a_few_times(piece: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, tries = usage._decoder.raw_decode, []
+
+    class Counting:
+        def raw_decode(self, text: str, at: int) -> object:
+            tries.append(at)
+            return read(text, at)
+
+    monkeypatch.setattr(usage, "_decoder", Counting())
+    assert usage.read(b"", piece.encode() * 8000) is None
+    assert len(tries) <= 40

@@ -63,7 +63,8 @@ class Hold:
         self.is_failure = self.is_failure or self.status >= 400
         return HoldDecision.REPLACE if self.is_failure else HoldDecision.RELEASE
 
-    def expire(self) -> HoldDecision:
+    def expire(self, *, now: float) -> HoldDecision:
+        assert now
         return HoldDecision.REPLACE if self.is_failure else HoldDecision.TIMED_OUT
 
     def close(self) -> None:

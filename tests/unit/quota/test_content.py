@@ -211,3 +211,14 @@ def test_the_name_of_an_event_stands_for_a_missing_type() -> None:
 )
 def test_what_says_of_itself_that_it_failed(piece: object, expected: bool) -> None:
     assert failed(piece) is expected
+
+
+@pytest.mark.parametrize("depth", [60, 5_000])
+@pytest.mark.parametrize("shape", ["calls", "objects", "list"])
+def test_what_is_nested_deep_is_read_within_bounds(shape: str, depth: int) -> None:
+    """A server chooses how deep: msgspec reads deeper than Python calls."""
+    value: Any = ""
+    for _ in range(depth):
+        value = {"a": value} if shape == "objects" else [value]
+    piece = value if shape == "list" else {"choices": [{"message": {"tool_calls": value}}]}
+    assert read(piece, whole=True) in (Carries.CONTENT, Carries.OTHER)

@@ -282,3 +282,19 @@ def test_an_error_after_output_is_a_late_failure(world: World, caplog: pytest.Lo
     assert record.getMessage() == "upstream 200 GET /path: the stream ended with an error"
     fields: dict[str, object] = record.__dict__["fields"]
     assert (fields["event"], fields["error_type"], fields["error"]) == ("error", "late_error", "Overloaded")
+
+
+@pytest.mark.parametrize("broken", ["_count_end", "_record", "_log_answered"])
+def test_what_cannot_be_counted_ends_all_the_same(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or the exchange would keep a body and credentials, and `max-in-flight` a place, for ever."""
+
+    def breaks(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("on purpose")
+
+    world = World(monkeypatch)
+    monkeypatch.setattr(observer_module, broken, breaks)
+    flow, exchange = world.begin()
+    assert world.in_flight == (1, 0)
+    world.end(flow, exchange, 200, whole=True)
+    assert exchange.ended
+    assert world.in_flight == (0, 0)
