@@ -23,8 +23,8 @@ from litellm_hybrid.terminal import SecretMask
 
 _logger = logging.getLogger(OURS)
 
-_CONNECTIONS = "mitmproxy.proxy"
-"""How mitmproxy's loggers of clients and servers that connect and disconnect begin."""
+_CONNECTIONS = "mitmproxy.proxy.server"
+"""mitmproxy's logger of clients and servers that connect and disconnect; its neighbours say where it listens."""
 
 _BATCH_DELAY = 0.05
 """Seconds that a line may wait to be written together with others."""
@@ -141,7 +141,7 @@ class AppLog:
         return True
 
     def _is_for_termlog(self, record: logging.LogRecord) -> bool:
-        if record.name.startswith(_CONNECTIONS) and record.levelno < logging.WARNING:
+        if record.name == _CONNECTIONS and record.levelno < logging.WARNING:
             return self._termlog is not None and self._termlog.level <= logging.DEBUG
         return record.name != OURS
 
