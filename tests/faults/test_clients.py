@@ -32,9 +32,17 @@ def _handler(moment: Moment, reached: asyncio.Event) -> Handler:
     return handler
 
 
-def _connecting(port: int) -> int:
-    """How many connections to that port are being made on this machine (proc_net_tcp: SYN_SENT is 02)."""
-    return Path("/proc/net/tcp").read_text().count(f":{port:04X} 02 ")
+def _is_connecting(one: Running, port: int) -> bool:
+    """Whether that process is making a connection to that port (proc_net_tcp: the state SYN_SENT is 02)."""
+    own = set()
+    for descriptor in Path(f"/proc/{one.process.popen.pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            own.add(str(descriptor.readlink()))
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return any(
+        line[2].endswith(f":{port:04X}") and line[3] == "02" and f"socket:[{line[9]}]" in own
+        for line in lines
+    )
 
 
 async def _leave(client: Client, how: str) -> None:
@@ -63,10 +71,9 @@ async def test_a_client_that_leaves(moment: Moment, where: Where, how: str, hous
             await stack.enter_async_context(moment.at(house, place))
         else:
             place.stub.does = _handler(moment, reached)
-        before = _connecting(place.port)
         await client.request("POST", PATH, {"model": MODEL[where]}, [("X-Request-ID", request.decode())])
         if moment.at is not None:
-            await until(lambda: _connecting(place.port) > before)
+            await until(lambda: _is_connecting(one, place.port))
         else:
             await until(reached.is_set)
         if moment.sees:

@@ -24,7 +24,7 @@ from litellm_hybrid.terminal import SecretMask
 _logger = logging.getLogger(OURS)
 
 _CONNECTIONS = "mitmproxy.proxy.server"
-"""mitmproxy's logger of clients and servers that connect and disconnect; its neighbours say where it listens."""
+"""mitmproxy's logger of peers that connect and disconnect; its neighbours say where it listens."""
 
 _BATCH_DELAY = 0.05
 """Seconds that a line may wait to be written together with others."""
