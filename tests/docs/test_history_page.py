@@ -10,7 +10,7 @@ import pytest
 from litellm_hybrid.llm.history.openai_responses import COMPACTION_NOTE
 from litellm_hybrid.llm.history.reduce import reduce, strip_foreign, travels
 from litellm_hybrid.llm.history.rejections import HistoryRejection, detect_history_rejection
-from litellm_hybrid.routing.apis import Api
+from litellm_hybrid.routing.paths import Api
 
 PAGE = (Path(__file__).parents[2] / "docs" / "history.md").read_text("utf-8")
 

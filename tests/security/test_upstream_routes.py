@@ -12,8 +12,7 @@ from litellm_hybrid.config.model_patterns import Patterns
 from litellm_hybrid.config.settings import Address, Secret, Settings
 from litellm_hybrid.message.forwarded import find
 from litellm_hybrid.routing.rewrite import Incoming
-from litellm_hybrid.routing.router import Request, route
-from litellm_hybrid.routing.rules import Target
+from litellm_hybrid.routing.rules import Request, Target, route
 
 KEY = "client-key"
 OPEN = Settings(enabled=True, base_url=Address("http", "litellm", 4000), api_key=Secret("sk-litellm"))

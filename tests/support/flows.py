@@ -7,8 +7,7 @@ from mitmproxy.test import tflow, tutils
 
 from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.routing import requested_model
-from litellm_hybrid.routing.router import Routed
-from litellm_hybrid.routing.rules import Reason, Route, Target
+from litellm_hybrid.routing.rules import Reason, Route, Routed, Target
 
 type Fields = tuple[tuple[bytes, bytes], ...]
 

@@ -13,7 +13,7 @@ from litellm_hybrid.addon import HybridAddon
 from litellm_hybrid.config.settings import Timeouts
 from litellm_hybrid.errors import LITELLM_UNREACHABLE, UPSTREAM_UNREACHABLE, Cause, ErrorType, Failure
 from litellm_hybrid.flow.outcome import METADATA
-from litellm_hybrid.routing import router as decision
+from litellm_hybrid.routing import rules
 
 KEYS = {"enabled": True, "base-url": "http://127.0.0.1:4000", "api-key": "sk-litellm", "models": ["gpt-5"]}
 MODE = ["reverse:http://127.0.0.1:8317@127.0.0.1:8318"]
@@ -106,7 +106,7 @@ def test_an_exception_is_our_own_fault(addon: HybridAddon, monkeypatch: pytest.M
     def broken(*_: object) -> None:
         raise RecursionError("on purpose")
 
-    monkeypatch.setattr(decision, "route", broken)
+    monkeypatch.setattr(rules, "route", broken)
     flow = _flow()
 
     _request(addon, flow)

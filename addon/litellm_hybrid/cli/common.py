@@ -19,7 +19,7 @@ from litellm_hybrid.message import credentials, forwarded
 from litellm_hybrid.message.credentials import Headers
 from litellm_hybrid.message.redaction import redact_target
 from litellm_hybrid.routing.rewrite import Incoming
-from litellm_hybrid.routing.router import Request
+from litellm_hybrid.routing.rules import Request
 from litellm_hybrid.terminal import OutputLine, Style, hide, label_width, printable
 
 CONFIG = "config.yaml"

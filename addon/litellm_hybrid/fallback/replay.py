@@ -19,7 +19,7 @@ from litellm_hybrid.llm.history.reduce import Reduced, reduce, reduce_again, tra
 from litellm_hybrid.llm.history.rejections import REJECTIONS
 from litellm_hybrid.observability.logging import logger as log
 from litellm_hybrid.routing import access, rewrite
-from litellm_hybrid.routing.apis import identify
+from litellm_hybrid.routing.paths import identify_api
 from litellm_hybrid.routing.rules import Reason, Target
 
 
@@ -54,7 +54,7 @@ class Replays:
         outgoing = rewrite.for_litellm(settings, exchange.forwarded, exchange.model, name, exchange.id)
         request = flow.request.copy()
         to_litellm(request, outgoing)
-        api = identify(exchange.path)
+        api = identify_api(exchange.path)
         policy = settings.fallback.history
         if api is not None and not travels(policy, api, name):
             _put_body(request, exchange, outgoing.body, reduce(outgoing.body, api))
@@ -71,7 +71,7 @@ class Replays:
             body: the request's, without its content coding.
             side: where it goes.
         """
-        api, conversation = identify(exchange.path), conversation_id(exchange)
+        api, conversation = identify_api(exchange.path), conversation_id(exchange)
         if api is None:
             return
         known = self._state.conversations.refused(conversation, side, monotonic()) if conversation else ()
@@ -81,7 +81,7 @@ class Replays:
     def build_reduced_retry(self, exchange: Exchange, rejection: str) -> http.Request | None:
         """Return the last request for the same server with a reduced history; None: that changes nothing."""
         sent = exchange.attempts[-1].request if exchange.attempts else None
-        api = identify(exchange.path)
+        api = identify_api(exchange.path)
         target = exchange.outcome.target
         if sent is None or api is None or exchange.history_retried is target:
             return None

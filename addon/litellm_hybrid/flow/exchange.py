@@ -25,8 +25,7 @@ from litellm_hybrid.observability.request_counters import RequestCounters
 from litellm_hybrid.routing.access import Client
 from litellm_hybrid.routing.requested_model import Named
 from litellm_hybrid.routing.rewrite import Incoming
-from litellm_hybrid.routing.router import Request, Routed
-from litellm_hybrid.routing.rules import Reason, Target
+from litellm_hybrid.routing.rules import Reason, Request, Routed, Target
 
 _ATTRIBUTE = "litellm_hybrid_exchange"
 

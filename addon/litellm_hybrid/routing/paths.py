@@ -1,4 +1,4 @@
-"""What a request's path says: the model it names, where LiteLLM serves it, and who may reach it upstream.
+"""What a request's path says: its API, its model, where LiteLLM serves it, and who may reach it upstream.
 
 Paths here are without their query. They are read as Gin reads them: percent-
 decoded once, in their own case, neither dot segments nor double slashes
@@ -9,7 +9,7 @@ side is what its 1.106 serves.
 
 import re
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, StrEnum
 from urllib.parse import quote, unquote
 
 _PROVIDER = re.compile(r"/api/provider/[^/]+(?=/|$)")
@@ -65,6 +65,28 @@ _UPSTREAM_API = re.compile(
 _PUBLIC = re.compile(r"/|/healthz|/[a-z0-9-]+/callback")
 
 
+class Api(StrEnum):
+    """A request and response shape, by which histories, transcripts and model names are read."""
+
+    RESPONSES = "responses"
+    MESSAGES = "messages"
+    CHAT = "chat"
+    COMPLETIONS = "completions"
+    GENERATE_CONTENT = "generate-content"
+
+
+# CLIProxyAPI, its Amp module, Codex, Azure and LiteLLM put different prefixes before the same endings (`/v1`,
+# `/api/provider/openai/v1`, `/backend-api/codex`, `/openai/deployments/gpt-5`, none at all): the first ending
+# that matches decides.
+_API_ENDINGS: tuple[tuple[tuple[str, ...], Api], ...] = (
+    (("/chat/completions",), Api.CHAT),
+    (("/completions",), Api.COMPLETIONS),
+    (("/responses", "/responses/compact", "/responses/input_tokens"), Api.RESPONSES),
+    (("/messages", "/messages/count_tokens"), Api.MESSAGES),
+    ((":generateContent", ":streamGenerateContent", ":countTokens"), Api.GENERATE_CONTENT),
+)
+
+
 class Exposure(Enum):
     """Who may reach a path of upstream's through this proxy, beside this machine's programs."""
 
@@ -91,6 +113,12 @@ class ModelPath:
     def with_model(self, name: str) -> str:
         """The path under which LiteLLM serves this, with `name` in the model's place."""
         return f"{self._before}{quote(name, safe='/')}{self._behind}"
+
+
+def identify_api(path: str) -> Api | None:
+    """The API of a request path (with or without its query), or None."""
+    bare = path.partition("?")[0].rstrip("/").replace("%3A", ":").replace("%3a", ":")
+    return next((api for endings, api in _API_ENDINGS if bare.endswith(endings)), None)
 
 
 def strip_provider(path: str) -> str:

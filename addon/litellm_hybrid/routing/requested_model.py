@@ -14,7 +14,7 @@ from litellm_hybrid.message import forms, json
 from litellm_hybrid.message.decoders import TooLongError, UndecodableError, decode
 from litellm_hybrid.message.json import Members, NotJSONError
 from litellm_hybrid.routing import paths
-from litellm_hybrid.routing.apis import Api, identify
+from litellm_hybrid.routing.paths import Api, identify_api
 from litellm_hybrid.routing.stored_state import relies_on_stored_state
 
 _DECIDING = ("model", "agent")
@@ -62,7 +62,7 @@ def read(path: str, content_type: str, content_encoding: str, body: bytes) -> Na
         return Named(content=None, problem=str(e), too_long=isinstance(e, TooLongError))
     in_path = paths.model_path(path)
     model = found.get("model")
-    if model is not None and identify(path) is Api.MESSAGES:
+    if model is not None and identify_api(path) is Api.MESSAGES:
         model = _undisguised(model)
     if in_path is not None and (model is None or in_path.verb):
         model, where = in_path.model, "path"

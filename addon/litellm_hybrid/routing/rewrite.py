@@ -6,15 +6,17 @@ answers compressed bodies with a misleading 400, and compares model names with
 their case.
 """
 
+import re
 from dataclasses import dataclass
+from typing import Any
 
 from litellm_hybrid.config.settings import Address, Settings
 from litellm_hybrid.message import credentials, forms
 from litellm_hybrid.message.credentials import Headers
+from litellm_hybrid.message.json import Members, members
 from litellm_hybrid.routing import paths
-from litellm_hybrid.routing.apis import identify
+from litellm_hybrid.routing.paths import Api, identify_api
 from litellm_hybrid.routing.requested_model import Named
-from litellm_hybrid.routing.thinking_suffix import thinking_members
 
 VIA = b"1.1 litellm-hybrid"
 """What a request to LiteLLM carries in `Via`: one that comes back here is in a loop."""
@@ -38,6 +40,19 @@ _REPLACED = frozenset(
     }
 )
 
+_THINKING_SUFFIX = re.compile(r"\(([^()]*)\)$")
+# CLIProxyAPI's levels and their budgets in tokens; it takes both for every provider.
+_BUDGETS = {
+    "none": 0,
+    "minimal": 512,
+    "low": 1024,
+    "medium": 8192,
+    "high": 24576,
+    "xhigh": 32768,
+    "max": 128000,
+}
+_LEAST_BUDGET = 1024
+"""In tokens, Anthropic's."""
 
 _OF_THE_BODY = frozenset({b"content-length", b"transfer-encoding", b"content-encoding"})
 
@@ -129,7 +144,7 @@ def _respell(body: bytes, content_type: str, path: str, named: Named, model: str
         stated = named.members.strings("model")
         changes: dict[str, object] = {"model": model} if stated and stated["model"] != model else {}
         if named.model is not None and not model.endswith(")"):
-            changes |= thinking_members(named.model, identify(path), named.members)
+            changes |= thinking_members(named.model, identify_api(path), named.members)
         return named.members.put(changes) if changes else body
     if forms.is_form(content_type) and (field := forms.find_field(body, content_type, "model")):
         return body if field.value == model else field.replace(body, model)
@@ -176,3 +191,48 @@ def _credential(settings: Settings, incoming: Incoming) -> str | None:
 def _without_oauth_beta(value: str) -> str:
     betas = (beta.strip() for beta in value.split(","))
     return ",".join(beta for beta in betas if beta and beta != _OAUTH_BETA)
+
+
+def thinking_members(model: str, api: Api | None, body: Members) -> dict[str, Any]:
+    """The thinking setting in a model's name, `gpt-5(high)` or `gemini(8192)`, as LiteLLM takes it.
+
+    Args:
+        model: as the client spelt it.
+        api: the request's.
+        body: the request's; the members replace its own, as in CLIProxyAPI.
+
+    Returns:
+        Members for the body; {} where the name says nothing.
+    """
+    suffix = _THINKING_SUFFIX.search(model.strip())
+    said = suffix[1].strip().lower() if suffix else ""
+    budget = int(said) if said.isascii() and said.isdigit() and len(said) < 9 else _BUDGETS.get(said)
+    if budget is None:
+        return {}
+    level = said if said in _BUDGETS else _level(budget)
+    if api is Api.CHAT:
+        return {"reasoning_effort": level}
+    if api is Api.RESPONSES:
+        return {"reasoning": {**members(body.decode("reasoning")), "effort": level}}
+    if api is Api.MESSAGES:
+        return _anthropic(budget, body.decode("max_tokens"))
+    if api is Api.GENERATE_CONTENT:
+        name = "generation_config" if body.has("generation_config") else "generationConfig"
+        config = {key: value for key, value in members(body.decode(name)).items() if key != "thinking_config"}
+        thinking = members(config.get("thinkingConfig"))
+        thinking = {key: value for key, value in thinking.items() if key != "thinkingLevel"}
+        return {name: {**config, "thinkingConfig": {**thinking, "thinkingBudget": budget}}}
+    return {}
+
+
+def _level(budget: int) -> str:
+    return next((level for level, most in _BUDGETS.items() if budget <= most), "max")
+
+
+def _anthropic(budget: int, max_tokens: object) -> dict[str, Any]:
+    if budget == 0:
+        return {"thinking": {"type": "disabled"}}
+    if isinstance(max_tokens, int) and max_tokens <= _LEAST_BUDGET:
+        return {}  # no room for any
+    most = max_tokens - 1 if isinstance(max_tokens, int) else budget
+    return {"thinking": {"type": "enabled", "budget_tokens": max(_LEAST_BUDGET, min(budget, most))}}

@@ -8,8 +8,7 @@ from typing import NamedTuple
 from litellm_hybrid.config.store import SettingsStore
 from litellm_hybrid.diagnostics.doctor import http_client
 from litellm_hybrid.diagnostics.doctor.probes import Probe, ProbeResponse
-from litellm_hybrid.llm.prices import PriceList
-from litellm_hybrid.llm.usage import Usage
+from litellm_hybrid.llm.usage import PriceList, Usage
 from litellm_hybrid.observability.spend import Spend, SpendKey
 
 _DELAY = 1.0

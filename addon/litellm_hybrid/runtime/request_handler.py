@@ -12,9 +12,8 @@ from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.flow.request import to_litellm
 from litellm_hybrid.observability.logging import logger as log
 from litellm_hybrid.observability.request_counters import RequestCounters
-from litellm_hybrid.routing import rewrite, router
-from litellm_hybrid.routing.router import Routed
-from litellm_hybrid.routing.rules import Reason, Target
+from litellm_hybrid.routing import rewrite, rules
+from litellm_hybrid.routing.rules import Reason, Routed, Target
 
 
 class RequestHandler:
@@ -39,7 +38,7 @@ class RequestHandler:
         exchange.receive(flow, settings.trusted_proxies)
         if given != exchange.id:
             _log_replaced_id(exchange)
-        routed = router.route(settings, exchange.request)
+        routed = rules.route(settings, exchange.request)
         exchange.decide(routed)
         if routed.reason is Reason.STATEFUL:
             self._policy.log_stateful(exchange)

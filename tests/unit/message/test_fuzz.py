@@ -29,13 +29,11 @@ from litellm_hybrid.message.forwarded import ClientAddress
 from litellm_hybrid.proxy.held_response import HoldDecision
 from litellm_hybrid.quota import classifier as quota
 from litellm_hybrid.quota import retry_after
-from litellm_hybrid.routing import paths
+from litellm_hybrid.routing import paths, rules
 from litellm_hybrid.routing import requested_model as model_name
-from litellm_hybrid.routing import router as decision
-from litellm_hybrid.routing.apis import Api
+from litellm_hybrid.routing.paths import Api
 from litellm_hybrid.routing.rewrite import Incoming
-from litellm_hybrid.routing.router import Request
-from litellm_hybrid.routing.rules import Target
+from litellm_hybrid.routing.rules import Request, Target
 
 NOW = 1_750_000_000.0
 KEY = "sk-a-client"
@@ -175,9 +173,9 @@ def test_any_request_gets_one_decision(
     address = ClientAddress(ip, is_loopback=ip == "127.0.0.1")
     request = Request(method, Incoming(path, query, fields, body), address, host)
 
-    routed = decision.route(SETTINGS, request)
+    routed = rules.route(SETTINGS, request)
 
-    assert decision.route(SETTINGS, request) == routed
+    assert rules.route(SETTINGS, request) == routed
     if routed.route.target is Target.LITELLM and routed.refusal is None:
         assert KEY in request.keys or address.is_loopback
     if paths.exposure("GET", path) is paths.Exposure.NOBODY and not address.is_loopback:
@@ -294,7 +292,7 @@ def _whole_way(body: bytes) -> object:
     request = Request(
         "POST", Incoming(CHAT, "", fields, body), ClientAddress("127.0.0.1", is_loopback=True), ""
     )
-    return decision.route(SETTINGS, request)
+    return rules.route(SETTINGS, request)
 
 
 ROOMS: dict[str, Callable[[bytes], object]] = {
@@ -355,7 +353,7 @@ def test_a_long_header_takes_linear_time(value: bytes) -> None:
     request = Request(
         "POST", Incoming(CHAT, value.decode(), fields, b"{}"), ClientAddress("", is_loopback=False), ""
     )
-    decision.route(SETTINGS, request)
+    rules.route(SETTINGS, request)
 
 
 @pytest.mark.timeout(60)

@@ -2,14 +2,23 @@ import gzip
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import zstandard
 
 from litellm_hybrid.config.settings import Address, Secret, Settings
+from litellm_hybrid.message.json import read
 from litellm_hybrid.routing import requested_model as model_name
 from litellm_hybrid.routing import rewrite
-from litellm_hybrid.routing.rewrite import Incoming, Outgoing, for_litellm, target_for_upstream
+from litellm_hybrid.routing.paths import Api
+from litellm_hybrid.routing.rewrite import (
+    Incoming,
+    Outgoing,
+    for_litellm,
+    target_for_upstream,
+    thinking_members,
+)
 
 JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln"
 BODY = b'{"x":1.0,"model":"GPT-5","y":[ 1 ]}'
@@ -382,3 +391,68 @@ def test_the_effort_in_a_paths_model_goes_into_the_body() -> None:
 def test_a_disguised_name_is_not_sent_to_litellm() -> None:
     sent = send(path="/v1/messages", body=b'{"model":"claude-fable-5-dd-5.5-tpg"}', model="gpt-5.5")
     assert sent.body == b'{"model":"gpt-5.5"}'
+
+
+@pytest.mark.parametrize(
+    ("model", "api", "body", "expected"),
+    [
+        ("gpt-5", Api.CHAT, {}, {}),
+        ("gpt-5(high)", Api.CHAT, {}, {"reasoning_effort": "high"}),
+        (" gpt-5 (HIGH) ", Api.CHAT, {"reasoning_effort": "low"}, {"reasoning_effort": "high"}),
+        ("gpt-5(8192)", Api.CHAT, {}, {"reasoning_effort": "medium"}),
+        ("gpt-5(0)", Api.CHAT, {}, {"reasoning_effort": "none"}),
+        ("gpt-5(thinking)", Api.CHAT, {}, {}),
+        ("gpt-5(-1)", Api.CHAT, {}, {}),
+        ("gpt-5(\u0663)", Api.CHAT, {}, {}),
+        ("gpt-5[1m](xhigh)", Api.RESPONSES, {}, {"reasoning": {"effort": "xhigh"}}),
+        (
+            "gpt-5(low)",
+            Api.RESPONSES,
+            {"reasoning": {"effort": "high", "summary": "auto"}},
+            {"reasoning": {"effort": "low", "summary": "auto"}},
+        ),
+        ("c(8192)", Api.MESSAGES, {}, {"thinking": {"type": "enabled", "budget_tokens": 8192}}),
+        ("c(high)", Api.MESSAGES, {}, {"thinking": {"type": "enabled", "budget_tokens": 24576}}),
+        (
+            "c(high)",
+            Api.MESSAGES,
+            {"max_tokens": 9000},
+            {"thinking": {"type": "enabled", "budget_tokens": 8999}},
+        ),
+        (
+            "c(10)",
+            Api.MESSAGES,
+            {"max_tokens": 9000},
+            {"thinking": {"type": "enabled", "budget_tokens": 1024}},
+        ),
+        ("c(high)", Api.MESSAGES, {"max_tokens": 1024}, {}),
+        ("c(none)", Api.MESSAGES, {"thinking": {"type": "enabled"}}, {"thinking": {"type": "disabled"}}),
+        (
+            "g(8192)",
+            Api.GENERATE_CONTENT,
+            {
+                "generationConfig": {
+                    "topK": 1,
+                    "thinkingConfig": {"includeThoughts": True, "thinkingLevel": "LOW"},
+                }
+            },
+            {
+                "generationConfig": {
+                    "topK": 1,
+                    "thinkingConfig": {"includeThoughts": True, "thinkingBudget": 8192},
+                }
+            },
+        ),
+        (
+            "g(high)",
+            Api.GENERATE_CONTENT,
+            {},
+            {"generationConfig": {"thinkingConfig": {"thinkingBudget": 24576}}},
+        ),
+        ("whisper(high)", None, {}, {}),
+    ],
+)
+def test_a_suffix_in_the_form_of_the_api(
+    model: str, api: Api | None, body: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    assert thinking_members(model, api, read(json.dumps(body).encode())) == expected

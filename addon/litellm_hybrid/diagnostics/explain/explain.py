@@ -11,8 +11,7 @@ from litellm_hybrid.diagnostics.explain.steps import Step, access_step, request_
 from litellm_hybrid.observability.admin_endpoints import PAGES, AdminRequest, AdminResponse, is_own, respond
 from litellm_hybrid.quota.classifier import Verdict
 from litellm_hybrid.routing import access
-from litellm_hybrid.routing.router import Request, Routed, route
-from litellm_hybrid.routing.rules import Reason, Target
+from litellm_hybrid.routing.rules import Reason, Request, Routed, Target, route
 from litellm_hybrid.terminal import OutputLine, Style
 
 _SERVERS = {Target.LITELLM: "LiteLLM", Target.UPSTREAM: "upstream", Target.NONE: "nobody"}

@@ -7,7 +7,7 @@ from litellm_hybrid.message import forwarded, ids
 from litellm_hybrid.message.redaction import redact_as_text, redact_target
 from litellm_hybrid.routing import rewrite
 from litellm_hybrid.routing.requested_model import Named
-from litellm_hybrid.routing.router import Request
+from litellm_hybrid.routing.rules import Request
 from litellm_hybrid.terminal import OutputLine, Style
 
 GENERATED_ID = "req-..."

@@ -11,8 +11,7 @@ from litellm_hybrid.config.settings import Address, Settings
 from litellm_hybrid.diagnostics.explain.reasons import REASONS
 from litellm_hybrid.routing import paths
 from litellm_hybrid.routing.paths import Exposure
-from litellm_hybrid.routing.router import Request, Routed, route
-from litellm_hybrid.routing.rules import Reason, Target
+from litellm_hybrid.routing.rules import Reason, Request, Routed, Target, route
 
 EXAMPLE_BASE_URL = Address("http", "127.0.0.1", 4000)
 WHOLE_CONVERSATION = "have the client send the whole conversation (`store: false`): then it may fall back"

@@ -14,8 +14,7 @@ from litellm_hybrid.proxy.held_response import HoldDecision
 from litellm_hybrid.quota import classifier
 from litellm_hybrid.quota.classifier import Verdict
 from litellm_hybrid.routing import access
-from litellm_hybrid.routing.router import Request, route
-from litellm_hybrid.routing.rules import Reason, Target
+from litellm_hybrid.routing.rules import Reason, Request, Target, route
 
 
 @dataclass(frozen=True, slots=True)

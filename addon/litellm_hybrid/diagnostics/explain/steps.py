@@ -10,8 +10,7 @@ from litellm_hybrid.message import credentials
 from litellm_hybrid.message.redaction import redact_target
 from litellm_hybrid.routing.access import AccessDenied
 from litellm_hybrid.routing.requested_model import Named
-from litellm_hybrid.routing.router import Request, Routed
-from litellm_hybrid.routing.rules import Reason, Target, name_for_litellm
+from litellm_hybrid.routing.rules import Reason, Request, Routed, Target, name_for_litellm
 
 NEAREST = 3
 """How many near misses are named for a model that is not listed."""
@@ -26,7 +25,7 @@ class Step:
 
 
 def request_steps(settings: Settings, request: Request, routed: Routed) -> list[Step]:
-    """Describe the steps of `router.route`, as far as they were taken."""
+    """Describe the steps of `rules.route`, as far as they were taken."""
     steps = [Step("request", request_line(request)), Step("head", _head(settings, request, routed))]
     if routed.named is None:
         return steps

@@ -31,12 +31,12 @@ from litellm_hybrid.llm.history.plan import (
     Changes,
     Plan,
     keep_only,
+    plain_ids,
     remove,
     switch_off,
     switch_off_within,
     thinned,
 )
-from litellm_hybrid.llm.history.tool_call_ids import plain_ids
 
 _THINKING = frozenset({"thinking", "redacted_thinking"})
 _ID_KEYS = ("id", "tool_use_id")

@@ -28,11 +28,11 @@ from litellm_hybrid.llm.history.plan import (
     NOT_IN_A_TURN,
     Changes,
     Plan,
+    plain_ids,
     remove,
     switch_off,
     switch_off_within,
 )
-from litellm_hybrid.llm.history.tool_call_ids import plain_ids
 
 _BESIDE_CONTENT = (
     "reasoning_content",

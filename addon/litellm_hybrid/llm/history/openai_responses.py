@@ -18,8 +18,7 @@ from litellm_hybrid.llm.history.json_edit import (
     opened,
     text,
 )
-from litellm_hybrid.llm.history.plan import NOT_IN_A_TURN, Changes, Plan, remove, switch_off
-from litellm_hybrid.llm.history.tool_call_ids import plain_ids
+from litellm_hybrid.llm.history.plan import NOT_IN_A_TURN, Changes, Plan, plain_ids, remove, switch_off
 
 _COMPACTED = frozenset({"compaction", "compaction_summary", "context_compaction"})
 """Items that are the only record of earlier turns, sealed. `compaction_trigger` asks for one and stays."""

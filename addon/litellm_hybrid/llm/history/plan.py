@@ -4,7 +4,9 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
+from zlib import crc32
 
 from msgspec import Raw
 
@@ -27,6 +29,13 @@ _LITELLM_ADDS = "provider_specific_fields"
 
 _UPSTREAM_ADDS = {"tool_use": "signature"}
 """What CLIProxyAPI adds for Antigravity's Claude models, by the type of the block."""
+
+# LiteLLM hides Gemini's thought signature in the id of a tool call (`call_<uuid>__thought__<base64>`): longer
+# than the 64 characters that OpenAI's Responses API takes, and with characters outside Anthropic's
+# `^[a-zA-Z0-9_-]+$`. Other models make ids like `functions.Bash:0`.
+# Sources: BerriAI/litellm#41534 and #18160, langchain-ai/langchain#37756.
+_SIGNATURE_MARK = "__thought__"
+_NOT_ANTHROPIC = re.compile(r"[^a-zA-Z0-9_-]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,3 +135,31 @@ def thinned(
         changes.dropped[name] += 1
         return None
     return encoded(whole)
+
+
+def plain_ids(members: Object, keys: tuple[str, ...], changes: Changes, *, anthropic: bool = False) -> bool:
+    """Make the tool call ids under `keys` such that every provider takes them; says whether one was not.
+
+    A call and its result are rewritten alike, so that they still belong together.
+
+    Args:
+        members: a tool call, its result, or whatever holds their ids.
+        keys: the members that are such ids.
+        changes: counts what was rewritten, as `tool id`.
+        anthropic: also replace characters that Anthropic refuses.
+    """
+    found = [key for key in keys if replace(members, key, partial(_plain, anthropic=anthropic))]
+    changes.dropped["tool id"] += len(found)
+    return bool(found)
+
+
+def _plain(raw: Raw, *, anthropic: bool) -> Raw:
+    before = text(raw)
+    if not before:
+        return raw
+    head, mark, _ = before.partition(_SIGNATURE_MARK)
+    after = head if mark and head else before
+    if anthropic and _NOT_ANTHROPIC.search(after):
+        # The checksum keeps ids apart that would be cleaned to the same.
+        after = f"{_NOT_ANTHROPIC.sub('_', after)}_{crc32(after.encode()):08x}"
+    return raw if after == before else encoded(after)

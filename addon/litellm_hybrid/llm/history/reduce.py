@@ -20,7 +20,7 @@ from litellm_hybrid.llm.history.json_edit import Object
 from litellm_hybrid.llm.history.plan import Changes, Plan, Side
 from litellm_hybrid.llm.history.rejections import HistoryRejection
 from litellm_hybrid.message.json import masked, readable, unmasked
-from litellm_hybrid.routing.apis import Api
+from litellm_hybrid.routing.paths import Api
 
 # Anthropic's signed thinking and Google's thought signatures belong to a model, whoever pays for it: they
 # travel to the same provider's models. OpenAI's encrypted reasoning belongs to an organisation, and

@@ -8,8 +8,7 @@ from litellm_hybrid.llm.transcript import anthropic, gemini, openai_chat, openai
 from litellm_hybrid.llm.transcript.model import DONE, Conversation, TranscriptResponse, counted
 from litellm_hybrid.message.json import Object, decode, decode_cut_array, first, members, text
 from litellm_hybrid.message.sse import Event, EventReader
-from litellm_hybrid.routing.apis import Api, identify
-from litellm_hybrid.routing.paths import model_path
+from litellm_hybrid.routing.paths import Api, identify_api, model_path
 
 _EVENT_STREAM = "text/event-stream"
 
@@ -55,7 +54,7 @@ def show_request(path: str, body: bytes) -> str | None:
         path: the request's, with or without its query.
         body: without its content coding.
     """
-    if (api := identify(path)) is None:
+    if (api := identify_api(path)) is None:
         return None
     name, reader = _READERS[api]
     try:
@@ -82,7 +81,7 @@ def show_response(path: str, content_type: str, body: bytes) -> str | None:
         content_type: the response's.
         body: without its content coding.
     """
-    api, begins = identify(path), body.lstrip()
+    api, begins = identify_api(path), body.lstrip()
     if api is None or not begins:
         return None
     name, reader = _READERS[api]

@@ -21,8 +21,7 @@ from litellm_hybrid.fallback import response_hold as hold
 from litellm_hybrid.message.forwarded import ClientAddress, is_loopback
 from litellm_hybrid.message.redaction import redact_as_text, redact_target
 from litellm_hybrid.routing.rewrite import Incoming
-from litellm_hybrid.routing.router import Request, route
-from litellm_hybrid.routing.rules import Reason, Target
+from litellm_hybrid.routing.rules import Reason, Request, Target, route
 
 if TYPE_CHECKING:
     from mitmproxy.http import HTTPFlow

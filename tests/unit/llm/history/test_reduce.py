@@ -13,7 +13,7 @@ from litellm_hybrid.llm.history.openai_responses import COMPACTION_NOTE
 from litellm_hybrid.llm.history.plan import Side
 from litellm_hybrid.llm.history.reduce import Reduced, reduce, strip_foreign, travels
 from litellm_hybrid.llm.history.rejections import HistoryRejection, detect_history_rejection
-from litellm_hybrid.routing.apis import Api
+from litellm_hybrid.routing.paths import Api
 
 PLACEHOLDER = "skip_thought_signature_validator"
 NOTE = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": COMPACTION_NOTE}]}
