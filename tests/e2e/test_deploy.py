@@ -64,7 +64,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert given.pop("UV_NO_CACHE") == "1"  # here the cache may be used
     assert given.pop("UV_PROJECT_ENVIRONMENT") == PREFIX
     environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(("UV_", "VIRTUAL"))
+        name: value
+        for name, value in os.environ.items()
+        if name in ("UV_SYSTEM_CERTS", "UV_NATIVE_TLS") or not name.startswith(("UV_", "VIRTUAL"))
     }
     environment |= given | {"UV_PROJECT_ENVIRONMENT": str(prefix), "UV_PYTHON": sys.executable}
     pip, *steps = _instructions("RUN")

@@ -454,13 +454,32 @@ async def test_a_client_that_leaves_while_the_replay_connects(start: Start, upst
 
 
 async def test_an_error_that_breaks_off_while_held(start: Start, upstream: Stub, litellm: Stub) -> None:
-    upstream.does = Turns(QUOTA[:20], status=429, headers=JSON, then=Reply.close)
+    """A status that says nothing by itself is no answer; one that does decides."""
+    upstream.does = Turns(QUOTA[:20], status=400, headers=JSON, then=Reply.close)
     proxy = await start(fallback=ON)
 
     answer = await ask(proxy)
 
     assert (answer.status, answer.json()["error"]) == (502, "upstream_proxy_error")
     assert litellm.requests == []
+
+    upstream.does = Turns(QUOTA[:20], status=429, headers=JSON, then=Reply.close)
+    answer = await ask(proxy)
+
+    assert (answer.status, len(litellm.requests)) == (200, 1)
+
+
+async def test_a_failure_that_breaks_off_and_that_litellm_cannot_mend_is_given_back_cut(
+    start: Start, upstream: Stub, litellm: Stub
+) -> None:
+    upstream.does = Turns(QUOTA[:20], status=429, headers=JSON, then=Reply.close)
+    litellm.does = Turns(b"{}", status=500, headers=JSON)
+    proxy = await start(fallback=ON)
+
+    answer = await ask(proxy)
+
+    assert (answer.status, answer.body, answer.whole) == (429, QUOTA[:20], False)
+    assert len(litellm.requests) == 1
 
 
 @pytest.mark.parametrize("piece", [OPENING, b'{"choices": ['], ids=["handshake", "json"])
@@ -479,7 +498,7 @@ async def test_an_answer_that_breaks_off_while_held(
 
 async def test_an_answer_that_stalls_while_held(start: Start, upstream: Stub, litellm: Stub) -> None:
     """The idle limit holds there too."""
-    upstream.does = Turns(QUOTA[:20], status=429, headers=JSON, then=Reply.stall)
+    upstream.does = Turns(QUOTA[:20], status=400, headers=JSON, then=Reply.stall)
     proxy = await start(fallback={"enabled": True, "hold-max": LONG}, timeouts={"idle": "200ms"})
 
     answer = await ask(proxy)

@@ -11,8 +11,8 @@
     waiting head  head                         policy.on_response                  holding, or streaming
     holding       data, end, deadline          HeldResponse.feed, end, expire      holding, streaming, or
                                                policy.on_failed_response           connecting (a replay)
-    holding       limit, end, protocol error   as a failure if it is one already;  connecting, done (502), or
-                                               an error: policy.on_failure;        streaming, and cut at once
+    holding       limit, end, protocol error   as a failure if it is one, also by  connecting, done (502), or
+                                               its status; an error: on_failure;   streaming, and cut at once
                                                else release
     a replay      error response, or a failure give the first response back        done (cut where its end
                                                                                    is not known)
@@ -250,8 +250,11 @@ class HybridStream(BaseStream):
         if not (yield from self.check_killed(emit_error_hook=True)):
             yield from self.send_response()
 
-    def _replace(self) -> layer.CommandGenerator[None]:
-        """Send another request in place of one that failed; or the client gets the first failed response."""
+    def _replace(self, broken_by: Failure | None = None) -> layer.CommandGenerator[None]:
+        """Send another request in place of one that failed; or the client gets the first failed response.
+
+        `broken_by`: why the response has no end.
+        """
         if (yield from self.check_killed(emit_error_hook=True)):
             # In mitmweb, while it was held.
             self.attempt.drop_held()
@@ -269,6 +272,11 @@ class HybridStream(BaseStream):
         elif self.first is not None:
             status = self.attempt.status
             yield from self._restore_first(str(status) if status >= 400 else "error-event")
+        elif broken_by is not None:
+            assert self.attempt.response is not None
+            self._report(broken_by)
+            self.attempt.drop_held()
+            yield from self._send_cut(self.attempt.response)
         else:
             yield from self._release()
 
@@ -295,16 +303,20 @@ class HybridStream(BaseStream):
         self._redact()
         self.flow.response = first.response
         self._proxy.observer.replay_failed(self.flow, why, held)
-        body = first.response.raw_content or b""
         if first.is_complete:
-            yield from self._send_whole(first.response, body)
-            return
-        # Its end is not known: the client must not take it for whole.
+            yield from self._send_whole(first.response, first.response.raw_content or b"")
+        else:
+            yield from self._send_cut(first.response)
+
+    def _send_cut(self, response: http.Response) -> layer.CommandGenerator[None]:
+        """Send a response whose end is not known: the client must not take it for whole."""
+        self.flow.response = response
         yield HttpResponseHeadersHook(self.flow)
-        first.response.stream = True
+        response.stream = True
         if (yield from self.check_killed(emit_error_hook=True)):
             return
         yield from self.start_response_stream()
+        body = response.raw_content or b""
         yield SendHttp(ResponseData(self.stream_id, body), self.context.client)
         cut = ResponseProtocolError(self.stream_id, "response cut short", ErrorCode.GENERIC_SERVER_ERROR)
         yield from super().handle_protocol_error(cut)
@@ -375,8 +387,8 @@ class HybridStream(BaseStream):
             yield from self._send(self.attempt.again())
         elif self.first is not None:
             yield from self._restore_first(failure.error_type.value)
-        elif held is not None and held.is_failure:
-            yield from self._replace()
+        elif held is not None and (held.is_failure or held.expire(now=time()) is HoldDecision.REPLACE):
+            yield from self._replace(broken_by=failure)
         elif held is not None and self.attempt.status < 400:
             yield from self._release()
             yield from self.handle_protocol_error(event)

@@ -65,7 +65,10 @@ class Hold:
 
     def expire(self, *, now: float) -> HoldDecision:
         assert now
-        return HoldDecision.REPLACE if self.is_failure else HoldDecision.TIMED_OUT
+        self.is_failure = self.is_failure or self.status == 429
+        if self.is_failure:
+            return HoldDecision.REPLACE
+        return HoldDecision.TIMED_OUT if self.status < 400 else HoldDecision.RELEASE
 
     def close(self) -> None:
         assert not self.closed

@@ -410,8 +410,37 @@ def test_a_failure_that_breaks_off_while_it_is_held_is_replaced(play: Playbook) 
     ]
 
 
-def test_an_error_that_breaks_off_while_it_is_held_is_no_answer(play: Playbook) -> None:
+def test_an_error_that_breaks_off_while_it_is_held_is_judged_by_its_status(play: Playbook) -> None:
+    play.rest.replacements = [replacement()]
     waiting(play).server("upstream", QUOTA[:-1])
+
+    assert play.server_closes("upstream") == [
+        *("close upstream", "ask on_failed_response 429 quot", "open litellm")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("begun", "status"), [(QUOTA[:-1], "429 Too Many Requests"), (BROKEN_JSON, "200 OK")]
+)
+def test_a_failure_that_breaks_off_and_is_not_replaced_is_cut(
+    play: Playbook, begun: bytes, status: str
+) -> None:
+    waiting(play).server("upstream", begun)
+
+    asked, *seen = play.server_closes("upstream")[1:]
+
+    assert asked.startswith("ask on_failed_response")
+    assert seen[:3] == [
+        "tell failed server closed the connection",
+        "hook responseheaders",
+        f"client < {status}",
+    ]
+    assert seen[-2:] == ["hook error", "close client"]
+    assert play.is_idle
+
+
+def test_an_error_that_breaks_off_and_whose_status_says_nothing_is_no_answer(play: Playbook) -> None:
+    waiting(play).server("upstream", QUOTA.replace(b"429", b"400")[:-1])
 
     assert play.server_closes("upstream") == [
         *("close upstream", "tell failed server closed the connection"),
