@@ -191,13 +191,13 @@ def fails_streams_in_head(upstream: Upstream) -> str:
 
 
 def provider_routes(upstream: Upstream) -> str:
-    """Both are fine; which it is decides about a setting."""
+    """Both are fine; which it is decides what `strip-provider-prefix: auto` does."""
     answer = upstream.ask("/api/provider/openai/v1/models")
     if answer.status == 404:
-        return "404, as since 7.2: set `strip-provider-prefix: true` for Amp"
+        return "404, as since 7.2: the prefix is stripped"
     if answer.status not in (200, 401):
         raise Differs(shown(answer))
-    return f"{answer.status}, as before 7.2: leave `strip-provider-prefix` off"
+    return f"{answer.status}, as before 7.2: the prefix is left alone"
 
 
 def no_route(upstream: Upstream) -> str:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from e2e.conftest import Start
-from e2e.harness import Stub
+from e2e.harness import Stub, said_hello, settings, until
 from litellm_hybrid.errors import LITELLM_UNREACHABLE
 from support.processes import MASTER_KEY
 from support.servers import Reply
@@ -30,6 +30,7 @@ class Case:
     headers: tuple[tuple[str, str], ...] = ()
     arrives: object = None
     at: str = ""
+    asked: int = 0
     keys: dict[str, Any] = field(default_factory=dict)
 
 
@@ -153,6 +154,7 @@ CASES = [
         {"model": "o3"},
         target="/api/provider/openai/v1/chat/completions?a=b",
         at="/api/provider/openai/v1/chat/completions?a=b",
+        asked=1,
     ),
     Case(
         "Amp, unlisted, prefix stripped",
@@ -161,6 +163,13 @@ CASES = [
         target="/api/provider/openai/v1/chat/completions?a=b",
         at=f"{CHAT}?a=b",
         keys={"strip_provider_prefix": True},
+    ),
+    Case(
+        "Amp, unlisted, prefix left alone",
+        "upstream; reason=not-listed",
+        {"model": "o3"},
+        target="/api/provider/openai/v1/chat/completions?a=b",
+        keys={"strip_provider_prefix": False},
     ),
     # what stays upstream
     Case("GET", "upstream; reason=not-post", method="GET", target="/v1/models"),
@@ -197,7 +206,7 @@ async def test_where_a_request_goes(case: Case, start: Start, upstream: Stub, li
 
     here, there = (litellm, upstream) if case.route.startswith("litellm") else (upstream, litellm)
     assert (answer.status, answer.route) == (200, case.route)
-    assert len(here.requests) == 1
+    assert len(here.requests) == 1 + case.asked
     assert there.requests == []
     assert here.last.target == (case.at or case.target)
     if isinstance(case.arrives, bytes):
@@ -214,6 +223,65 @@ async def test_without_a_base_url_all_goes_upstream(start: Start, upstream: Stub
     assert answer.route == "upstream; reason=no-base-url"
     assert len(upstream.requests) == 1
     assert proxy.log("has no effect without base-url")
+
+
+AMP = "/api/provider/openai/v1/chat/completions"
+PROBE = "/api/provider/openai/v1/models"
+
+
+@pytest.mark.parametrize(
+    ("status", "path", "asked_for_two"),
+    [(404, CHAT, 1), (401, AMP, 1), (200, AMP, 1), (403, AMP, 2), (502, AMP, 2)],
+)
+async def test_the_provider_prefix_is_stripped_where_upstream_has_no_such_routes(
+    status: int, path: str, asked_for_two: int, start: Start, upstream: Stub, litellm: Stub
+) -> None:
+    """It is asked before the first request goes on, again while it does not say, and after a reload."""
+
+    async def answer(request: Request, reply: Reply) -> None:
+        await (
+            reply.json(status, {}) if request.target == PROBE else reply.json(200, said_hello(request.path))
+        )
+
+    upstream.does = answer
+    proxy = await start()
+    for _ in range(2):
+        assert (await proxy.ask("POST", AMP, {"model": "o3"})).status == 200
+        assert upstream.last.target == path
+    probes = [request for request in upstream.requests if request.target == PROBE]
+    assert [(probe.method, probe.values("authorization")) for probe in probes] == [
+        ("GET", [])
+    ] * asked_for_two
+
+    proxy.write(settings(litellm.url, models=["o3-mini"]))
+    await until(lambda: proxy.log("o3-mini"))
+    await proxy.ask("POST", AMP, {"model": "o3"})
+    assert [request.target for request in upstream.requests[-2:]] == [PROBE, path]
+
+
+async def test_it_is_asked_once_for_all_that_wait_and_they_may_leave(start: Start, upstream: Stub) -> None:
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def answer(request: Request, reply: Reply) -> None:
+        if request.target == PROBE:
+            asked.set()
+            await go_on.wait()
+            await reply.json(404, {})
+        else:
+            await reply.json(200, said_hello(request.path))
+
+    upstream.does = answer
+    proxy = await start()
+    leaving = await proxy.client()
+    await leaving.request("POST", AMP, {"model": "o3"})
+    waiting = [asyncio.create_task(proxy.ask("POST", AMP, {"model": "o3"})) for _ in range(3)]
+    await asked.wait()
+    assert (await proxy.post("o3")).status == 200, "what is not Amp's does not wait"
+    await leaving.close()
+    go_on.set()
+
+    assert [(await answered).json()["hello"] for answered in waiting] == [CHAT] * 3
+    assert [request.target for request in upstream.requests].count(PROBE) == 1
 
 
 @pytest.mark.parametrize("prefix", ["/litellm", "/a/b"])

@@ -66,6 +66,10 @@ def _duration_or_auto(text: str) -> float | Literal["auto"]:
     return "auto" if text.lower() == "auto" else parse_duration(text)
 
 
+def _flag_or_auto(text: str) -> bool | Literal["auto"]:
+    return "auto" if text.lower() == "auto" else _flag(text)
+
+
 def at_least(least: int) -> Converter[int]:
     """A converter for whole numbers that are `least` or more."""
 
@@ -166,6 +170,7 @@ def _list[T](takes: str, entry: Callable[[Value], T]) -> Converter[tuple[T, ...]
 
 
 flag = _scalar("true or false", _flag)
+flag_or_auto = _scalar("`auto`, true or false", _flag_or_auto)
 duration = _scalar("a duration such as 10s, 5m or 1m30s", parse_duration)
 """Seconds, 0 or more."""
 limit = _scalar("a duration such as 10s, longer than 0s", _longer_than_nothing)

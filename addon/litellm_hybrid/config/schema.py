@@ -167,9 +167,10 @@ CHAPTERS: dict[str, tuple[Key, ...]] = {
         Key("websocket", takes.one_of("downgrade", "pass"), "pass",
             "What becomes of Codex's websockets. `downgrade` answers 426 while anything may go to "
             "LiteLLM, so that it uses HTTP; `pass` leaves them to upstream."),
-        Key("strip-provider-prefix", takes.flag, "true",
+        Key("strip-provider-prefix", takes.flag_or_auto, "false",
             "Strip `/api/provider/…` from requests to upstream too: CLIProxyAPI 7.2 dropped those "
-            "routes. On the way to LiteLLM it is stripped anyway."),
+            "routes. `auto` asks upstream for its models there, without a key, when the first such request "
+            "comes: where that is 404, the prefix is stripped. On the way to LiteLLM it is stripped anyway."),
         Key("max-in-flight", takes.at_least(0), "500",
             "How many requests may run at once in each process; the others are answered with 503 and "
             "Retry-After. 0 is no limit."),

@@ -18,6 +18,9 @@ HistoryPolicy = Literal["auto", "keep", "reduce"]
 CooldownMax = float | Literal["auto"]
 """Seconds, 0 for no cooldown; or `auto`: only where upstream was slow to say that a quota is used up."""
 
+StripProviderPrefix = bool | Literal["auto"]
+"""`auto`: where upstream answers 404 below `/api/provider/`."""
+
 FALLBACK_KINDS = (
     "quota",
     "overload",
@@ -143,7 +146,7 @@ class Settings:
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     tls_ca: Path | None = None
     websocket: WebsocketPolicy = "downgrade"
-    strip_provider_prefix: bool = False
+    strip_provider_prefix: StripProviderPrefix = "auto"
     upstream: Address = field(default_factory=lambda: Address("http", "127.0.0.1", 8317))
     listen: tuple[str, int] = ("127.0.0.1", 8318)
     workers: int = 1

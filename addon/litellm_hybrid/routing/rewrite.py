@@ -130,10 +130,8 @@ def with_body(headers: Headers, body: bytes) -> Headers:
     return (*kept, (b"Content-Length", str(len(body)).encode()))
 
 
-def target_for_upstream(settings: Settings, target: str) -> str:
-    """The path and query under which upstream gets a request: the client's, unless configured otherwise."""
-    if not settings.strip_provider_prefix:
-        return target
+def without_provider_prefix(target: str) -> str:
+    """The path and query under which an upstream without Amp's routes serves a request."""
     path, question, query = target.partition("?")
     return paths.for_upstream(path) + question + query
 

@@ -1,11 +1,16 @@
 """Acts on a decision: makes a request fit for the server that it goes to, or answers it here."""
 
+import asyncio
 import logging
+from pathlib import Path
+from time import monotonic
 
 from mitmproxy import http
 
-from litellm_hybrid.config.settings import Settings
+from litellm_hybrid.config.settings import Address, Settings
 from litellm_hybrid.config.store import SettingsStore
+from litellm_hybrid.diagnostics.doctor import http_client
+from litellm_hybrid.diagnostics.doctor.probes import PROVIDER_MODELS, Probe, lacks_provider_routes
 from litellm_hybrid.fallback.policy import Policy
 from litellm_hybrid.flow import local_replies
 from litellm_hybrid.flow.exchange import Exchange
@@ -30,6 +35,8 @@ class RequestHandler:
         self._settings = settings
         self._policy = policy
         self._counters = counters
+        self._provider_routes = ProviderRoutes()
+        settings.subscribe(lambda _: self._provider_routes.forget())
 
     def handle(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
         """Decide where a request goes, and change it or answer it accordingly."""
@@ -55,8 +62,7 @@ class RequestHandler:
             flow.response = local_replies.upgrade_refused(exchange)
         else:
             self._policy.bypass.adapt_history(flow, exchange)
-            if settings.strip_provider_prefix:
-                flow.request.path = rewrite.target_for_upstream(settings, flow.request.path)
+            self._provider_routes.adapt(settings, flow)
 
     def _send_to_litellm(
         self, settings: Settings, flow: http.HTTPFlow, exchange: Exchange, routed: Routed
@@ -75,6 +81,78 @@ class RequestHandler:
             litellm_model=name,
             **exchange.log_fields(),
         )
+
+
+_HOLDS = 600.0
+"""Seconds for which upstream's answer holds: it may be updated while this process runs."""
+
+_PATIENCE = 3.0
+"""Seconds that upstream has for its answer."""
+
+
+class ProviderRoutes:
+    """Strips Amp's `/api/provider/{p}` from requests to an upstream that does not serve it.
+
+    With `auto` such a request waits, intercepted as mitmweb intercepts, until upstream has been asked.
+    """
+
+    def __init__(self) -> None:
+        self._gone: dict[Address, tuple[bool, float]] = {}
+        self._asking: dict[Address, asyncio.Task[bool | None]] = {}
+        self._waiting: set[asyncio.Task[None]] = set()
+
+    def forget(self) -> None:
+        """Ask again."""
+        self._gone.clear()
+
+    def adapt(self, settings: Settings, flow: http.HTTPFlow) -> None:
+        """Put the path of a request for upstream right, now or before it goes on."""
+        request, strip = flow.request, settings.strip_provider_prefix
+        stripped = rewrite.without_provider_prefix(request.path) if strip else request.path
+        if stripped == request.path:
+            return
+        if strip == "auto":
+            upstream = Address(request.scheme, request.host, request.port)
+            gone, since = self._gone.get(upstream, (None, 0.0))
+            if gone is None or monotonic() - since > _HOLDS:
+                self._wait(flow, stripped, upstream, settings.tls_ca)
+                return
+            strip = gone
+        if strip:
+            request.path = stripped
+
+    def _wait(self, flow: http.HTTPFlow, stripped: str, upstream: Address, tls_ca: Path | None) -> None:
+        asking = self._asking.get(upstream)
+        if asking is None:
+            asking = self._asking[upstream] = asyncio.create_task(self._ask(upstream, tls_ca))
+        users = flow.intercepted  # somebody looks at it in mitmweb, and will let it go on
+        flow.intercept()
+        waiting = asyncio.create_task(_strip_if(asking, flow, stripped, resume=not users))
+        self._waiting.add(waiting)
+        waiting.add_done_callback(self._waiting.discard)
+
+    async def _ask(self, upstream: Address, tls_ca: Path | None) -> bool | None:
+        try:
+            probe = Probe(upstream, PROVIDER_MODELS, within=_PATIENCE)
+            gone = lacks_provider_routes(await asyncio.to_thread(http_client.send, probe, tls_ca))
+            if gone is not None:
+                self._gone[upstream] = gone, monotonic()
+            return gone
+        finally:
+            del self._asking[upstream]
+
+
+async def _strip_if(
+    asking: asyncio.Task[bool | None], flow: http.HTTPFlow, stripped: str, *, resume: bool
+) -> None:
+    path = flow.request.path
+    try:
+        # Edited meanwhile: it is somebody's wish.
+        if await asyncio.shield(asking) and flow.request.path == path:
+            flow.request.path = stripped
+    finally:
+        if resume:
+            flow.resume()
 
 
 def _log_replaced_id(exchange: Exchange) -> None:

@@ -16,8 +16,8 @@ from litellm_hybrid.routing.rewrite import (
     Incoming,
     Outgoing,
     for_litellm,
-    target_for_upstream,
     thinking_members,
+    without_provider_prefix,
 )
 
 JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln"
@@ -348,9 +348,8 @@ def test_there_is_one_content_length_and_it_is_right(headers: list[tuple[str, st
         ("/v1/x?u=/api/provider/openai/y", "/v1/x?u=/api/provider/openai/y"),
     ],
 )
-def test_target_for_upstream(target: str, stripped: str) -> None:
-    assert target_for_upstream(KEYED, target) == target
-    assert target_for_upstream(replace(KEYED, strip_provider_prefix=True), target) == stripped
+def test_without_the_provider_prefix(target: str, stripped: str) -> None:
+    assert without_provider_prefix(target) == stripped
 
 
 @pytest.mark.parametrize(

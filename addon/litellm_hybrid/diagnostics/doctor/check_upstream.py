@@ -48,10 +48,18 @@ def check(settings: Settings, results: Results) -> list[Finding]:
     version = VersionInfo.of(results)
     found = [ok("upstream", f"CLIProxyAPI ({version}) answers at {server.address}"), _accounts(results)]
     found += _client_keys(settings, results)
-    if version.since_7_2 and not settings.strip_provider_prefix:
+    return found + _provider_prefix(settings, version)
+
+
+def _provider_prefix(settings: Settings, version: VersionInfo) -> list[Finding]:
+    """Say where `strip-provider-prefix` is set to what does not fit this CLIProxyAPI."""
+    if version.since_7_2 and settings.strip_provider_prefix is False:
         symptom = "CLIProxyAPI answers 404 to /api/provider/…, where Amp and older set-ups ask"
-        found.append(ok("provider-prefix", symptom, "if you have such: `strip-provider-prefix: true`"))
-    return found
+    elif version.since_7_2 is False and settings.strip_provider_prefix is True:
+        symptom = "CLIProxyAPI serves /api/provider/… itself, some of it not where it goes stripped"
+    else:
+        return []
+    return [ok("provider-prefix", symptom, "if you have such: `strip-provider-prefix: auto`")]
 
 
 def _accounts(results: Results) -> Finding:

@@ -170,6 +170,19 @@ def is_safe_mode(*results: ProbeResult | None) -> bool:
     )
 
 
+PROVIDER_MODELS = "/api/provider/openai/v1/models"
+"""Tells whether CLIProxyAPI has Amp's routes: without a key 401 or 200 in v6.10 and v7.1, 404 in v7.2.
+
+HEAD is 404 and OPTIONS is 204 in all of them.
+"""
+
+
+def lacks_provider_routes(result: ProbeResult) -> bool | None:
+    """Tell by its response to `GET PROVIDER_MODELS` whether it has no routes of Amp's; None: not known."""
+    status = result.status if isinstance(result, ProbeResponse) else 0
+    return status == 404 if status in (200, 401, 404) else None
+
+
 class VersionInfo(NamedTuple):
     """What could be told of CLIProxyAPI's version.
 
@@ -184,9 +197,8 @@ class VersionInfo(NamedTuple):
     @classmethod
     def of(cls, results: Results) -> "VersionInfo":
         """Tell which CLIProxyAPI it is."""
-        status = response_to("upstream-provider", results).status
         version = response_to("upstream-version", results).header("x-cpa-version")
-        return cls(version, status == 404 if status in (200, 401, 404) else None)
+        return cls(version, lacks_provider_routes(response_to("upstream-provider", results)))
 
     def __str__(self) -> str:
         words = {True: "7.2 or newer", False: "older than 7.2", None: "unknown"}
@@ -248,7 +260,7 @@ def plan(settings: Settings) -> dict[str, Probe]:
         "upstream-root": Probe(upstream, "/"),
         "upstream-alive": Probe(upstream, LIVELINESS),
         "upstream-open": Probe(upstream, "/v1/models"),
-        "upstream-provider": Probe(upstream, "/api/provider/openai/v1/models", headers=key),
+        "upstream-provider": Probe(upstream, PROVIDER_MODELS, headers=key),
         "upstream-version": Probe(
             upstream, "/v0/management/debug", headers=(("X-Forwarded-For", "192.0.2.1"),)
         ),

@@ -24,6 +24,7 @@ class Sent:
         target: path and query.
         headers: (name, value), in order.
         body: a summary of it.
+        stripped: the target at an upstream without `/api/provider/` routes, where `auto` decides; or "".
     """
 
     server: str
@@ -32,6 +33,7 @@ class Sent:
     target: str
     headers: tuple[tuple[str, str], ...]
     body: str
+    stripped: str = ""
 
     def lines(self) -> list[OutputLine]:
         """Format it for people."""
@@ -39,6 +41,7 @@ class Sent:
             OutputLine("", ""),
             OutputLine("sent to", self.url),
             OutputLine("", f"{self.method} {self.target}"),
+            *([OutputLine("", f"{self.stripped} if upstream answers 404 there")] if self.stripped else []),
             *(OutputLine("", f"{name}: {value}", Style.QUIET) for name, value in self.headers),
             OutputLine("body", self.body),
         ]
@@ -81,14 +84,16 @@ def to_upstream(settings: Settings, request: Request) -> Sent:
         if name.lower() != b"x-request-id"
     ]
     headers.append((b"X-Request-ID", _request_id(request).encode()))
-    target = f"{sent.path}?{sent.query}" if sent.query else sent.path
+    target = redact_target(f"{sent.path}?{sent.query}" if sent.query else sent.path)
+    stripped, strip = rewrite.without_provider_prefix(target), settings.strip_provider_prefix
     return Sent(
         server="upstream",
         url=str(settings.upstream),
         method=request.method,
-        target=redact_target(rewrite.target_for_upstream(settings, target)),
+        target=stripped if strip is True else target,
         headers=redact_as_text(headers),
         body=_summary(len(sent.body), "as the client sends it"),
+        stripped=stripped if strip == "auto" and stripped != target else "",
     )
 
 

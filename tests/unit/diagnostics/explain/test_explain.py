@@ -364,19 +364,40 @@ def test_a_query_keeps_all_but_its_credentials() -> None:
 
 
 def test_what_upstream_gets_is_the_clients_own() -> None:
-    settings = settings_of(ON + "strip-provider-prefix: true\n")
+    settings = settings_of(ON)
     request = request_of(
         target="/api/provider/openai/v1/x?a=b", headers=((b"X-Request-ID", b"r1"), (b"A", b"b"))
     )
     sent = explain(settings, request).sent
     assert sent is not None
-    assert (sent.server, sent.url, sent.target) == ("upstream", "http://127.0.0.1:8317", "/v1/x?a=b")
+    assert (sent.server, sent.url, sent.target) == (
+        "upstream",
+        "http://127.0.0.1:8317",
+        request.sent.path + "?a=b",
+    )
+    assert sent.stripped == "/v1/x?a=b"
+    assert "/v1/x?a=b if upstream answers 404 there" in [line.text for line in sent.lines()]
     assert sent.headers == (
         ("Host", "127.0.0.1:8317"),
         ("A", "b"),
         ("X-Forwarded-For", "127.0.0.1"),
         ("X-Request-ID", "r1"),
     )
+
+
+@pytest.mark.parametrize(
+    ("strip", "target", "shown"),
+    [
+        ("true", "/api/provider/openai/v1/x?key=k", ("/v1/x?key=***", "")),
+        ("false", "/api/provider/openai/v1/x", ("/api/provider/openai/v1/x", "")),
+        ("auto", "/api/provider/openai/v1/x?key=k", ("/api/provider/openai/v1/x?key=***", "/v1/x?key=***")),
+        ("auto", "/v1/x", ("/v1/x", "")),
+    ],
+)
+def test_the_path_for_upstream(strip: str, target: str, shown: tuple[str, str]) -> None:
+    sent = explain(settings_of(f"{ON}strip-provider-prefix: {strip}\n"), request_of(target=target)).sent
+    assert sent is not None
+    assert (sent.target, sent.stripped) == shown
 
 
 @pytest.mark.parametrize(
