@@ -20,10 +20,8 @@ from mitmproxy.test import taddons
 
 from litellm_hybrid.addon import HybridAddon
 from litellm_hybrid.config.parser import ConfigError, parse
-from litellm_hybrid.config.report import DEFAULTS, NOT_SET
-from litellm_hybrid.config.schema import CHAPTERS, KEYS, Key
-from litellm_hybrid.config.settings import Address
-from litellm_hybrid.config.store import SettingsStore
+from litellm_hybrid.config.schema import CHAPTERS, DEFAULTS, KEYS, NOT_SET, Key
+from litellm_hybrid.config.settings import Address, SettingsStore
 from litellm_hybrid.observability.history import ReloadHistory
 from litellm_hybrid.observability.logging.logger import AppLog
 from litellm_hybrid.runtime.config_reloader import ConfigReloader

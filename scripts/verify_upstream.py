@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import verify_checks as checks
 from verify_checks import Differs, NotSeen, Upstream
 
-from litellm_hybrid.config.addresses import parse_url
+from litellm_hybrid.config.converters import parse_url
 from litellm_hybrid.diagnostics.doctor import http_client
 from litellm_hybrid.diagnostics.doctor.probes import ConnectFailure, FailureKind, Probe, is_safe_mode
 from litellm_hybrid.terminal import hide, printable

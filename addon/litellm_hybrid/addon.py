@@ -10,8 +10,7 @@ from time import time
 
 from mitmproxy import connection, ctx, http
 
-from litellm_hybrid.config.settings import Settings
-from litellm_hybrid.config.store import SettingsStore
+from litellm_hybrid.config.settings import Settings, SettingsStore
 from litellm_hybrid.errors import ErrorType
 from litellm_hybrid.fallback.policy import Policy
 from litellm_hybrid.fallback.response_hold import JudgedResponse

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from litellm_hybrid.config import parser as config
-from litellm_hybrid.config.durations import parse_duration
+from litellm_hybrid.config.converters import parse_duration
 from litellm_hybrid.config.settings import Settings
 
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from litellm_hybrid.cli.common import FILE, as_json_option, config_option, load, show
-from litellm_hybrid.config.addresses import parse_listen, parse_url
+from litellm_hybrid.config.converters import parse_listen, parse_url
 from litellm_hybrid.config.parser import Parsed
 from litellm_hybrid.diagnostics.doctor.doctor import examine
 from litellm_hybrid.terminal import hide, printable

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from litellm_hybrid.cli.common import FILE, config_option, end, load
-from litellm_hybrid.config.addresses import parse_listen, parse_url
+from litellm_hybrid.config.converters import parse_listen, parse_url
 from litellm_hybrid.config.parser import ConfigError
 from litellm_hybrid.config.settings import Settings
 from litellm_hybrid.observability.logging.logger import AppLog

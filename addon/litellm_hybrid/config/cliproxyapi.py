@@ -6,11 +6,9 @@ They are CLIProxyAPI's: read as they are, without `${VAR}`, and never an error.
 import re
 from collections.abc import Iterator, Mapping
 
-from litellm_hybrid.config.addresses import parse_listen
-from litellm_hybrid.config.converters import flag
+from litellm_hybrid.config.converters import flag, parse_listen
 from litellm_hybrid.config.settings import Address, Secret
-from litellm_hybrid.config.validation import Diagnostic
-from litellm_hybrid.config.yaml_nodes import BadValueError, Value
+from litellm_hybrid.config.yaml_nodes import BadValueError, Diagnostic, Value
 
 UPSTREAM_KEYS = frozenset({"host", "port", "tls", "api-keys"})
 """The top-level keys of CLIProxyAPI that the settings depend on."""

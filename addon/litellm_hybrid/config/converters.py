@@ -1,14 +1,16 @@
-"""Converters: from a value in the file to what `Settings` holds."""
+"""Converters: from a value in the file, or a text as people write it, to what `Settings` holds."""
 
 import difflib
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from decimal import Decimal
+from fractions import Fraction
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
-from litellm_hybrid.config.addresses import parse_listen, parse_url
-from litellm_hybrid.config.durations import parse_duration
 from litellm_hybrid.config.model_patterns import Patterns, is_glob
 from litellm_hybrid.config.settings import FALLBACK_KINDS, Address, Secret
 from litellm_hybrid.config.yaml_nodes import BadValueError, Value
@@ -17,6 +19,100 @@ type Network = IPv4Network | IPv6Network
 
 _FLAGS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _MOST_DIGITS = 9
+
+_NUMBER = r"([0-9]{1,12}(?:\.[0-9]{1,12})?)"
+_SECONDS = re.compile(_NUMBER)
+_WITH_UNITS = re.compile(rf"(?=.)(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s)?(?:{_NUMBER}ms)?")
+_UNITS = (("h", Fraction(3600)), ("m", Fraction(60)), ("s", Fraction(1)), ("ms", Fraction(1, 1000)))
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
+_LISTEN = re.compile(r"(?:(?P<host>\[[0-9A-Fa-f.]*:[0-9A-Fa-f.:]*\]|[^\[\]:]*):)?(?P<port>[0-9]{1,5})")
+
+
+def parse_duration(text: str) -> float:
+    """The seconds that a duration says: `500ms`, `10s`, `5m`, `1h`, `1m30s`, or a plain number of seconds.
+
+    Raises:
+        ValueError: it is no duration; negative and infinite ones are none.
+    """
+    text = text.strip().lower()
+    if plain := _SECONDS.fullmatch(text):
+        return float(plain[1])
+    if not (parts := _WITH_UNITS.fullmatch(text)):
+        raise ValueError
+    # Fractions, so that 1m0.1s is the float nearest to 60.1 and not the sum of two rounded ones.
+    return float(
+        sum(
+            Fraction(number) * seconds
+            for number, (_, seconds) in zip(parts.groups(), _UNITS, strict=True)
+            if number
+        )
+    )
+
+
+def format_duration(seconds: float) -> str:
+    """`seconds` with units, so that `parse_duration` reads the same number: 90.0 is `1m30s`, 0.0 is `0s`."""
+    milliseconds = round(seconds * 1000)
+    if milliseconds / 1000 != seconds:
+        return f"{Decimal(repr(seconds)):f}s"
+    parts = []
+    for unit, size in _UNITS:
+        count, milliseconds = divmod(milliseconds, int(size * 1000))
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
+
+
+def parse_url(text: str) -> Address:
+    """The address in an http(s) URL; its path prefix stays, without a trailing slash.
+
+    Raises:
+        ValueError: what is wrong with the URL. The message repeats nothing of it: it may hold a password.
+    """
+    if any(not "!" <= char <= "~" for char in text):
+        raise ValueError("a URL has only visible ASCII characters")
+    if "@" in text:
+        raise ValueError("no user name or password here; LiteLLM's key goes into api-key")
+    if "?" in text or "#" in text:
+        raise ValueError("no query and no fragment here")
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError as e:
+        raise ValueError("the host or the port is malformed") from e
+    if parts.scheme not in _DEFAULT_PORTS or not parts.netloc:
+        raise ValueError("it must start with http:// or https://")
+    if not parts.hostname or not _is_host(parts.hostname) or port == 0:
+        raise ValueError("the host or the port is missing or malformed")
+    return Address(parts.scheme, parts.hostname, port or _DEFAULT_PORTS[parts.scheme], parts.path.rstrip("/"))
+
+
+def parse_listen(text: str) -> tuple[str, int]:
+    """The host and port in `host:port`; without a host it is 127.0.0.1, never every interface.
+
+    Raises:
+        ValueError: it is not an address to listen on.
+    """
+    match = _LISTEN.fullmatch(text)
+    if not match or not 1 <= int(match["port"]) <= 65535:
+        raise ValueError("the port is missing or not 1 to 65535; an IPv6 address stands in brackets")
+    host = (match["host"] or "127.0.0.1").removeprefix("[").removesuffix("]")
+    if not _is_host(host):
+        raise ValueError("the host is malformed")
+    return host, int(match["port"])
+
+
+def _is_host(host: str) -> bool:
+    if ":" not in host:
+        # Longer or empty labels cannot be looked up (RFC 1035, 2.3.4).
+        labels = host.removesuffix(".").split(".")
+        return _HOST_NAME.fullmatch(host) is not None and all(0 < len(label) < 64 for label in labels)
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)

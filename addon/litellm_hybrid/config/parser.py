@@ -5,11 +5,10 @@ alone. Ours come in two forms, namespaced below `extensions.litellm` and flat as
 in the fork (`litellm-…`); schema.py is the table of them.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from litellm_hybrid.config import validation
 from litellm_hybrid.config.cliproxyapi import (
     HINT_KEYS,
     IS_TEMPLATE,
@@ -31,9 +30,8 @@ from litellm_hybrid.config.schema import (
     suggest_namespaced,
     suggest_top_level,
 )
-from litellm_hybrid.config.settings import Fallback, Settings, Timeouts
-from litellm_hybrid.config.validation import Diagnostic, Location, Locations
-from litellm_hybrid.config.yaml_nodes import BadValueError, Value, compose
+from litellm_hybrid.config.settings import Address, Fallback, Settings, Timeouts
+from litellm_hybrid.config.yaml_nodes import BadValueError, Diagnostic, Location, Locations, Value, compose
 
 
 class ConfigError(ValueError):
@@ -89,9 +87,9 @@ def parse(text: str, *, source: str, env: Mapping[str, str]) -> Parsed:
     values, locations = _converted(keys)
     settings = _settings(values, keys, locations)
     named = {key.name for key, _, _ in keys.given}
-    if problems := [*keys.problems, *validation.errors(settings, locations, named)]:
+    if problems := [*keys.problems, *_errors(settings, locations, named)]:
         raise ConfigError(str(problem) for problem in _sorted(source, problems))
-    warnings = [*keys.warnings, *validation.warnings(settings, locations)]
+    warnings = [*keys.warnings, *_warnings(settings, locations)]
     hints = _sorted(source, upstream_hints(keys.upstream))
     return Parsed(
         settings,
@@ -242,3 +240,67 @@ def _settings(values: dict[str, Any], keys: KeyCollector, locations: Locations) 
         keys.warnings += [one for one in found if one.code != "invalid"]
     plain.setdefault("upstream", upstream_address(keys.upstream))
     return Settings(**plain, fallback=Fallback(**parts["fallback"]), timeouts=Timeouts(**parts["timeouts"]))
+
+
+def _errors(settings: Settings, locations: Locations, named: Container[str]) -> Iterator[Diagnostic]:
+    """Settings that contradict each other.
+
+    Args:
+        settings: what the file says.
+        locations: where, for each setting that could be read.
+        named: the settings that the file has, those that could not be read too: they are no longer missing.
+    """
+    if settings.fallback.enabled:
+        here = locations["fallback.enabled"]
+        if "base-url" not in named:
+            yield Diagnostic(*here, "fallback needs LiteLLM's address; set base-url")
+        if "api-key" not in named:
+            yield Diagnostic(
+                *here, "fallback needs LiteLLM's key; set api-key (`none` for a LiteLLM that takes no keys)"
+            )
+    yield from _loops(settings, locations)
+
+
+def _warnings(settings: Settings, locations: Locations) -> Iterator[Diagnostic]:
+    """Settings that have no effect, and what a start should say."""
+    if settings.enabled and not settings.base_url:
+        yield Diagnostic(
+            *locations["enabled"],
+            "has no effect without base-url; nothing goes to LiteLLM",
+            "routing-without-base-url",
+        )
+    if settings.routing and not settings.models and not settings.passthrough:
+        yield Diagnostic(
+            *locations["enabled"],
+            "has no effect while models is empty and passthrough-mode is off",
+            "routing-without-models",
+        )
+    if settings.passthrough and not settings.enabled:
+        yield Diagnostic(
+            *locations["passthrough-mode"], "has no effect without enabled", "passthrough-without-enabled"
+        )
+    if settings.base_url and not settings.fallback.enabled:
+        yield Diagnostic(
+            0,
+            "",
+            "fallback is off: quota failures reach the client; fallback.enabled replays them to LiteLLM",
+            "fallback-off",
+        )
+
+
+def _loops(settings: Settings, locations: Locations) -> Iterator[Diagnostic]:
+    # Only what the file says. mitmdump has its addresses from its mode, and the addon compares those.
+    addresses = {
+        "base-url": settings.base_url,
+        "upstream-url": settings.upstream,
+        "listen": Address("http", *settings.listen),
+    }
+    given = [(name, address) for name, address in addresses.items() if address and name in locations]
+    for index, (name, address) in enumerate(given):
+        for other, other_address in given[index + 1 :]:
+            if address.is_same_server(other_address):
+                yield Diagnostic(
+                    *locations[name],
+                    f"is the same server as {locations[other].path} (line {locations[other].line}); "
+                    "LiteLLM, CLIProxyAPI and this proxy each have a port of their own",
+                )

@@ -1,12 +1,12 @@
-"""What the configuration means once it has been parsed: one frozen `Settings`.
+"""What the configuration means once it has been parsed: one frozen `Settings`, and where it is kept.
 
 parser.py makes it from a file; nobody changes it. A reload makes a new one and
-swaps the reference. Times are in seconds.
+swaps the reference in `SettingsStore`. Times are in seconds.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
 from typing import Literal
 
@@ -68,6 +68,25 @@ class Address:
         default = {"http": 80, "https": 443}.get(self.scheme)
         port = "" if self.port == default else f":{self.port}"
         return f"{self.scheme}://{host}{port}{self.path}"
+
+    def is_same_server(self, other: "Address") -> bool:
+        """Whether both reach the same port of the same host.
+
+        Every name of the local host is equal: localhost, 127.0.0.0/8, ::1, and 0.0.0.0 and :: too,
+        which as an address to listen on include it.
+        """
+        return self.port == other.port and _canonical(self.host) == _canonical(other.host)
+
+
+def _canonical(host: str) -> str:
+    name = host.lower().rstrip(".")
+    try:
+        ip = ip_address(name)
+    except ValueError:
+        return name
+    if isinstance(ip, IPv6Address) and ip.ipv4_mapped:
+        ip = ip.ipv4_mapped
+    return "localhost" if ip.is_loopback or ip.is_unspecified else str(ip)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,3 +190,63 @@ class Settings:
         """The name that `model-mappings` gives LiteLLM for a requested model, if any."""
         entry = self.mapping_patterns.match(model)
         return None if entry is None else self.mappings[entry.lower()]
+
+
+type SettingsListener = Callable[[Settings], None]
+
+
+class NoSettingsError(RuntimeError):
+    """There is no valid configuration."""
+
+
+class SettingsStore:
+    """Holds one frozen `Settings`, and swaps the reference at a reload.
+
+    Attributes:
+        path: the file that they are from; None: there has been none.
+        broken: the file has an error now, and `current` are the last good ones.
+    """
+
+    path: Path | None
+    broken: bool
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self._settings = settings
+        self._listeners: list[SettingsListener] = []
+        self.path = None
+        self.broken = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there are no settings, because the file had an error at the start."""
+        return self._settings is None
+
+    @property
+    def current(self) -> Settings:
+        """Return those in force.
+
+        Raises:
+            NoSettingsError: there are none.
+        """
+        if self._settings is None:
+            raise NoSettingsError("there is no valid configuration")
+        return self._settings
+
+    def subscribe(self, listener: SettingsListener) -> None:
+        """Have a listener called with each new Settings, once they are in force."""
+        self._listeners.append(listener)
+
+    def publish(self, settings: Settings) -> list[Exception]:
+        """Put settings in force and tell all listeners; return what some of them raised."""
+        self._settings, self.broken = settings, False
+        raised: list[Exception] = []
+        for listener in self._listeners:
+            try:
+                listener(settings)
+            except Exception as e:  # noqa: BLE001 (one must not keep the others from new settings)
+                raised.append(e)
+        return raised
+
+    def clear(self) -> None:
+        """Have no settings: nothing is forwarded."""
+        self._settings, self.path, self.broken = None, None, False

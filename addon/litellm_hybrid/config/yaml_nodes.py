@@ -1,4 +1,4 @@
-"""The YAML file as a tree that knows its lines.
+"""The YAML file as a tree that knows its lines, and what can be said about one of them.
 
 The nodes are read as they were written and not as PyYAML would construct them:
 every problem can name its line, `on:` stays a key instead of becoming True
@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
 
 import yaml
 
@@ -19,6 +20,59 @@ _OTHER_VARIABLE = re.compile(r"\$(?P<shell>[A-Z_][A-Z0-9_]*)|os\.environ/(?P<lit
 _NAMES_QUOTED = re.compile(r"(?<=alias|nchor|andle) '\S+'")
 _CONVENTIONAL = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)*")
 _LONGEST_SHOWN = 60
+
+Code = Literal[
+    "invalid",
+    "routing-without-base-url",
+    "routing-without-models",
+    "passthrough-without-enabled",
+    "fallback-off",
+    "base-url-ends-in-v1",
+    "unreadable-client-key",
+    "misspelt-key",
+    "misplaced-key",
+    "upstream-retries",
+    "upstream-keepalive",
+    "upstream-headers",
+]
+"""What a warning is about, for programs; every error is `invalid`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """An error or a warning about the file; as a string it is one printable line.
+
+    Attributes:
+        line: where, from 1; 0: nowhere in particular.
+        path: the key as the file spells it; "": none in particular.
+        message: what is wrong; behind the first `; ` what to do about it.
+        source: the file's name.
+    """
+
+    line: int
+    path: str
+    message: str
+    code: Code = "invalid"
+    source: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.source}:{self.line}" if self.line else self.source
+        line = ": ".join(part for part in (where, self.path, self.message) if part)
+        # A quoted key may have any character in it.
+        return "".join(
+            char if char.isprintable() else char.encode("unicode_escape").decode() for char in line
+        )
+
+
+class Location(NamedTuple):
+    """Where the file gives a setting: its line, from 1, and the key as it is spelt there."""
+
+    line: int
+    path: str
+
+
+type Locations = Mapping[str, Location]
+"""Namespaced name → where the file gives it; a setting that it does not give is missing."""
 
 
 class BadValueError(ValueError):

@@ -6,11 +6,10 @@ Secrets are `***`.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from litellm_hybrid.config.addresses import same_server
 from litellm_hybrid.config.parser import Parsed
-from litellm_hybrid.config.report import DEFAULTS, effective_settings
+from litellm_hybrid.config.schema import DEFAULTS, effective_settings
 from litellm_hybrid.config.settings import Address, Settings
-from litellm_hybrid.config.validation import Code, Diagnostic
+from litellm_hybrid.config.yaml_nodes import Code, Diagnostic
 from litellm_hybrid.routing.access import is_loopback
 from litellm_hybrid.terminal import OutputLine, Style
 
@@ -42,12 +41,12 @@ def circles(source: str, settings: Settings, listener: Listener) -> Iterator[str
     host, port, upstream = listener
     ourselves = Address("http", host or "127.0.0.1", port)
     for what, other in (("upstream", upstream), ("litellm-hybrid itself", ourselves)):
-        if settings.base_url is not None and same_server(settings.base_url, other):
+        if settings.base_url is not None and settings.base_url.is_same_server(other):
             yield (
                 f"{source}: base-url {settings.base_url} is {what}; give the address of LiteLLM, "
                 "for example http://127.0.0.1:4000"
             )
-    if same_server(upstream, ourselves):
+    if upstream.is_same_server(ourselves):
         yield f"{source}: upstream {upstream} is litellm-hybrid itself; give the address of CLIProxyAPI"
 
 

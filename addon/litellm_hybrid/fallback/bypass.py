@@ -7,7 +7,7 @@ from time import monotonic
 
 from mitmproxy import http
 
-from litellm_hybrid.config.store import SettingsStore
+from litellm_hybrid.config.settings import SettingsStore
 from litellm_hybrid.errors import ErrorType
 from litellm_hybrid.fallback.conversations import conversation_id
 from litellm_hybrid.fallback.cooldowns import CooldownKey, CooldownState, cooldown_key

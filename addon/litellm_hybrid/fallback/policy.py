@@ -12,8 +12,7 @@ from typing import Concatenate, Protocol
 
 from mitmproxy import http
 
-from litellm_hybrid.config.settings import Timeouts
-from litellm_hybrid.config.store import SettingsStore
+from litellm_hybrid.config.settings import SettingsStore, Timeouts
 from litellm_hybrid.errors import Cause, Failure
 from litellm_hybrid.fallback import log_lines
 from litellm_hybrid.fallback.bypass import Bypass

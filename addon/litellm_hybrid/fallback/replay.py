@@ -9,7 +9,7 @@ from time import monotonic
 
 from mitmproxy import http
 
-from litellm_hybrid.config.store import SettingsStore
+from litellm_hybrid.config.settings import SettingsStore
 from litellm_hybrid.fallback.conversations import conversation_id
 from litellm_hybrid.fallback.state import FallbackState
 from litellm_hybrid.flow.exchange import Exchange

@@ -12,8 +12,7 @@ from mitmproxy import ctx, exceptions, http
 from mitmproxy.addonmanager import Loader
 from mitmproxy.flow import Flow
 
-from litellm_hybrid.config.settings import Settings
-from litellm_hybrid.config.store import NoSettingsError, SettingsStore
+from litellm_hybrid.config.settings import NoSettingsError, Settings, SettingsStore
 from litellm_hybrid.diagnostics.explain import explain, replay
 from litellm_hybrid.diagnostics.explain.reasons import RouteHeader
 from litellm_hybrid.diagnostics.explain.replay import UpstreamResponse

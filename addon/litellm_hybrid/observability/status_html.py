@@ -7,8 +7,8 @@ from datetime import UTC, date, datetime
 from html import escape
 from pathlib import Path
 
-from litellm_hybrid.config.durations import format_duration
-from litellm_hybrid.config.report import DEFAULTS
+from litellm_hybrid.config.converters import format_duration
+from litellm_hybrid.config.schema import DEFAULTS
 from litellm_hybrid.observability.history import APPLIED, FallbackOutcome, FallbackRecord, RequestRecord
 from litellm_hybrid.observability.request_counters import NO_STATUS
 from litellm_hybrid.observability.spend import SpendKey, Totals

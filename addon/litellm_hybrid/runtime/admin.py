@@ -9,9 +9,8 @@ from time import monotonic, time
 
 from mitmproxy import http
 
-from litellm_hybrid.config import report as config_report
-from litellm_hybrid.config.settings import Settings
-from litellm_hybrid.config.store import SettingsStore
+from litellm_hybrid.config import schema
+from litellm_hybrid.config.settings import Settings, SettingsStore
 from litellm_hybrid.fallback.state import FallbackState
 from litellm_hybrid.flow import local_replies
 from litellm_hybrid.flow.exchange import Exchange
@@ -147,7 +146,7 @@ class AdminPages:
             since=context.reloads.since,
             broken=store.broken,
             last_reload=context.reloads.last,
-            settings=config_report.effective_settings(store.current) if not store.is_empty else (),
+            settings=schema.effective_settings(store.current) if not store.is_empty else (),
             in_flight=context.counters.in_flight,
             streams=context.counters.streaming,
             held_bytes=context.fallbacks.held.bytes,

@@ -9,9 +9,8 @@ from time import time
 
 from litellm_hybrid.config.file_watcher import Watcher
 from litellm_hybrid.config.parser import ConfigError, Parsed
-from litellm_hybrid.config.report import diff
-from litellm_hybrid.config.settings import Settings
-from litellm_hybrid.config.store import SettingsStore
+from litellm_hybrid.config.schema import diff
+from litellm_hybrid.config.settings import Settings, SettingsStore
 from litellm_hybrid.diagnostics.check import Listener, start_problems
 from litellm_hybrid.observability.history import ReloadHistory
 from litellm_hybrid.observability.logging import logger as log

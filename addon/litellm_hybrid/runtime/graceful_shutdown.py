@@ -9,7 +9,7 @@ import signal
 from collections.abc import Callable
 from contextlib import suppress
 
-from litellm_hybrid.config.store import SettingsStore
+from litellm_hybrid.config.settings import SettingsStore
 from litellm_hybrid.observability.logging import logger as log
 from litellm_hybrid.proxy.connection import Listeners
 

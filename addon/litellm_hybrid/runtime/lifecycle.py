@@ -8,8 +8,7 @@ from mitmproxy import ctx, exceptions
 from mitmproxy.addonmanager import Loader
 
 from litellm_hybrid.config.parser import ConfigError
-from litellm_hybrid.config.settings import Settings
-from litellm_hybrid.config.store import SettingsStore
+from litellm_hybrid.config.settings import Settings, SettingsStore
 from litellm_hybrid.observability.logging import logger as log
 from litellm_hybrid.observability.logging.logger import AppLog
 from litellm_hybrid.proxy import compat

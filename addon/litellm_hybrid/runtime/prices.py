@@ -5,7 +5,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import NamedTuple
 
-from litellm_hybrid.config.store import SettingsStore
+from litellm_hybrid.config.settings import SettingsStore
 from litellm_hybrid.diagnostics.doctor import http_client
 from litellm_hybrid.diagnostics.doctor.probes import Probe, ProbeResponse
 from litellm_hybrid.llm.usage import PriceList, Usage

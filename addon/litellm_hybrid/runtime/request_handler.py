@@ -7,8 +7,7 @@ from time import monotonic
 
 from mitmproxy import http
 
-from litellm_hybrid.config.settings import Address, Settings
-from litellm_hybrid.config.store import SettingsStore
+from litellm_hybrid.config.settings import Address, Settings, SettingsStore
 from litellm_hybrid.diagnostics.doctor import http_client
 from litellm_hybrid.diagnostics.doctor.probes import PROVIDER_MODELS, Probe, lacks_provider_routes
 from litellm_hybrid.fallback.policy import Policy

@@ -13,7 +13,7 @@ from litellm_hybrid.config.model_patterns import Patterns
 from litellm_hybrid.config.parser import ConfigError, Parsed, parse
 from litellm_hybrid.config.schema import BY_FLAT, KEYS
 from litellm_hybrid.config.settings import Address, Secret, Settings
-from litellm_hybrid.config.validation import Code
+from litellm_hybrid.config.yaml_nodes import Code
 
 ENV = {"KEY": "sk-env", "HOST": "litellm", "PORT": "4000", "YES": "Yes", "EMPTY": "", "LINE": " sk-line\n"}
 LITELLM = "base-url: http://127.0.0.1:4000\napi-key: sk-1\n"

@@ -4,7 +4,15 @@ from dataclasses import FrozenInstanceError
 import pytest
 
 from litellm_hybrid.config.model_patterns import Patterns
-from litellm_hybrid.config.settings import DEFAULT_FALLBACK_KINDS, Address, Fallback, Secret, Settings
+from litellm_hybrid.config.settings import (
+    DEFAULT_FALLBACK_KINDS,
+    Address,
+    Fallback,
+    NoSettingsError,
+    Secret,
+    Settings,
+    SettingsStore,
+)
 
 LITELLM = Address("http", "127.0.0.1", 4000)
 
@@ -84,3 +92,41 @@ def test_settings_are_frozen_and_can_be_copied() -> None:
     with pytest.raises(FrozenInstanceError):
         settings.enabled = True  # type: ignore[misc]
     assert copy.deepcopy(settings) == settings
+
+
+def test_without_settings_there_are_none() -> None:
+    store = SettingsStore()
+    assert store.is_empty
+    with pytest.raises(NoSettingsError, match="no valid configuration"):
+        _ = store.current
+
+
+def test_listeners_are_told_of_what_is_in_force() -> None:
+    store = SettingsStore(Settings())
+    told: list[tuple[Settings, bool]] = []
+    store.subscribe(lambda settings: told.append((settings, store.current is settings)))
+    new = Settings(enabled=True)
+    store.broken = True
+    assert store.publish(new) == []
+    assert told == [(new, True)]
+    assert not store.broken
+
+
+def test_a_listener_that_raises_keeps_nobody_from_being_told() -> None:
+    store = SettingsStore()
+    told: list[Settings] = []
+    error = ZeroDivisionError("on purpose")
+
+    def broken(_: Settings) -> None:
+        raise error
+
+    store.subscribe(broken)
+    store.subscribe(told.append)
+    assert store.publish(Settings()) == [error]
+    assert told == [store.current]
+
+
+def test_they_can_be_taken_away() -> None:
+    store = SettingsStore(Settings())
+    store.clear()
+    assert store.is_empty

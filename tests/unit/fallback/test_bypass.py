@@ -5,8 +5,7 @@ from dataclasses import replace
 import pytest
 from mitmproxy import http
 
-from litellm_hybrid.config.settings import Address, Fallback, Secret, Settings
-from litellm_hybrid.config.store import SettingsStore
+from litellm_hybrid.config.settings import Address, Fallback, Secret, Settings, SettingsStore
 from litellm_hybrid.errors import Cause, Failure
 from litellm_hybrid.fallback import bypass, replay
 from litellm_hybrid.fallback.bypass import Bypass

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from litellm_hybrid.config.model_patterns import Patterns
-from litellm_hybrid.config.settings import Address, Fallback, HistoryPolicy, Secret, Settings
-from litellm_hybrid.config.store import SettingsStore
+from litellm_hybrid.config.settings import Address, Fallback, HistoryPolicy, Secret, Settings, SettingsStore
 from litellm_hybrid.fallback.replay import Replays
 from litellm_hybrid.fallback.state import FallbackState
 from support.flows import upstream_flow

@@ -6,8 +6,7 @@ import pytest
 from mitmproxy import exceptions, hooks, http
 from mitmproxy.test import taddons, tflow
 
-from litellm_hybrid.config.settings import Settings
-from litellm_hybrid.config.store import SettingsStore
+from litellm_hybrid.config.settings import Settings, SettingsStore
 from litellm_hybrid.fallback.cooldowns import Cooldowns
 from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.flow.outcome import METADATA

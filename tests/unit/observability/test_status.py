@@ -8,7 +8,7 @@ from typing import Any, override
 
 import pytest
 
-from litellm_hybrid.config import report as config_report
+from litellm_hybrid.config import schema
 from litellm_hybrid.config.schema import KEYS
 from litellm_hybrid.config.settings import Address, Secret, Settings
 from litellm_hybrid.observability import status_html as status_page
@@ -81,7 +81,7 @@ STATUS = Status(
     since=NOW - 100,
     broken=False,
     last_reload=None,
-    settings=config_report.effective_settings(SETTINGS),
+    settings=schema.effective_settings(SETTINGS),
     in_flight=3,
     streams=2,
     held_bytes=2048,

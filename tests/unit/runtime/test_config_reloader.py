@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from litellm_hybrid.config.parser import ConfigError
-from litellm_hybrid.config.settings import Address, Settings
-from litellm_hybrid.config.store import SettingsStore
+from litellm_hybrid.config.settings import Address, Settings, SettingsStore
 from litellm_hybrid.diagnostics.check import Listener
 from litellm_hybrid.observability.history import ReloadHistory
 from litellm_hybrid.observability.logging.logger import AppLog

@@ -7,8 +7,7 @@ import pytest
 from mitmproxy import http
 from mitmproxy.test import tflow
 
-from litellm_hybrid.config.settings import Settings
-from litellm_hybrid.config.store import SettingsStore
+from litellm_hybrid.config.settings import Settings, SettingsStore
 from litellm_hybrid.errors import Cause, Failure
 from litellm_hybrid.fallback.policy import Policy
 from litellm_hybrid.fallback.state import FallbackState

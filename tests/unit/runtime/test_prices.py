@@ -5,8 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from litellm_hybrid.config.settings import Address, Secret, Settings
-from litellm_hybrid.config.store import SettingsStore
+from litellm_hybrid.config.settings import Address, Secret, Settings, SettingsStore
 from litellm_hybrid.llm.usage import Usage
 from litellm_hybrid.observability.spend import Spend
 from litellm_hybrid.runtime import prices as prices_module

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from litellm_hybrid.config.addresses import parse_url, same_server
+from litellm_hybrid.config.converters import parse_url
 from litellm_hybrid.config.settings import Address, Settings
 from litellm_hybrid.diagnostics.doctor import servers
 from litellm_hybrid.diagnostics.doctor.probes import (
@@ -130,7 +130,7 @@ def _loops(settings: Settings, backends: _Backends) -> Finding:
 
 def _leads_to(params: dict[str, Any], address: Address) -> bool:
     try:
-        return same_server(parse_url(str(params.get("api_base"))), address)
+        return parse_url(str(params.get("api_base"))).is_same_server(address)
     except ValueError:
         return False
 

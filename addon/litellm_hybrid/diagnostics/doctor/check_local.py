@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from litellm_hybrid.config.parser import ConfigError, Parsed
 from litellm_hybrid.config.settings import Settings
-from litellm_hybrid.config.validation import Code
+from litellm_hybrid.config.yaml_nodes import Code
 from litellm_hybrid.diagnostics.check import circles, hints
 from litellm_hybrid.diagnostics.doctor.probes import (
     ConnectFailure,
