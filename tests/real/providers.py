@@ -37,6 +37,9 @@ HOSTS = {
 """Where subscription accounts are asked → path prefix."""
 
 SERVED = "served by the provider"
+OF_PROVIDER = {"X-Request-Id": "of-the-provider"}
+"""What a good answer carries; `passthrough-headers` passes it on."""
+
 _MODEL_PATHS = ("/messages", "/responses", "enerateContent", "/chat/completions")
 
 
@@ -88,9 +91,9 @@ class Providers(Server):
         streamed = style in {"responses", "antigravity"} or "stream" in request.path
         streamed = streamed or b'"stream":true' in request.body.replace(b" ", b"")
         if streamed:
-            await reply.events(good_events(style), delay=self.pace)
+            await reply.events(good_events(style), delay=self.pace, headers=OF_PROVIDER)
         else:
-            await reply.json(200, good_answer(style))
+            await reply.json(200, good_answer(style), OF_PROVIDER)
 
     async def _aside(self, request: Request, reply: Reply) -> None:
         """What is asked for beside models: a profile once for each Claude account, lists, telemetry."""

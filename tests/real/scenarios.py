@@ -6,6 +6,7 @@ as expected, `NotSeen` where this version has no such thing.
 
 import asyncio
 import json
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -245,15 +246,34 @@ def asks_again(place: Place) -> str:
 
 
 def passes_headers(place: Place) -> str:
-    """`passthrough-headers: true`."""
+    """`passthrough-headers: true`: whose X-Request-Id an answer has, and whether it states a wait."""
+    ids = []
     with place.rig({"passthrough-headers": True, "disable-cooling": False}) as started:
-        good = through(started, question("messages", "a-claude", stream=False))
-        want(SERVED in good.text, True, good.text)
+        for api, model in _AMP_MODEL.items():
+            for stream in (False, True):
+                good = through(started, question(api, model, stream=stream, request_id="ours"))
+                want(SERVED in good.text, True, good.text)
+                ids.append(good.header("x-request-id"))
         asked = question("responses", "a-codex", stream=False, text=mark("used_up", "headers"))
         asyncio.run(ask(started.upstream.port, asked))
         second = asyncio.run(ask(started.upstream.port, asked))
     wait = second.header("retry-after")
-    return f"model_cooldown with Retry-After: {wait}" if wait else "model_cooldown without Retry-After"
+    waits = f"model_cooldown with Retry-After: {wait}" if wait else "model_cooldown without Retry-After"
+    return f"{waits}; the provider's X-Request-Id in {ids.count('of-the-provider')} of {len(ids)} answers"
+
+
+def refuses_redis(place: Place) -> str:
+    """Its port answers Redis too, for usage tools; ours speaks HTTP."""
+    with place.rig() as started:
+        direct, ours = (_says_to_redis(server.port) for server in (started.upstream, started.product))
+    want(ours[:12], b"HTTP/1.1 400", ours)
+    return f"{direct.split(b'\r')[0].decode() or 'nothing'} from it, 400 from us"
+
+
+def _says_to_redis(port: int) -> bytes:
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as asking:
+        asking.sendall(b"*1\r\n$4\r\nPING\r\n")
+        return asking.recv(200)
 
 
 def falls_back_when_an_account_goes(place: Place) -> str:
@@ -347,6 +367,7 @@ SCENARIOS = (
     ),
     Scenario("cooling off: each failure falls back", asks_again, "quota/classifier.py"),
     Scenario("passthrough-headers", passes_headers, "Retry-After is not where we look: quota/retry_after.py"),
+    Scenario("its port's Redis side", refuses_redis, "docs/operations.md says that it is refused"),
     Scenario(
         "an account that is removed while it runs",
         falls_back_when_an_account_goes,

@@ -173,7 +173,10 @@ CHAPTERS: dict[str, tuple[Key, ...]] = {
     "How requests are taken": (
         Key("websocket", takes.one_of("downgrade", "pass"), "pass",
             "What becomes of Codex's websockets. `downgrade` answers 426 while anything may go to "
-            "LiteLLM, so that it uses HTTP; `pass` leaves them to upstream."),
+            "LiteLLM, so that it uses HTTP. `pass` leaves them to upstream: nothing on them is routed or "
+            "replayed. When its quota runs out there, Codex connects anew five times and then uses HTTP, "
+            "where it is replayed; back on a websocket, upstream refuses what LiteLLM has sealed in the "
+            "history."),
         Key("strip-provider-prefix", takes.flag_or_auto, "false",
             "Strip `/api/provider/…` from requests to upstream too: CLIProxyAPI 7.2 dropped those "
             "routes. `auto` asks upstream for its models there, without a key, when the first such request "
