@@ -23,7 +23,7 @@ from litellm_hybrid.config.parser import ConfigError, parse
 from litellm_hybrid.config.schema import CHAPTERS, DEFAULTS, KEYS, NOT_SET, Key
 from litellm_hybrid.config.settings import Address, SettingsStore
 from litellm_hybrid.observability.history import ReloadHistory
-from litellm_hybrid.observability.logging.logger import AppLog
+from litellm_hybrid.observability.log import AppLog
 from litellm_hybrid.runtime.config_reloader import ConfigReloader
 
 FILE = Path(__file__).parents[1] / "docs" / "configuration.md"

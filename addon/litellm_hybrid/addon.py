@@ -22,11 +22,10 @@ from litellm_hybrid.mitmweb.commands import Commands
 from litellm_hybrid.mitmweb.display import Display
 from litellm_hybrid.mitmweb.flow_redaction import FlowRedactor
 from litellm_hybrid.observability import admin_endpoints as pages
+from litellm_hybrid.observability.counters import RequestCounters, Spend
 from litellm_hybrid.observability.health import LastSeen
 from litellm_hybrid.observability.history import ReloadHistory, RequestHistory
-from litellm_hybrid.observability.logging.logger import AppLog
-from litellm_hybrid.observability.request_counters import RequestCounters
-from litellm_hybrid.observability.spend import Spend
+from litellm_hybrid.observability.log import AppLog
 from litellm_hybrid.proxy.connection import configure_connection
 from litellm_hybrid.proxy.next_layer import NextLayer, build_layer
 from litellm_hybrid.proxy.shared import HybridProxy

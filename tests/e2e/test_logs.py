@@ -14,7 +14,7 @@ import pytest
 
 from e2e.conftest import Start
 from e2e.harness import Client, Stub, hello, settings, until
-from litellm_hybrid.observability.logging.fields import Event, Fields, Line
+from litellm_hybrid.observability.log_format import Event, Fields, Line
 from support.processes import Process, accepts, free_port, mitmdump, running
 from support.servers import Reply
 from support.wire import Request

@@ -10,7 +10,7 @@ from litellm_hybrid.cli.common import FILE, config_option, end, load
 from litellm_hybrid.config.converters import parse_listen, parse_url
 from litellm_hybrid.config.parser import ConfigError
 from litellm_hybrid.config.settings import Settings
-from litellm_hybrid.observability.logging.logger import AppLog
+from litellm_hybrid.observability.log import AppLog
 from litellm_hybrid.server.supervisor import Supervisor, worker_command
 from litellm_hybrid.terminal import printable
 

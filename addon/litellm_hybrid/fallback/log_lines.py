@@ -8,7 +8,7 @@ from litellm_hybrid.errors import Failure
 from litellm_hybrid.fallback.response_hold import JudgedResponse
 from litellm_hybrid.fallback.state import UNKNOWN_FOR
 from litellm_hybrid.flow.exchange import Exchange
-from litellm_hybrid.observability.logging import logger as log
+from litellm_hybrid.observability import log
 from litellm_hybrid.quota.classifier import Verdict
 
 _WORDS = 500

@@ -17,7 +17,7 @@ from litellm_hybrid.flow.request import to_litellm
 from litellm_hybrid.llm.history.plan import Side
 from litellm_hybrid.llm.history.reduce import Reduced, reduce, reduce_again, travels
 from litellm_hybrid.llm.history.rejections import REJECTIONS
-from litellm_hybrid.observability.logging import logger as log
+from litellm_hybrid.observability import log
 from litellm_hybrid.routing import access, rewrite
 from litellm_hybrid.routing.paths import identify_api
 from litellm_hybrid.routing.rules import Reason, Target

@@ -19,9 +19,9 @@ from litellm_hybrid.message.credentials import Headers
 from litellm_hybrid.message.decoders import UndecodableError, decode
 from litellm_hybrid.message.forwarded import ClientAddress
 from litellm_hybrid.message.redaction import RequestHead
+from litellm_hybrid.observability.counters import RequestCounters
 from litellm_hybrid.observability.history import FallbackRecord
-from litellm_hybrid.observability.logging.fields import OfRequest
-from litellm_hybrid.observability.request_counters import RequestCounters
+from litellm_hybrid.observability.log_format import OfRequest
 from litellm_hybrid.routing.access import Client
 from litellm_hybrid.routing.requested_model import Named
 from litellm_hybrid.routing.rewrite import Incoming

@@ -8,8 +8,8 @@ from mitmproxy import http
 from litellm_hybrid import errors
 from litellm_hybrid.errors import Cause, ErrorType, Failure
 from litellm_hybrid.flow.exchange import Exchange, add_response_headers
+from litellm_hybrid.observability import log
 from litellm_hybrid.observability.admin_endpoints import AdminResponse, is_own
-from litellm_hybrid.observability.logging import logger as log
 from litellm_hybrid.routing.access import AccessDenied
 from litellm_hybrid.routing.rules import Reason, Target
 

@@ -9,7 +9,7 @@ from litellm_hybrid.mitmweb import retention
 from litellm_hybrid.mitmweb.annotations import Annotations
 from litellm_hybrid.mitmweb.flow_list import FlowList
 from litellm_hybrid.mitmweb.flow_redaction import FlowRedactor, StreamedBodies
-from litellm_hybrid.observability.logging import logger as log
+from litellm_hybrid.observability import log
 
 
 class Display:

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
+from litellm_hybrid.observability.counters import NO_STATUS, SpendKey, Totals
 from litellm_hybrid.observability.history import FallbackRecord, Reload, RequestRecord
-from litellm_hybrid.observability.request_counters import NO_STATUS
-from litellm_hybrid.observability.spend import SpendKey, Totals
 
 
 @dataclass(frozen=True, slots=True)

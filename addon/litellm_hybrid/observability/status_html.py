@@ -9,9 +9,8 @@ from pathlib import Path
 
 from litellm_hybrid.config.converters import format_duration
 from litellm_hybrid.config.schema import DEFAULTS
+from litellm_hybrid.observability.counters import NO_STATUS, SpendKey, Totals
 from litellm_hybrid.observability.history import APPLIED, FallbackOutcome, FallbackRecord, RequestRecord
-from litellm_hybrid.observability.request_counters import NO_STATUS
-from litellm_hybrid.observability.spend import SpendKey, Totals
 from litellm_hybrid.observability.status import Status, timestamp
 from litellm_hybrid.routing.rules import Target
 from litellm_hybrid.terminal import printable

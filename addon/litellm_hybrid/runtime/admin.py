@@ -18,12 +18,16 @@ from litellm_hybrid.observability import admin_endpoints as pages
 from litellm_hybrid.observability import status
 from litellm_hybrid.observability import status_html as status_page
 from litellm_hybrid.observability.admin_endpoints import AdminRequest, AdminResponse
+from litellm_hybrid.observability.counters import RequestCounters, Spend
 from litellm_hybrid.observability.health import SERVER_NAMES, LastSeen, State, health, why_not_ready
 from litellm_hybrid.observability.history import ReloadHistory, RequestHistory
-from litellm_hybrid.observability.metrics.exporter import CONTENT_TYPE, FLUSH_EVERY, Metrics, SharedMetrics
-from litellm_hybrid.observability.metrics.families import MetricSources
-from litellm_hybrid.observability.request_counters import RequestCounters
-from litellm_hybrid.observability.spend import Spend
+from litellm_hybrid.observability.metrics import (
+    CONTENT_TYPE,
+    FLUSH_EVERY,
+    Metrics,
+    MetricSources,
+    SharedMetrics,
+)
 from litellm_hybrid.observability.status import ServerState, Status
 from litellm_hybrid.observability.status_html import CONTENT_SECURITY_POLICY
 from litellm_hybrid.routing.rules import Target

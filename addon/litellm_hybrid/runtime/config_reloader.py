@@ -12,9 +12,9 @@ from litellm_hybrid.config.parser import ConfigError, Parsed
 from litellm_hybrid.config.schema import diff
 from litellm_hybrid.config.settings import Settings, SettingsStore
 from litellm_hybrid.diagnostics.check import Listener, start_problems
+from litellm_hybrid.observability import log
 from litellm_hybrid.observability.history import ReloadHistory
-from litellm_hybrid.observability.logging import logger as log
-from litellm_hybrid.observability.logging.logger import AppLog
+from litellm_hybrid.observability.log import AppLog
 from litellm_hybrid.proxy import trust
 
 LOOK_EVERY = 0.5

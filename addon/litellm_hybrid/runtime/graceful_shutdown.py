@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from litellm_hybrid.config.settings import SettingsStore
-from litellm_hybrid.observability.logging import logger as log
+from litellm_hybrid.observability import log
 from litellm_hybrid.proxy.connection import Listeners
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)

@@ -9,8 +9,8 @@ from mitmproxy.addonmanager import Loader
 
 from litellm_hybrid.config.parser import ConfigError
 from litellm_hybrid.config.settings import Settings, SettingsStore
-from litellm_hybrid.observability.logging import logger as log
-from litellm_hybrid.observability.logging.logger import AppLog
+from litellm_hybrid.observability import log
+from litellm_hybrid.observability.log import AppLog
 from litellm_hybrid.proxy import compat
 from litellm_hybrid.proxy.connection import Listeners
 from litellm_hybrid.proxy.next_layer import listeners

@@ -12,11 +12,10 @@ from litellm_hybrid.fallback.response_hold import JudgedResponse
 from litellm_hybrid.flow import local_replies
 from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.flow.response import ResponseTap, Timing, timing
+from litellm_hybrid.observability import log
+from litellm_hybrid.observability.counters import MALFORMED, RequestCounters, Spend
 from litellm_hybrid.observability.health import LastSeen
 from litellm_hybrid.observability.history import RequestHistory, RequestRecord
-from litellm_hybrid.observability.logging import logger as log
-from litellm_hybrid.observability.request_counters import MALFORMED, RequestCounters
-from litellm_hybrid.observability.spend import Spend
 from litellm_hybrid.proxy.interfaces import ProxyObserver
 from litellm_hybrid.routing.rules import Reason, Target
 from litellm_hybrid.runtime.prices import Prices

@@ -9,7 +9,7 @@ from litellm_hybrid.config.settings import SettingsStore
 from litellm_hybrid.diagnostics.doctor import http_client
 from litellm_hybrid.diagnostics.doctor.probes import Probe, ProbeResponse
 from litellm_hybrid.llm.usage import PriceList, Usage
-from litellm_hybrid.observability.spend import Spend, SpendKey
+from litellm_hybrid.observability.counters import Spend, SpendKey
 
 _DELAY = 1.0
 """Seconds after which LiteLLM is asked, so that it is asked once for all that ends meanwhile."""

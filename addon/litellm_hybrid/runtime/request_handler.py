@@ -14,8 +14,8 @@ from litellm_hybrid.fallback.policy import Policy
 from litellm_hybrid.flow import local_replies
 from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.flow.request import to_litellm
-from litellm_hybrid.observability.logging import logger as log
-from litellm_hybrid.observability.request_counters import RequestCounters
+from litellm_hybrid.observability import log
+from litellm_hybrid.observability.counters import RequestCounters
 from litellm_hybrid.routing import rewrite, rules
 from litellm_hybrid.routing.rules import Reason, Routed, Target
 

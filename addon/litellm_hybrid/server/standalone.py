@@ -20,8 +20,8 @@ from mitmproxy.flow import Flow
 
 from litellm_hybrid.addon import HybridAddon
 from litellm_hybrid.config.settings import Address
-from litellm_hybrid.observability.logging import logger as log
-from litellm_hybrid.observability.logging.logger import AppLog
+from litellm_hybrid.observability import log
+from litellm_hybrid.observability.log import AppLog
 from litellm_hybrid.proxy.fast_path import skip_self_checks
 from litellm_hybrid.server import listener
 from litellm_hybrid.server.supervisor import CANNOT_START

@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
 
-from litellm_hybrid.observability.logging import logger as log
+from litellm_hybrid.observability import log
 
 CANNOT_START = 78
 """The exit code of a worker whose configuration or address is wrong (EX_CONFIG): so would another be."""
@@ -81,7 +81,7 @@ class Supervisor:
             worker.send_signal(signal.SIGTERM)
 
     def _look(self) -> int:
-        from litellm_hybrid.observability.metrics import exporter as metrics  # noqa: PLC0415 (a tenth of a second, which only this command takes)
+        from litellm_hybrid.observability import metrics  # noqa: PLC0415 (a tenth of a second, which only this command takes)
 
         worst = 0
         for worker_dir, worker in list(self._workers.items()):

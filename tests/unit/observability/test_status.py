@@ -12,6 +12,7 @@ from litellm_hybrid.config import schema
 from litellm_hybrid.config.schema import KEYS
 from litellm_hybrid.config.settings import Address, Secret, Settings
 from litellm_hybrid.observability import status_html as status_page
+from litellm_hybrid.observability.counters import SpendKey, Totals
 from litellm_hybrid.observability.history import (
     APPLIED,
     REJECTED,
@@ -20,7 +21,6 @@ from litellm_hybrid.observability.history import (
     Reload,
     RequestRecord,
 )
-from litellm_hybrid.observability.spend import SpendKey, Totals
 from litellm_hybrid.observability.status import ServerState, Status, as_json, timestamp, versions
 from litellm_hybrid.observability.status_html import CONTENT_SECURITY_POLICY
 

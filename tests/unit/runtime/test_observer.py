@@ -14,10 +14,9 @@ from litellm_hybrid.fallback.state import FallbackState
 from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.flow.response import ResponseTap
 from litellm_hybrid.mitmweb.annotations import Annotations
+from litellm_hybrid.observability.counters import RequestCounters, Spend
 from litellm_hybrid.observability.health import LastSeen
 from litellm_hybrid.observability.history import RequestHistory
-from litellm_hybrid.observability.request_counters import RequestCounters
-from litellm_hybrid.observability.spend import Spend
 from litellm_hybrid.routing.requested_model import Named
 from litellm_hybrid.routing.rules import Reason, Target
 from litellm_hybrid.runtime import observer as observer_module

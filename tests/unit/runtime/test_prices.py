@@ -7,7 +7,7 @@ import pytest
 
 from litellm_hybrid.config.settings import Address, Secret, Settings, SettingsStore
 from litellm_hybrid.llm.usage import Usage
-from litellm_hybrid.observability.spend import Spend
+from litellm_hybrid.observability.counters import Spend
 from litellm_hybrid.runtime import prices as prices_module
 from litellm_hybrid.runtime.prices import Prices
 from support.servers import Reply, Server

@@ -17,8 +17,7 @@ from types import TracebackType
 from typing import Any, Protocol, Unpack
 
 from litellm_hybrid.config.settings import LogFormat, Secret
-from litellm_hybrid.observability.logging.fields import Fields
-from litellm_hybrid.observability.logging.formatters import OURS, JsonFormatter, TextFormatter
+from litellm_hybrid.observability.log_format import OURS, Fields, JsonFormatter, TextFormatter
 from litellm_hybrid.terminal import SecretMask
 
 _logger = logging.getLogger(OURS)

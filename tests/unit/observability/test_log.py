@@ -14,9 +14,9 @@ import pytest
 
 import litellm_hybrid
 from litellm_hybrid.config.settings import LogFormat, Secret
-from litellm_hybrid.observability.logging import logger as log
-from litellm_hybrid.observability.logging.formatters import TextFormatter
-from litellm_hybrid.observability.logging.logger import AppLog
+from litellm_hybrid.observability import log
+from litellm_hybrid.observability.log import AppLog
+from litellm_hybrid.observability.log_format import TextFormatter
 
 CLOCK = re.compile(r"\[\d\d:\d\d:\d\d\.\d{3}\] ")
 type Line = Callable[..., str]
@@ -156,7 +156,7 @@ def _python(
 ) -> subprocess.CompletedProcess[str]:
     """Run code in an interpreter of its own that writes log lines."""
     begin = (
-        "from litellm_hybrid.observability.logging import logger as log; "
+        "from litellm_hybrid.observability import log; "
         f"app_log = log.AppLog({log_format!r}); app_log.install(None)\n"
     )
     return subprocess.run(

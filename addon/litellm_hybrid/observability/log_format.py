@@ -1,4 +1,6 @@
-"""How a log line is written: as text for people, or as one JSON object for programs.
+"""What a log line may say, and how it is written: as text for people, or as one JSON object for programs.
+
+docs/logs.md says what each field and event means.
 
 What a client or a server has sent must not forge a second line, or drive a terminal.
 """
@@ -9,7 +11,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Mapping
-from typing import override
+from typing import Literal, Required, TypedDict, override
 
 OURS = "litellm_hybrid"
 """The name of our logger."""
@@ -27,6 +29,107 @@ _IN_MESSAGE = frozenset({"target", "status", "method", "path", "model", "error"}
 
 _RESET, _DIM = "\x1b[0m", "\x1b[2m"
 _COLORS = {"WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[31m"}
+
+
+Event = Literal[
+    "serving",
+    "draining",
+    "drain-timeout",
+    "ended",
+    "worker-ended",
+    "crashed",
+    "config-loaded",
+    "config-changed",
+    "config-warning",
+    "config-broken",
+    "request-id-replaced",
+    "routed",
+    "answered",
+    "fallback",
+    "fallback-failed",
+    "fallback-refused",
+    "unknown-model",
+    "upstream-login-expired",
+    "account-refused",
+    "history-reduced",
+    "history-retry-failed",
+    "hold-limit-reached",
+    "hold-capacity-reached",
+    "stateful",
+    "error",
+    "client-disconnected",
+    "refused",
+]
+"""What a line of ours says, for programs; its message says it to people."""
+
+
+class Line(TypedDict, total=False):
+    """What the log itself puts on a line, mitmproxy's lines included.
+
+    `client` is the address and port of a client connection that mitmproxy's line is about.
+    """
+
+    time: str
+    level: str
+    logger: str
+    message: str
+    client: str
+    traceback: str
+
+
+class OfRequest(TypedDict):
+    """The fields that every line about a request has.
+
+    `path` is without its query; `target`: where the request goes or would; `trace_id` and `span_id`: those
+    of the client's W3C Trace Context.
+    """
+
+    method: str
+    path: str
+    client_ip: str
+    request_id: str
+    target: str
+    model: str | None
+    trace_id: str | None
+    span_id: str | None
+
+
+class Fields(TypedDict, total=False):
+    """What a line of ours may say; None is left out. Durations are milliseconds, `retry_after` seconds."""
+
+    event: Required[Event]
+    request_id: str | None
+    method: str | None
+    path: str | None
+    client_ip: str | None
+    target: str | None
+    model: str | None
+    trace_id: str | None
+    span_id: str | None
+    reason: str | None
+    litellm_model: str | None
+    status: int | None
+    server: str | None
+    duration_ms: float | None
+    first_byte_ms: float | None
+    upstream_ms: float | None
+    litellm_ms: float | None
+    bytes: int | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cached_tokens: int | None
+    cost_usd: float | None
+    kind: str | None
+    rule: str | None
+    retry_after: float | None
+    upstream_message: str | None
+    first_failure: str | None
+    litellm_message: str | None
+    error_type: str | None
+    error: str | None
+
+
+# -- how they are written -----------------------------------------------------------
 
 
 class _Formatter(logging.Formatter):

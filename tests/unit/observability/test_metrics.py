@@ -8,11 +8,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from litellm_hybrid.config.settings import FALLBACK_KINDS
-from litellm_hybrid.observability.metrics import exporter as metrics
-from litellm_hybrid.observability.metrics.exporter import Metrics, SharedMetrics
-from litellm_hybrid.observability.metrics.families import FAMILIES, MetricSources
-from litellm_hybrid.observability.request_counters import MOST_MODELS, RequestCounters
-from litellm_hybrid.observability.spend import Spend
+from litellm_hybrid.observability import metrics
+from litellm_hybrid.observability.counters import MOST_MODELS, RequestCounters, Spend
+from litellm_hybrid.observability.metrics import FAMILIES, Metrics, MetricSources, SharedMetrics
 from support.processes import ROOT
 
 

@@ -10,9 +10,9 @@ from typing import get_args, get_type_hints
 
 import pytest
 
-from litellm_hybrid.observability.logging.fields import Event, Fields, Line
+from litellm_hybrid.observability.log_format import Event, Fields, Line
 
-DOCS = (Path(__file__).parents[4] / "docs" / "logs.md").read_text(encoding="utf-8")
+DOCS = (Path(__file__).parents[3] / "docs" / "logs.md").read_text(encoding="utf-8")
 _NUMBERS: Mapping[object, str] = {float: "number", int: "integer"}
 
 

@@ -1,1 +1,0 @@
-"""Log lines: their fields, their formats, where they go."""

@@ -1,0 +1,389 @@
+# mypy: untyped-calls-exclude="prometheus_client"
+"""`/_hybrid/metrics` in Prometheus' text format, of one process or of all workers.
+
+`FAMILIES` is every metric there is. The numbers are plain ones that other modules
+count; here they only get names.
+Workers write theirs into files of a folder that the supervisor makes, one place
+for each worker, in the format of prometheus_client's multiprocess mode, and any
+of them reads all. A worker that replaces a dead one goes on with the numbers it
+finds, so that counters never fall. prometheus_client's own counters are not used:
+each of them is a lock and a write to a file, several microseconds, for every request.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from itertools import accumulate, product
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.mmap_dict import MmapedDict, mmap_key
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+from litellm_hybrid.config.settings import FALLBACK_KINDS
+from litellm_hybrid.errors import ErrorType
+from litellm_hybrid.observability.counters import BUCKETS, MALFORMED, Histogram, RequestCounters, Spend
+from litellm_hybrid.observability.history import APPLIED, REJECTED, FallbackOutcome
+from litellm_hybrid.routing.rules import Target
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+_FILE_SIZE = 512 * 1024
+"""In bytes; more than 200 models take."""
+
+FLUSH_EVERY = 1.0
+"""Seconds after which a worker's numbers are in its files at the latest."""
+
+
+PREFIX = "litellm_hybrid_"
+
+type Labels = tuple[str, ...]
+type Values = Mapping[Any, float | Histogram]
+"""Label values, a tuple of strings, → number."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSources:
+    """Where the numbers are.
+
+    Attributes:
+        counters: of the requests.
+        spend: tokens and dollars.
+        fallbacks: (kind, outcome) → how many.
+        events: what else fallbacks did, by its name.
+        reloads: result → how many.
+        held_bytes: gives the bytes of responses that are held right now.
+        versions: of litellm-hybrid and of mitmproxy.
+    """
+
+    counters: RequestCounters
+    spend: Spend
+    fallbacks: Mapping[tuple[str, str], int]
+    events: Mapping[str, int]
+    reloads: Mapping[str, int]
+    held_bytes: Callable[[], int]
+    versions: tuple[str, str]
+
+
+class Family(NamedTuple):
+    """One metric.
+
+    Attributes:
+        name: behind `PREFIX`; a counter's without `_total`.
+        labels: their names.
+        read: label values → number.
+        over_workers: how a gauge's numbers are put together, one of prometheus_client's modes.
+    """
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    labels: Labels
+    help: str
+    read: Callable[[MetricSources], Values]
+    over_workers: Literal["livesum", "livemax"] = "livesum"
+
+    @property
+    def full_name(self) -> str:
+        """As on the page."""
+        return f"{PREFIX}{self.name}{'_total' if self.kind == 'counter' else ''}"
+
+
+_SERVERS = (Target.LITELLM.value, Target.UPSTREAM.value)
+_OUTCOMES = tuple(outcome.value for outcome in FallbackOutcome if outcome is not FallbackOutcome.RUNNING)
+_ERRORS = tuple(error.value for error in ErrorType)
+
+# Known from the start, so that `increase()` sees the first one too.
+_NO_FALLBACKS = dict.fromkeys(product(FALLBACK_KINDS, _OUTCOMES), 0)
+_NO_ERRORS = dict.fromkeys([*product(_ERRORS, _SERVERS), (MALFORMED, Target.NONE.value)], 0)
+
+
+def _one(value: float) -> Values:
+    return {(): value}
+
+
+def _unclassified(events: Mapping[str, int]) -> Values:
+    return {
+        ("limit",): events.get("hold-limit-reached", 0),
+        ("too-many",): events.get("hold-capacity-reached", 0),
+    }
+
+
+FAMILIES = (
+    Family(
+        "requests",
+        "counter",
+        ("target", "reason", "status_class"),
+        "Requests that have ended, by where they went, why, and the class of the status the client got.",
+        lambda sources: sources.counters.requests,
+    ),
+    Family(
+        "model_requests",
+        "counter",
+        ("model", "target"),
+        "The same for requests that name a model, by the entry of the configuration that it matches.",
+        lambda sources: sources.counters.models,
+    ),
+    Family(
+        "tokens",
+        "counter",
+        ("target", "model", "kind"),
+        "Tokens that responses say they took: input, cached, which is a part of the input, and output.",
+        lambda sources: sources.spend.tokens,
+    ),
+    Family(
+        "cost_usd",
+        "counter",
+        ("reason",),
+        "US dollars that LiteLLM's responses cost, by its own header or prices.",
+        lambda sources: sources.spend.cost_usd,
+    ),
+    Family(
+        "unpriced_responses",
+        "counter",
+        ("model",),
+        "LiteLLM's responses whose cost is not known.",
+        lambda sources: sources.spend.unpriced,
+    ),
+    Family(
+        "fallbacks",
+        "counter",
+        ("kind", "outcome"),
+        "Upstream failures that were to be replayed to LiteLLM, and what became of that.",
+        lambda sources: {**_NO_FALLBACKS, **sources.fallbacks},
+    ),
+    Family(
+        "errors",
+        "counter",
+        ("error_class", "target"),
+        "Failures between the client, this proxy and a server, by class and server.",
+        lambda sources: {**_NO_ERRORS, **sources.counters.errors},
+    ),
+    Family(
+        "time_to_first_byte_seconds",
+        "histogram",
+        ("target",),
+        "From the complete request to the beginning of a server's response to it, as the client sees it.",
+        lambda sources: {(name,): one for name, one in sources.counters.first_byte.items()},
+    ),
+    Family(
+        "request_duration_seconds",
+        "histogram",
+        ("target",),
+        "From the complete request to the end of a server's response to it, as the client sees it.",
+        lambda sources: {(name,): one for name, one in sources.counters.duration.items()},
+    ),
+    Family(
+        "requests_in_flight",
+        "gauge",
+        (),
+        "Requests being served.",
+        lambda sources: _one(sources.counters.in_flight),
+    ),
+    Family(
+        "streams_in_flight",
+        "gauge",
+        (),
+        "Of these, those whose response has begun and is passed on piece by piece.",
+        lambda sources: _one(sources.counters.streaming),
+    ),
+    Family(
+        "held_bytes",
+        "gauge",
+        (),
+        "Bytes of upstream's responses that are held until it is clear whether they are failures.",
+        lambda sources: _one(sources.held_bytes()),
+    ),
+    Family(
+        "unclassified_responses",
+        "counter",
+        ("why",),
+        "Responses that went to the client before it was clear whether they are failures.",
+        lambda sources: _unclassified(sources.events),
+    ),
+    Family(
+        "undecided_answers",
+        "counter",
+        ("why",),
+        "The old name of unclassified_responses; the next release drops it.",
+        lambda sources: _unclassified(sources.events),
+    ),
+    Family(
+        "history_retries",
+        "counter",
+        (),
+        "Requests that were sent again without what another account had sealed in their history.",
+        lambda sources: _one(sources.events.get("history-reduced", 0)),
+    ),
+    Family(
+        "history_retries_failed",
+        "counter",
+        (),
+        "Of these, those that were refused again.",
+        lambda sources: _one(sources.events.get("history-retry-failed", 0)),
+    ),
+    Family(
+        "reloads",
+        "counter",
+        ("result",),
+        "Changes of the configuration file: applied, or rejected because it has an error.",
+        lambda sources: {(result,): sources.reloads.get(result, 0) for result in (APPLIED, REJECTED)},
+    ),
+    Family(
+        "build_info",
+        "gauge",
+        ("version", "mitmproxy"),
+        "Always 1; the versions are in the labels.",
+        lambda sources: {sources.versions: 1.0},
+        "livemax",
+    ),
+)
+
+
+# -- their page -------------------------------------------------------------------
+
+
+class _Value(NamedTuple):
+    """A number with its full name, as prometheus_client wants it; of a histogram's buckets, not added up."""
+
+    name: str
+    labels: tuple[tuple[str, str], ...]
+    number: float
+
+
+_BOUNDS = tuple(floatToGoString(bound) for bound in (*BUCKETS, float("inf")))
+
+
+def _values(family: Family, sources: MetricSources) -> Iterator[_Value]:
+    for values, number in family.read(sources).items():
+        labels = tuple(zip(family.labels, values, strict=True))
+        if isinstance(number, Histogram):
+            for bound, count in zip(_BOUNDS, number.counts, strict=True):
+                yield _Value(f"{PREFIX}{family.name}_bucket", (*labels, ("le", bound)), count)
+            yield _Value(f"{PREFIX}{family.name}_sum", labels, number.total)
+        else:
+            yield _Value(family.full_name, labels, number)
+
+
+class Metrics(Collector):
+    """The numbers of one process."""
+
+    def __init__(self, sources: MetricSources) -> None:
+        self._sources = sources
+
+    def collect(self) -> Iterable[Metric]:
+        """Every metric with its samples."""
+        for family in FAMILIES:
+            metric = Metric(PREFIX + family.name, family.help, family.kind)
+            if family.kind == "histogram":
+                self._add_histograms(metric, family)
+            else:
+                for value in _values(family, self._sources):
+                    metric.add_sample(value.name, dict(value.labels), value.number)
+            yield metric
+
+    def _add_histograms(self, metric: Metric, family: Family) -> None:
+        for values, histogram in family.read(self._sources).items():
+            assert isinstance(histogram, Histogram)
+            labels = dict(zip(family.labels, values, strict=True))
+            for bound, count in zip(_BOUNDS, accumulate(histogram.counts), strict=True):
+                metric.add_sample(f"{metric.name}_bucket", {**labels, "le": bound}, count)
+            metric.add_sample(f"{metric.name}_count", labels, sum(histogram.counts))
+            metric.add_sample(f"{metric.name}_sum", labels, histogram.total)
+
+    def page(self) -> bytes:
+        """The page."""
+        registry = CollectorRegistry()
+        registry.register(self)
+        return generate_latest(registry)
+
+    def totals(self) -> dict[str, dict[Labels, int]]:
+        """Name of each counter → label values → its number, where it is not 0."""
+        found = {metric.name: metric.samples for metric in self.collect()}
+        return {
+            family.name: {
+                tuple(sample.labels[label] for label in family.labels): int(sample.value)
+                for sample in found.get(PREFIX + family.name, ())
+                if sample.value
+            }
+            for family in FAMILIES
+            if family.kind == "counter"
+        }
+
+    def flush(self) -> None:
+        """Let other workers see the numbers; no-op for a single process."""
+
+    def close(self) -> None:
+        """Release resources; no-op for a single process."""
+
+
+class SharedMetrics(Metrics):
+    """The numbers of all workers."""
+
+    def __init__(self, sources: MetricSources, worker_dir: Path) -> None:
+        """Make one.
+
+        Args:
+            sources: this worker's numbers.
+            worker_dir: `folder/name`: the folder that the workers share, and this one's name in it.
+        """
+        super().__init__(sources)
+        self._all = MultiProcessCollector(None, path=str(worker_dir.parent))
+        self._files = {
+            kind: _open(worker_dir, kind) for kind in ("counter", "histogram", "livesum", "livemax")
+        }
+        # What the worker that had this place before has counted.
+        self._before = {
+            key: value
+            for kind in ("counter", "histogram")
+            for key, value, _ in self._files[kind].read_all_values()
+        }
+
+    def collect(self) -> Iterable[Metric]:
+        """Every metric with its samples: this worker's of now, the others' a second old at the most."""
+        self.flush()
+        metrics: Iterable[Metric] = self._all.collect()
+        return metrics
+
+    def flush(self) -> None:
+        """Write this worker's numbers into its files."""
+        for family in FAMILIES:
+            file = self._files[family.over_workers if family.kind == "gauge" else family.kind]
+            for value in _values(family, self._sources):
+                key = _key(family.name, value.name, value.labels, family.help)
+                file.write_value(key, self._before.get(key, 0.0) + value.number, 0.0)
+
+    def close(self) -> None:
+        """Write the last numbers, and close the files."""
+        self.flush()
+        for file in self._files.values():
+            file.close()
+
+
+def mark_worker_dead(worker_dir: Path) -> None:
+    """Forget what a worker that has died was doing; what it has counted stays."""
+    mark_process_dead(worker_dir.name, str(worker_dir.parent))
+
+
+def _open(worker_dir: Path, kind: str) -> MmapedDict:
+    prefix = f"gauge_{kind}" if kind.startswith("live") else kind
+    file = worker_dir.parent / f"{prefix}_{worker_dir.name}.db"
+    if file.exists():
+        return MmapedDict(str(file))
+    # Under another name until it is whole: a scrape by another worker may come at any time.
+    unfinished = file.with_suffix(".new")
+    # Written in full: a disk that is full later would end the process at a write to mapped memory.
+    unfinished.write_bytes(bytes(_FILE_SIZE))
+    opened = MmapedDict(str(unfinished))
+    unfinished.rename(file)
+    return opened
+
+
+@cache
+def _key(family: str, name: str, labels: tuple[tuple[str, str], ...], help_text: str) -> str:
+    return mmap_key(
+        PREFIX + family, name, [key for key, _ in labels], [value for _, value in labels], help_text
+    )
