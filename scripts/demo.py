@@ -274,7 +274,7 @@ Point real clients at it ({", ".join(MODELS)} go to LiteLLM; the answers are the
 
   # Claude Code, anthropic SDK
   export ANTHROPIC_BASE_URL={url} ANTHROPIC_AUTH_TOKEN=any
-  # OpenAI SDK, and Codex with: codex -c openai_base_url={url}/v1
+  # OpenAI SDK; Codex: CODEX_API_KEY=… codex exec -c openai_base_url={url}/v1
   export OPENAI_BASE_URL={url}/v1 OPENAI_API_KEY=any
   # Gemini CLI, google-genai SDK
   export GOOGLE_GEMINI_BASE_URL={url} GEMINI_API_KEY=any
