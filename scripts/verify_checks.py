@@ -12,15 +12,14 @@ from urllib.parse import quote
 
 from litellm_hybrid.config.settings import Address
 from litellm_hybrid.diagnostics.doctor import http_client
-from litellm_hybrid.diagnostics.doctor.probes import (
+from litellm_hybrid.diagnostics.doctor.http_client import (
     ConnectFailure,
     Fields,
     Probe,
     ProbeResponse,
     ProbeResult,
-    Program,
-    identify,
 )
+from litellm_hybrid.diagnostics.doctor.probes import Program, identify
 from litellm_hybrid.quota import classifier as quota
 
 MODEL = "litellm-hybrid-no-such-model"

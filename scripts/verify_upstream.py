@@ -30,7 +30,8 @@ from verify_checks import Differs, NotSeen, Upstream
 
 from litellm_hybrid.config.converters import parse_url
 from litellm_hybrid.diagnostics.doctor import http_client
-from litellm_hybrid.diagnostics.doctor.probes import ConnectFailure, FailureKind, Probe, is_safe_mode
+from litellm_hybrid.diagnostics.doctor.http_client import ConnectFailure, FailureKind, Probe
+from litellm_hybrid.diagnostics.doctor.probes import is_safe_mode
 from litellm_hybrid.terminal import hide, printable
 from real.verify import Wanted, verify_binaries
 

@@ -19,13 +19,8 @@ from e2e.harness import black_hole
 from e2e.tls import self_signed_context, server_context
 from litellm_hybrid.config.settings import Address
 from litellm_hybrid.diagnostics.doctor import http_client
-from litellm_hybrid.diagnostics.doctor.probes import (
-    TRANSFORM,
-    ConnectFailure,
-    FailureKind,
-    Probe,
-    ProbeResponse,
-)
+from litellm_hybrid.diagnostics.doctor.http_client import ConnectFailure, FailureKind, Probe, ProbeResponse
+from litellm_hybrid.diagnostics.doctor.probes import TRANSFORM
 from litellm_hybrid.diagnostics.doctor.report import CHECKS
 from support.cliproxyapi import CLIProxyAPI
 from support.processes import MASTER_KEY, accepts, free_port, running

@@ -3,7 +3,7 @@
 import json
 
 from litellm_hybrid.config.settings import Address, Secret
-from litellm_hybrid.diagnostics.doctor.probes import ConnectFailure, FailureKind, ProbeResponse
+from litellm_hybrid.diagnostics.doctor.http_client import ConnectFailure, FailureKind, ProbeResponse
 from litellm_hybrid.diagnostics.doctor.report import Finding
 
 LITELLM = Address("http", "127.0.0.1", 4000)

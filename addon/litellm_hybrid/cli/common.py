@@ -13,7 +13,7 @@ import click
 from litellm_hybrid.config.file_watcher import Watcher
 from litellm_hybrid.config.parser import ConfigError, Parsed
 from litellm_hybrid.config.settings import Settings
-from litellm_hybrid.diagnostics.explain.replay import UpstreamResponse
+from litellm_hybrid.diagnostics.explain.remedies import UpstreamResponse
 from litellm_hybrid.fallback import response_hold
 from litellm_hybrid.message import credentials, forwarded
 from litellm_hybrid.message.credentials import Headers

@@ -13,9 +13,9 @@ from mitmproxy.addonmanager import Loader
 from mitmproxy.flow import Flow
 
 from litellm_hybrid.config.settings import NoSettingsError, Settings, SettingsStore
-from litellm_hybrid.diagnostics.explain import explain, replay
+from litellm_hybrid.diagnostics.explain import explain, remedies
 from litellm_hybrid.diagnostics.explain.reasons import RouteHeader
-from litellm_hybrid.diagnostics.explain.replay import UpstreamResponse
+from litellm_hybrid.diagnostics.explain.remedies import UpstreamResponse
 from litellm_hybrid.fallback import response_hold
 from litellm_hybrid.fallback.cooldowns import Cooldowns
 from litellm_hybrid.flow.exchange import Exchange
@@ -192,7 +192,7 @@ def _failed_response(flow: http.HTTPFlow, snapshot: Snapshot) -> UpstreamRespons
     headers = {name.lower(): value for name, value in flow.response.headers.items(multi=True)}
     head = response_hold.ResponseHead(flow.response.status_code, headers)
     response = UpstreamResponse(head, flow.response.raw_content or b"")
-    kind = replay.verdict(response, now=_answered_at(flow)).kind
+    kind = remedies.verdict(response, now=_answered_at(flow)).kind
     return response if head.status >= 400 or kind != "none" else None
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from litellm_hybrid.config.settings import SettingsStore
 from litellm_hybrid.diagnostics.doctor import http_client
-from litellm_hybrid.diagnostics.doctor.probes import Probe, ProbeResponse
+from litellm_hybrid.diagnostics.doctor.http_client import Probe, ProbeResponse
 from litellm_hybrid.llm.usage import PriceList, Usage
 from litellm_hybrid.observability.counters import Spend, SpendKey
 

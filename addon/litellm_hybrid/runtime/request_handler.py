@@ -9,7 +9,8 @@ from mitmproxy import http
 
 from litellm_hybrid.config.settings import Address, Settings, SettingsStore
 from litellm_hybrid.diagnostics.doctor import http_client
-from litellm_hybrid.diagnostics.doctor.probes import PROVIDER_MODELS, Probe, lacks_provider_routes
+from litellm_hybrid.diagnostics.doctor.http_client import Probe
+from litellm_hybrid.diagnostics.doctor.probes import PROVIDER_MODELS, lacks_provider_routes
 from litellm_hybrid.fallback.policy import Policy
 from litellm_hybrid.flow import local_replies
 from litellm_hybrid.flow.exchange import Exchange

@@ -8,14 +8,8 @@ from litellm_hybrid.config.parser import ConfigError, Parsed
 from litellm_hybrid.config.settings import Settings
 from litellm_hybrid.config.yaml_nodes import Code
 from litellm_hybrid.diagnostics.check import circles, hints
-from litellm_hybrid.diagnostics.doctor.probes import (
-    ConnectFailure,
-    Program,
-    Results,
-    identify,
-    listen_text,
-    response_to,
-)
+from litellm_hybrid.diagnostics.doctor.http_client import ConnectFailure
+from litellm_hybrid.diagnostics.doctor.probes import Program, Results, identify, listen_text, response_to
 from litellm_hybrid.diagnostics.doctor.report import Finding, error, ok, warning
 from litellm_hybrid.routing.access import is_loopback
 

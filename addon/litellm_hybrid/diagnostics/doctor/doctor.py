@@ -8,11 +8,9 @@ from pathlib import Path
 from litellm_hybrid.config.parser import ConfigError, Parsed
 from litellm_hybrid.config.settings import Secret
 from litellm_hybrid.diagnostics.doctor import (
-    check_litellm,
-    check_live,
     check_local,
     check_models,
-    check_upstream,
+    check_servers,
     http_client,
     probes,
 )
@@ -44,26 +42,26 @@ def examine(
     runs = check_local.runs(results)
     bound = None if runs else http_client.binding(*settings.listen)
     versions["upstream"] = str(probes.VersionInfo.of(results))
-    versions["litellm"] = check_litellm.version_of(results) or "unknown"
+    versions["litellm"] = check_servers.version_of(results) or "unknown"
     litellm_models, upstream_models = probes.models("litellm", results), probes.models("upstream", results)
     findings = [
         *check_local.file(parsed, str(file)),
         check_local.access(settings),
         *check_local.listen(settings, results, bound),
-        *check_upstream.check(settings, results),
-        *check_litellm.check(settings, results),
-        *check_models.check(
-            settings, litellm_models, upstream_models, check_upstream.takes_for_models(results)
+        *check_servers.check_upstream(settings, results),
+        *check_servers.check_litellm(settings, results),
+        *check_models.check_names(
+            settings, litellm_models, upstream_models, check_servers.takes_for_models(results)
         ),
         *check_local.clock(results),
     ]
     if live:
-        planned = check_live.plan(presented, litellm_models or (), upstream_models or (), runs=runs)
+        planned = check_models.plan_live(presented, litellm_models or (), upstream_models or (), runs=runs)
         for each in planned:
             progress(f"asking {each.message} …")
         lived = http_client.send_all({each.check: each.probe for each in planned}, settings.tls_ca)
-        findings += [check_live.check(each, lived[each.check]) for each in planned]
-        findings += check_live.unasked(settings, planned)
+        findings += [check_models.check_live(each, lived[each.check]) for each in planned]
+        findings += check_models.unasked(settings, planned)
     return Report(str(file), [*findings, *surroundings], versions)
 
 

@@ -2,129 +2,16 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from litellm_hybrid.config.settings import Address, Settings
-
-type Fields = tuple[tuple[str, str], ...]
+from litellm_hybrid.diagnostics.doctor.http_client import Fields, Probe, ProbeResponse, ProbeResult
 
 LIVELINESS = "/health/liveliness"
 _LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 
-class FailureKind(StrEnum):
-    """Why there is no response."""
-
-    UNREACHABLE = "unreachable"
-    TIMEOUT = "timeout"
-    CERTIFICATE = "certificate"
-    NO_TLS = "no-tls"
-    NO_HTTP = "no-http"
-
-
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """One request.
-
-    Attributes:
-        path: below the address's own prefix, with its query.
-        within: seconds that the whole of it may take.
-    """
-
-    address: Address
-    path: str
-    method: str = "GET"
-    headers: Fields = ()
-    body: bytes = b""
-    within: float = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectFailure:
-    """No response.
-
-    Attributes:
-        detail: the system's words, for people.
-    """
-
-    kind: FailureKind
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ProbeResponse:
-    """A response; redirects are not followed.
-
-    Attributes:
-        headers: names lower-cased.
-        body: its first megabytes at most.
-        seconds: from the connect to the last byte.
-        at: epoch seconds when it had come; 0: not known.
-    """
-
-    status: int
-    headers: Fields = ()
-    body: bytes = b""
-    seconds: float = 0.0
-    at: float = 0.0
-
-    def header(self, name: str) -> str:
-        """Return the first value of a header, or ""; `name` in lower case."""
-        return next((value for other, value in self.headers if other == name), "")
-
-    @property
-    def json(self) -> Any:  # noqa: ANN401  whatever a server writes
-        """The body parsed; None if it is no JSON."""
-        try:
-            return json.loads(self.body)
-        except (ValueError, RecursionError):
-            return None
-
-    @property
-    def is_page(self) -> bool:
-        """Whether it is a web page."""
-        start = self.body.lstrip()[:15].lower()
-        return self.header("content-type").startswith("text/html") or start.startswith(
-            (b"<!doctype", b"<html")
-        )
-
-    @property
-    def error(self) -> str:
-        """What its JSON says went wrong, on one line and not long; "" if it says nothing."""
-        value = self.json
-        error = value.get("error") if isinstance(value, dict) else None
-        said = error.get("message") if isinstance(error, dict) else error
-        return " ".join(said.split())[:200] if isinstance(said, str) else ""
-
-    @property
-    def entries(self) -> tuple[dict[str, Any], ...] | None:
-        """The objects of a list `{"data": [{…}, …]}`; None if it is no such list."""
-        value = self.json
-        data = value.get("data") if isinstance(value, dict) else None
-        if self.status != 200 or not isinstance(data, list):
-            return None
-        return tuple(entry for entry in data if isinstance(entry, dict))
-
-    @property
-    def model_ids(self) -> tuple[str, ...] | None:
-        """The models it lists, by their `id`; None if it is no list of models."""
-        if self.entries is None:
-            return None
-        return tuple(found for entry in self.entries if isinstance(found := entry.get("id"), str))
-
-    @property
-    def clock_skew(self) -> float | None:
-        """By how many seconds the server's clock is ahead of ours; None: not known."""
-        try:
-            return parsedate_to_datetime(self.header("date")).timestamp() - self.at if self.at else None
-        except ValueError:
-            return None
-
-
-type ProbeResult = ProbeResponse | ConnectFailure
 type Results = Mapping[str, ProbeResult]
 """By the names of `plan`."""
 

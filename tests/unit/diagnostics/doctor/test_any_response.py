@@ -8,13 +8,17 @@ from hypothesis import strategies as st
 
 from litellm_hybrid.config.settings import Fallback, Settings
 from litellm_hybrid.diagnostics.doctor import (
-    check_litellm,
     check_local,
     check_models,
-    check_upstream,
+    check_servers,
     probes,
 )
-from litellm_hybrid.diagnostics.doctor.probes import ConnectFailure, FailureKind, ProbeResponse, ProbeResult
+from litellm_hybrid.diagnostics.doctor.http_client import (
+    ConnectFailure,
+    FailureKind,
+    ProbeResponse,
+    ProbeResult,
+)
 from litellm_hybrid.diagnostics.doctor.report import CHECKS, Report
 from support.probes import KEY, LITELLM
 
@@ -71,9 +75,11 @@ def test_any_response_has_findings(results: dict[str, Any]) -> None:
     found = [
         *check_local.listen(SETTINGS, seen, None),
         *check_local.clock(seen),
-        *check_upstream.check(SETTINGS, seen),
-        *check_litellm.check(SETTINGS, seen),
-        *check_models.check(SETTINGS, probes.models("litellm", seen), probes.models("upstream", seen), "x"),
+        *check_servers.check_upstream(SETTINGS, seen),
+        *check_servers.check_litellm(SETTINGS, seen),
+        *check_models.check_names(
+            SETTINGS, probes.models("litellm", seen), probes.models("upstream", seen), "x"
+        ),
     ]
     assert {each.check for each in found} <= set(CHECKS)
     assert all(each.symptom for each in found)

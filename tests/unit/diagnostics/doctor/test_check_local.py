@@ -10,7 +10,12 @@ import pytest
 from litellm_hybrid.config.parser import ConfigError, parse
 from litellm_hybrid.config.settings import Address, Secret, Settings
 from litellm_hybrid.diagnostics.doctor.check_local import access, broken, clock, file, listen, surroundings
-from litellm_hybrid.diagnostics.doctor.probes import ConnectFailure, FailureKind, ProbeResponse, ProbeResult
+from litellm_hybrid.diagnostics.doctor.http_client import (
+    ConnectFailure,
+    FailureKind,
+    ProbeResponse,
+    ProbeResult,
+)
 from litellm_hybrid.diagnostics.doctor.report import Finding, Severity
 from support.probes import ALIVE, CLIPROXYAPI, NOT_FOUND, PAGE, REFUSED, response, summary
 

@@ -1,10 +1,25 @@
-"""Which configured names LiteLLM does not know, and the line to write instead."""
+"""Which names LiteLLM does not know; and the requests that `doctor --live` sends, and what is said of them."""
+
+import json
 
 import pytest
 
+from litellm_hybrid.config.model_patterns import Patterns
 from litellm_hybrid.config.parser import parse
-from litellm_hybrid.config.settings import Settings
-from litellm_hybrid.diagnostics.doctor.check_models import KnownModels, check
+from litellm_hybrid.config.settings import Address, Secret, Settings
+from litellm_hybrid.diagnostics.doctor.check_models import (
+    KnownModels,
+    check_live,
+    check_names,
+    plan_live,
+    unasked,
+)
+from litellm_hybrid.diagnostics.doctor.http_client import (
+    ConnectFailure,
+    FailureKind,
+    ProbeResponse,
+    ProbeResult,
+)
 from litellm_hybrid.diagnostics.doctor.report import Severity
 
 LISTED = ("gpt-5", "claude-sonnet-4-5", "openai/o3", "gemini-2.5-pro")
@@ -32,7 +47,7 @@ def settings(rest: str, *, enabled: bool = True) -> Settings:
     ],
 )
 def test_an_unknown_name_comes_with_the_line_to_write(rest: str, symptom: str, fix: str) -> None:
-    (finding,) = check(settings(rest), LISTED, ())
+    (finding,) = check_names(settings(rest), LISTED, ())
     assert finding.severity is Severity.ERROR
     assert finding.symptom.startswith(f"LiteLLM does not know {symptom}")
     assert finding.fix.endswith(f"in `model-mappings` write {fix}")
@@ -40,14 +55,14 @@ def test_an_unknown_name_comes_with_the_line_to_write(rest: str, symptom: str, f
 
 
 def test_it_is_a_warning_while_nothing_is_routed() -> None:
-    (finding,) = check(settings("litellm-models: [nope]", enabled=False), LISTED, ())
+    (finding,) = check_names(settings("litellm-models: [nope]", enabled=False), LISTED, ())
     assert finding.severity is Severity.WARNING
 
 
 def test_what_it_knows_is_named_where_nothing_is_near() -> None:
-    (finding,) = check(settings("litellm-models: [nope]"), ("a", "b", "c", "d", "e", "f"), ())
+    (finding,) = check_names(settings("litellm-models: [nope]"), ("a", "b", "c", "d", "e", "f"), ())
     assert finding.symptom.endswith("it knows a, b, c, d, e, …")
-    (finding,) = check(settings("litellm-models: [nope]"), (), ())
+    (finding,) = check_names(settings("litellm-models: [nope]"), (), ())
     assert finding.symptom.endswith("it knows no model at all")
 
 
@@ -82,7 +97,7 @@ def test_what_litellm_knows(listed: tuple[str, ...], name: str, known: bool) -> 
     ],
 )
 def test_a_glob_has_to_fit_something(rest: str, listed: tuple[str, ...], warned: bool) -> None:
-    findings = check(settings(rest), listed, ())
+    findings = check_names(settings(rest), listed, ())
     assert [finding.severity for finding in findings] == [Severity.WARNING if warned else Severity.OK]
 
 
@@ -109,14 +124,14 @@ MAPPED = FALLBACK + "litellm-model-mappings: {'claude-opus*': claude-sonnet-4-5}
 def test_each_model_that_may_fall_back_is_looked_up_in_both_lists(
     rest: str, upstream: tuple[str, ...] | None, severity: str, words: str
 ) -> None:
-    (finding,) = [each for each in check(settings(rest), LISTED, upstream) if each.check == "fallback"]
+    (finding,) = [each for each in check_names(settings(rest), LISTED, upstream) if each.check == "fallback"]
     assert (finding.severity, words in finding.symptom) == (severity, True), finding
 
 
 def test_what_a_missing_model_is_probably_called_is_said() -> None:
     upstream = ("GPT-5", "claude-sonnet-4-5-20250929", "o3", "grok-4")
     head = "litellm-fallback-enabled: true\n"
-    (finding,) = [each for each in check(settings(head), LISTED, upstream) if each.check == "fallback"]
+    (finding,) = [each for each in check_names(settings(head), LISTED, upstream) if each.check == "fallback"]
     for line in ("`GPT-5: gpt-5`", "4-5-20250929: claude-sonnet-4-5`", "`o3: openai/o3`", "`grok-4: NAME`"):
         assert line in finding.fix, finding
 
@@ -126,7 +141,7 @@ def test_an_entry_that_fits_no_model_of_upstreams() -> None:
         "extensions: {litellm: {base-url: 'http://h', api-key: k, "
         "fallback: {enabled: true, models: [gpt-5, claud*]}}}"
     )
-    found = check(parse(text, source="f", env={}).settings, LISTED, ("gpt-5",))
+    found = check_names(parse(text, source="f", env={}).settings, LISTED, ("gpt-5",))
     assert [(each.severity, '"claud*"' in each.symptom) for each in found] == [
         (Severity.WARNING, True),
         (Severity.OK, False),
@@ -134,7 +149,7 @@ def test_an_entry_that_fits_no_model_of_upstreams() -> None:
 
 
 def test_without_fallback_it_is_not_looked_at() -> None:
-    found = check(settings("litellm-models: [gpt-5]\n"), LISTED, ("claude-opus-4",))
+    found = check_names(settings("litellm-models: [gpt-5]\n"), LISTED, ("claude-opus-4",))
     assert [each.check for each in found] == ["models"]
 
 
@@ -147,12 +162,124 @@ def test_without_fallback_it_is_not_looked_at() -> None:
     ],
 )
 def test_what_cannot_be_looked_at_without_litellms_list(rest: str, checks: list[str]) -> None:
-    found = check(settings(rest), None, ("gpt-5",))
+    found = check_names(settings(rest), None, ("gpt-5",))
     assert [(each.check, each.severity) for each in found] == [
         (name, Severity.NOT_CHECKED) for name in checks
     ]
 
 
 def test_without_any_name_there_is_nothing_to_say() -> None:
-    assert check(settings("litellm-passthrough-mode: true"), LISTED, ()) == []
-    assert check(Settings(), None, None) == []
+    assert check_names(settings("litellm-passthrough-mode: true"), LISTED, ()) == []
+    assert check_names(Settings(), None, None) == []
+
+
+LITELLM = Address("http", "127.0.0.1", 4000)
+ROUTED = Settings(
+    enabled=True,
+    base_url=LITELLM,
+    api_key=Secret("sk-litellm"),
+    client_keys=(Secret("sk-client"),),
+    models=Patterns(["gpt*", "GPT-5"]),
+)
+UPSTREAM = ("gpt-5", "claude-opus-4")
+
+
+@pytest.mark.parametrize(
+    ("settings", "runs", "expected"),
+    [
+        (
+            ROUTED,
+            True,
+            [
+                ("live-litellm", 8318, "GPT-5", "litellm;"),
+                ("live-upstream", 8318, "claude-opus-4", "upstream;"),
+            ],
+        ),
+        (ROUTED, False, [("live-litellm", 4000, "GPT-5", ""), ("live-upstream", 8317, "claude-opus-4", "")]),
+        (Settings(), False, [("live-upstream", 8317, "gpt-5", "")]),
+        (
+            Settings(base_url=LITELLM),
+            True,
+            [("live-litellm", 4000, "listed", ""), ("live-upstream", 8318, "gpt-5", "upstream;")],
+        ),
+        (
+            Settings(enabled=True, base_url=LITELLM, passthrough=True),
+            True,
+            [("live-litellm", 4000, "listed", ""), ("live-upstream", 8317, "gpt-5", "")],
+        ),
+    ],
+)
+def test_one_request_each_way(
+    settings: Settings, runs: bool, expected: list[tuple[str, int, str, str]]
+) -> None:
+    planned = plan_live(settings, ("openai/*", "listed"), UPSTREAM, runs=runs)
+    assert [(live.check, live.probe.address.port, live.model, live.expects) for live in planned] == expected
+    for live in planned:
+        body = json.loads(live.probe.body)
+        assert (body["model"], body["max_tokens"], body["stream"]) == (live.model, 1, False)
+        assert live.model in live.message
+        sent = str(live.probe.headers)
+        assert ("sk-litellm" in sent) == (live.probe.address == LITELLM and settings.api_key is not None)
+
+
+def test_a_server_that_is_not_asked_is_named() -> None:
+    assert plan_live(ROUTED, (), (), runs=False)[0].check == "live-litellm"
+    assert [each.check for each in unasked(ROUTED, plan_live(ROUTED, (), (), runs=False))] == [
+        "live-upstream"
+    ]
+    assert [each.check for each in unasked(Settings(base_url=LITELLM), [])] == [
+        "live-upstream",
+        "live-litellm",
+    ]
+
+
+def routed(header: str, status: int = 200) -> ProbeResponse:
+    return ProbeResponse(status, (("x-hybrid-route", header),), b'{"error":{"message":"why"}}')
+
+
+FELL_BACK = "litellm; reason=fallback; upstream-status=429"
+
+
+@pytest.mark.parametrize(
+    ("runs", "index", "seen", "severity", "words"),
+    [
+        (
+            True,
+            0,
+            routed("litellm; reason=model"),
+            "ok",
+            "LiteLLM served GPT-5 in 0.00 s (litellm; reason=model)",
+        ),
+        (False, 0, ProbeResponse(200, (("x-litellm-response-cost", "7e-05"),)), "ok", "for $7e-05"),
+        (
+            True,
+            0,
+            routed("upstream; reason=not-listed"),
+            "warning",
+            "went elsewhere: upstream; reason=not-listed",
+        ),
+        (True, 1, routed("upstream; reason=not-listed"), "ok", "upstream served claude-opus-4"),
+        (True, 1, routed(FELL_BACK), "warning", f"LiteLLM served claude-opus-4 in 0.00 s ({FELL_BACK})"),
+        (True, 0, routed("litellm; reason=error", 502), "error", "LiteLLM did not serve GPT-5: 502 why"),
+        (
+            False,
+            1,
+            ProbeResponse(429, (), b'{"error":{"message":"used up"}}'),
+            "error",
+            "upstream did not serve claude-opus-4: 429 used up",
+        ),
+        (False, 1, ProbeResponse(418), "error", "418"),
+        (
+            False,
+            0,
+            ConnectFailure(FailureKind.TIMEOUT, "timed out"),
+            "error",
+            "no response from LiteLLM for GPT-5: timed out",
+        ),
+    ],
+)
+def test_what_its_answer_means(runs: bool, index: int, seen: ProbeResult, severity: str, words: str) -> None:
+    live = plan_live(ROUTED, (), UPSTREAM, runs=runs)[index]
+    finding = check_live(live, seen)
+    assert (finding.severity, words in finding.symptom) == (severity, True), finding
+    assert finding.severity == "ok" or finding.fix

@@ -3,10 +3,9 @@
 import pytest
 
 from litellm_hybrid.config.settings import Address, Secret, Settings
+from litellm_hybrid.diagnostics.doctor.http_client import ProbeResponse, ProbeResult
 from litellm_hybrid.diagnostics.doctor.probes import (
     TRANSFORM,
-    ProbeResponse,
-    ProbeResult,
     Program,
     identify,
     is_safe_mode,

@@ -13,10 +13,9 @@ from litellm_hybrid.config.model_patterns import Patterns
 from litellm_hybrid.config.parser import parse
 from litellm_hybrid.config.settings import DEFAULT_FALLBACK_KINDS, Fallback, Settings
 from litellm_hybrid.diagnostics.explain import remedies
-from litellm_hybrid.diagnostics.explain.explain import Explanation, explain
+from litellm_hybrid.diagnostics.explain.explain import Explanation, explain, nearest
 from litellm_hybrid.diagnostics.explain.reasons import REASONS
-from litellm_hybrid.diagnostics.explain.replay import UpstreamResponse
-from litellm_hybrid.diagnostics.explain.steps import nearest
+from litellm_hybrid.diagnostics.explain.remedies import UpstreamResponse
 from litellm_hybrid.fallback import response_hold as hold
 from litellm_hybrid.message.forwarded import ClientAddress, is_loopback
 from litellm_hybrid.message.redaction import redact_as_text, redact_target
