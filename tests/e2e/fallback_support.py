@@ -29,6 +29,9 @@ MESSAGES = "/v1/messages"
 JSON = {"content-type": "application/json"}
 SSE = {"content-type": "text/event-stream; charset=utf-8"}
 
+DROPS = {"drop_params": True}
+"""What a replay's body has more."""
+
 FELL_BACK = "litellm; reason=fallback; upstream-status=429"
 
 

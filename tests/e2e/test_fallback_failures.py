@@ -15,6 +15,7 @@ from e2e.conftest import Start
 from e2e.fallback_support import (
     CHAT,
     COOLDOWN,
+    DROPS,
     FELL_BACK,
     JSON,
     ON,
@@ -743,20 +744,26 @@ async def test_what_litellm_sees(start: Start, upstream: Stub, litellm: Stub) ->
     upstream.does = OUT_OF_QUOTA
     proxy = await start(fallback=ON, model_mappings={"o3": "o3-of-litellm"}, enabled=False)
     body = {"model": "o3(high)", "messages": [{"role": "user", "content": "hi"}], "stream": True}
-    headers = [("Authorization", "Bearer sk-client"), ("X-Request-ID", "id-1"), ("X-Own", "2")]
+    headers = [
+        ("Authorization", "Bearer sk-client"),
+        ("X-Request-ID", "id-1"),
+        ("X-Own", "2"),
+        ("User-Agent", "codex/1"),
+    ]
 
     answer = await ask(proxy, body | {"model": "o3"}, headers=headers)
 
     sent = litellm.last
     assert answer.route == FELL_BACK
     assert answer.header("x-request-id") == "id-1"
-    assert sent.json() == body | {"model": "o3-of-litellm"}
-    assert list(sent.json()) == list(body)
+    assert sent.json() == body | {"model": "o3-of-litellm"} | DROPS
+    assert list(sent.json()) == [*body, *DROPS]
     assert sent.values("authorization") == [f"Bearer {MASTER_KEY}"]
     assert sent.values("host") == [f"127.0.0.1:{litellm.port}"]
     assert sent.values("x-request-id") == ["id-1"]
     assert sent.values("x-litellm-call-id") == ["id-1"]
     assert sent.values("x-own") == ["2"]
+    assert sent.values("user-agent") == ["codex/1"]
     assert upstream.last.json()["model"] == "o3"
     assert upstream.last.values("authorization") == ["Bearer sk-client"]
 

@@ -16,6 +16,7 @@ from e2e.conftest import Start
 from e2e.fallback_support import (
     CHAT,
     CONTENT,
+    DROPS,
     FELL_BACK,
     JSON,
     MESSAGES,
@@ -108,7 +109,7 @@ async def test_a_replay_is_streamed(what: str, start: Start, upstream: Stub, lit
 
     assert len(litellm.requests) == len(upstream.requests) == 2
     assert len(litellm.connections) == 1
-    assert json.loads(litellm.last.body) == {"model": "o3", "stream": True}
+    assert json.loads(litellm.last.body) == {"model": "o3", "stream": True} | DROPS
 
 
 # -- the rest of an abandoned answer ------------------------------------------

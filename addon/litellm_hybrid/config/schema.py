@@ -131,6 +131,10 @@ CHAPTERS: dict[str, tuple[Key, ...]] = {
             "What a replay does with parts of a history that are sealed for upstream's account. `keep` "
             "sends them, `reduce` leaves them out, `auto` decides by API and model; a refusal is retried "
             "reduced. More: [history.md](history.md)."),
+        Key("fallback.drop-params", takes.flag, "false",
+            "A replay's body says `\"drop_params\": true`, so that LiteLLM leaves out what its backend does "
+            "not know: it was made for another provider. Not where the request forces a tool or demands "
+            "JSON, which would be left out in silence. Routed requests never say it."),
         Key("fallback.sticky", takes.duration, "1h",
             "After a fallback the same conversation stays on LiteLLM with that model for this long, so "
             "that its prompt cache and history stay on one side. 0s is off. The conversation is known by "

@@ -110,6 +110,7 @@ class Fallback:
         first_byte: after so many seconds without a response the request goes to LiteLLM; 0: never.
         max_per_hour: how many replays an hour may have; 0 is no limit.
         sticky: how long, in seconds, a conversation stays on LiteLLM after a fallback; 0: not at all.
+        drop_params: a replay lets LiteLLM leave out what its backend does not know.
     """
 
     enabled: bool = False
@@ -123,6 +124,7 @@ class Fallback:
     max_per_hour: int = 0
     history: HistoryPolicy = "auto"
     sticky: float = 0.0
+    drop_params: bool = True
 
     def covers(self, model: str) -> bool:
         """Whether requests for this model may fall back."""

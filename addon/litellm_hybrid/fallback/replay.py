@@ -14,13 +14,18 @@ from litellm_hybrid.fallback.conversations import conversation_id
 from litellm_hybrid.fallback.state import FallbackState
 from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.flow.request import to_litellm
+from litellm_hybrid.llm import replay_body
 from litellm_hybrid.llm.history.plan import Side
 from litellm_hybrid.llm.history.reduce import Reduced, reduce, reduce_again, travels
 from litellm_hybrid.llm.history.rejections import REJECTIONS
 from litellm_hybrid.observability import log
+from litellm_hybrid.quota import served
 from litellm_hybrid.routing import access, rewrite
-from litellm_hybrid.routing.paths import identify_api
+from litellm_hybrid.routing.paths import Api, identify_api
 from litellm_hybrid.routing.rules import Reason, Target
+
+_REPLAYED = frozenset({Api.RESPONSES, Api.MESSAGES, Api.CHAT, Api.GENERATE_CONTENT})
+"""The APIs whose bodies are made fit for another provider."""
 
 
 class Replays:
@@ -60,6 +65,11 @@ class Replays:
             _put_body(request, exchange, outgoing.body, reduce(outgoing.body, api))
         else:
             self.adapt_history(request, exchange, outgoing.body, "litellm")
+        if api in _REPLAYED and served.asked(exchange.path, b"").generates:
+            body = request.raw_content or b""
+            prepared = replay_body.prepare(body, api, drop_params=settings.fallback.drop_params)
+            if prepared is not body:
+                _set_body(request, prepared)
         return request
 
     def adapt_history(self, request: http.Request, exchange: Exchange, body: bytes, side: Side) -> None:
@@ -114,11 +124,15 @@ def mark_refused(exchange: Exchange, why: str) -> None:
     exchange.set_outcome(Target.UPSTREAM, Reason.FALLBACK_FAILED, fallback_failed=why)
 
 
+def _set_body(request: http.Request, body: bytes) -> None:
+    request.data.content = body
+    request.data.headers = http.Headers(rewrite.with_body(request.headers.fields, body))
+
+
 def _put_body(request: http.Request, exchange: Exchange, body: bytes, reduced: Reduced) -> None:
     if reduced.body is body:
         return
-    request.data.content = reduced.body
-    request.data.headers = http.Headers(rewrite.with_body(request.headers.fields, reduced.body))
+    _set_body(request, reduced.body)
     exchange.outcome.reduced = True
     dropped = ", ".join(f"{what} ({count})" for what, count in reduced.dropped)
     off = f"; switched off for this turn: {', '.join(reduced.switched_off)}" if reduced.switched_off else ""

@@ -64,7 +64,7 @@ def test_a_foreign_history_goes_as_configured(policy: HistoryPolicy, *, reduced:
     assert request is not None
     assert (request.host, request.port, request.path) == ("127.0.0.1", 4000, "/prefix/v1/responses")
     assert request.headers["authorization"] == "Bearer sk-litellm"
-    assert parsed(request.content) == (KEPT if reduced else json.loads(FOREIGN))
+    assert parsed(request.content) == (KEPT if reduced else json.loads(FOREIGN)) | {"drop_params": True}
     assert request.headers.get_all("content-length") == [str(len(request.content or b""))]
     assert exchange.outcome.reduced is reduced
     assert flow.request.content == FOREIGN
@@ -87,8 +87,32 @@ def test_a_history_of_its_own_keeps_its_bytes(path: str) -> None:
     flow, exchange = upstream_flow(body, path=path)
     request = replays("reduce").build_fallback_request(flow, exchange)
     assert request is not None
-    assert request.content == body
+    assert request.content == body.removesuffix(b"}") + (b',"drop_params":true}' if "resp" in path else b"}")
     assert exchange.outcome.reduced is False
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("/v1/responses", True),
+        ("/v1/chat/completions", True),
+        ("/api/provider/anthropic/v1/messages", True),
+        ("/v1beta/models/o3:streamGenerateContent", True),
+        ("/v1/messages/count_tokens", False),
+        ("/v1beta/models/o3:countTokens", False),
+        ("/v1/embeddings", False),
+        ("/v1/completions", False),
+    ],
+)
+def test_litellm_may_drop_what_its_backend_does_not_know(path: str, *, told: bool) -> None:
+    for setting in (True, False):
+        flow, exchange = upstream_flow(
+            b'{"model":"o3"}', path=path, headers=((b"user-agent", b"codex_cli_rs/0.1"),)
+        )
+        request = replays(drop_params=setting).build_fallback_request(flow, exchange)
+        assert request is not None
+        assert (b"drop_params" in (request.content or b"")) is (told and setting)
+        assert request.headers["user-agent"] == "codex_cli_rs/0.1"
 
 
 def test_what_was_dropped_is_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -10,12 +10,39 @@ from collections.abc import Callable
 import msgspec
 from msgspec import Raw
 
+from litellm_hybrid.message.json import masked, unmasked
+
 type Object = dict[str, Raw]
 """A JSON object, opened one level."""
 
 _OBJECT = msgspec.json.Decoder(dict[str, Raw])
 _ARRAY = msgspec.json.Decoder(list[Raw])
 _STRING = msgspec.json.Decoder(str)
+
+
+def edit_body(body: bytes, edit: Callable[[Object], bool]) -> bytes:
+    """A request body after `edit`, which changes its object in place and says whether it did.
+
+    The same object if nothing changed, or if the body is no JSON object, broken, or nested too deeply. Lone
+    surrogates are kept.
+    """
+    try:
+        return _edit_body(body, edit)
+    except RecursionError:
+        return body
+    except ValueError:  # msgspec's errors and UnicodeDecodeError are ValueErrors
+        pass
+    readable, mark = masked(body)
+    try:
+        after = _edit_body(readable, edit)
+    except (ValueError, RecursionError):
+        return body
+    return body if after is readable else unmasked(after, mark)
+
+
+def _edit_body(body: bytes, edit: Callable[[Object], bool]) -> bytes:
+    members = _OBJECT.decode(body)
+    return msgspec.json.encode(members) if edit(members) else body
 
 
 def opened(raw: Raw) -> Object | None:

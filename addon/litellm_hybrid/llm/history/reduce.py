@@ -8,7 +8,7 @@ each provider refuses, and where that is said: docs/history.md.
 """
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import msgspec
 from msgspec import Raw
@@ -16,10 +16,10 @@ from msgspec import Raw
 from litellm_hybrid.config.settings import HistoryPolicy
 from litellm_hybrid.llm.history import anthropic, openai_chat, openai_responses
 from litellm_hybrid.llm.history.gemini import reduce_gemini
-from litellm_hybrid.llm.history.json_edit import Object
+from litellm_hybrid.llm.history.json_edit import Object, edit_body
 from litellm_hybrid.llm.history.plan import Changes, Plan, Side
 from litellm_hybrid.llm.history.rejections import HistoryRejection
-from litellm_hybrid.message.json import masked, readable, unmasked
+from litellm_hybrid.message.json import readable
 from litellm_hybrid.routing.paths import Api
 
 # Anthropic's signed thinking and Google's thought signatures belong to a model, whoever pays for it: they
@@ -126,29 +126,17 @@ def _in_tool_loop(body: bytes, api: Api) -> bool:
 
 
 def _carried_out(body: bytes, api: Api, plan: Plan) -> Reduced:
-    try:
-        return _reduce(body, api, plan)
-    except RecursionError:
-        return Reduced(body)
-    except ValueError:  # msgspec's errors and UnicodeDecodeError are ValueErrors
-        pass
-    readable, mark = masked(body)
-    try:
-        reduced = _reduce(readable, api, plan)
-    except (ValueError, RecursionError):
-        return Reduced(body)
-    if reduced.body is readable:
-        return Reduced(body)
-    return replace(reduced, body=unmasked(reduced.body, mark))
-
-
-def _reduce(body: bytes, api: Api, plan: Plan) -> Reduced:
-    changes = Changes()
-    reducer = _REDUCERS.get(api)
+    changes, reducer = Changes(), _REDUCERS.get(api)
     if reducer is None:
         return Reduced(body)
-    request = _REQUEST.decode(body)
-    if not reducer(request, changes, plan):
+
+    def edit(request: Object) -> bool:
+        nonlocal changes
+        changes = Changes()  # a body with a lone surrogate is edited a second time
+        return reducer(request, changes, plan)
+
+    after = edit_body(body, edit)
+    if after is body:
         return Reduced(body)
     dropped = tuple(sorted((+changes.dropped).items()))
-    return Reduced(msgspec.json.encode(request), dropped, tuple(changes.switched_off))
+    return Reduced(after, dropped, tuple(changes.switched_off))

@@ -1,0 +1,108 @@
+"""The body of a replay: what LiteLLM may leave out of a request that was made for another provider.
+
+`"drop_params": true` in a body has LiteLLM leave out what the backend does not know, on all four APIs, and is
+never passed on (LiteLLM 1.106.2, `litellm_pre_call_utils.should_auto_drop_params_for_agentic_cli`,
+`utils.get_optional_params`). Everything else keeps its bytes.
+"""
+
+from collections.abc import Iterator
+
+from msgspec import Raw
+
+from litellm_hybrid.llm.history.json_edit import Object, edit_body, encoded, is_empty, kind, opened, text
+from litellm_hybrid.routing.paths import Api
+
+_PRICED = ("service_tier", "serviceTier")
+"""Tiers of a subscription are another price of an API key: `priority` doubles it."""
+
+_FREE = frozenset({"auto", "AUTO", "VALIDATED", "MODE_UNSPECIFIED"})
+"""Choices of a tool that leave it to the model."""
+
+_PLAIN = frozenset({"text", "text/plain"})
+"""Formats of an answer that ask for nothing."""
+
+
+def prepare(body: bytes, api: Api, *, drop_params: bool) -> bytes:
+    """Return the body of a replay, the same object where nothing is to be changed.
+
+    Args:
+        body: as LiteLLM would get it of a routed request, without content coding.
+        api: its shape.
+        drop_params: let LiteLLM leave out what its backend does not know, unless that could change what the
+            request means: a tool that is forced, or an answer's form that is demanded, would go in silence.
+    """
+    may_drop = False
+
+    def edit(request: Object) -> bool:
+        nonlocal may_drop
+        may_drop = drop_params and "drop_params" not in request and not demands(request, api)
+        priced = [name for name in _PRICED if request.pop(name, None) is not None]
+        return bool(priced)
+
+    edited = edit_body(body, edit)
+    return with_member(edited, "drop_params", value=True) if may_drop else edited
+
+
+def demands(request: Object, api: Api) -> bool:
+    """Whether a request forces or forbids a tool, or demands a form of its answer."""
+    return any(_is_demanding(choice) for choice in _tool_choices(request, api)) or any(
+        _is_form(form) for form in _forms(request, api)
+    )
+
+
+def with_member(body: bytes, name: str, *, value: object) -> bytes:
+    """A JSON object with one member more at its end; every byte of it stays."""
+    head = body.rstrip()
+    if not head.endswith(b"}"):
+        return body
+    head = head[:-1].rstrip()
+    comma = b"" if head.endswith(b"{") else b","
+    return b"".join((head, comma, encoded(name), b":", encoded(value), b"}"))
+
+
+def member(holder: Object | None, *path: str) -> Raw | None:
+    """The value under a path of names, or None if there is none."""
+    *outer, last = path
+    for name in outer:
+        holder = opened(holder[name]) if holder is not None and name in holder else None
+    return holder.get(last) if holder is not None else None
+
+
+def _tool_choices(request: Object, api: Api) -> Iterator[Raw | None]:
+    if api is Api.GENERATE_CONTENT:
+        for config, calling in (
+            ("toolConfig", "functionCallingConfig"),
+            ("tool_config", "function_calling_config"),
+        ):
+            yield member(request, config, calling, "mode")
+        return
+    yield request.get("tool_choice")
+    yield request.get("function_call")
+
+
+def _forms(request: Object, api: Api) -> Iterator[Raw | None]:
+    if api is Api.GENERATE_CONTENT:
+        for config in ("generationConfig", "generation_config"):
+            for name in ("responseMimeType", "response_mime_type"):
+                yield member(request, config, name)
+            for name in ("responseSchema", "response_schema", "responseJsonSchema", "response_json_schema"):
+                yield member(request, config, name)
+        return
+    yield request.get("response_format")
+    yield member(request, "text", "format")
+    yield request.get("output_format")
+    yield member(request, "output_config", "format")
+
+
+def _is_demanding(choice: Raw | None) -> bool:
+    return not is_empty(choice) and _name(choice) not in _FREE
+
+
+def _is_form(form: Raw | None) -> bool:
+    return not is_empty(form) and _name(form) not in _PLAIN
+
+
+def _name(value: Raw | None) -> str | None:
+    """A plain string, or the `type` of an object."""
+    holder = opened(value) if value is not None else None
+    return kind(holder) if holder is not None else text(value)
