@@ -33,6 +33,7 @@ from litellm_hybrid.routing.rules import Target
 from litellm_hybrid.runtime.admin import AdminContext, AdminPages
 from litellm_hybrid.runtime.graceful_shutdown import GracefulShutdown
 from litellm_hybrid.runtime.lifecycle import Lifecycle
+from litellm_hybrid.runtime.model_lists import ModelLists
 from litellm_hybrid.runtime.observer import Observer
 from litellm_hybrid.runtime.prices import Prices
 from litellm_hybrid.runtime.request_handler import RequestHandler
@@ -59,6 +60,7 @@ class HybridAddon:
         self._policy = Policy(settings, self._fallbacks, annotations)
         spend = Spend()
         self._prices = Prices(settings, spend)
+        self._model_lists = ModelLists(settings, self._fallbacks)
         self._observer = Observer(self._policy, self._counters, self._last_seen, history, spend, self._prices)
         self._proxy = HybridProxy[JudgedResponse](
             policy=self._policy, view=self._redactor, observer=self._observer
@@ -119,6 +121,8 @@ class HybridAddon:
                 return
             self._observer.count_request(exchange)
             self._handler.handle(flow, exchange)
+            if flow.response is None:
+                self._model_lists.prepare(flow, exchange)
         except Exception as e:  # noqa: BLE001 (fail closed, whatever it was)
             self._counters.errors[ErrorType.PROXY_ERROR.value, Target.NONE.value] += 1
             flow.response = local_replies.internal_error(exchange, e)
@@ -135,7 +139,7 @@ class HybridAddon:
         exchange = Exchange.of(flow)
         if exchange is None or not exchange.decided or flow.response is None or not flow.live:
             return
-        streamed = exchange.stream(flow.response)
+        streamed = not self._model_lists.take(exchange, flow.response) and exchange.stream(flow.response)
         if exchange.outcome.target is Target.LITELLM and 300 <= flow.response.status_code < 400:
             local_replies.hide_redirect(flow.response, exchange)
         add_response_headers(flow.response, exchange)
@@ -144,7 +148,10 @@ class HybridAddon:
             flow.response.headers["connection"] = "close"
 
     def response(self, flow: http.HTTPFlow) -> None:
-        """End a request that was answered."""
+        """End a request that was answered; a list of models is not sent yet."""
+        exchange = Exchange.of(flow)
+        if exchange is not None and exchange.decided and flow.response is not None:
+            self._model_lists.merge(exchange, flow.response)
         self._end(flow, whole=True)
 
     def error(self, flow: http.HTTPFlow) -> None:

@@ -172,7 +172,7 @@ CASES = [
         keys={"strip_provider_prefix": False},
     ),
     # what stays upstream
-    Case("GET", "upstream; reason=not-post", method="GET", target="/v1/models"),
+    Case("GET", "upstream; reason=not-post", method="GET", target="/v1/files"),
     Case("PUT with a model", "upstream; reason=not-post", {"model": "gpt-5"}, method="PUT"),
     Case("management", NEVER, {"model": "gpt-5"}, target="/v0/management/config"),
     Case("Code Assist", NEVER, {"model": "gpt-5"}, target="/v1internal:generateContent"),

@@ -3,6 +3,7 @@
 import gzip
 import json
 import threading
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -20,7 +21,8 @@ from support.clients import (
     ask_responses,
 )
 from support.models import ModelServer
-from support.processes import BACKEND_KEY, MASTER_KEY, Process
+from support.processes import BACKEND_KEY, MASTER_KEY, Process, hybrid_config, mitmdump
+from support.servers import Reply, Server, in_thread
 from support.wire import Request
 
 pytestmark = [
@@ -239,3 +241,16 @@ def test_litellms_errors_reach_the_client(proxy: Process, upstream: ModelServer,
     assert (answer.status, answer.route) == (400, "litellm; reason=model")
     assert unknown_model in answer.body
     assert upstream.requests == []
+
+
+def test_its_models_that_a_glob_covers_are_listed(real_litellm: Process, tmp_path: Path) -> None:
+    own = {"id": "gpt-5.5", "object": "model", "created": 1, "owned_by": "openai"}
+
+    async def listing(_: Request, reply: Reply) -> None:
+        await reply.json(200, {"object": "list", "data": [own]})
+
+    config = hybrid_config(real_litellm.url, models=["gpt-*", "mine"])
+    with in_thread(Server(listing)) as cliproxyapi, mitmdump(config, cliproxyapi.url, tmp_path) as proxy:
+        listed = httpx.get(f"{proxy.url}/v1/models", trust_env=False).json()["data"]
+    assert listed[0] == own
+    assert [entry["id"] for entry in listed[1:]] == ["mine", "gpt-5"]

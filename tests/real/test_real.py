@@ -5,12 +5,19 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
+from real.apis import CLIENT_KEY
+from real.cliproxyapi import cliproxyapi
 from real.corpus import Captured, captured, write_captured
+from real.providers import Providers
 from real.report import tally
+from real.rig import LiteLLM, product
 from real.verify import Progress, Wanted, added, shown, verify
+from support.servers import in_thread
 
 BINARIES = [Path(name) for name in os.environ.get("CLIPROXYAPI", "").split(":") if name]
 
@@ -42,3 +49,46 @@ def test_a_new_version_shows_what_is_new(tmp_path: Path) -> None:
         (429, "{'chat': ['v1', 'v2']}"),
         (400, "{'responses~': ['v2']}"),
     }
+
+
+@pytest.mark.parametrize("binary", BINARIES or [None], ids=lambda binary: binary.name if binary else "none")
+def test_its_lists_of_models_also_have_what_is_routed(binary: Path | None, tmp_path: Path) -> None:
+    """In the three shapes, and disguised for Claude Code where it disguises its own."""
+    if binary is None:
+        pytest.skip("no real CLIProxyAPI was asked: CLIPROXYAPI names none (PATH[:PATH…])")
+    models = {"anthropic": ["claude-sonnet-4-5"], "codex": ["gpt-5.5"], "gemini": ["gemini-2.5-pro"]}
+    own = {"enabled": True, "models": ["Routed-1", "gpt-5.5", "claude-x"]}
+    with (
+        in_thread(Providers([])) as providers,
+        in_thread(LiteLLM()) as litellm,
+        cliproxyapi(binary, providers, models, tmp_path / "upstream") as upstream,
+        product(upstream.process.url, litellm.url, tmp_path / "product", own=own) as hybrid,
+    ):
+
+        def both(path: str, **headers: str) -> tuple[Any, Any]:
+            headers = {"Authorization": f"Bearer {CLIENT_KEY}", **headers}
+            answers = [
+                httpx.get(f"{url}{path}", headers=headers, trust_env=False)
+                for url in (upstream.process.url, hybrid.process.url)
+            ]
+            assert [answer.status_code for answer in answers] == [200, 200]
+            return answers[0].json(), answers[1].json()
+
+        def ids(listed: list[dict[str, Any]]) -> list[str]:
+            return sorted(str(entry.get("id") or entry["name"]) for entry in listed)
+
+        direct, through = both("/v1/models")
+        assert ids(through["data"]) == sorted([*ids(direct["data"]), "Routed-1", "claude-x"])
+        assert all(set(entry) == set(direct["data"][0]) for entry in through["data"])
+        claude_code = {"anthropic-version": "2023-06-01", "User-Agent": "claude-cli/2.1.332 (external, cli)"}
+        direct, through = both("/v1/models?limit=1000", **claude_code)
+        disguises = any(name.startswith("claude-fable-5-dd-") for name in ids(direct["data"]))
+        assert disguises == ("v7.2" in binary.name)
+        ours = "claude-fable-5-dd-1-detuoR" if disguises else "Routed-1"
+        assert ids(through["data"]) == sorted([*ids(direct["data"]), ours, "claude-x"])
+        assert all(set(entry) <= set(direct["data"][0]) for entry in through["data"])
+        assert through["last_id"] == "claude-x"
+        direct, through = both("/v1beta/models")
+        assert ids(through["models"]) == sorted(
+            [*ids(direct["models"]), "models/Routed-1", "models/claude-x"]
+        )

@@ -185,6 +185,10 @@ CHAPTERS: dict[str, tuple[Key, ...]] = {
             "Strip `/api/provider/…` from requests to upstream too: CLIProxyAPI 7.2 dropped those "
             "routes. `auto` asks upstream for its models there, without a key, when the first such request "
             "comes: where that is 404, the prefix is stripped. On the way to LiteLLM it is stripped anyway."),
+        Key("models-list", takes.one_of("merge", "pass"), "pass",
+            "`merge`: upstream's `GET /v1/models` and `/v1beta/models` also list what is routed: exact "
+            "entries, names that are mapped, and for globs what LiteLLM lists. `pass` leaves them as they "
+            "are."),
         Key("max-in-flight", takes.at_least(0), "500",
             "How many requests may run at once in each process; the others are answered with 503 and "
             "Retry-After. 0 is no limit."),

@@ -14,6 +14,7 @@ from litellm_hybrid.config.model_patterns import Patterns
 
 LogFormat = Literal["text", "json"]
 WebsocketPolicy = Literal["downgrade", "pass"]
+ModelsListPolicy = Literal["merge", "pass"]
 HistoryPolicy = Literal["auto", "keep", "reduce"]
 CooldownMax = float | Literal["auto"]
 """Seconds, 0 for no cooldown; or `auto`: only where upstream was slow to say that a quota is used up."""
@@ -168,6 +169,7 @@ class Settings:
     tls_ca: Path | None = None
     websocket: WebsocketPolicy = "downgrade"
     strip_provider_prefix: StripProviderPrefix = "auto"
+    models_list: ModelsListPolicy = "merge"
     upstream: Address = field(default_factory=lambda: Address("http", "127.0.0.1", 8317))
     listen: tuple[str, int] = ("127.0.0.1", 8318)
     workers: int = 1

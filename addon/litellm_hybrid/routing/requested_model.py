@@ -63,7 +63,7 @@ def read(path: str, content_type: str, content_encoding: str, body: bytes) -> Na
     in_path = paths.model_path(path)
     model = found.get("model")
     if model is not None and identify_api(path) is Api.MESSAGES:
-        model = _undisguised(model)
+        model = undisguised(model)
     if in_path is not None and (model is None or in_path.verb):
         model, where = in_path.model, "path"
     return Named(
@@ -76,10 +76,21 @@ def read(path: str, content_type: str, content_encoding: str, body: bytes) -> Na
     )
 
 
-def _undisguised(model: str) -> str:
-    """`claude-fable-5-dd-5.5-tpg` is gpt-5.5: its id reversed."""
-    disguised = _DISGUISED.fullmatch(model.strip())
-    return disguised["reversed"][::-1] + disguised["suffix"] if disguised else model
+def undisguised(model: str) -> str:
+    """Return the name behind a disguised one, any other as it is: `claude-fable-5-dd-5.5-tpg` is gpt-5.5."""
+    found = _DISGUISED.fullmatch(model.strip())
+    return found["reversed"][::-1] + found["suffix"] if found else model
+
+
+def is_disguised(model: str) -> bool:
+    """Whether a name is another's, reversed."""
+    return _DISGUISED.fullmatch(model.strip()) is not None
+
+
+def disguised(model: str) -> str:
+    """Return the name under which Claude Code's picker shows a model: it takes only what begins so."""
+    plain = model.startswith("claude-") or any(mark in model for mark in "[(")
+    return model if plain else f"claude-fable-5-dd-{model[::-1]}"
 
 
 def _decoded(body: bytes, content_encoding: str) -> bytes:

@@ -19,9 +19,21 @@ _RETRY_AFTER = 60.0
 """Seconds: for how long prices hold, and how soon LiteLLM is asked again for one that was not there."""
 
 _PATIENCE = 3.0
-"""Seconds that LiteLLM has for its prices; the process cannot end before."""
+"""Seconds that LiteLLM has to answer; the process cannot end before."""
 
 _MOST_PENDING = 1000
+
+
+async def ask_litellm(store: SettingsStore, path: str) -> ProbeResponse | None:
+    """Ask LiteLLM with our key, outside the loop; None: it did not answer with 200."""
+    settings = None if store.is_empty else store.current
+    if settings is None or settings.base_url is None:
+        return None
+    key = settings.api_key.value if settings.api_key is not None and not settings.no_auth else ""
+    headers = (("Authorization", f"Bearer {key}"),) if key else ()
+    probe = Probe(settings.base_url, path, headers=headers, within=_PATIENCE)
+    found = await asyncio.to_thread(http_client.send, probe, settings.tls_ca)
+    return found if isinstance(found, ProbeResponse) and found.status == 200 else None
 
 
 class _Pending(NamedTuple):
@@ -83,14 +95,9 @@ class Prices:
 
     async def _fetch(self) -> None:
         await asyncio.sleep(_DELAY)
-        settings = None if self._settings.is_empty else self._settings.current
-        if settings is not None and settings.base_url is not None:
-            key = settings.api_key.value if settings.api_key is not None and not settings.no_auth else ""
-            headers = (("Authorization", f"Bearer {key}"),) if key else ()
-            probe = Probe(settings.base_url, "/model/info", headers=headers, within=_PATIENCE)
-            found = await asyncio.to_thread(http_client.send, probe, settings.tls_ca)
-            if isinstance(found, ProbeResponse) and found.status == 200:
-                self._prices = PriceList(found.json)
+        found = await ask_litellm(self._settings, "/model/info")
+        if found is not None:
+            self._prices = PriceList(found.json)
         self._asked = monotonic()
         pending, self._pending = self._pending, []
         for one in pending:

@@ -1,0 +1,147 @@
+"""Upstream's lists of models on their way to clients: they are read, and what is routed joins them."""
+
+import asyncio
+from collections.abc import Callable
+from time import monotonic
+
+from mitmproxy import http
+from mitmproxy.net import encoding
+
+from litellm_hybrid.config.model_patterns import is_glob
+from litellm_hybrid.config.settings import Settings, SettingsStore
+from litellm_hybrid.fallback.state import FallbackState
+from litellm_hybrid.flow import local_replies
+from litellm_hybrid.flow.exchange import Exchange
+from litellm_hybrid.message.decoders import UndecodableError, decode
+from litellm_hybrid.routing import access, model_lists
+from litellm_hybrid.routing.model_lists import ModelList
+from litellm_hybrid.routing.rules import Target
+from litellm_hybrid.runtime.prices import ask_litellm
+
+_RENEW_AFTER = 60.0
+"""Seconds after which LiteLLM is asked again for its list, when a client asks for one."""
+
+_RETRY_AFTER = 2.0
+"""The same after it has not answered."""
+
+_FIRST_WAIT = 0.5
+"""Seconds that the first request for a list waits for LiteLLM's, at most."""
+
+_MOST = 4 * 1024 * 1024
+"""Bytes of a list that is read; a longer one is passed on as it is."""
+
+
+class ModelLists:
+    """Merges lists; LiteLLM's own is asked for in the background, when a client asks and it is old."""
+
+    def __init__(self, settings: SettingsStore, state: FallbackState) -> None:
+        self._settings = settings
+        self._state = state
+        self._of_litellm: tuple[str, ...] | None = None
+        self._renew_at = 0.0
+        self._asking: asyncio.Task[None] | None = None
+        settings.subscribe(self._apply)
+
+    def _apply(self, _: Settings) -> None:
+        self._of_litellm, self._renew_at = None, 0.0
+
+    def prepare(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
+        """A request is about to be sent: where it asks for a list, ask LiteLLM for its own.
+
+        For the very first one the request waits a moment, so that it is whole at once.
+        """
+        if not model_lists.is_list(exchange.method, exchange.path) or not self._is_needed(exchange):
+            return
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.get_running_loop().create_task(self._fetch())
+        if self._of_litellm is None:
+            flow.intercept()
+            asyncio.get_running_loop().call_later(_FIRST_WAIT, flow.resume)
+            self._asking.add_done_callback(lambda _: flow.resume())
+
+    def _is_needed(self, exchange: Exchange) -> bool:
+        settings = self._settings.current
+        by_glob = settings.passthrough or any(map(is_glob, settings.models.entries))
+        is_old = monotonic() >= self._renew_at
+        return settings.routing and by_glob and is_old and self._may_see(exchange)
+
+    def _may_see(self, exchange: Exchange) -> bool:
+        settings = self._settings.current
+        return settings.models_list == "merge" and access.check(settings, exchange.client) is None
+
+    async def _fetch(self) -> None:
+        asked = self._settings.current
+        found = await ask_litellm(self._settings, "/v1/models")
+        if self._settings.current is not asked:  # perhaps of another LiteLLM
+            return
+        ids = found.model_ids if found is not None else None
+        self._of_litellm = ids or self._of_litellm or ()
+        self._renew_at = monotonic() + (_RENEW_AFTER if ids is not None else _RETRY_AFTER)
+
+    def take(self, exchange: Exchange, response: http.Response) -> bool:
+        """Read a response that has begun, if it is such a list; False: it is none, and nothing was done.
+
+        One of a known length is waited for (see `merge`), any other collected on its way.
+        """
+        length = response.headers.get("content-length")
+        if not self._is_list(exchange, response) or (length is not None and not _is_short(length)):
+            return False
+        if length is None:
+            response.stream = self._collector(exchange, response.headers.get("content-encoding", ""))
+        return True
+
+    def merge(self, exchange: Exchange, response: http.Response) -> None:
+        """Change a response whose end has come, if it is a list that was waited for: it is sent next."""
+        if not response.stream and self._is_list(exchange, response):
+            coding = response.headers.get("content-encoding", "")
+            body = self._merged(exchange, response.raw_content or b"", coding)
+            response.raw_content = body
+            response.headers["content-length"] = str(len(body))
+
+    def _is_list(self, exchange: Exchange, response: http.Response) -> bool:
+        return (
+            model_lists.is_list(exchange.method, exchange.path)
+            and response.status_code == 200
+            and exchange.outcome.target is Target.UPSTREAM
+            and not self._settings.is_empty
+            and self._settings.current.active
+        )
+
+    def _collector(self, exchange: Exchange, coding: str) -> Callable[[bytes], tuple[bytes, ...]]:
+        """A `response.stream` that gives out all at the end, or what is too long piece by piece."""
+        collected, is_long = bytearray(), False
+
+        def collect(piece: bytes) -> tuple[bytes, ...]:  # an empty chunk would end the response
+            nonlocal is_long
+            if is_long:
+                return (piece,) if piece else ()
+            collected.extend(piece)
+            if piece and len(collected) <= _MOST:
+                return ()
+            body, is_long = bytes(collected), bool(piece)
+            return (body if is_long else self._merged(exchange, body, coding),)
+
+        return collect
+
+    def _merged(self, exchange: Exchange, body: bytes, coding: str) -> bytes:
+        """The list with what is routed, where its client may ask for that; what it held is remembered."""
+        try:
+            found = ModelList.read(decode(body, coding))
+            if found is None:
+                return body
+            for name in found.names:
+                self._state.served_models.add(name.lower())
+            if not self._may_see(exchange):
+                return body
+            names = model_lists.routed_names(self._settings.current, self._of_litellm or ())
+            merged = found.with_models(names)
+            return body if merged is None else encoding.encode(merged, coding or "identity")
+        except UndecodableError:
+            return body
+        except Exception as e:  # noqa: BLE001 (whatever upstream has sent, the client gets it)
+            local_replies.log_internal_error(exchange, e)
+            return body
+
+
+def _is_short(length: str) -> bool:
+    return length.isascii() and length.isdecimal() and len(length) < 10 and int(length) <= _MOST
