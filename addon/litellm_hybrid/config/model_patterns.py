@@ -21,6 +21,13 @@ def bare(name: str) -> str:
     return _candidates(name)[-1]
 
 
+def without_suffix(name: str) -> tuple[str, str]:
+    """A name without its thinking setting, and that: `gpt-5`, `(high)`; "" where it has none."""
+    found = _SUFFIX.search(name.rstrip())
+    plain = name[: found.start()].rstrip() if found else ""
+    return (plain, found[0]) if found and plain else (name, "")
+
+
 def _candidates(name: str) -> tuple[str, ...]:
     """A name trimmed, without `(…)`, and without `[1m]` too."""
     trimmed = name.strip()

@@ -5,6 +5,7 @@ same rewriting as a routed one.
 """
 
 import logging
+import re
 from time import monotonic
 
 from mitmproxy import http
@@ -26,6 +27,9 @@ from litellm_hybrid.routing.rules import Reason, Target
 
 _REPLAYED = frozenset({Api.RESPONSES, Api.MESSAGES, Api.CHAT, Api.GENERATE_CONTENT})
 """The APIs whose bodies are made fit for another provider."""
+
+# CLIProxyAPI switches thinking on for `models/M(high):generateContent`.
+_SUFFIX_IN_PATH = re.compile(r"(?:\(|%28)[^()/%?]*(?:\)|%29)(?=(?::|%3A)\w+(?:\?|$))", re.IGNORECASE)
 
 
 class Replays:
@@ -100,12 +104,16 @@ class Replays:
         side: Side = "litellm" if target is Target.LITELLM else "upstream"
         known = next((known for known in REJECTIONS if known == rejection), None)
         reduced = reduce(body, api, side=side, rejection=known)
-        if reduced.body is body:
+        path = sent.path
+        if known == "thinking-missing" and side == "upstream":
+            path = _SUFFIX_IN_PATH.sub("", path)
+        if reduced.body is body and path == sent.path:
             return None
         exchange.history_retried = target
         if known is not None and (conversation := conversation_id(exchange)) is not None:
             self._state.conversations.add_refused(conversation, side, known, monotonic())
         request = sent.copy()
+        request.path = path
         _put_body(request, exchange, body, reduced)
         return request
 

@@ -237,3 +237,44 @@ def test_thinking_that_was_missed_is_left_out_while_the_tool_loop_lasts(last: st
     flow, exchange = upstream_flow(json.dumps(body).encode(), path="/v1/messages")
     ours.adapt_history(flow.request, exchange, exchange.content, "upstream")
     assert ("thinking" in parsed(flow.request.content)) is thinks
+
+
+HIGH = "claude-sonnet-4-5(high)"
+CALLED = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/messages", {"messages": [USER, {"role": "assistant", "content": [FOREIGN_BLOCK]}]}),
+        ("/v1/chat/completions", {"messages": [USER, {"role": "tool", "tool_call_id": "c", "content": ""}]}),
+        (
+            "/v1/responses",
+            {"input": [CALLED, {"type": "function_call_output", "call_id": "c", "output": ""}]},
+        ),
+    ],
+)
+def test_a_setting_in_the_models_name_asks_for_no_thinking_either(path: str, body: dict[str, Any]) -> None:
+    """CLIProxyAPI would switch thinking on again."""
+    ours, sent = replays(), json.dumps({"model": HIGH, **body}).encode()
+    _, refused = upstream_flow(sent, path=path)
+    retry = ours.build_reduced_retry(refused, "thinking-missing")
+    assert retry is not None
+    assert parsed(retry.content)["model"] == "claude-sonnet-4-5"
+
+    flow, exchange = upstream_flow(sent, path=path)
+    ours.adapt_history(flow.request, exchange, exchange.content, "upstream")
+    assert parsed(flow.request.content)["model"] == "claude-sonnet-4-5", "nor in the next turn of the loop"
+
+    _, other = upstream_flow(sent, path=path)
+    retry = replays().build_reduced_retry(other, "unknown-member")
+    assert retry is None or parsed(retry.content)["model"] == HIGH
+
+
+@pytest.mark.parametrize("model", ["claude-opus-4-5(high)", "claude-opus-4-5%28high%29"])
+def test_nor_does_one_in_the_path(model: str) -> None:
+    path = f"/v1beta/models/{model}:streamGenerateContent?alt=sse"
+    _, exchange = upstream_flow(b'{"contents":[]}', path=path)
+    retry = replays().build_reduced_retry(exchange, "thinking-missing")
+    assert retry is not None
+    assert retry.path == "/v1beta/models/claude-opus-4-5:streamGenerateContent?alt=sse"

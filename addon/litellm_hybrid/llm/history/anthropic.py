@@ -13,6 +13,7 @@ from functools import partial
 
 from msgspec import Raw
 
+from litellm_hybrid.config.model_patterns import without_suffix
 from litellm_hybrid.llm.history.json_edit import (
     Object,
     edited,
@@ -34,6 +35,7 @@ from litellm_hybrid.llm.history.plan import (
     plain_ids,
     remove,
     switch_off,
+    switch_off_suffix,
     switch_off_within,
     thinned,
 )
@@ -58,8 +60,9 @@ def reduce_messages(request: Object, changes: Changes, plan: Plan) -> bool:
     step = partial(_message, changes=changes, plan=plan)
     changed = replace(request, "messages", lambda raw: filtered(raw, step))
     dropped = _dropped_thinking(changes)
-    if plan.rejection == "thinking-missing" or (dropped and _manual(request) and in_tool_loop(request)):
+    if plan.rejection == "thinking-missing" or (dropped and _manual(request, plan) and in_tool_loop(request)):
         changed |= _switch_thinking_off(request, changes)
+        changed |= switch_off_suffix(request, changes, plan)
     if dropped or plan.rejection in {"thinking-missing", "clear-thinking"}:
         changed |= _switch_clear_thinking_off(request, changes)
     return changed
@@ -98,9 +101,10 @@ def _dropped_thinking(changes: Changes) -> bool:
     return any(changes.dropped[name] for name in _THINKING)
 
 
-def _manual(request: Object) -> bool:
+def _manual(request: Object, plan: Plan) -> bool:
     thinking = opened(request["thinking"]) if "thinking" in request else None
-    return thinking is not None and kind(thinking) == "enabled"
+    has_suffix = without_suffix(text(request.get("model")) or "")[1] != ""
+    return (has_suffix and plan.side == "upstream") or (thinking is not None and kind(thinking) == "enabled")
 
 
 def in_tool_loop(request: Object) -> bool:

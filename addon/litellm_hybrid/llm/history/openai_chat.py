@@ -31,6 +31,7 @@ from litellm_hybrid.llm.history.plan import (
     plain_ids,
     remove,
     switch_off,
+    switch_off_suffix,
     switch_off_within,
 )
 
@@ -67,6 +68,7 @@ def reduce_chat(request: Object, changes: Changes, plan: Plan) -> bool:
     if plan.rejection == "thinking-missing" or (dropped and in_tool_loop(request)):
         changed |= switch_off(request, _THINKING_OPTIONS, changes)
         changed |= switch_off_within(request, "output_config", ("effort",), changes)
+        changed |= switch_off_suffix(request, changes, plan)
     return changed
 
 

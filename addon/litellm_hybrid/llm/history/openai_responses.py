@@ -18,7 +18,15 @@ from litellm_hybrid.llm.history.json_edit import (
     opened,
     text,
 )
-from litellm_hybrid.llm.history.plan import NOT_IN_A_TURN, Changes, Plan, plain_ids, remove, switch_off
+from litellm_hybrid.llm.history.plan import (
+    NOT_IN_A_TURN,
+    Changes,
+    Plan,
+    plain_ids,
+    remove,
+    switch_off,
+    switch_off_suffix,
+)
 
 _COMPACTED = frozenset({"compaction", "compaction_summary", "context_compaction"})
 """Items that are the only record of earlier turns, sealed. `compaction_trigger` asks for one and stays."""
@@ -61,6 +69,7 @@ def reduce_responses(request: Object, changes: Changes, plan: Plan) -> bool:
     refused = plan.rejection in {"thinking-signature", "clear-thinking"} and in_tool_loop(request)
     if plan.rejection == "thinking-missing" or refused:
         changed |= switch_off(request, ("reasoning",), changes)
+        changed |= switch_off_suffix(request, changes, plan)
     return changed
 
 

@@ -10,6 +10,7 @@ from zlib import crc32
 
 from msgspec import Raw
 
+from litellm_hybrid.config.model_patterns import without_suffix
 from litellm_hybrid.llm.history.json_edit import Object, encoded, filtered, is_empty, opened, replace, text
 from litellm_hybrid.llm.history.rejections import HistoryRejection
 
@@ -121,6 +122,19 @@ def switch_off_within(members: Object, outer: str, keys: Iterable[str], changes:
         members[outer] = encoded(inner)
     else:
         del members[outer]
+    return True
+
+
+def switch_off_suffix(request: Object, changes: Changes, plan: Plan) -> bool:
+    """Leave the thinking setting out of the model's name: CLIProxyAPI switches thinking on for `M(high)`."""
+    if plan.side != "upstream":
+        return False
+    name = text(request.get("model"))
+    plain, suffix = without_suffix(name or "")
+    if not suffix:
+        return False
+    request["model"] = encoded(plain)
+    changes.switched_off.append(f"model {suffix}")
     return True
 
 
