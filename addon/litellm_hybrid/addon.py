@@ -56,7 +56,7 @@ class HybridAddon:
         self._fallbacks = FallbackState()
         self._shutdown = GracefulShutdown(settings)
         annotations = Annotations()
-        self._redactor = FlowRedactor(annotations)
+        self._redactor = FlowRedactor(annotations.settled)
         self._policy = Policy(settings, self._fallbacks, annotations)
         spend = Spend()
         self._prices = Prices(settings, spend)

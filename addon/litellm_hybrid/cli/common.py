@@ -16,8 +16,7 @@ from litellm_hybrid.config.settings import Settings
 from litellm_hybrid.diagnostics.explain.remedies import UpstreamResponse
 from litellm_hybrid.fallback import response_hold
 from litellm_hybrid.message import credentials, forwarded
-from litellm_hybrid.message.credentials import Headers
-from litellm_hybrid.message.redaction import redact_target
+from litellm_hybrid.message.credentials import Headers, redact_target
 from litellm_hybrid.routing.rewrite import Incoming
 from litellm_hybrid.routing.rules import Request
 from litellm_hybrid.terminal import OutputLine, Style, hide, label_width, printable

@@ -13,8 +13,7 @@ from mitmproxy import http
 from litellm_hybrid.config.settings import SettingsStore
 from litellm_hybrid.fallback.conversations import conversation_id
 from litellm_hybrid.fallback.state import FallbackState
-from litellm_hybrid.flow.exchange import Exchange
-from litellm_hybrid.flow.request import to_litellm
+from litellm_hybrid.flow.exchange import Exchange, to_litellm
 from litellm_hybrid.llm import replay_body
 from litellm_hybrid.llm.history.plan import Side
 from litellm_hybrid.llm.history.reduce import Reduced, reduce, reduce_again, travels

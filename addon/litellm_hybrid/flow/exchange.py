@@ -15,16 +15,15 @@ from litellm_hybrid.flow.outcome import METADATA, Outcome, ServerAttempt, Snapsh
 from litellm_hybrid.flow.response import ResponseTap
 from litellm_hybrid.llm.usage import Usage
 from litellm_hybrid.message import forwarded, ids
-from litellm_hybrid.message.credentials import Headers
+from litellm_hybrid.message.credentials import Headers, RequestHead
 from litellm_hybrid.message.decoders import UndecodableError, decode
 from litellm_hybrid.message.forwarded import ClientAddress
-from litellm_hybrid.message.redaction import RequestHead
 from litellm_hybrid.observability.counters import RequestCounters
 from litellm_hybrid.observability.history import FallbackRecord
 from litellm_hybrid.observability.log_format import OfRequest
 from litellm_hybrid.routing.access import Client
 from litellm_hybrid.routing.requested_model import Named
-from litellm_hybrid.routing.rewrite import Incoming
+from litellm_hybrid.routing.rewrite import Incoming, Outgoing
 from litellm_hybrid.routing.rules import Reason, Request, Routed, Target
 
 _ATTRIBUTE = "litellm_hybrid_exchange"
@@ -350,3 +349,18 @@ def add_response_headers(response: http.Response, exchange: Exchange) -> None:
     headers["x-hybrid-route"] = exchange.route
     if "x-request-id" not in headers:
         headers["x-request-id"] = exchange.id
+
+
+def to_litellm(request: http.Request, outgoing: Outgoing) -> None:
+    """Turn a flow's request into the one that LiteLLM gets."""
+    data = request.data
+    data.scheme = outgoing.address.scheme.encode()
+    data.host = outgoing.address.host
+    data.port = outgoing.address.port
+    data.path = outgoing.target.encode("utf-8", "surrogateescape")
+    data.headers = http.Headers(outgoing.headers)
+    data.content = outgoing.body
+    data.trailers = None
+    # HTTP/2 names the server in a pseudo-header, HTTP/1 in Host.
+    host = request.headers["host"]
+    data.authority = host.encode() if request.is_http2 else b""

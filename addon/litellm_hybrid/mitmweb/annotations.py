@@ -15,8 +15,7 @@ from litellm_hybrid.errors import ErrorType
 from litellm_hybrid.fallback.policy import FallbackListener
 from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.flow.outcome import METADATA, Snapshot
-from litellm_hybrid.flow.request import redacted
-from litellm_hybrid.mitmweb import flow_backup
+from litellm_hybrid.mitmweb.flow_redaction import drop_backup, redacted
 from litellm_hybrid.routing.rules import Reason, Target
 
 FAILED = ":warning:"
@@ -90,7 +89,7 @@ class Annotations(FallbackListener):
         row = flow.copy()
         row.live = False
         row.intercepted = False
-        flow_backup.drop(row)
+        drop_backup(row)
         row.request = redacted(row.request)
         row.metadata[METADATA] = exchange.snapshot()
         row.marked = FAILED

@@ -2,13 +2,12 @@
 
 import logging
 
-from mitmproxy import ctx, exceptions
+from mitmproxy import ctx, exceptions, optmanager
 from mitmproxy.addonmanager import Loader
 
-from litellm_hybrid.mitmweb import retention
 from litellm_hybrid.mitmweb.annotations import Annotations
-from litellm_hybrid.mitmweb.flow_list import FlowList
-from litellm_hybrid.mitmweb.flow_redaction import FlowRedactor, StreamedBodies
+from litellm_hybrid.mitmweb.flow_list import DEFAULT_LIMIT, FlowList, parse_limit
+from litellm_hybrid.mitmweb.flow_redaction import FlowRedactor
 from litellm_hybrid.observability import log
 
 
@@ -30,7 +29,7 @@ class Display:
         loader.add_option(
             "litellm_view_limit",
             str,
-            retention.DEFAULT,
+            DEFAULT_LIMIT,
             "How many flows, and how much of bodies, the list of mitmweb or of the console keeps. The oldest "
             "go first, marked ones last. A number, a size, both with a comma between them, or none.",
         )
@@ -59,7 +58,7 @@ class Display:
 
     def _limit(self, text: str) -> None:
         try:
-            limit = retention.parse(text)
+            limit = parse_limit(text)
         except ValueError as e:
             if self._running:
                 raise exceptions.OptionsError(str(e)) from e
@@ -67,6 +66,40 @@ class Display:
             return
         if self._list is not None:
             self._list.keeper.limit = limit
+
+
+class StreamedBodies:
+    """Sets mitmproxy's option `store_streamed_bodies`; never again once the user has, to whichever value.
+
+    mitmproxy forgets what it has streamed. Where flows are shown or saved, that is all there is of a
+    response; where nobody sees them, keeping them would only cost memory.
+    """
+
+    _OPTION = "store_streamed_bodies"
+
+    def __init__(self) -> None:
+        self._is_users = False
+        self._setting = False
+
+    def configure(self, updated: set[str], *, seen: bool) -> None:
+        """Follow a change of options.
+
+        Args:
+            updated: the options that have changed; at start all of them.
+            seen: whether anybody sees flows now.
+        """
+        if self._setting or self._OPTION not in ctx.options:
+            return
+        if self._OPTION in updated:
+            # `false` on the command line is a wish, too, although it is the default.
+            self._is_users = dict(ctx.options.items())[self._OPTION].value is not optmanager.unset
+        if self._is_users or ctx.options.store_streamed_bodies is seen:
+            return
+        self._setting = True
+        try:
+            ctx.options.update(**{self._OPTION: seen})
+        finally:
+            self._setting = False
 
 
 def _offer_views() -> None:

@@ -3,10 +3,16 @@
 mitmproxy tells mitmweb's page about a flow after each of its hooks, with the
 request as it is then, credentials and all. Here the page is told instead, with
 the masked request.
+
+The option `litellm_view_limit` says how much the list may hold. The list is only looked
+through after a part of the limit has come in, and then a part of it is made free at once:
+a request costs about the same however long it is.
 """
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from mitmproxy import ctx, exceptions, http
 from mitmproxy.addonmanager import Loader
@@ -14,13 +20,34 @@ from mitmproxy.addons.view import View
 from mitmproxy.flow import Flow
 
 from litellm_hybrid.flow.exchange import Exchange
-from litellm_hybrid.flow.request import redacted
 from litellm_hybrid.mitmweb.annotations import Annotations
-from litellm_hybrid.mitmweb.retention import Keeper
+from litellm_hybrid.mitmweb.flow_redaction import redacted
 from litellm_hybrid.routing.rules import Reason
 
 # Without the path: it would take all the width there is, and leave 150 px to the comment, which says more.
 _COLUMNS = ["method", "comment", "status", "time"]
+
+DEFAULT_LIMIT = "2000,200MB"
+
+_NONE = "none"
+_SIZE = re.compile(r"(\d{1,9})\s*([kmg])i?b?", re.IGNORECASE)
+_UNITS = {"k": 1024, "m": 1024**2, "g": 1024**3}
+_SHARE = 20
+"""One in so many of what the limit allows is made free at once."""
+_SELDOM = 500
+"""After so many flows, or a quarter of the limit, the list is looked through for what others put there."""
+
+
+class Limit(NamedTuple):
+    """The most that the list holds.
+
+    Attributes:
+        rows: how many flows; None: any number.
+        size: the bodies of all of them, in bytes; None: any size.
+    """
+
+    rows: int | None = None
+    size: int | None = None
 
 
 class FlowList:
@@ -103,3 +130,93 @@ def _masked(flow: http.HTTPFlow) -> Iterator[None]:
         yield
     finally:
         flow.request = request
+
+
+# -- how much it may hold ------------------------------------------------------------
+
+
+def parse_limit(text: str) -> Limit:
+    """Parse the option: a number of flows, a size, both with a comma between them, or `none`.
+
+    Raises:
+        ValueError: it says something else; the message names it.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if parts == [_NONE]:
+        return Limit()
+    limit = Limit()
+    for part in parts:
+        if part.isdecimal() and part.isascii() and limit.rows is None and int(part) > 0:
+            limit = limit._replace(rows=int(part))
+        elif (size := _SIZE.fullmatch(part)) and limit.size is None and int(size[1]) > 0:
+            limit = limit._replace(size=int(size[1]) * _UNITS[size[2].lower()])
+        else:
+            raise ValueError(
+                f"litellm_view_limit: {part!r} in {text!r} is neither a number of flows nor a size; "
+                f"give one of each at most, for example {DEFAULT_LIMIT}, 500, 1GB, or {_NONE} for no limit"
+            )
+    return limit
+
+
+class Keeper:
+    """Keeps the list within its limit: the oldest go first, marked ones last, running ones never."""
+
+    def __init__(self) -> None:
+        self.limit = Limit()
+        self._finished = 0
+        self._size = 0
+
+    def finished(self, view: View, flow: http.HTTPFlow) -> None:
+        """Count a flow of the list that has ended, and remove old ones where there are too many."""
+        self._finished += 1
+        self._size += _size_of(flow)
+        rows, size = self.limit
+        too_many = rows is not None and view.store_count() > rows
+        too_large = size is not None and self._size > size
+        # A file that is opened in mitmweb, for example.
+        unseen = size is not None and self._finished >= (rows // 4 if rows is not None else _SELDOM)
+        if too_many or too_large or unseen:
+            self._tidy(view)
+
+    def _tidy(self, view: View) -> None:
+        every = view.resolve("@all")
+        sizes = {flow.id: _size_of(flow) for flow in every}
+        self._finished, self._size = 0, sum(sizes.values())
+        rows, size = self.limit
+        free_rows = _to_free(len(every), rows)
+        free_size = _to_free(self._size, size)
+        for flow in _in_order(every):
+            if free_rows <= 0 and free_size <= 0:
+                return
+            # One by one: for several at once mitmproxy tells the user.
+            view.remove([flow])
+            free_rows -= 1
+            free_size -= sizes[flow.id]
+            self._size -= sizes[flow.id]
+
+
+def _size_of(flow: Flow) -> int:
+    if not isinstance(flow, http.HTTPFlow):
+        return 0
+    size = sum(
+        len(message.raw_content or b"") for message in (flow.request, flow.response) if message is not None
+    )
+    if flow.websocket is not None:
+        size += sum(len(message.content) for message in flow.websocket.messages)
+    return size
+
+
+def _to_free(there: int, most: int | None) -> int:
+    return there - most + most // _SHARE if most is not None and there > most else 0
+
+
+def _in_order(every: Iterable[Flow]) -> list[Flow]:
+    over = [flow for flow in every if not _is_running(flow)]
+    return sorted(over, key=lambda flow: bool(flow.marked))
+
+
+def _is_running(flow: Flow) -> bool:
+    waits_for_replay = (
+        isinstance(flow, http.HTTPFlow) and flow.is_replay and flow.response is None and flow.error is None
+    )
+    return flow.live or bool(waits_for_replay)

@@ -5,17 +5,15 @@ without the rules and limits of this addon. Its comment says so.
 """
 
 import json
+from collections.abc import Callable
+from typing import Any
 from weakref import WeakSet
 
-from mitmproxy import ctx, http, optmanager
+from mitmproxy import http
 
 from litellm_hybrid.flow.exchange import Exchange
-from litellm_hybrid.flow.request import redacted
-from litellm_hybrid.message import redaction
-from litellm_hybrid.message.credentials import Headers
-from litellm_hybrid.message.redaction import MASK, RequestHead
-from litellm_hybrid.mitmweb import flow_backup
-from litellm_hybrid.mitmweb.annotations import Annotations
+from litellm_hybrid.message import credentials
+from litellm_hybrid.message.credentials import MASK, Headers, RequestHead
 from litellm_hybrid.proxy.interfaces import FlowView
 
 _NO_CREDENTIALS = {
@@ -31,16 +29,35 @@ _OTHER_SERVER = {
 _REPLAYED = "replayed by mitmproxy, without the rules and limits of litellm-hybrid"
 
 
+def redacted(request: http.Request) -> http.Request:
+    """A copy of a request without credentials; the body is shared."""
+    data = request.data
+    return http.Request(
+        host=data.host,
+        port=data.port,
+        method=data.method,
+        scheme=data.scheme,
+        authority=data.authority,
+        path=credentials.redact_target(request.path).encode("utf-8", "surrogateescape"),
+        http_version=data.http_version,
+        headers=http.Headers(credentials.redact_headers(data.headers.fields)),
+        content=data.content,
+        trailers=data.trailers,
+        timestamp_start=data.timestamp_start,
+        timestamp_end=data.timestamp_end,
+    )
+
+
 class FlowRedactor(FlowView):
-    """Masks flows once their request has been sent, comments them, and unmasks them for a replay.
+    """Masks flows once their request has been sent, has them annotated, and unmasks them for a replay.
 
     Attributes:
         enabled: somebody sees flows.
     """
 
-    def __init__(self, annotations: Annotations) -> None:
+    def __init__(self, annotate: Callable[[http.HTTPFlow], None]) -> None:
         self.enabled = True
-        self._annotations = annotations
+        self._annotate = annotate
         self._replayed: WeakSet[http.HTTPFlow] = WeakSet()
 
     def restore_credentials(self, flow: http.HTTPFlow) -> None:
@@ -51,7 +68,7 @@ class FlowRedactor(FlowView):
         """
         if not _is_masked(flow.request):
             return
-        before = flow_backup.request_before_edit(flow)
+        before = _before_edit(flow)
         if before is not None and _server(before) == _server(flow.request):
             _unmask(flow.request, before.headers.fields, before.path)
 
@@ -59,19 +76,19 @@ class FlowRedactor(FlowView):
         """Return what is shown of a flow's request from now on; the request itself if nobody sees it."""
         if not self.enabled:
             return flow.request
-        self._annotations.settled(flow)
+        self._annotate(flow)
         if (exchange := Exchange.of(flow)) is not None:
             request = flow.request
             exchange.sent_head = RequestHead(_server(request), request.headers.fields, request.path)
-        flow_backup.redact(flow)
+        _redact_backup(flow)
         return redacted(flow.request)
 
     def finish(self, flow: http.HTTPFlow) -> None:
-        """Mask and comment a flow that has ended."""
+        """Mask and annotate a flow that has ended."""
         if self.enabled:
             flow.request = redacted(flow.request)
-            flow_backup.redact(flow)
-            self._annotations.settled(flow)
+            _redact_backup(flow)
+            self._annotate(flow)
 
     def prepare_replay(self, flow: http.HTTPFlow) -> None:
         """Restore the credentials of a flow that mitmweb replays; respond with 409 where they are lost."""
@@ -95,47 +112,13 @@ class FlowRedactor(FlowView):
             self.finish(flow)
 
 
-class StreamedBodies:
-    """Sets mitmproxy's option `store_streamed_bodies`; never again once the user has, to whichever value.
-
-    mitmproxy forgets what it has streamed. Where flows are shown or saved, that is all there is of a
-    response; where nobody sees them, keeping them would only cost memory.
-    """
-
-    _OPTION = "store_streamed_bodies"
-
-    def __init__(self) -> None:
-        self._is_users = False
-        self._setting = False
-
-    def configure(self, updated: set[str], *, seen: bool) -> None:
-        """Follow a change of options.
-
-        Args:
-            updated: the options that have changed; at start all of them.
-            seen: whether anybody sees flows now.
-        """
-        if self._setting or self._OPTION not in ctx.options:
-            return
-        if self._OPTION in updated:
-            # `false` on the command line is a wish, too, although it is the default.
-            self._is_users = dict(ctx.options.items())[self._OPTION].value is not optmanager.unset
-        if self._is_users or ctx.options.store_streamed_bodies is seen:
-            return
-        self._setting = True
-        try:
-            ctx.options.update(**{self._OPTION: seen})
-        finally:
-            self._setting = False
-
-
 def _server(request: http.Request) -> tuple[str, str, int]:
     return request.scheme, request.host, request.port
 
 
 def _unmask(request: http.Request, headers: Headers, target: str) -> None:
-    request.headers.fields = redaction.restore_headers(request.headers.fields, headers)
-    request.path = redaction.restore_target(request.path, target)
+    request.headers.fields = credentials.restore_headers(request.headers.fields, headers)
+    request.path = credentials.restore_target(request.path, target)
 
 
 def _is_masked(request: http.Request) -> bool:
@@ -144,3 +127,36 @@ def _is_masked(request: http.Request) -> bool:
 
 def _conflict(message: dict[str, str]) -> http.Response:
     return http.Response.make(409, json.dumps(message).encode(), {"Content-Type": "application/json"})
+
+
+# -- mitmproxy's `Flow._backup` -----------------------------------------------------
+#
+# What mitmweb's "revert" goes back to, made where somebody edits or marks a row. Flow files have it,
+# credentials and all, and mitmproxy offers no other access to it. proxy/compat.py checks at start that it
+# is there.
+
+
+def drop_backup(flow: http.HTTPFlow) -> None:
+    """Remove the state that "revert" goes back to; for a copy of another flow."""
+    flow._backup = None  # noqa: SLF001
+
+
+def _before_edit(flow: http.HTTPFlow) -> http.Request | None:
+    """Return the request as it was before somebody edited the row; None: nobody did."""
+    backup = _backup(flow)
+    return http.Request.from_state(dict(backup["request"])) if backup else None
+
+
+def _redact_backup(flow: http.HTTPFlow) -> None:
+    """Mask the credentials of the request that "revert" goes back to."""
+    if backup := _backup(flow):
+        request = backup["request"]
+        request["headers"] = credentials.redact_headers(request["headers"])
+        target = request["path"].decode("utf-8", "surrogateescape")
+        request["path"] = credentials.redact_target(target).encode("utf-8", "surrogateescape")
+
+
+def _backup(flow: http.HTTPFlow) -> dict[str, Any] | None:
+    backup: Any = flow._backup  # noqa: SLF001  (a state, for all that mitmproxy declares)
+    found: dict[str, Any] | None = backup
+    return found

@@ -13,8 +13,7 @@ from litellm_hybrid.diagnostics.doctor.http_client import Probe
 from litellm_hybrid.diagnostics.doctor.probes import PROVIDER_MODELS, lacks_provider_routes
 from litellm_hybrid.fallback.policy import Policy
 from litellm_hybrid.flow import local_replies
-from litellm_hybrid.flow.exchange import Exchange
-from litellm_hybrid.flow.request import to_litellm
+from litellm_hybrid.flow.exchange import Exchange, to_litellm
 from litellm_hybrid.observability import log
 from litellm_hybrid.observability.counters import RequestCounters
 from litellm_hybrid.routing import rewrite, rules

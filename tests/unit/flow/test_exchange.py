@@ -7,12 +7,11 @@ import pytest
 from mitmproxy import http
 from mitmproxy.test import tflow, tutils
 
+from litellm_hybrid.config.settings import Address
 from litellm_hybrid.errors import Cause, Failure
-from litellm_hybrid.flow.exchange import (
-    Exchange,
-    add_response_headers,
-)
+from litellm_hybrid.flow.exchange import Exchange, add_response_headers, to_litellm
 from litellm_hybrid.flow.outcome import METADATA
+from litellm_hybrid.routing.rewrite import Outgoing
 from litellm_hybrid.routing.rules import Reason, Target
 
 
@@ -204,3 +203,22 @@ def test_what_is_streamed(headers: dict[str, str], streams: bool) -> None:
     assert exchange.stream(response) is streams
     assert bool(response.stream) is streams
     assert (exchange.tap is not None) is streams
+
+
+@pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/2.0"])
+def test_turned_into_litellms(version: str) -> None:
+    flow = _flow()
+    flow.request.http_version = version
+    flow.request.authority = "client.example.com"
+    sent = ((b"Host", b"litellm:4000"), (b"Authorization", b"Bearer sk-litellm"))
+
+    to_litellm(
+        flow.request, Outgoing(Address("https", "litellm", 4000, "/base"), "/base/v1/x?a=b", sent, b"new")
+    )
+
+    request = flow.request
+    assert (request.scheme, request.host, request.port) == ("https", "litellm", 4000)
+    assert request.path == "/base/v1/x?a=b"
+    assert request.headers.fields == sent
+    assert request.raw_content == b"new"
+    assert request.authority == ("litellm:4000" if version == "HTTP/2.0" else "")

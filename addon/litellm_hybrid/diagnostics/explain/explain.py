@@ -11,7 +11,7 @@ from litellm_hybrid.diagnostics.explain.outgoing import Sent
 from litellm_hybrid.diagnostics.explain.reasons import REASONS
 from litellm_hybrid.diagnostics.explain.remedies import Obstacle, UpstreamResponse
 from litellm_hybrid.message import credentials
-from litellm_hybrid.message.redaction import redact_target
+from litellm_hybrid.message.credentials import redact_target
 from litellm_hybrid.observability.admin_endpoints import PAGES, AdminRequest, AdminResponse, is_own, respond
 from litellm_hybrid.quota.classifier import Verdict
 from litellm_hybrid.routing import access

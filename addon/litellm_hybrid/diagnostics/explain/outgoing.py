@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from litellm_hybrid.config.settings import Address, Settings
 from litellm_hybrid.message import forwarded, ids
-from litellm_hybrid.message.redaction import redact_as_text, redact_target
+from litellm_hybrid.message.credentials import redact_as_text, redact_target
 from litellm_hybrid.routing import rewrite
 from litellm_hybrid.routing.requested_model import Named
 from litellm_hybrid.routing.rules import Request

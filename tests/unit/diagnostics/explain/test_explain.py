@@ -17,8 +17,8 @@ from litellm_hybrid.diagnostics.explain.explain import Explanation, explain, nea
 from litellm_hybrid.diagnostics.explain.reasons import REASONS
 from litellm_hybrid.diagnostics.explain.remedies import UpstreamResponse
 from litellm_hybrid.fallback import response_hold as hold
+from litellm_hybrid.message.credentials import redact_as_text, redact_target
 from litellm_hybrid.message.forwarded import ClientAddress, is_loopback
-from litellm_hybrid.message.redaction import redact_as_text, redact_target
 from litellm_hybrid.routing.rewrite import Incoming
 from litellm_hybrid.routing.rules import Reason, Request, Target, route
 

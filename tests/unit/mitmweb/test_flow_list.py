@@ -9,7 +9,7 @@ from mitmproxy import http
 from mitmproxy.addons.view import View
 from mitmproxy.test import tflow
 
-from litellm_hybrid.mitmweb.retention import DEFAULT, Keeper, Limit, parse
+from litellm_hybrid.mitmweb.flow_list import DEFAULT_LIMIT, Keeper, Limit, parse_limit
 
 MB = 1024**2
 
@@ -17,7 +17,7 @@ MB = 1024**2
 @pytest.mark.parametrize(
     ("text", "limit"),
     [
-        (DEFAULT, Limit(2000, 200 * MB)),
+        (DEFAULT_LIMIT, Limit(2000, 200 * MB)),
         ("500", Limit(500)),
         ("1GB", Limit(None, 1024 * MB)),
         ("200m", Limit(None, 200 * MB)),
@@ -26,7 +26,7 @@ MB = 1024**2
     ],
 )
 def test_what_the_option_says(text: str, limit: Limit) -> None:
-    assert parse(text) == limit
+    assert parse_limit(text) == limit
 
 
 @pytest.mark.parametrize(
@@ -48,10 +48,10 @@ def test_what_the_option_says(text: str, limit: Limit) -> None:
 )
 def test_a_bad_value_is_named(text: str, wrong: str) -> None:
     with pytest.raises(ValueError, match="litellm_view_limit") as error:
-        parse(text)
+        parse_limit(text)
     assert wrong in str(error.value)
     assert repr(text) in str(error.value)
-    assert DEFAULT in str(error.value)
+    assert DEFAULT_LIMIT in str(error.value)
 
 
 class Rows(View):
