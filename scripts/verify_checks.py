@@ -13,10 +13,8 @@ from urllib.parse import quote
 from litellm_hybrid.config.settings import Address
 from litellm_hybrid.diagnostics.doctor import http_client
 from litellm_hybrid.diagnostics.doctor.http_client import (
-    ConnectFailure,
     Fields,
     Probe,
-    ProbeResponse,
     ProbeResult,
 )
 from litellm_hybrid.diagnostics.doctor.probes import Program, identify
@@ -65,7 +63,7 @@ class Upstream:
 
     def ask(
         self, path: str, method: str = "GET", body: object = None, headers: Fields | None = None
-    ) -> ProbeResponse:
+    ) -> ProbeResult:
         """Ask it once; with the key, unless other headers are given."""
         fields = self.fields if headers is None else headers
         content = b"" if body is None else json.dumps(body).encode()
@@ -73,7 +71,7 @@ class Upstream:
             fields = (*fields, ("Content-Type", "application/json"))
         return answered(http_client.send(Probe(self.address, path, method, fields, content, LIMIT)))
 
-    def name_model(self, path: str, model: str = MODEL, **more: object) -> ProbeResponse:
+    def name_model(self, path: str, model: str = MODEL, **more: object) -> ProbeResult:
         """Ask it for a model, unknown if not given."""
         return self.ask(path, "POST", {"model": model, "messages": [], **more})
 
@@ -88,20 +86,20 @@ class Upstream:
         return self.models is not None
 
 
-def answered(seen: ProbeResult) -> ProbeResponse:
+def answered(seen: ProbeResult) -> ProbeResult:
     """The answer, if there is one."""
-    if isinstance(seen, ConnectFailure):
-        raise Differs(f"no answer: {seen.detail or seen.kind}")
+    if seen.failure is not None:
+        raise Differs(f"no answer: {seen.detail or seen.failure}")
     return seen
 
 
-def shown(answer: ProbeResponse) -> str:
+def shown(answer: ProbeResult) -> str:
     """An answer in a few words."""
     body = " ".join(answer.body[:120].decode("utf-8", "replace").split())
     return f"{answer.status} {body}".rstrip()
 
 
-def kind(answer: ProbeResponse) -> str:
+def kind(answer: ProbeResult) -> str:
     """What our own rules take it for."""
     return quota.classify(answer.status, dict(answer.headers), answer.body, now=0.0).kind
 
@@ -229,7 +227,7 @@ def keeps_alive(upstream: Upstream) -> str:
                     f"HTTP version {response.version}, Connection: {response.getheader('connection')}"
                 )
     except (OSError, HTTPException) as e:
-        raise Differs(f"the second request fails: {http_client.failure(e).detail}") from e
+        raise Differs(f"the second request fails: {http_client.failed(e).detail}") from e
     finally:
         connection.close()
     return "two requests on one connection"
@@ -258,7 +256,7 @@ def _two_answers(upstream: Upstream, method: str, path: str) -> bytes:
         while received.count(b"\r\n\r\n") < 2 and (data := connection.sock.recv(65536)):
             received += data
     except OSError as e:
-        raise Differs(f"{method} {path}: {http_client.failure(e).detail}") from e
+        raise Differs(f"{method} {path}: {http_client.failed(e).detail}") from e
     finally:
         connection.close()
     return received

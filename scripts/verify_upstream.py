@@ -30,7 +30,7 @@ from verify_checks import Differs, NotSeen, Upstream
 
 from litellm_hybrid.config.converters import parse_url
 from litellm_hybrid.diagnostics.doctor import http_client
-from litellm_hybrid.diagnostics.doctor.http_client import ConnectFailure, FailureKind, Probe
+from litellm_hybrid.diagnostics.doctor.http_client import FailureKind, Probe
 from litellm_hybrid.diagnostics.doctor.probes import is_safe_mode
 from litellm_hybrid.terminal import hide, printable
 from real.verify import Wanted, verify_binaries
@@ -234,8 +234,8 @@ def verify_running(upstream: Upstream, *, live: bool) -> int:
     first = http_client.send(
         Probe(upstream.address, "/v1/models", headers=upstream.fields, within=checks.LIMIT)
     )
-    if isinstance(first, ConnectFailure):
-        untrusted = first.kind is FailureKind.CERTIFICATE
+    if first.failure is not None:
+        untrusted = first.failure is FailureKind.CERTIFICATE
         what = "no trusted certificate at" if untrusted else "nothing answers at"
         print(f"verify-upstream: {what} {upstream.address}: {harmless(first.detail)}", file=sys.stderr)
         return 1

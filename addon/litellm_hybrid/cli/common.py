@@ -12,7 +12,7 @@ import click
 
 from litellm_hybrid.config.file_watcher import Watcher
 from litellm_hybrid.config.parser import ConfigError, Parsed
-from litellm_hybrid.config.settings import Settings
+from litellm_hybrid.config.settings import Settings, host_port
 from litellm_hybrid.diagnostics.explain.remedies import UpstreamResponse
 from litellm_hybrid.fallback import response_hold
 from litellm_hybrid.message import credentials, forwarded
@@ -102,9 +102,7 @@ def parse_request(
         fields = _with_default(fields, b"Content-Type", b"application/json")
     if body:
         fields = _with_default(fields, b"Content-Length", str(len(body)).encode())
-    host, port = settings.listen
-    authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    fields = _with_default(fields, b"Host", authority.encode())
+    fields = _with_default(fields, b"Host", host_port(*settings.listen).encode())
     try:
         ip_address(client_ip)
     except ValueError as e:

@@ -9,7 +9,7 @@ import click
 from litellm_hybrid.cli.common import FILE, config_option, end, load
 from litellm_hybrid.config.converters import parse_listen, parse_url
 from litellm_hybrid.config.parser import ConfigError
-from litellm_hybrid.config.settings import Settings
+from litellm_hybrid.config.settings import Settings, host_port
 from litellm_hybrid.observability.log import AppLog
 from litellm_hybrid.server.supervisor import Supervisor, worker_command
 from litellm_hybrid.terminal import printable
@@ -122,6 +122,5 @@ def _settings(file: Path, upstream: str | None, listen: str | None) -> tuple[Set
         end(e)
     except ValueError as e:
         raise click.UsageError(printable(str(e))) from e
-    bracketed = f"[{host}]" if ":" in host else host
     changed = replace(settings, upstream=behind, listen=(host, port))
-    return changed, f"reverse:{behind}@{bracketed}:{port}"
+    return changed, f"reverse:{behind}@{host_port(host, port)}"

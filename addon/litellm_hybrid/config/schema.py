@@ -12,7 +12,7 @@ from operator import attrgetter
 from litellm_hybrid.config import converters as takes
 from litellm_hybrid.config.converters import Converter, format_duration
 from litellm_hybrid.config.model_patterns import Patterns
-from litellm_hybrid.config.settings import FALLBACK_KINDS, Settings
+from litellm_hybrid.config.settings import FALLBACK_KINDS, Settings, host_port
 
 NAMESPACE = "extensions.litellm."
 """What stands before a namespaced key: `extensions: {litellm: {…}}` in the file."""
@@ -300,8 +300,7 @@ def _value(key: Key, settings: Settings) -> object:
         case "model-mappings":
             return {entry: settings.mappings[entry.lower()] for entry in settings.mapping_patterns.entries}
         case "listen":
-            host, port = settings.listen
-            return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            return host_port(*settings.listen)
         case _:
             return attrgetter(key.field)(settings)
 

@@ -51,6 +51,11 @@ class Secret:
     __str__ = __repr__
 
 
+def host_port(host: str, port: int) -> str:
+    """`host:port`, with an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """Where a server is: `scheme://host:port` and a path prefix.
@@ -65,10 +70,9 @@ class Address:
     path: str = ""
 
     def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
         default = {"http": 80, "https": 443}.get(self.scheme)
-        port = "" if self.port == default else f":{self.port}"
-        return f"{self.scheme}://{host}{port}{self.path}"
+        written = f"{self.scheme}://{host_port(self.host, self.port)}"
+        return (written.removesuffix(f":{default}") if self.port == default else written) + self.path
 
     def is_same_server(self, other: "Address") -> bool:
         """Whether both reach the same port of the same host.

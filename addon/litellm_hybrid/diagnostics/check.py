@@ -14,7 +14,7 @@ from litellm_hybrid.routing.access import is_loopback
 from litellm_hybrid.terminal import OutputLine, Style
 
 _OF_FALLBACK: frozenset[Code] = frozenset({"upstream-retries", "upstream-keepalive"})
-_NO_KEYS = "no setting of litellm-hybrid is in this file: every request goes upstream"
+NO_KEYS = "no setting of litellm-hybrid is in this file: every request goes upstream"
 
 
 type Listener = tuple[str, int, Address]
@@ -79,7 +79,7 @@ class CheckReport:
         """Those of the start, and what only `check` says."""
         if self.parsed is None:
             return ()
-        return (*map(str, self.parsed.warnings), *(() if self.parsed.has_keys else (_NO_KEYS,)))
+        return (*map(str, self.parsed.warnings), *(() if self.parsed.has_keys else (NO_KEYS,)))
 
     def lines(self) -> list[OutputLine]:
         """Format it for people: every setting in force, defaults quieter, then the warnings."""

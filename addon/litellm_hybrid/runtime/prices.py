@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from litellm_hybrid.config.settings import SettingsStore
 from litellm_hybrid.diagnostics.doctor import http_client
-from litellm_hybrid.diagnostics.doctor.http_client import Probe, ProbeResponse
+from litellm_hybrid.diagnostics.doctor.http_client import Probe, ProbeResult, bearer
 from litellm_hybrid.llm.usage import PriceList, Usage
 from litellm_hybrid.observability.counters import Spend, SpendKey
 
@@ -24,16 +24,15 @@ _PATIENCE = 3.0
 _MOST_PENDING = 1000
 
 
-async def ask_litellm(store: SettingsStore, path: str) -> ProbeResponse | None:
+async def ask_litellm(store: SettingsStore, path: str) -> ProbeResult | None:
     """Ask LiteLLM with our key, outside the loop; None: it did not answer with 200."""
     settings = None if store.is_empty else store.current
     if settings is None or settings.base_url is None:
         return None
     key = settings.api_key.value if settings.api_key is not None and not settings.no_auth else ""
-    headers = (("Authorization", f"Bearer {key}"),) if key else ()
-    probe = Probe(settings.base_url, path, headers=headers, within=_PATIENCE)
+    probe = Probe(settings.base_url, path, headers=bearer(key), within=_PATIENCE)
     found = await asyncio.to_thread(http_client.send, probe, settings.tls_ca)
-    return found if isinstance(found, ProbeResponse) and found.status == 200 else None
+    return found if found.status == 200 else None
 
 
 class _Pending(NamedTuple):

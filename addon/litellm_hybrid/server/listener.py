@@ -8,7 +8,7 @@ from mitmproxy import ctx, options
 from mitmproxy.proxy import layer, layers, mode_servers, mode_specs
 from mitmproxy.proxy.context import Context
 
-from litellm_hybrid.config.settings import Address
+from litellm_hybrid.config.settings import Address, host_port
 from litellm_hybrid.proxy.connection import HybridConnectionHandler
 
 _BACKLOG = 2048
@@ -51,9 +51,7 @@ class HybridInstance(mode_servers.AsyncioServerInstance[HybridMode]):
 
 def spec(upstream: Address, listen: tuple[str, int]) -> str:
     """Return mitmproxy's option `mode`."""
-    host, port = listen
-    bracketed = f"[{host}]" if ":" in host else host
-    return f"{HybridMode.type_name}:{upstream}@{bracketed}:{port}"
+    return f"{HybridMode.type_name}:{upstream}@{host_port(*listen)}"
 
 
 def shown(mode: str) -> str:

@@ -8,11 +8,18 @@ from typing import NamedTuple
 
 from litellm_hybrid.config.model_patterns import Patterns, bare, is_glob
 from litellm_hybrid.config.settings import Address, Settings
-from litellm_hybrid.diagnostics.doctor.http_client import ConnectFailure, Probe, ProbeResult
-from litellm_hybrid.diagnostics.doctor.probes import bearer, client_key, proxy_address, some
-from litellm_hybrid.diagnostics.doctor.report import Finding, error, not_checked, ok, warning
+from litellm_hybrid.diagnostics.doctor.check_servers import takes_for_models
+from litellm_hybrid.diagnostics.doctor.http_client import Probe, ProbeResult, bearer
+from litellm_hybrid.diagnostics.doctor.probes import Results, client_key, proxy_address
+from litellm_hybrid.diagnostics.doctor.report import Finding, error, not_checked, ok, some, warning
 from litellm_hybrid.diagnostics.explain.reasons import REASONS
 from litellm_hybrid.routing.rules import Reason, name_for_litellm
+
+WITHIN = 60.0
+"""Seconds for one live request; CLIProxyAPI may try again by itself before it gives up."""
+
+_LONGEST_ERROR = 300
+"""Characters."""
 
 _NEAR = 0.8
 """How alike two names must be for one to be a misspelling of the other."""
@@ -44,8 +51,7 @@ class KnownModels:
 
     def fitting(self, glob: str) -> bool:
         """Tell whether some name fits a glob of ours, which does not care for case."""
-        fits = Patterns([glob])
-        return self._all or any(fits.match(name) for name in self._exact)
+        return self._all or _fits(glob, self._exact)
 
     def meant(self, name: str) -> str | None:
         """Return the name that an unknown one probably stands for.
@@ -55,41 +61,28 @@ class KnownModels:
         if (undated := _DATE.sub("", name)) != name and undated in self:
             return undated
         lowered = {known.lower(): known for known in self.names}
-        if same := lowered.get(name.lower()):
-            return same
-        if prefixed := next((k for low, k in lowered.items() if low.endswith(f"/{name.lower()}")), None):
-            return prefixed
-        found = difflib.get_close_matches(name.lower(), lowered, 1, _NEAR)
-        return lowered[found[0]] if found else None
+        prefixed = (low for low in lowered if low.endswith(f"/{name.lower()}"))
+        alike = difflib.get_close_matches(name.lower(), lowered, 1, _NEAR)
+        return lowered.get(name.lower()) or next((lowered[low] for low in (*prefixed, *alike)), None)
 
 
-def check_names(
-    settings: Settings,
-    litellm_models: Iterable[str] | None,
-    upstream_models: Sequence[str] | None,
-    takes: str = "",
-) -> list[Finding]:
-    """Look at the configured names, and at each model that may fall back.
-
-    Args:
-        settings: those of the file.
-        litellm_models: what LiteLLM lists, wildcard routes too; None: not known.
-        upstream_models: what CLIProxyAPI lists; None: not known.
-        takes: what it would take to know it.
-    """
+def check_names(settings: Settings, results: Results) -> list[Finding]:
+    """Look at the configured names, and at each model that may fall back."""
     if settings.base_url is None:
         return []
+    listed, upstream_models = results.models("litellm"), results.models("upstream")
     wanted = bool(settings.models or settings.mappings)
-    if litellm_models is None:
+    if listed is None:
         checks = [*(["models"] if wanted else ()), *(["fallback"] if settings.fallback.enabled else ())]
         see = "LiteLLM's list of models: see what is said of it and of `api-key` above"
         return [not_checked(name, "LiteLLM's models are not known", see) for name in checks]
-    known = KnownModels(litellm_models)
+    known = KnownModels(listed)
     found = [*_unknown(settings, known), *_globs(settings, known)]
     if not found and wanted:
         found.append(ok("models", "LiteLLM knows every configured model and mapping target"))
     if settings.fallback.enabled and upstream_models is None:
-        found.append(not_checked("fallback", "which models may fall back is not known", takes))
+        symptom = "which models may fall back is not known"
+        found.append(not_checked("fallback", symptom, takes_for_models(results)))
     elif settings.fallback.enabled:
         found += _fallback(settings, known, upstream_models or ())
     return found
@@ -107,7 +100,7 @@ def _unknown(settings: Settings, known: KnownModels) -> list[Finding]:
         if name in known:
             continue
         right = known.meant(name)
-        cause = f"it knows {right}" if right else f"it knows {some(known.names) or 'no model at all'}"
+        cause = f"it knows {right or some(known.names) or 'no model at all'}"
         fix = f"in `model-mappings` write {_mapping(entry, right or 'NAME')}"
         if not right:
             fix = f"add `model_name: {_yaml(name)}` to LiteLLM's model_list, or {fix}"
@@ -128,7 +121,7 @@ def _globs(settings: Settings, known: KnownModels) -> list[Finding]:
         if is_glob(entry)
         and settings.mapped(entry) is None
         and not known.fitting(entry)
-        and not any(Patterns([entry]).match(name) for name in settings.mappings)
+        and not _fits(entry, settings.mappings)
     ]
 
 
@@ -143,7 +136,7 @@ def _fallback(settings: Settings, known: KnownModels, upstream_models: Sequence[
             f"correct it, or see to its account: upstream has {some(upstream_models)}",
         )
         for entry in settings.fallback.models.entries
-        if entry != "*" and not any(Patterns([entry]).match(name) for name in upstream_models)
+        if entry != "*" and not _fits(entry, upstream_models)
     ]
     covered = {
         name: name_for_litellm(settings, name, None)
@@ -162,6 +155,11 @@ def _fallback(settings: Settings, known: KnownModels, upstream_models: Sequence[
     return found
 
 
+def _fits(glob: str, names: Iterable[str]) -> bool:
+    pattern = Patterns([glob])
+    return any(pattern.match(name) for name in names)
+
+
 def _mapping(entry: str, target: str) -> str:
     return f"`{_yaml(entry)}: {_yaml(target)}`"
 
@@ -174,15 +172,11 @@ def _yaml(name: str) -> str:
     return name if _PLAIN.fullmatch(name) else _quoted(name)
 
 
-WITHIN = 60.0
-"""Seconds for one; CLIProxyAPI may try again by itself before it gives up."""
-
-_LONGEST_ERROR = 300
-"""Characters."""
+# -- one real request each way ------------------------------------------------
 
 
 class LiveRequest(NamedTuple):
-    """A request that will be sent.
+    """A request that will be sent, through the running proxy if there is one, else to the server itself.
 
     Attributes:
         server: "upstream" or "LiteLLM".
@@ -207,15 +201,12 @@ class LiveRequest(NamedTuple):
         return f"{self.server}, {way}: one chat completion of {self.model}, 8 tokens in and 1 out; {spent}"
 
 
-def plan_live(
-    settings: Settings, litellm_models: Iterable[str], upstream_models: Iterable[str], *, runs: bool
-) -> list[LiveRequest]:
+def plan_live(settings: Settings, results: Results, *, runs: bool) -> list[LiveRequest]:
     """Plan the requests.
 
     Args:
         settings: those of the file, with the client key to present.
-        litellm_models: what LiteLLM lists.
-        upstream_models: what CLIProxyAPI lists.
+        results: what the servers list.
         runs: whether the proxy runs at `listen`.
     """
     here, key, planned = proxy_address(settings), client_key(settings), []
@@ -225,10 +216,10 @@ def plan_live(
     elif settings.base_url is not None:
         names = [name_for_litellm(settings, entry, entry)] if entry else settings.mappings.values()
         own_key = settings.api_key.value if settings.api_key else ""
-        if name := next(iter((*names, *KnownModels(litellm_models).names)), ""):
+        if name := next(iter((*names, *KnownModels(results.models("litellm") or ()).names)), ""):
             planned.append(LiveRequest("LiteLLM", name, _chat(settings.base_url, own_key, name), ""))
-    routed = settings.models if settings.routing else ()
-    own = next((name for name in upstream_models if not (routed and settings.models.match(name))), None)
+    routed = settings.models if settings.routing else Patterns()
+    own = next((name for name in results.models("upstream") or () if not routed.match(name)), None)
     if own is not None:
         through = runs and not (settings.routing and settings.passthrough)
         probe = _chat(here if through else settings.upstream, key, own)
@@ -249,8 +240,8 @@ def unasked(settings: Settings, planned: Iterable[LiveRequest]) -> list[Finding]
 def check_live(live: LiveRequest, result: ProbeResult) -> Finding:
     """Say what its response means."""
     see = f"see what is said of it above, and the log of {live.server}"
-    if isinstance(result, ConnectFailure):
-        symptom = f"no response from {live.server} for {live.model}: {result.detail or result.kind}"
+    if result.failure is not None:
+        symptom = f"no response from {live.server} for {live.model}: {result.detail or result.failure}"
         return error(live.check, symptom, see)
     route = result.header("x-hybrid-route")
     took = f"{live.model} in {result.seconds:.2f} s"

@@ -1,20 +1,15 @@
 """The doctor: sends every probe, has the results checked, and puts the findings together."""
 
-import sys
+import platform
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from litellm_hybrid.config.parser import ConfigError, Parsed
 from litellm_hybrid.config.settings import Secret
-from litellm_hybrid.diagnostics.doctor import (
-    check_local,
-    check_models,
-    check_servers,
-    http_client,
-    probes,
-)
-from litellm_hybrid.diagnostics.doctor.report import Finding, Report
+from litellm_hybrid.diagnostics.doctor import check_local, check_models, check_servers, http_client, probes
+from litellm_hybrid.diagnostics.doctor.probes import Results
+from litellm_hybrid.diagnostics.doctor.report import Report
 
 
 def examine(
@@ -30,33 +25,31 @@ def examine(
         progress: is told what is being done.
     """
     progress("looking at Python and mitmproxy …")
-    surroundings, versions = _surroundings()
+    versions, lacking = _surroundings()
+    surroundings = check_local.surroundings(versions, lacking)
     try:
         parsed = load()
     except ConfigError as e:
-        return Report(str(file), [*check_local.broken(e), *surroundings], versions)
+        return Report(str(file), [*check_local.broken(e.problems), *surroundings], versions)
     settings = parsed.settings
     presented = replace(settings, client_keys=(Secret(key),)) if key else settings
     progress(f"asking upstream{' and LiteLLM' if settings.base_url else ''}, 6 s at most …")
-    results = http_client.send_all(probes.plan(presented), settings.tls_ca)
+    results = Results(http_client.send_all(probes.plan(presented), settings.tls_ca))
     runs = check_local.runs(results)
     bound = None if runs else http_client.binding(*settings.listen)
-    versions["upstream"] = str(probes.VersionInfo.of(results))
-    versions["litellm"] = check_servers.version_of(results) or "unknown"
-    litellm_models, upstream_models = probes.models("litellm", results), probes.models("upstream", results)
+    versions["upstream"] = check_servers.upstream_version(results)
+    versions["litellm"] = check_servers.litellm_version(results) or "unknown"
     findings = [
         *check_local.file(parsed, str(file)),
         check_local.access(settings),
         *check_local.listen(settings, results, bound),
         *check_servers.check_upstream(settings, results),
         *check_servers.check_litellm(settings, results),
-        *check_models.check_names(
-            settings, litellm_models, upstream_models, check_servers.takes_for_models(results)
-        ),
+        *check_models.check_names(settings, results),
         *check_local.clock(results),
     ]
     if live:
-        planned = check_models.plan_live(presented, litellm_models or (), upstream_models or (), runs=runs)
+        planned = check_models.plan_live(presented, results, runs=runs)
         for each in planned:
             progress(f"asking {each.message} …")
         lived = http_client.send_all({each.check: each.probe for each in planned}, settings.tls_ca)
@@ -65,7 +58,8 @@ def examine(
     return Report(str(file), [*findings, *surroundings], versions)
 
 
-def _surroundings() -> tuple[list[Finding], dict[str, str]]:
+def _surroundings() -> tuple[dict[str, str], str]:
+    """Return the versions of what runs here, and what mitmproxy lacks, or ""."""
     from mitmproxy import version  # noqa: PLC0415  half a second, which only this command needs
 
     from litellm_hybrid.proxy import compat  # noqa: PLC0415
@@ -75,5 +69,4 @@ def _surroundings() -> tuple[list[Finding], dict[str, str]]:
         compat.check()
     except compat.IncompatibleMitmproxyError as e:
         lacking = str(e)
-    found = check_local.surroundings(sys.version_info[:2], version.VERSION, lacking)
-    return found, check_local.versions(version.VERSION)
+    return {"python": platform.python_version(), "mitmproxy": version.VERSION}, lacking

@@ -32,13 +32,13 @@ _NO_TLS = frozenset(
 
 
 class FailureKind(StrEnum):
-    """Why there is no response."""
+    """Why there is no response, as what the server does."""
 
-    UNREACHABLE = "unreachable"
-    TIMEOUT = "timeout"
-    CERTIFICATE = "certificate"
-    NO_TLS = "no-tls"
-    NO_HTTP = "no-http"
+    UNREACHABLE = "cannot be reached"
+    TIMEOUT = "does not answer"
+    CERTIFICATE = "shows a certificate that is not trusted"
+    NO_TLS = "does not speak TLS"
+    NO_HTTP = "does not speak HTTP"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,33 +59,26 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
-class ConnectFailure:
-    """No response.
+class ProbeResult:
+    """A response, or why there is none; redirects are not followed.
 
     Attributes:
-        detail: the system's words, for people.
-    """
-
-    kind: FailureKind
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ProbeResponse:
-    """A response; redirects are not followed.
-
-    Attributes:
+        status: 0: there is no response.
         headers: names lower-cased.
         body: its first megabytes at most.
         seconds: from the connect to the last byte.
         at: epoch seconds when it had come; 0: not known.
+        failure: why there is no response.
+        detail: the system's words for that.
     """
 
-    status: int
+    status: int = 0
     headers: Fields = ()
     body: bytes = b""
     seconds: float = 0.0
     at: float = 0.0
+    failure: FailureKind | None = None
+    detail: str = ""
 
     def header(self, name: str) -> str:
         """Return the first value of a header, or ""; `name` in lower case."""
@@ -99,6 +92,11 @@ class ProbeResponse:
         except (ValueError, RecursionError):
             return None
 
+    def member(self, name: str) -> Any:  # noqa: ANN401  whatever a server writes
+        """Return a member of the JSON object that the body is; None if it is none, or has none."""
+        value = self.json
+        return value.get(name) if isinstance(value, dict) else None
+
     @property
     def is_page(self) -> bool:
         """Whether it is a web page."""
@@ -110,16 +108,14 @@ class ProbeResponse:
     @property
     def error(self) -> str:
         """What its JSON says went wrong, on one line and not long; "" if it says nothing."""
-        value = self.json
-        error = value.get("error") if isinstance(value, dict) else None
+        error = self.member("error")
         said = error.get("message") if isinstance(error, dict) else error
         return " ".join(said.split())[:200] if isinstance(said, str) else ""
 
     @property
     def entries(self) -> tuple[dict[str, Any], ...] | None:
         """The objects of a list `{"data": [{…}, …]}`; None if it is no such list."""
-        value = self.json
-        data = value.get("data") if isinstance(value, dict) else None
+        data = self.member("data")
         if self.status != 200 or not isinstance(data, list):
             return None
         return tuple(entry for entry in data if isinstance(entry, dict))
@@ -127,9 +123,9 @@ class ProbeResponse:
     @property
     def model_ids(self) -> tuple[str, ...] | None:
         """The models it lists, by their `id`; None if it is no list of models."""
-        if self.entries is None:
+        if (entries := self.entries) is None:
             return None
-        return tuple(found for entry in self.entries if isinstance(found := entry.get("id"), str))
+        return tuple(found for entry in entries if isinstance(found := entry.get("id"), str))
 
     @property
     def clock_skew(self) -> float | None:
@@ -140,29 +136,9 @@ class ProbeResponse:
             return None
 
 
-type ProbeResult = ProbeResponse | ConnectFailure
-
-
-def send(probe: Probe, tls_ca: Path | None = None) -> ProbeResult:
-    """Send one request and read its response."""
-    start = time.monotonic()
-    try:
-        connection = connect(probe, tls_ca)
-    except OSError as e:  # of the file of authorities
-        return failure(e)
-    try:
-        headers = {"Connection": "close", **dict(probe.headers)}
-        connection.request(
-            probe.method, probe.address.path + probe.path, body=probe.body or None, headers=headers
-        )
-        response = connection.getresponse()
-        body = response.read(_MOST)
-        fields = tuple((name.lower(), value) for name, value in response.getheaders())
-        return ProbeResponse(response.status, fields, body, time.monotonic() - start, time.time())
-    except (OSError, HTTPException) as e:
-        return failure(e)
-    finally:
-        connection.close()
+def bearer(key: str) -> Fields:
+    """Present a key as every server here takes it; () for ""."""
+    return (("Authorization", f"Bearer {key}"),) if key else ()
 
 
 def connect(probe: Probe, tls_ca: Path | None = None) -> HTTPConnection:
@@ -174,21 +150,42 @@ def connect(probe: Probe, tls_ca: Path | None = None) -> HTTPConnection:
     return HTTPConnection(address.host, address.port, timeout=probe.within)
 
 
-def failure(error: Exception) -> ConnectFailure:
+def send(probe: Probe, tls_ca: Path | None = None) -> ProbeResult:
+    """Send one request and read its response."""
+    start = time.monotonic()
+    try:
+        connection = connect(probe, tls_ca)
+    except OSError as e:  # of the file of authorities
+        return failed(e)
+    try:
+        target, headers = probe.address.path + probe.path, {"Connection": "close", **dict(probe.headers)}
+        connection.request(probe.method, target, body=probe.body or None, headers=headers)
+        response = connection.getresponse()
+        body = response.read(_MOST)
+        fields = tuple((name.lower(), value) for name, value in response.getheaders())
+        return ProbeResult(response.status, fields, body, time.monotonic() - start, time.time())
+    except (OSError, HTTPException) as e:
+        return failed(e)
+    finally:
+        connection.close()
+
+
+def failed(error: Exception) -> ProbeResult:
     """Tell what an exception of a connection means."""
+    kind = FailureKind.UNREACHABLE
     detail = (error.strerror if isinstance(error, OSError) else "") or type(error).__name__
     match error:
         case ssl.SSLCertVerificationError():
-            return ConnectFailure(FailureKind.CERTIFICATE, error.verify_message)
+            kind, detail = FailureKind.CERTIFICATE, error.verify_message
         case ssl.SSLError() if error.reason in _NO_TLS:
-            return ConnectFailure(FailureKind.NO_TLS, error.reason)
+            kind, detail = FailureKind.NO_TLS, error.reason
         case TimeoutError():
-            return ConnectFailure(FailureKind.TIMEOUT, "timed out")
+            kind, detail = FailureKind.TIMEOUT, "timed out"
         case ConnectionResetError() | BrokenPipeError():
-            return ConnectFailure(FailureKind.NO_HTTP, "it closes the connection without a response")
+            kind, detail = FailureKind.NO_HTTP, "it closes the connection without a response"
         case ssl.SSLError() | HTTPException():
-            return ConnectFailure(FailureKind.NO_HTTP, detail)
-    return ConnectFailure(FailureKind.UNREACHABLE, detail)
+            kind = FailureKind.NO_HTTP
+    return ProbeResult(failure=kind, detail=detail)
 
 
 def send_all(probes: Mapping[str, Probe], tls_ca: Path | None = None) -> dict[str, ProbeResult]:
@@ -208,7 +205,7 @@ def send_all(probes: Mapping[str, Probe], tls_ca: Path | None = None) -> dict[st
     deadline = time.monotonic() + max((each.within for each in probes.values()), default=0) + 1
     for thread in threads:
         thread.join(max(0, deadline - time.monotonic()))
-    late = ConnectFailure(FailureKind.TIMEOUT, "timed out")
+    late = failed(TimeoutError())
     return {name: results.get(name, late) for name in probes}
 
 

@@ -1,19 +1,46 @@
-"""What the doctor asks of a server, and what it met there: plain values, no I/O."""
+"""What the doctor asks of the servers, and which program a response comes from: plain values, no I/O."""
 
 import json
-from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import NamedTuple
 
 from litellm_hybrid.config.settings import Address, Settings
-from litellm_hybrid.diagnostics.doctor.http_client import Fields, Probe, ProbeResponse, ProbeResult
+from litellm_hybrid.diagnostics.doctor.http_client import Probe, ProbeResult, bearer
 
-LIVELINESS = "/health/liveliness"
+ALIVE = "/health/liveliness"
+TRANSFORM = "/utils/transform_request"
+"""Shows what LiteLLM would send to a provider, and sends nothing (proxy_server.py, transform_request)."""
+
+_TRANSFORMED = json.dumps(
+    {
+        "call_type": "completion",
+        "request_body": {
+            "model": "anthropic/claude-sonnet-4-5",
+            "messages": [{"role": "user", "content": "hi"}],
+            "prompt_cache_key": "doctor",
+        },
+    }
+).encode()
+"""`prompt_cache_key` is Codex's, and Anthropic does not know it: refused unless `drop_params` is on."""
+
+PROVIDER_MODELS = "/api/provider/openai/v1/models"
+"""Tells whether CLIProxyAPI has Amp's routes: without a key 401 or 200 in v6.10 and v7.1, 404 in v7.2.
+
+HEAD is 404 and OPTIONS is 204 in all of them.
+"""
+
 _LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 
-type Results = Mapping[str, ProbeResult]
-"""By the names of `plan`."""
+class Results(dict[str, ProbeResult]):
+    """What the probes met, by their names in `plan`; an empty result for one that was not sent."""
+
+    def __missing__(self, name: str) -> ProbeResult:
+        return ProbeResult()
+
+    def models(self, server: str) -> tuple[str, ...] | None:
+        """Return what `upstream` or `litellm` lists, wildcard routes too; None: it does not show it."""
+        keyed = self[f"{server}-models"].model_ids
+        return self[f"{server}-open"].model_ids if keyed is None else keyed
 
 
 class Program(StrEnum):
@@ -25,106 +52,42 @@ class Program(StrEnum):
     UNKNOWN = "another program"
 
 
-def identify(*results: ProbeResult | None) -> Program | None:
+def identify(*results: ProbeResult) -> Program:
     """Tell whose responses these are: those of one server to `GET /` and `GET /health/liveliness`.
 
     CLIProxyAPI introduces itself at `/` (internal/api/server.go, setupRoutes), LiteLLM at both
-    (health_endpoints). None: there is no response among them.
+    (health_endpoints).
     """
-    responses = [each for each in results if isinstance(each, ProbeResponse)]
-    for response in responses:
-        if response.header("x-hybrid-route"):
+    for result in results:
+        if result.header("x-hybrid-route"):
             return Program.OURSELVES
-        value = response.json
-        if isinstance(value, dict) and str(value.get("message")).startswith("CLI Proxy API"):
-            return Program.CLIPROXYAPI
-        if value in ("I'm alive!", "LiteLLM: RUNNING"):
+        if result.json in ("I'm alive!", "LiteLLM: RUNNING"):
             return Program.LITELLM
-        if is_safe_mode(response) or "X-CPA-" in response.header("access-control-expose-headers").upper():
+        exposed = result.header("access-control-expose-headers").upper()
+        introduced = str(result.member("message")).startswith("CLI Proxy API")
+        if introduced or "X-CPA-" in exposed or is_safe_mode(result):
             return Program.CLIPROXYAPI
-    return Program.UNKNOWN if responses else None
+    return Program.UNKNOWN
 
 
-def is_safe_mode(*results: ProbeResult | None) -> bool:
+def is_safe_mode(*results: ProbeResult) -> bool:
     """Tell whether CLIProxyAPI refuses to serve because its `api-keys` are those of its example file.
 
     v7.2 says so in a header of each refusal, v7.1 answers 404 and says it only on the page at `/`.
     """
-    responses = [each for each in results if isinstance(each, ProbeResponse)]
-    return any(
-        each.header("x-cpa-safe-mode") or b"<title>Example API key detected" in each.body
-        for each in responses
-    )
-
-
-PROVIDER_MODELS = "/api/provider/openai/v1/models"
-"""Tells whether CLIProxyAPI has Amp's routes: without a key 401 or 200 in v6.10 and v7.1, 404 in v7.2.
-
-HEAD is 404 and OPTIONS is 204 in all of them.
-"""
+    title = b"<title>Example API key detected"
+    return any(each.header("x-cpa-safe-mode") or title in each.body for each in results)
 
 
 def lacks_provider_routes(result: ProbeResult) -> bool | None:
     """Tell by its response to `GET PROVIDER_MODELS` whether it has no routes of Amp's; None: not known."""
-    status = result.status if isinstance(result, ProbeResponse) else 0
-    return status == 404 if status in (200, 401, 404) else None
-
-
-class VersionInfo(NamedTuple):
-    """What could be told of CLIProxyAPI's version.
-
-    Attributes:
-        version: as it says it, or "".
-        since_7_2: whether it has no routes below `/api/provider/`, which 7.2 removed; None: not known.
-    """
-
-    version: str
-    since_7_2: bool | None
-
-    @classmethod
-    def of(cls, results: Results) -> "VersionInfo":
-        """Tell which CLIProxyAPI it is."""
-        version = response_to("upstream-version", results).header("x-cpa-version")
-        return cls(version, lacks_provider_routes(response_to("upstream-provider", results)))
-
-    def __str__(self) -> str:
-        words = {True: "7.2 or newer", False: "older than 7.2", None: "unknown"}
-        return self.version or words[self.since_7_2]
-
-
-def models(server: str, results: Results) -> tuple[str, ...] | None:
-    """Return what `upstream` or `litellm` lists, wildcard routes too; None: it shows it to nobody here."""
-    keyed = response_to(f"{server}-models", results).model_ids
-    return response_to(f"{server}-open", results).model_ids if keyed is None else keyed
-
-
-def response_to(name: str, results: Results) -> ProbeResponse:
-    """Return the response to a probe, or an empty one of status 0 where there is none."""
-    result = results.get(name)
-    return result if isinstance(result, ProbeResponse) else ProbeResponse(0)
-
-
-def some(names: Sequence[str], most: int = 5) -> str:
-    """Name a few, each once."""
-    names = list(dict.fromkeys(names))
-    return ", ".join((*names[:most], *(["…"] if len(names) > most else [])))
+    return result.status == 404 if result.status in (200, 401, 404) else None
 
 
 def proxy_address(settings: Settings) -> Address:
     """Return where a program of this machine reaches the proxy, if it runs."""
     host, port = settings.listen
     return Address("http", _LOOPBACK.get(host, host), port)
-
-
-def listen_text(settings: Settings) -> str:
-    """Return `host:port` where the proxy listens."""
-    host, port = settings.listen
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def bearer(key: str) -> Fields:
-    """Present a key as every server here takes it; () for ""."""
-    return (("Authorization", f"Bearer {key}"),) if key else ()
 
 
 def client_key(settings: Settings) -> str:
@@ -140,17 +103,15 @@ def plan(settings: Settings) -> dict[str, Probe]:
     nobody has: it believes X-Forwarded-For, and RFC 5737 keeps 192.0.2.1 for documentation.
     """
     upstream, key = settings.upstream, bearer(client_key(settings))
-    here = proxy_address(settings)
+    nobody = (("X-Forwarded-For", "192.0.2.1"),)
     planned = {
-        "listen-health": Probe(here, "/_hybrid/health"),
-        "listen-root": Probe(here, "/"),
+        "listen-health": Probe(proxy_address(settings), "/_hybrid/health"),
+        "listen-root": Probe(proxy_address(settings), "/"),
         "upstream-root": Probe(upstream, "/"),
-        "upstream-alive": Probe(upstream, LIVELINESS),
+        "upstream-alive": Probe(upstream, ALIVE),
         "upstream-open": Probe(upstream, "/v1/models"),
         "upstream-provider": Probe(upstream, PROVIDER_MODELS, headers=key),
-        "upstream-version": Probe(
-            upstream, "/v0/management/debug", headers=(("X-Forwarded-For", "192.0.2.1"),)
-        ),
+        "upstream-version": Probe(upstream, "/v0/management/debug", headers=nobody),
     }
     if key:
         planned["upstream-models"] = Probe(upstream, "/v1/models", headers=key)
@@ -161,36 +122,20 @@ def plan(settings: Settings) -> dict[str, Probe]:
 
 def _of_litellm(settings: Settings, address: Address) -> dict[str, Probe]:
     models = "/v1/models?return_wildcard_routes=True"
+    key = bearer(settings.api_key.value) if settings.api_key else ()
     planned = {
-        "litellm-alive": Probe(address, LIVELINESS),
+        "litellm-alive": Probe(address, ALIVE),
         "litellm-ready": Probe(address, "/health/readiness"),
         "litellm-root": Probe(address, "/"),
         "litellm-open": Probe(address, models),
     }
     if address.path:
-        planned["litellm-bare"] = Probe(Address(address.scheme, address.host, address.port), LIVELINESS)
-    key = bearer(settings.api_key.value) if settings.api_key else ()
+        planned["litellm-bare"] = Probe(Address(address.scheme, address.host, address.port), ALIVE)
     if key:
         planned["litellm-models"] = Probe(address, models, headers=key)
         planned["litellm-details"] = Probe(address, "/health/readiness/details", headers=key)
     if key or settings.no_auth:
-        planned["litellm-info"] = Probe(address, "/model/info", headers=key)
         fields = (*key, ("Content-Type", "application/json"))
+        planned["litellm-info"] = Probe(address, "/model/info", headers=key)
         planned["litellm-transform"] = Probe(address, TRANSFORM, "POST", fields, _TRANSFORMED)
     return planned
-
-
-TRANSFORM = "/utils/transform_request"
-"""Shows what LiteLLM would send to a provider, and sends nothing (proxy_server.py, transform_request)."""
-
-_TRANSFORMED = json.dumps(
-    {
-        "call_type": "completion",
-        "request_body": {
-            "model": "anthropic/claude-sonnet-4-5",
-            "messages": [{"role": "user", "content": "hi"}],
-            "prompt_cache_key": "doctor",
-        },
-    }
-).encode()
-"""`prompt_cache_key` is Codex's, and Anthropic does not know it: refused unless `drop_params` is on."""

@@ -1,7 +1,7 @@
 """What the doctor says: symptom and fix; as lines for a terminal, as JSON, and as an exit code."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 
@@ -24,10 +24,15 @@ CHECKS = (
 )
 """Every name that `Finding.check` may have, in the order in which they are told."""
 
-_ORDER = tuple(Severity)
-_STYLES = dict(zip(_ORDER, (Style.GOOD, Style.NOTICE, Style.NOTICE, Style.BAD), strict=True))
-_EXIT_CODES = dict(zip(_ORDER, (0, 1, 1, 2), strict=True))
-_WIDTH = max(map(len, _ORDER)) + 2
+_SHOWN = {
+    Severity.OK: (0, Style.GOOD),
+    Severity.NOT_CHECKED: (1, Style.NOTICE),
+    Severity.WARNING: (1, Style.NOTICE),
+    Severity.ERROR: (2, Style.BAD),
+}
+"""Exit code and style."""
+
+_WIDTH = max(map(len, Severity)) + 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,12 @@ def error(check: str, symptom: str, fix: str) -> Finding:
     return Finding(check, Severity.ERROR, symptom, fix)
 
 
+def some(names: Iterable[str], most: int = 5) -> str:
+    """Name a few, each once."""
+    distinct = list(dict.fromkeys(names))
+    return ", ".join((*distinct[:most], *(["…"] if len(distinct) > most else [])))
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """Everything that was found.
@@ -81,32 +92,32 @@ class Report:
     @property
     def severity(self) -> Severity:
         """That of the worst finding."""
-        return max((each.severity for each in self.findings), key=_ORDER.index, default=Severity.OK)
+        return max((each.severity for each in self.findings), key=list(Severity).index, default=Severity.OK)
 
     @property
     def exit_code(self) -> int:
         """0: all was looked at, and nothing is wrong; 1: a warning, or a gap; 2: an error."""
-        return _EXIT_CODES[self.severity]
+        return _SHOWN[self.severity][0]
 
     def lines(self) -> list[OutputLine]:
         """Format it for people: what was found in the order of a request's way, then how much of each."""
         found: list[OutputLine] = []
         for each in self.findings:
             symptom = f"{each.severity:<{_WIDTH}}{each.symptom}"
-            found.append(OutputLine(each.check, symptom, _STYLES[each.severity]))
+            found.append(OutputLine(each.check, symptom, _SHOWN[each.severity][1]))
             name = "takes" if each.severity is Severity.NOT_CHECKED else "fix"
             found += [OutputLine("", f"{name:<{_WIDTH}}{each.fix}")] if each.fix else []
-        return [*found, OutputLine("", ""), OutputLine("result", self._summary(), _STYLES[self.severity])]
+        counts = Counter(each.severity for each in self.findings)
+        said = [
+            f"{n} {level}{'s' if n > 1 and level is not Severity.NOT_CHECKED else ''}"
+            for level in list(Severity)[:0:-1]
+            if (n := counts[level])
+        ]
+        result = ", ".join(said) or "everything was looked at and is in order"
+        return [*found, OutputLine("", ""), OutputLine("result", result, _SHOWN[self.severity][1])]
 
     def as_json(self) -> dict[str, object]:
         """Format it for programs: the same, as a JSON object."""
         findings = [asdict(each) for each in self.findings]
         more = {"severity": self.severity, "exit_code": self.exit_code, "versions": dict(self.versions)}
         return {"file": self.file, **more, "findings": findings}
-
-    def _summary(self) -> str:
-        counts = Counter(each.severity for each in self.findings)
-        words = {Severity.ERROR: "error", Severity.WARNING: "warning"}
-        said = [f"{n} {word}{'s' if n > 1 else ''}" for level, word in words.items() if (n := counts[level])]
-        said += [f"{gaps} not checked"] if (gaps := counts[Severity.NOT_CHECKED]) else []
-        return ", ".join(said) or "everything was looked at and is in order"

@@ -14,13 +14,12 @@ from litellm_hybrid.diagnostics.doctor import (
     probes,
 )
 from litellm_hybrid.diagnostics.doctor.http_client import (
-    ConnectFailure,
     FailureKind,
-    ProbeResponse,
     ProbeResult,
 )
+from litellm_hybrid.diagnostics.doctor.probes import Results
 from litellm_hybrid.diagnostics.doctor.report import CHECKS, Report
-from support.probes import KEY, LITELLM
+from support.probes import KEY, LITELLM, failed
 
 SETTINGS = Settings(
     enabled=True,
@@ -62,24 +61,22 @@ HEADERS = st.lists(
 ).map(tuple)
 BODIES = st.one_of(JSON.map(lambda value: json.dumps(value).encode()), st.binary(max_size=20))
 RESPONSES = st.builds(
-    ProbeResponse, st.sampled_from([200, 301, 400, 401, 403, 404, 503]), HEADERS, BODIES, at=st.just(1.0)
+    ProbeResult, st.sampled_from([200, 301, 400, 401, 403, 404, 503]), HEADERS, BODIES, at=st.just(1.0)
 )
-RESULTS = st.one_of(RESPONSES, st.builds(ConnectFailure, st.sampled_from(FailureKind)))
+RESULTS = st.one_of(RESPONSES, st.builds(failed, st.sampled_from(FailureKind)))
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.fixed_dictionaries(dict.fromkeys(NAMES, RESULTS)))
-@example(dict.fromkeys(NAMES, ProbeResponse(302, (("location", "http://["),), b"")))
+@example(dict.fromkeys(NAMES, ProbeResult(302, (("location", "http://["),), b"")))
 def test_any_response_has_findings(results: dict[str, Any]) -> None:
-    seen: dict[str, ProbeResult] = results
+    seen = Results(results)
     found = [
         *check_local.listen(SETTINGS, seen, None),
         *check_local.clock(seen),
         *check_servers.check_upstream(SETTINGS, seen),
         *check_servers.check_litellm(SETTINGS, seen),
-        *check_models.check_names(
-            SETTINGS, probes.models("litellm", seen), probes.models("upstream", seen), "x"
-        ),
+        *check_models.check_names(SETTINGS, seen),
     ]
     assert {each.check for each in found} <= set(CHECKS)
     assert all(each.symptom for each in found)

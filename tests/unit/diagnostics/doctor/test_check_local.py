@@ -11,13 +11,12 @@ from litellm_hybrid.config.parser import ConfigError, parse
 from litellm_hybrid.config.settings import Address, Secret, Settings
 from litellm_hybrid.diagnostics.doctor.check_local import access, broken, clock, file, listen, surroundings
 from litellm_hybrid.diagnostics.doctor.http_client import (
-    ConnectFailure,
     FailureKind,
-    ProbeResponse,
     ProbeResult,
 )
+from litellm_hybrid.diagnostics.doctor.probes import Results
 from litellm_hybrid.diagnostics.doctor.report import Finding, Severity
-from support.probes import ALIVE, CLIPROXYAPI, NOT_FOUND, PAGE, REFUSED, response, summary
+from support.probes import ALIVE, CLIPROXYAPI, NOT_FOUND, PAGE, REFUSED, failed, response, summary
 
 LITELLM = Address("http", "127.0.0.1", 4000)
 KEY = "sk-key-of-litellm"
@@ -79,7 +78,7 @@ def test_servers_that_are_one_and_the_same_are_an_error() -> None:
 def test_an_error_of_the_file_says_what_to_write() -> None:
     with pytest.raises(ConfigError) as error:
         parse("litellm-modles: [a]\nlitellm-hybrid-mode: perhaps\n", source="f.yaml", env={})
-    first, second = broken(error.value)
+    first, second = broken(error.value.problems)
     assert (first.severity, first.symptom) == (Severity.ERROR, "f.yaml:1: litellm-modles: unknown key")
     assert first.fix == "did you mean `litellm-models`?"
     assert (second.symptom, second.fix) == (
@@ -118,23 +117,23 @@ def test_access(settings: Settings, severity: str, words: str) -> None:
 
 
 def test_surroundings() -> None:
-    assert summary(surroundings((3, 12), "12.2.3", "")) == [("python", "ok"), ("mitmproxy", "ok")]
+    versions = {"python": "3.12.1", "mitmproxy": "12.2.3"}
+    assert summary(surroundings(versions, "")) == [("python", "ok"), ("mitmproxy", "ok")]
     lacking = (
         'mitmproxy 13.0 does not have X.y as litellm-hybrid needs it; install one: pip install "mitmproxy<13"'
     )
-    old, broken = surroundings((3, 11), "13.0", lacking)
-    assert (old.severity, broken.severity) == (Severity.ERROR, Severity.ERROR)
-    assert "--python 3.12" in old.fix
+    _, broken = surroundings(versions, lacking)
+    assert broken.severity is Severity.ERROR
     assert (broken.symptom[:22], broken.fix) == (
         "mitmproxy 13.0 does no",
         'install one: pip install "mitmproxy<13"',
     )
 
 
-def dated(seconds_ahead: float) -> ProbeResponse:
+def dated(seconds_ahead: float) -> ProbeResult:
     at = 1795734000.0
     date = format_datetime(datetime.fromtimestamp(at + seconds_ahead, UTC), usegmt=True)
-    return ProbeResponse(200, (("date", date),), at=at)
+    return ProbeResult(200, (("date", date),), at=at)
 
 
 @pytest.mark.parametrize(
@@ -147,12 +146,12 @@ def dated(seconds_ahead: float) -> ProbeResponse:
     ],
 )
 def test_the_clocks(ahead: float, severity: str, words: str) -> None:
-    (finding,) = clock({"upstream-root": dated(0), "litellm-alive": dated(ahead)})
+    (finding,) = clock(Results({"upstream-root": dated(0), "litellm-alive": dated(ahead)}))
     assert (finding.severity, words in finding.symptom) == (severity, True), finding
 
 
 def test_without_a_date_nothing_is_said_of_the_clocks() -> None:
-    assert clock({"upstream-root": REFUSED, "litellm-alive": ALIVE}) == []
+    assert clock(Results({"upstream-root": REFUSED, "litellm-alive": ALIVE})) == []
 
 
 def test_hints_about_cliproxyapis_own_settings() -> None:
@@ -196,7 +195,7 @@ DOWN = {"reason": "upstream-unreachable", "message": "CLIProxyAPI could not be r
         (other(CLIPROXYAPI), IN_USE, "error", "is taken by CLIProxyAPI", "`listen: 127.0.0.1:8319`"),
         (other(PAGE), IN_USE, "error", "is taken by another program", "ss -ltnp 'sport = :8318'"),
         (
-            other(ConnectFailure(FailureKind.TIMEOUT)),
+            other(failed(FailureKind.TIMEOUT)),
             IN_USE,
             "error",
             "which does not answer",
@@ -215,7 +214,7 @@ DOWN = {"reason": "upstream-unreachable", "message": "CLIProxyAPI could not be r
 def test_the_address_to_listen_on(
     seen: dict[str, ProbeResult], bound: OSError | None, severity: str, symptom: str, fix: str
 ) -> None:
-    (finding,) = listen(Settings(), seen, bound)
+    (finding,) = listen(Settings(), Results(seen), bound)
     assert (finding.severity, symptom in finding.symptom, fix in finding.fix) == (severity, True, True), (
         finding
     )

@@ -1,6 +1,7 @@
 """Which names LiteLLM does not know; and the requests that `doctor --live` sends, and what is said of them."""
 
 import json
+from collections.abc import Sequence
 
 import pytest
 
@@ -9,20 +10,32 @@ from litellm_hybrid.config.parser import parse
 from litellm_hybrid.config.settings import Address, Secret, Settings
 from litellm_hybrid.diagnostics.doctor.check_models import (
     KnownModels,
+    LiveRequest,
     check_live,
     check_names,
     plan_live,
     unasked,
 )
 from litellm_hybrid.diagnostics.doctor.http_client import (
-    ConnectFailure,
     FailureKind,
-    ProbeResponse,
     ProbeResult,
 )
-from litellm_hybrid.diagnostics.doctor.report import Severity
+from litellm_hybrid.diagnostics.doctor.report import Finding, Severity
+from support.probes import failed, lists
 
 LISTED = ("gpt-5", "claude-sonnet-4-5", "openai/o3", "gemini-2.5-pro")
+
+
+def names_checked(
+    settings: Settings, litellm: Sequence[str] | None, upstream: Sequence[str] | None
+) -> list[Finding]:
+    return check_names(settings, lists(litellm, upstream))
+
+
+def live_planned(
+    settings: Settings, litellm: Sequence[str], upstream: Sequence[str], *, runs: bool
+) -> list[LiveRequest]:
+    return plan_live(settings, lists(litellm, upstream), runs=runs)
 
 
 def settings(rest: str, *, enabled: bool = True) -> Settings:
@@ -47,7 +60,7 @@ def settings(rest: str, *, enabled: bool = True) -> Settings:
     ],
 )
 def test_an_unknown_name_comes_with_the_line_to_write(rest: str, symptom: str, fix: str) -> None:
-    (finding,) = check_names(settings(rest), LISTED, ())
+    (finding,) = names_checked(settings(rest), LISTED, ())
     assert finding.severity is Severity.ERROR
     assert finding.symptom.startswith(f"LiteLLM does not know {symptom}")
     assert finding.fix.endswith(f"in `model-mappings` write {fix}")
@@ -55,14 +68,14 @@ def test_an_unknown_name_comes_with_the_line_to_write(rest: str, symptom: str, f
 
 
 def test_it_is_a_warning_while_nothing_is_routed() -> None:
-    (finding,) = check_names(settings("litellm-models: [nope]", enabled=False), LISTED, ())
+    (finding,) = names_checked(settings("litellm-models: [nope]", enabled=False), LISTED, ())
     assert finding.severity is Severity.WARNING
 
 
 def test_what_it_knows_is_named_where_nothing_is_near() -> None:
-    (finding,) = check_names(settings("litellm-models: [nope]"), ("a", "b", "c", "d", "e", "f"), ())
+    (finding,) = names_checked(settings("litellm-models: [nope]"), ("a", "b", "c", "d", "e", "f"), ())
     assert finding.symptom.endswith("it knows a, b, c, d, e, …")
-    (finding,) = check_names(settings("litellm-models: [nope]"), (), ())
+    (finding,) = names_checked(settings("litellm-models: [nope]"), (), ())
     assert finding.symptom.endswith("it knows no model at all")
 
 
@@ -97,7 +110,7 @@ def test_what_litellm_knows(listed: tuple[str, ...], name: str, known: bool) -> 
     ],
 )
 def test_a_glob_has_to_fit_something(rest: str, listed: tuple[str, ...], warned: bool) -> None:
-    findings = check_names(settings(rest), listed, ())
+    findings = names_checked(settings(rest), listed, ())
     assert [finding.severity for finding in findings] == [Severity.WARNING if warned else Severity.OK]
 
 
@@ -124,14 +137,18 @@ MAPPED = FALLBACK + "litellm-model-mappings: {'claude-opus*': claude-sonnet-4-5}
 def test_each_model_that_may_fall_back_is_looked_up_in_both_lists(
     rest: str, upstream: tuple[str, ...] | None, severity: str, words: str
 ) -> None:
-    (finding,) = [each for each in check_names(settings(rest), LISTED, upstream) if each.check == "fallback"]
+    (finding,) = [
+        each for each in names_checked(settings(rest), LISTED, upstream) if each.check == "fallback"
+    ]
     assert (finding.severity, words in finding.symptom) == (severity, True), finding
 
 
 def test_what_a_missing_model_is_probably_called_is_said() -> None:
     upstream = ("GPT-5", "claude-sonnet-4-5-20250929", "o3", "grok-4")
     head = "litellm-fallback-enabled: true\n"
-    (finding,) = [each for each in check_names(settings(head), LISTED, upstream) if each.check == "fallback"]
+    (finding,) = [
+        each for each in names_checked(settings(head), LISTED, upstream) if each.check == "fallback"
+    ]
     for line in ("`GPT-5: gpt-5`", "4-5-20250929: claude-sonnet-4-5`", "`o3: openai/o3`", "`grok-4: NAME`"):
         assert line in finding.fix, finding
 
@@ -141,7 +158,7 @@ def test_an_entry_that_fits_no_model_of_upstreams() -> None:
         "extensions: {litellm: {base-url: 'http://h', api-key: k, "
         "fallback: {enabled: true, models: [gpt-5, claud*]}}}"
     )
-    found = check_names(parse(text, source="f", env={}).settings, LISTED, ("gpt-5",))
+    found = names_checked(parse(text, source="f", env={}).settings, LISTED, ("gpt-5",))
     assert [(each.severity, '"claud*"' in each.symptom) for each in found] == [
         (Severity.WARNING, True),
         (Severity.OK, False),
@@ -149,7 +166,7 @@ def test_an_entry_that_fits_no_model_of_upstreams() -> None:
 
 
 def test_without_fallback_it_is_not_looked_at() -> None:
-    found = check_names(settings("litellm-models: [gpt-5]\n"), LISTED, ("claude-opus-4",))
+    found = names_checked(settings("litellm-models: [gpt-5]\n"), LISTED, ("claude-opus-4",))
     assert [each.check for each in found] == ["models"]
 
 
@@ -162,15 +179,15 @@ def test_without_fallback_it_is_not_looked_at() -> None:
     ],
 )
 def test_what_cannot_be_looked_at_without_litellms_list(rest: str, checks: list[str]) -> None:
-    found = check_names(settings(rest), None, ("gpt-5",))
+    found = names_checked(settings(rest), None, ("gpt-5",))
     assert [(each.check, each.severity) for each in found] == [
         (name, Severity.NOT_CHECKED) for name in checks
     ]
 
 
 def test_without_any_name_there_is_nothing_to_say() -> None:
-    assert check_names(settings("litellm-passthrough-mode: true"), LISTED, ()) == []
-    assert check_names(Settings(), None, None) == []
+    assert names_checked(settings("litellm-passthrough-mode: true"), LISTED, ()) == []
+    assert names_checked(Settings(), None, None) == []
 
 
 LITELLM = Address("http", "127.0.0.1", 4000)
@@ -212,7 +229,7 @@ UPSTREAM = ("gpt-5", "claude-opus-4")
 def test_one_request_each_way(
     settings: Settings, runs: bool, expected: list[tuple[str, int, str, str]]
 ) -> None:
-    planned = plan_live(settings, ("openai/*", "listed"), UPSTREAM, runs=runs)
+    planned = live_planned(settings, ("openai/*", "listed"), UPSTREAM, runs=runs)
     assert [(live.check, live.probe.address.port, live.model, live.expects) for live in planned] == expected
     for live in planned:
         body = json.loads(live.probe.body)
@@ -223,8 +240,8 @@ def test_one_request_each_way(
 
 
 def test_a_server_that_is_not_asked_is_named() -> None:
-    assert plan_live(ROUTED, (), (), runs=False)[0].check == "live-litellm"
-    assert [each.check for each in unasked(ROUTED, plan_live(ROUTED, (), (), runs=False))] == [
+    assert live_planned(ROUTED, (), (), runs=False)[0].check == "live-litellm"
+    assert [each.check for each in unasked(ROUTED, live_planned(ROUTED, (), (), runs=False))] == [
         "live-upstream"
     ]
     assert [each.check for each in unasked(Settings(base_url=LITELLM), [])] == [
@@ -233,8 +250,8 @@ def test_a_server_that_is_not_asked_is_named() -> None:
     ]
 
 
-def routed(header: str, status: int = 200) -> ProbeResponse:
-    return ProbeResponse(status, (("x-hybrid-route", header),), b'{"error":{"message":"why"}}')
+def routed(header: str, status: int = 200) -> ProbeResult:
+    return ProbeResult(status, (("x-hybrid-route", header),), b'{"error":{"message":"why"}}')
 
 
 FELL_BACK = "litellm; reason=fallback; upstream-status=429"
@@ -250,7 +267,7 @@ FELL_BACK = "litellm; reason=fallback; upstream-status=429"
             "ok",
             "LiteLLM served GPT-5 in 0.00 s (litellm; reason=model)",
         ),
-        (False, 0, ProbeResponse(200, (("x-litellm-response-cost", "7e-05"),)), "ok", "for $7e-05"),
+        (False, 0, ProbeResult(200, (("x-litellm-response-cost", "7e-05"),)), "ok", "for $7e-05"),
         (
             True,
             0,
@@ -264,22 +281,22 @@ FELL_BACK = "litellm; reason=fallback; upstream-status=429"
         (
             False,
             1,
-            ProbeResponse(429, (), b'{"error":{"message":"used up"}}'),
+            ProbeResult(429, (), b'{"error":{"message":"used up"}}'),
             "error",
             "upstream did not serve claude-opus-4: 429 used up",
         ),
-        (False, 1, ProbeResponse(418), "error", "418"),
+        (False, 1, ProbeResult(418), "error", "418"),
         (
             False,
             0,
-            ConnectFailure(FailureKind.TIMEOUT, "timed out"),
+            failed(FailureKind.TIMEOUT, "timed out"),
             "error",
             "no response from LiteLLM for GPT-5: timed out",
         ),
     ],
 )
 def test_what_its_answer_means(runs: bool, index: int, seen: ProbeResult, severity: str, words: str) -> None:
-    live = plan_live(ROUTED, (), UPSTREAM, runs=runs)[index]
+    live = live_planned(ROUTED, (), UPSTREAM, runs=runs)[index]
     finding = check_live(live, seen)
     assert (finding.severity, words in finding.symptom) == (severity, True), finding
     assert finding.severity == "ok" or finding.fix

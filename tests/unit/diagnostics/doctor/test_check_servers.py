@@ -3,26 +3,33 @@
 import pytest
 
 from litellm_hybrid.config.settings import Address, Secret, Settings
+from litellm_hybrid.diagnostics.doctor import check_servers
 from litellm_hybrid.diagnostics.doctor.check_servers import (
+    UPSTREAM,
     Server,
-    another_program,
     check_litellm,
     check_upstream,
-    cliproxyapi,
-    litellm,
-    unreachable,
-    version_of,
+    litellm_version,
+    not_there,
 )
 from litellm_hybrid.diagnostics.doctor.http_client import (
-    ConnectFailure,
     FailureKind,
-    ProbeResponse,
     ProbeResult,
 )
-from litellm_hybrid.diagnostics.doctor.probes import Program
-from litellm_hybrid.diagnostics.doctor.probes import models as models_of
-from litellm_hybrid.diagnostics.doctor.report import Severity
-from support.probes import ALIVE, CLIPROXYAPI, NO_KEY, NOT_FOUND, PAGE, REFUSED, models, response, summary
+from litellm_hybrid.diagnostics.doctor.probes import Results
+from litellm_hybrid.diagnostics.doctor.report import Finding, Severity
+from support.probes import (
+    ALIVE,
+    CLIPROXYAPI,
+    NO_KEY,
+    NOT_FOUND,
+    PAGE,
+    REFUSED,
+    failed,
+    models,
+    response,
+    summary,
+)
 
 LITELLM = Address("http", "127.0.0.1", 4000)
 KEY = "sk-key-of-litellm"
@@ -31,10 +38,17 @@ ROUTED = Settings(enabled=True, base_url=LITELLM, api_key=Secret(KEY))
 NO_AUTH = Settings(enabled=True, base_url=LITELLM, no_auth=True)
 
 
+def said(
+    server: Server, seen: ProbeResult, other: ProbeResult = NOT_FOUND, at: Address = LITELLM
+) -> Finding | None:
+    return not_there(server, at, "/health/liveliness", seen, other)
+
+
 @pytest.mark.parametrize("kind", list(FailureKind))
-@pytest.mark.parametrize("server", [cliproxyapi(Settings().upstream), litellm(LITELLM)])
+@pytest.mark.parametrize("server", [UPSTREAM, check_servers.LITELLM])
 def test_every_kind_has_a_fix_that_names_what_to_do(kind: FailureKind, server: Server) -> None:
-    finding = unreachable(server, ConnectFailure(kind, "the system's words"))
+    finding = said(server, failed(kind, "the system's words"))
+    assert finding is not None
     assert finding.severity is Severity.ERROR
     assert server.key in finding.fix
     assert "the system's words" in finding.symptom
@@ -42,54 +56,71 @@ def test_every_kind_has_a_fix_that_names_what_to_do(kind: FailureKind, server: S
 
 
 def test_the_other_scheme_is_written_out() -> None:
-    server = litellm(Address("https", "::1", 4000, "/llm"))
-    assert unreachable(server, ConnectFailure(FailureKind.NO_TLS)).fix == "`base-url: http://[::1]:4000/llm`"
+    finding = said(
+        check_servers.LITELLM, failed(FailureKind.NO_TLS), at=Address("https", "::1", 4000, "/llm")
+    )
+    assert finding is not None
+    assert finding.fix == "`base-url: http://[::1]:4000/llm`"
 
 
 @pytest.mark.parametrize(
-    ("seen", "who", "symptom", "fix"),
+    ("seen", "other", "severity", "symptom", "fix"),
     [
         (
             response({}, 308, location="https://llm.example/health/liveliness?key=secret"),
-            Program.UNKNOWN,
+            NOT_FOUND,
+            "error",
             "http://127.0.0.1:4000 redirects to https://llm.example",
             "`base-url: https://llm.example`",
         ),
         (
             response({}, 308, location="http://me:secret@[::1]:4000/llm/health/liveliness"),
-            Program.UNKNOWN,
+            NOT_FOUND,
+            "error",
             "redirects to http://[::1]:4000/llm",
             "`base-url: http://[::1]:4000/llm`",
         ),
-        (response({}, 302, location="/login"), Program.UNKNOWN, "answers with a web page", "base-url"),
-        (PAGE, Program.UNKNOWN, "answers with a web page", "base-url"),
-        (response({}), Program.CLIPROXYAPI, "is CLIProxyAPI, not LiteLLM", "base-url"),
-        (response({}), Program.OURSELVES, "is litellm-hybrid, not LiteLLM", "base-url"),
+        (response({}, 302, location="/login"), NOT_FOUND, "error", "answers with a web page", "base-url"),
+        (PAGE, NOT_FOUND, "error", "answers with a web page", "base-url"),
+        (response({}), CLIPROXYAPI, "error", "is CLIProxyAPI, not LiteLLM", "base-url"),
         (
-            ProbeResponse(400, (), b"Client sent an HTTP request to an HTTPS server.\n"),
-            Program.UNKNOWN,
+            response({}, x_hybrid_route="upstream; reason=not-post"),
+            NOT_FOUND,
+            "error",
+            "is litellm-hybrid, not LiteLLM: a request would go round in a circle",
+            "base-url",
+        ),
+        (
+            ProbeResult(400, (), b"Client sent an HTTP request to an HTTPS server.\n"),
+            NOT_FOUND,
+            "error",
             "wants https",
             "`base-url: https://127.0.0.1:4000`",
         ),
+        (response({}), NOT_FOUND, "warning", "(status 200) does not say that it is LiteLLM", "base-url"),
     ],
 )
-def test_somebody_else_answers(seen: ProbeResponse, who: Program, symptom: str, fix: str) -> None:
-    finding = another_program(litellm(LITELLM), who, seen, "/health/liveliness")
+def test_somebody_else_answers(
+    seen: ProbeResult, other: ProbeResult, severity: str, symptom: str, fix: str
+) -> None:
+    finding = said(check_servers.LITELLM, seen, other)
     assert finding is not None
-    assert (symptom in finding.symptom, fix in finding.fix) == (True, True), finding
+    assert (finding.severity, symptom in finding.symptom, fix in finding.fix) == (severity, True, True), (
+        finding
+    )
     assert "secret" not in finding.symptom + finding.fix
 
 
-@pytest.mark.parametrize("who", [Program.LITELLM, Program.UNKNOWN])
-def test_the_right_one_or_perhaps_the_right_one(who: Program) -> None:
-    assert another_program(litellm(LITELLM), who, response({}), "/") is None
+def test_the_right_one() -> None:
+    assert said(check_servers.LITELLM, ALIVE) is None
+    assert said(check_servers.LITELLM, PAGE, ALIVE) is None
 
 
-UPSTREAM: dict[str, ProbeResult] = {
+UPSTREAM_UP: dict[str, ProbeResult] = {
     "upstream-root": CLIPROXYAPI,
     "upstream-alive": NOT_FOUND,
-    "upstream-open": ProbeResponse(401, (), b'{"error":"Missing API key"}'),
-    "upstream-provider": ProbeResponse(401),
+    "upstream-open": ProbeResult(401, (), b'{"error":"Missing API key"}'),
+    "upstream-provider": ProbeResult(401),
     "upstream-version": NOT_FOUND,
 }
 
@@ -105,7 +136,7 @@ UPSTREAM: dict[str, ProbeResult] = {
         ),
         (
             Settings(),
-            {"upstream-version": ProbeResponse(403, (("x-cpa-version", "6.10.9"),))},
+            {"upstream-version": ProbeResult(403, (("x-cpa-version", "6.10.9"),))},
             [("upstream", "ok")],
             "CLIProxyAPI (6.10.9) answers",
         ),
@@ -138,7 +169,7 @@ UPSTREAM: dict[str, ProbeResult] = {
         (WITH_KEY, {"upstream-models": models("m")}, [("upstream", "ok")], ""),
         (
             WITH_KEY,
-            {"upstream-models": ProbeResponse(401)},
+            {"upstream-models": ProbeResult(401)},
             [("upstream", "ok"), ("client-keys", "warning")],
             "",
         ),
@@ -154,17 +185,19 @@ UPSTREAM: dict[str, ProbeResult] = {
 def test_upstream(
     settings: Settings, changed: dict[str, ProbeResult], expected: list[tuple[str, str]], words: str
 ) -> None:
-    findings = check_upstream(settings, UPSTREAM | changed)
+    findings = check_upstream(settings, Results(UPSTREAM_UP | changed))
     assert [each for each in summary(findings) if each[0] != "accounts"] == expected
     assert words in findings[0].symptom
 
 
 def test_the_models_of_upstream_come_from_whoever_is_shown_them() -> None:
-    assert models_of("upstream", {"upstream-models": ProbeResponse(401), "upstream-open": models("a")}) == (
-        "a",
+    assert Results({"upstream-models": ProbeResult(401), "upstream-open": models("a")}).models(
+        "upstream"
+    ) == ("a",)
+    assert Results({"upstream-models": models("b"), "upstream-open": models("a")}).models("upstream") == (
+        "b",
     )
-    assert models_of("upstream", {"upstream-models": models("b"), "upstream-open": models("a")}) == ("b",)
-    assert models_of("upstream", UPSTREAM) is None
+    assert Results(UPSTREAM_UP).models("upstream") is None
 
 
 @pytest.mark.parametrize(
@@ -174,12 +207,12 @@ def test_the_models_of_upstream_come_from_whoever_is_shown_them() -> None:
         ({"upstream-open": models("a", "b")}, "ok", "has accounts for 2 models"),
         ({"upstream-open": models()}, "error", "no account"),
         ({"upstream-models": models()}, "error", "no account"),
-        ({"upstream-models": ProbeResponse(401)}, "not checked", "accepts none"),
+        ({"upstream-models": ProbeResult(401)}, "not checked", "accepts none"),
     ],
 )
 def test_its_accounts(changed: dict[str, ProbeResult], severity: str, words: str) -> None:
     """An upstream with no model serves nobody; one that shows its models to nobody here is a gap."""
-    found = check_upstream(WITH_KEY, UPSTREAM | changed)
+    found = check_upstream(WITH_KEY, Results(UPSTREAM_UP | changed))
     (accounts,) = [each for each in found if each.check == "accounts"]
     assert (accounts.severity, words in accounts.symptom) == (severity, True), accounts
     assert severity != "not checked" or "--key KEY" in accounts.fix
@@ -204,7 +237,7 @@ NO_DB = response({"error": {"message": "No connected db.", "type": "no_db_connec
         (ROUTED, {"litellm-alive": REFUSED}, [("litellm", "error")], "litellm --config"),
         (
             ROUTED,
-            {"litellm-ready": ProbeResponse(503)},
+            {"litellm-ready": ProbeResult(503)},
             [("litellm", "error"), ("api-key", "ok")],
             "health/readiness",
         ),
@@ -249,24 +282,24 @@ NO_DB = response({"error": {"message": "No connected db.", "type": "no_db_connec
 def test_litellm(
     settings: Settings, changed: dict[str, ProbeResult], expected: list[tuple[str, str]], fix: str
 ) -> None:
-    findings = check_litellm(settings, UP | changed)
+    findings = check_litellm(settings, Results(UP | changed))
     assert summary(findings) == expected
     assert any(fix in finding.fix for finding in findings)
 
 
 def test_its_version() -> None:
-    assert version_of(UP) == "1.106.2"
-    assert version_of({"litellm-ready": response({"litellm_version": "1.50"})}) == "1.50"
-    assert version_of({"litellm-ready": response([])}) == ""
+    assert litellm_version(Results(UP)) == "1.106.2"
+    assert litellm_version(Results({"litellm-ready": response({"litellm_version": "1.50"})})) == "1.50"
+    assert litellm_version(Results({"litellm-ready": response([])})) == ""
 
 
 def test_which_models_litellm_lists() -> None:
-    assert models_of("litellm", UP) == ("gpt-5",)
-    assert models_of("litellm", {"litellm-models": NO_DB, "litellm-open": models("a")}) == ("a",)
-    assert models_of("litellm", {"litellm-open": NO_KEY}) is None
+    assert Results(UP).models("litellm") == ("gpt-5",)
+    assert Results({"litellm-models": NO_DB, "litellm-open": models("a")}).models("litellm") == ("a",)
+    assert Results({"litellm-open": NO_KEY}).models("litellm") is None
 
 
-def backends(*params: dict[str, object]) -> ProbeResponse:
+def backends(*params: dict[str, object]) -> ProbeResult:
     return response(
         {"data": [{"model_name": f"m{n}", "litellm_params": one} for n, one in enumerate(params)]}
     )
@@ -285,12 +318,12 @@ DROPS = response({"raw_request_body": {}, "error": None})
         (backends(ELSEWHERE, {"api_base": "http://localhost:8318/v1"}), "error", "m1 back to this proxy"),
         (backends({"api_base": "http://127.0.0.1:8317"}), "warning", "m0 to CLIProxyAPI"),
         (backends({"api_base": "os.environ/BASE"}), "ok", ""),
-        (ProbeResponse(403), "not checked", "status 403 from /model/info"),
+        (ProbeResult(403), "not checked", "status 403 from /model/info"),
         (REFUSED, "not checked", "status 0 from /model/info"),
     ],
 )
 def test_a_loop_is_found(info: ProbeResult, severity: str, words: str) -> None:
-    found = check_litellm(ROUTED, UP | {"litellm-info": info, "litellm-transform": DROPS})
+    found = check_litellm(ROUTED, Results(UP | {"litellm-info": info, "litellm-transform": DROPS}))
     (loops,) = [each for each in found if each.check == "loops"]
     assert (loops.severity, words in loops.symptom) == (severity, True), loops
 
@@ -304,14 +337,14 @@ def test_a_loop_is_found(info: ProbeResult, severity: str, words: str) -> None:
         (backends({**CLAUDE, "drop_params": True}), REFUSES, "ok"),
         (backends(CLAUDE), NOT_FOUND, "not checked"),
         (backends(CLAUDE), REFUSED, "not checked"),
-        (ProbeResponse(403), REFUSES, "warning"),
-        (ProbeResponse(403), DROPS, "ok"),
+        (ProbeResult(403), REFUSES, "warning"),
+        (ProbeResult(403), DROPS, "ok"),
     ],
 )
 def test_parameters_that_a_backend_does_not_know(
     info: ProbeResult, transform: ProbeResult, severity: str
 ) -> None:
-    found = check_litellm(ROUTED, UP | {"litellm-info": info, "litellm-transform": transform})
+    found = check_litellm(ROUTED, Results(UP | {"litellm-info": info, "litellm-transform": transform}))
     (drops,) = [each for each in found if each.check == "drop-params"]
     assert drops.severity == severity, drops
     assert severity == "ok" or "drop_params" in drops.fix
@@ -320,9 +353,9 @@ def test_parameters_that_a_backend_does_not_know(
 def test_nothing_is_said_of_backends_where_nothing_goes_to_litellm_or_the_key_is_wrong() -> None:
     more: dict[str, ProbeResult] = {"litellm-info": backends(CLAUDE), "litellm-transform": REFUSES}
     idle = Settings(base_url=LITELLM, api_key=Secret(KEY))
-    assert [each.check for each in check_litellm(idle, UP | more)] == ["litellm", "api-key", "loops"]
+    assert [each.check for each in check_litellm(idle, Results(UP | more))] == ["litellm", "api-key", "loops"]
     refused = UP | more | {"litellm-models": NO_KEY}
-    assert [each.check for each in check_litellm(ROUTED, refused)] == ["litellm", "api-key"]
+    assert [each.check for each in check_litellm(ROUTED, Results(refused))] == ["litellm", "api-key"]
 
 
 @pytest.mark.parametrize(
@@ -335,7 +368,9 @@ def test_nothing_is_said_of_backends_where_nothing_goes_to_litellm_or_the_key_is
     ],
 )
 def test_a_server_that_only_speaks_like_openais(params: dict[str, object], said: bool) -> None:
-    found = check_litellm(ROUTED, UP | {"litellm-info": backends(params), "litellm-transform": DROPS})
+    found = check_litellm(
+        ROUTED, Results(UP | {"litellm-info": backends(params), "litellm-transform": DROPS})
+    )
     named = [each for each in found if each.check == "backends"]
     assert [each.severity for each in named] == ["ok"] * said
     assert all("m0" in each.symptom and "hosted_vllm/" in each.fix for each in named)

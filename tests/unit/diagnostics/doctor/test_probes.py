@@ -3,7 +3,7 @@
 import pytest
 
 from litellm_hybrid.config.settings import Address, Secret, Settings
-from litellm_hybrid.diagnostics.doctor.http_client import ProbeResponse, ProbeResult
+from litellm_hybrid.diagnostics.doctor.http_client import ProbeResult
 from litellm_hybrid.diagnostics.doctor.probes import (
     TRANSFORM,
     Program,
@@ -26,7 +26,7 @@ NO_AUTH = Settings(enabled=True, base_url=LITELLM, no_auth=True)
     [
         ((response({"message": "CLI Proxy API Server"}),), Program.CLIPROXYAPI),
         (
-            (ProbeResponse(200, (("access-control-expose-headers", "Location, X-CPA-VERSION"),), PAGE.body),),
+            (ProbeResult(200, (("access-control-expose-headers", "Location, X-CPA-VERSION"),), PAGE.body),),
             "CLIProxyAPI",
         ),
         ((NOT_FOUND, ALIVE), Program.LITELLM),
@@ -34,11 +34,11 @@ NO_AUTH = Settings(enabled=True, base_url=LITELLM, no_auth=True)
         ((response({}, x_hybrid_route="upstream; reason=not-post"), ALIVE), Program.OURSELVES),
         ((PAGE,), Program.UNKNOWN),
         ((REFUSED, NOT_FOUND), Program.UNKNOWN),
-        ((REFUSED, None), None),
-        ((response({"message": 7}), response([]), ProbeResponse(200, (), b"[" * 100_000)), Program.UNKNOWN),
+        ((REFUSED,), Program.UNKNOWN),
+        ((response({"message": 7}), response([]), ProbeResult(200, (), b"[" * 100_000)), Program.UNKNOWN),
     ],
 )
-def test_who_answers(seen: tuple[ProbeResult | None, ...], expected: Program | None) -> None:
+def test_who_answers(seen: tuple[ProbeResult, ...], expected: Program) -> None:
     assert identify(*seen) == expected
 
 
@@ -50,7 +50,7 @@ SAFE_PAGE = b'<!doctype html><html lang="en"><head><title>Example API key detect
     [
         ((CLIPROXYAPI, response({"data": []})), False),
         ((CLIPROXYAPI, response({}, 403, x_cpa_safe_mode="example-api-key")), True),  # v7.2
-        ((ProbeResponse(200, (), SAFE_PAGE), NOT_FOUND), True),  # v7.1
+        ((ProbeResult(200, (), SAFE_PAGE), NOT_FOUND), True),  # v7.1
         ((PAGE, REFUSED), False),
     ],
 )
@@ -63,10 +63,10 @@ def test_safe_mode(results: tuple[ProbeResult, ...], expected: bool) -> None:
 def test_how_far_a_clock_is_ahead() -> None:
     at = 1795734000.0
     date = ("date", "Thu, 26 Nov 2026 23:01:00 GMT")
-    assert ProbeResponse(200, (date,), at=at).clock_skew == 60
-    assert ProbeResponse(200, (date,)).clock_skew is None
-    assert ProbeResponse(200, (), at=at).clock_skew is None
-    assert ProbeResponse(200, (("date", "soon"),), at=at).clock_skew is None
+    assert ProbeResult(200, (date,), at=at).clock_skew == 60
+    assert ProbeResult(200, (date,)).clock_skew is None
+    assert ProbeResult(200, (), at=at).clock_skew is None
+    assert ProbeResult(200, (("date", "soon"),), at=at).clock_skew is None
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_how_far_a_clock_is_ahead() -> None:
     ],
 )
 def test_what_an_error_says(body: bytes, error: str) -> None:
-    assert ProbeResponse(400, (), body).error == error
+    assert ProbeResult(400, (), body).error == error
 
 
 @pytest.mark.parametrize("settings", [Settings(), ROUTED, NO_AUTH, WITH_KEY])
