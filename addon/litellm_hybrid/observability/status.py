@@ -1,6 +1,6 @@
 """`/_hybrid/status`: what the process is doing and with which settings, as data for a program.
 
-status_page.py makes a page for a person out of it.
+status_html.py makes a page for a person out of it.
 """
 
 import dataclasses

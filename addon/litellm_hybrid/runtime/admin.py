@@ -15,8 +15,7 @@ from litellm_hybrid.fallback.state import FallbackState
 from litellm_hybrid.flow import local_replies
 from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.observability import admin_endpoints as pages
-from litellm_hybrid.observability import status
-from litellm_hybrid.observability import status_html as status_page
+from litellm_hybrid.observability import status, status_html
 from litellm_hybrid.observability.admin_endpoints import AdminRequest, AdminResponse
 from litellm_hybrid.observability.counters import RequestCounters, Spend
 from litellm_hybrid.observability.health import SERVER_NAMES, LastSeen, State, health, why_not_ready
@@ -124,7 +123,7 @@ class AdminPages:
         if not request.wants_html:
             return AdminResponse(200, pages.as_json(status.as_json(found)))
         headers = (("Content-Security-Policy", CONTENT_SECURITY_POLICY),)
-        return AdminResponse(200, status_page.page(found), "text/html; charset=utf-8", headers)
+        return AdminResponse(200, status_html.page(found), "text/html; charset=utf-8", headers)
 
     def _state(self) -> State:
         store, now = self._context.settings, monotonic()

@@ -11,7 +11,7 @@ import pytest
 from litellm_hybrid.config import schema
 from litellm_hybrid.config.schema import KEYS
 from litellm_hybrid.config.settings import Address, Secret, Settings
-from litellm_hybrid.observability import status_html as status_page
+from litellm_hybrid.observability import status_html
 from litellm_hybrid.observability.counters import SpendKey, Totals
 from litellm_hybrid.observability.history import (
     APPLIED,
@@ -129,7 +129,8 @@ class _Page(HTMLParser):
 
     @override
     def handle_data(self, data: str) -> None:
-        self.texts.append(data)
+        if text := " ".join(data.split()):
+            self.texts.append(text)
 
     @property
     def text(self) -> str:
@@ -137,7 +138,7 @@ class _Page(HTMLParser):
 
 
 def _page(status: Status) -> _Page:
-    return _Page(status_page.page(status))
+    return _Page(status_html.page(status))
 
 
 def test_json() -> None:
@@ -206,7 +207,7 @@ def test_json_of_a_reload_and_of_no_configuration() -> None:
 
 def test_no_secret_is_in_either() -> None:
     assert SECRET not in json.dumps(as_json(STATUS))
-    assert SECRET not in status_page.page(STATUS).decode()
+    assert SECRET not in status_html.page(STATUS).decode()
 
 
 @pytest.mark.parametrize(
@@ -218,12 +219,12 @@ def test_no_secret_is_in_either() -> None:
         ),
         *("GET /v1/models|upstream|aborted|error: connection reset|req-8",),
         (
-            "2025-06-15: LiteLLM answered 14, 1,200,010 tokens in, 41,005 out, |$0.83|, 2 more without a price; "
+            "2025-06-15: LiteLLM answered 14, 1,200,010 tokens in, 41,005 out,|$0.83|, 2 more without a price; "
             "the subscription 310, 9,800,000 in, 300 out"
         ),
         *("claude-opus-4-5|litellm: fallback|12|1,200,000|7|41,000|$0.83", "|5|not known"),
         "2025-06-14: LiteLLM answered 0",
-        *("reachable|CLIProxyAPI", "not asked yet|LiteLLM"),
+        *("reachable|CLIProxyAPI", "not asked yet|LiteLLM", "Retry after|Outcome|Request id"),
         *("model", "no response", "1,500", "503", "req-1", "1h", "1m30s"),
         *("the next request tries upstream", "/etc/config.yaml", "2025-06-15 15:05:00 UTC", "failed (503)"),
         *("litellm-hybrid 0.1.0", "mitmproxy 12.2.3", "Python 3.13.1", "process 4711"),
