@@ -100,6 +100,10 @@ CHAPTERS: dict[str, tuple[Key, ...]] = {
             "Which failures fall back. The list replaces the default: name the six of the default too, "
             "if you want them. With `[]` nothing falls back. What each kind means: "
             "[fallback.md](fallback.md)."),
+        Key("fallback.to-upstream", takes.flag, "true",
+            "The other direction: a request for a listed model that LiteLLM cannot serve goes to upstream, "
+            "under the client's spelling, before the client has seen a byte. Upstream's response is then "
+            "final. It works without fallback.enabled."),
         Key("fallback.models", takes.names, '["claude-*", gpt-5]',
             "Which requested models may fall back."),
         Key("fallback.except", takes.names, '["*-haiku-*"]',

@@ -109,6 +109,7 @@ class Fallback:
     """When and how an upstream failure is replayed to LiteLLM.
 
     Attributes:
+        to_upstream: a listed model that LiteLLM cannot serve goes to upstream; independent of `enabled`.
         on: the kinds of failure that are replayed, each one of FALLBACK_KINDS.
         hold_max: longest time, in seconds, that a response is held that has only sent blank lines.
         opening_max: longest time, in seconds, that a stream's events before its first content are held.
@@ -119,6 +120,7 @@ class Fallback:
     """
 
     enabled: bool = False
+    to_upstream: bool = False
     on: frozenset[str] = DEFAULT_FALLBACK_KINDS
     models: Patterns = field(default_factory=lambda: Patterns(["*"]))
     excluded: Patterns = field(default_factory=Patterns)

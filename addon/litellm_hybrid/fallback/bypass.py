@@ -30,7 +30,7 @@ _PROBE_LIMIT = 10.0
 _BELIEVED = 60.0
 """How long, in seconds, a provider's own wait is believed: it is one account's, and there may be others."""
 
-_LITELLM_FAILED = frozenset({401, 403, 404, 408, 429})
+LITELLM_FAILED = frozenset({401, 403, 404, 408, 429})
 """Statuses below 500 by which LiteLLM says that it cannot serve, and not that the request is wrong."""
 
 
@@ -70,7 +70,8 @@ class Bypass:
             routed: it goes there by route. Then a long body is not searched for its conversation, which
                 would cost more than all the rest; a session header still tells it.
         """
-        if self._settings.current.fallback.enabled:
+        fallback = self._settings.current.fallback
+        if fallback.enabled or fallback.to_upstream:
             is_long = len(exchange.request.sent.body) > _SEARCHED_MAX
             exchange.is_away = conversation_id(exchange, search=not (routed and is_long)) is not None
 
@@ -81,11 +82,12 @@ class Bypass:
         conversation = conversation_id(exchange)
         return conversation is not None and self._state.conversations.was_served(conversation, monotonic())
 
-    def adapt_history(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
+    def adapt_history(self, request: http.Request, exchange: Exchange) -> None:
         """Leave out of a request for upstream what LiteLLM left in its history and upstream refuses."""
         fallback = self._settings.current.fallback
-        if exchange.model is not None and fallback.enabled and self.was_served_by_litellm(exchange):
-            self._replays.adapt_history(flow.request, exchange, exchange.content, "upstream")
+        may_return = fallback.enabled or fallback.to_upstream
+        if exchange.model is not None and may_return and self.was_served_by_litellm(exchange):
+            self._replays.adapt_history(request, exchange, exchange.content, "upstream")
 
     def detect_history_rejection(
         self, exchange: Exchange, status: int, body: bytes
@@ -196,7 +198,7 @@ def _cooldown_key(exchange: Exchange) -> CooldownKey:
 def _has_failed(exchange: Exchange, status: int | None) -> bool:
     """Whether LiteLLM could not serve a request, which says nothing of whether its client has stayed."""
     last = exchange.attempts[-1].status if exchange.attempts else None
-    if any(code is not None and (code >= 500 or code in _LITELLM_FAILED) for code in (status, last)):
+    if any(code is not None and (code >= 500 or code in LITELLM_FAILED) for code in (status, last)):
         return True
     left = exchange.failure is not None and exchange.failure.error_type is ErrorType.CLIENT_DISCONNECT
     return status is None and not left

@@ -57,6 +57,20 @@ def too_slow(exchange: Exchange, failure: Failure) -> None:
     log.emit(logging.WARNING, message, event="fallback", error=failure.detail, **exchange.log_fields())
 
 
+def litellm_failed(exchange: Exchange, why: str) -> None:
+    """LiteLLM could not serve a model that is listed; upstream is asked."""
+    message = f"litellm: LiteLLM cannot serve {exchange.model_name} ({why}), asking upstream"
+    log.emit(logging.WARNING, message, event="litellm-failed", **exchange.log_fields())
+
+
+def upstream_failed(exchange: Exchange, why: str) -> None:
+    """Upstream could not be reached for it either."""
+    message = (
+        f"litellm: nor can upstream serve {exchange.model_name} ({why}): the client gets LiteLLM's answer"
+    )
+    log.emit(logging.ERROR, message, event="fallback-failed", **exchange.log_fields())
+
+
 def failed(exchange: Exchange, why: str, status: int, held: JudgedResponse | None) -> None:
     """LiteLLM could not help either: both responses in a line."""
     log.emit(

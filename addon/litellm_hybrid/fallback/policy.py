@@ -15,7 +15,7 @@ from mitmproxy import http
 from litellm_hybrid.config.settings import SettingsStore, Timeouts
 from litellm_hybrid.errors import Cause, Failure
 from litellm_hybrid.fallback import log_lines
-from litellm_hybrid.fallback.bypass import Bypass
+from litellm_hybrid.fallback.bypass import LITELLM_FAILED, Bypass
 from litellm_hybrid.fallback.cooldowns import client_hash
 from litellm_hybrid.fallback.replay import Replays
 from litellm_hybrid.fallback.response_hold import (
@@ -136,10 +136,17 @@ class Policy(ForwardingPolicy[JudgedResponse]):
     def on_response(self, flow: http.HTTPFlow, response: http.Response) -> JudgedResponse | None:
         """Return what to hold a response in, if it could be a failure that this request falls back from."""
         exchange = Exchange.of(flow)
-        if exchange is None or not exchange.outcome.may_fall_back:
+        if exchange is None:
+            return None
+        returns = exchange.unrouted is not None or exchange.outcome.reason is Reason.LITELLM_FAILED
+        if not (exchange.outcome.may_fall_back or returns):
             return None
         headers = {name.lower(): value for name, value in response.headers.items(multi=True)}
         head = ResponseHead(response.status_code, headers)
+        return self._hold_for_upstream(exchange, head) if returns else self._hold(exchange, head)
+
+    def _hold(self, exchange: Exchange, head: ResponseHead) -> JudgedResponse | None:
+        """Hold upstream's response that LiteLLM's may replace, or LiteLLM's that has replaced it."""
         fallback = self._settings.current.fallback
         if exchange.outcome.target is Target.LITELLM:
             replayed = hold_replay(
@@ -170,6 +177,24 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         )
         return self._count_held(exchange, held)
 
+    def _hold_for_upstream(self, exchange: Exchange, head: ResponseHead) -> JudgedResponse | None:
+        """Hold LiteLLM's response that upstream's may replace; of upstream's own only a refused history."""
+        by_litellm = exchange.outcome.target is Target.LITELLM
+        if not needs_inspection(head) or len(self.state.held) >= MOST_AT_ONCE:
+            return None
+        if not by_litellm and (head.status < 400 or exchange.history_retried is Target.UPSTREAM):
+            return None
+        fallback = self._settings.current.fallback
+        held = JudgedResponse(
+            head,
+            since=monotonic(),
+            hold_max=fallback.hold_max,
+            opening_max=fallback.opening_max,
+            fails=lambda verdict: by_litellm and _is_failure(head.status, verdict),
+            refuses=None if by_litellm else partial(self.bypass.detect_history_rejection, exchange),
+        )
+        return self._count_held(exchange, held)
+
     def _falls_back(self, exchange: Exchange, status: int, kinds: frozenset[str], verdict: Verdict) -> bool:
         """Whether a failure is replayed; the words of one that may suspend its account are kept for later."""
         if verdict.kind not in ("none", "no-credential"):
@@ -195,9 +220,12 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         assert flow.response is not None
         if verdict.kind == HISTORY:
             return self._without_history(exchange, verdict)
+        status = flow.response.status_code
+        if exchange.unrouted is not None:
+            self._listener.replaced(flow)
+            return self._ask_upstream(flow, exchange, status, str(status))
         if exchange.outcome.target is Target.LITELLM:
             return None
-        status = flow.response.status_code
         if _is_suspension(verdict):
             exchange.first_failure = self.state.failures.get((exchange.model_name or "").lower(), monotonic())
         self.bypass.cool_down(exchange, verdict)
@@ -218,6 +246,8 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         """Return the request for LiteLLM that replaces one without a response of upstream's, or None."""
         exchange, fallback = Exchange.of(flow), self._settings.current.fallback
         kind = _KINDS.get(failure.cause)
+        if exchange is not None and exchange.unrouted is not None and kind is not None:
+            return self._ask_upstream(flow, exchange, None, failure.error_type.value)
         if (
             exchange is None
             or exchange.outcome.target is not Target.UPSTREAM
@@ -254,6 +284,13 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         assert exchange is not None
         assert flow.response is not None
         exchange.outcome.reduced = False
+        if exchange.outcome.target is Target.UPSTREAM and exchange.attempts[0].target is Target.LITELLM:
+            log_lines.upstream_failed(exchange, why)
+            status = exchange.outcome.litellm_status
+            reason = Reason.MODEL if status is not None else Reason.ERROR
+            exchange.set_outcome(Target.LITELLM, reason, fallback_failed=why)
+            self._listener.settled(flow)
+            return
         if exchange.fallback is None:  # it was only tried again at its own server
             self.state.counts["history-retry-failed"] += 1
             log_lines.retry_failed(exchange, why, flow.response.status_code)
@@ -313,6 +350,19 @@ class Policy(ForwardingPolicy[JudgedResponse]):
             self.state.history.started(replayed)
         return request
 
+    def _ask_upstream(
+        self, flow: http.HTTPFlow, exchange: Exchange, status: int | None, why: str
+    ) -> http.Request | None:
+        """Return the request for upstream in place of one that LiteLLM cannot serve; its answer is final."""
+        request, exchange.unrouted = exchange.unrouted, None
+        assert request is not None
+        exchange.set_outcome(Target.UPSTREAM, Reason.LITELLM_FAILED, litellm_status=status)
+        log_lines.litellm_failed(exchange, why)
+        self.bypass.adapt_history(request, exchange)
+        exchange.begin_attempt(request)
+        self._listener.settled(flow)
+        return request
+
     def _replay_begins(self, flow: http.HTTPFlow, exchange: Exchange, request: http.Request) -> None:
         self.bypass.remember_conversation(exchange)
         exchange.begin_attempt(request)
@@ -325,6 +375,11 @@ class Policy(ForwardingPolicy[JudgedResponse]):
             self.state.counts["history-reduced"] += 1
             exchange.begin_attempt(request)
         return request
+
+
+def _is_failure(status: int, verdict: Verdict) -> bool:
+    """Whether LiteLLM's response means that it cannot serve the model, and not that the request is wrong."""
+    return status >= 500 or status in LITELLM_FAILED or verdict.kind != "none"
 
 
 def _is_suspension(verdict: Verdict) -> bool:

@@ -62,6 +62,7 @@ class Exchange:
             connection's own end.
         ended: nothing more will become of it.
         superseded: it is of a row of its own, with the response that a replay has replaced.
+        unrouted: as upstream would get it, where it may go there if LiteLLM cannot serve it.
         cooldown_key: of the cooldown that it probes or that sent it to LiteLLM.
         is_probe: it finds out whether upstream serves again.
         conversation: what the conversation that it belongs to is known by, None if that cannot be told; ():
@@ -92,6 +93,7 @@ class Exchange:
     served: bool = False
     ended: bool = False
     superseded: bool = False
+    unrouted: http.Request | None = None
     cooldown_key: tuple[str, str] | None = None
     is_probe: bool = False
     conversation: tuple[str | None, ...] = ()
@@ -233,12 +235,19 @@ class Exchange:
         outcome.litellm_model, outcome.may_fall_back = route.litellm_model, route.may_fall_back
 
     def set_outcome(
-        self, target: Target, reason: Reason, *, upstream_status: int | None = None, fallback_failed: str = ""
+        self,
+        target: Target,
+        reason: Reason,
+        *,
+        upstream_status: int | None = None,
+        litellm_status: int | None = None,
+        fallback_failed: str = "",
     ) -> None:
         """Write down where it goes after all, and why."""
         outcome = self.outcome
         outcome.target, outcome.reason = target, reason
-        outcome.upstream_status, outcome.fallback_failed = upstream_status, fallback_failed
+        outcome.upstream_status, outcome.litellm_status = upstream_status, litellm_status
+        outcome.fallback_failed = fallback_failed
 
     def begin_attempt(self, request: http.Request) -> None:
         """A request is handed over to be sent to the target; what was there before is over."""
@@ -273,7 +282,7 @@ class Exchange:
         self.ended = True
         self._end_attempt()
         self._model_name = self.model_name
-        self.model, self._content, self.tap = None, b"", None
+        self.model, self._content, self.tap, self.unrouted = None, b"", None, None
         request, sent = self.request, self.request.sent
         head = Incoming(sent.path, sent.query, sent.headers, b"")
         self.request = Request(request.method, head, request.address, request.host)

@@ -58,6 +58,7 @@ class Outcome:
 
     Attributes:
         upstream_status: of the upstream response that LiteLLM's replaces.
+        litellm_status: of the LiteLLM response that upstream's replaces.
         fallback_failed: why LiteLLM could not help: a status, an error type, `budget` …
         litellm_model: the name that LiteLLM gets for the model; None: it never goes there.
         may_fall_back: whether a failure of upstream's may be replayed to LiteLLM.
@@ -67,6 +68,7 @@ class Outcome:
     target: Target = Target.NONE
     reason: Reason = Reason.ERROR
     upstream_status: int | None = None
+    litellm_status: int | None = None
     fallback_failed: str = ""
     litellm_model: str | None = None
     may_fall_back: bool = False
@@ -76,6 +78,7 @@ class Outcome:
     def detail(self) -> str:
         """What stands behind the reason in the route header, from the semicolon on."""
         status = f"; upstream-status={self.upstream_status}" if self.upstream_status is not None else ""
+        status += f"; litellm-status={self.litellm_status}" if self.litellm_status is not None else ""
         failed = f"; fallback-failed={self.fallback_failed}" if self.fallback_failed else ""
         return f"{status}{failed}{'; history=reduced' if self.reduced else ''}"
 

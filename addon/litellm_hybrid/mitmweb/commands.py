@@ -36,6 +36,7 @@ _BY_RULE = frozenset(Reason) - {
     Reason.UNREACHABLE,
     Reason.COOLDOWN,
     Reason.STICKY,
+    Reason.LITELLM_FAILED,
     Reason.FALLBACK_FAILED,
     Reason.OWN_PAGE,
     Reason.ERROR,

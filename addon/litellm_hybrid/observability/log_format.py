@@ -46,6 +46,7 @@ Event = Literal[
     "routed",
     "answered",
     "fallback",
+    "litellm-failed",
     "fallback-failed",
     "fallback-refused",
     "unknown-model",

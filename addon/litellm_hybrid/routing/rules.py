@@ -40,6 +40,7 @@ class Reason(StrEnum):
     # to upstream
     DISABLED = "disabled"
     NO_BASE_URL = "no-base-url"
+    LITELLM_FAILED = "litellm-failed"
     NOT_LISTED = "not-listed"
     NOT_POST = "not-post"
     NO_MODEL = "no-model"

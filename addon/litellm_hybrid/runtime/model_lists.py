@@ -54,7 +54,7 @@ class ModelLists:
             return
         if self._asking is None or self._asking.done():
             self._asking = asyncio.get_running_loop().create_task(self._fetch())
-        if self._of_litellm is None:
+        if self._of_litellm is None and not flow.intercepted:
             flow.intercept()
             asyncio.get_running_loop().call_later(_FIRST_WAIT, flow.resume)
             self._asking.add_done_callback(lambda _: flow.resume())

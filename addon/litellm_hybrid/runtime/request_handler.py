@@ -60,7 +60,7 @@ class RequestHandler:
         elif routed.downgrade:
             flow.response = local_replies.upgrade_refused(exchange)
         else:
-            self._policy.bypass.adapt_history(flow, exchange)
+            self._policy.bypass.adapt_history(flow.request, exchange)
             self._provider_routes.adapt(settings, flow)
 
     def _send_to_litellm(
@@ -70,6 +70,9 @@ class RequestHandler:
         assert routed.named is not None
         assert name is not None
         self._policy.bypass.remember_conversation(exchange, routed=True)
+        may_return = settings.fallback.to_upstream and routed.route.reason is Reason.MODEL
+        if may_return and not routed.named.stateful:
+            exchange.unrouted = flow.request.copy()
         outgoing = rewrite.for_litellm(settings, exchange.forwarded, routed.named, name, exchange.id)
         to_litellm(flow.request, outgoing)
         log.emit(

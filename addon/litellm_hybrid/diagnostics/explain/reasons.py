@@ -85,6 +85,12 @@ REASONS: Mapping[Reason, Meaning] = MappingProxyType(
             "set `base-url` to LiteLLM's address, for example http://127.0.0.1:4000",
             "litellm-hybrid check",
         ),
+        Reason.LITELLM_FAILED: Meaning(
+            Target.UPSTREAM,
+            "the model is listed, but LiteLLM could not serve it (`litellm-status=`), so upstream was asked",
+            "see in LiteLLM's log why; to get LiteLLM's own error, set `fallback.to-upstream: false`",
+            _BY_MODEL,
+        ),
         Reason.NOT_LISTED: Meaning(
             Target.UPSTREAM,
             "no entry of `models` matches the model, and upstream's response was no failure that falls back",
