@@ -215,22 +215,28 @@ def mitmdump(
 
 @contextmanager
 def litellm(
-    backend: str, folder: Path, *, port: int = 0, waiting: Callable[[float], None] | None = None
+    backend: str,
+    folder: Path,
+    *,
+    port: int = 0,
+    waiting: Callable[[float], None] | None = None,
+    models: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Iterator[Process]:
     """Run a real LiteLLM proxy whose models are all served by `backend`, a model server's URL.
 
     It is ready after 7 to 40 s; its own environment is made by `scripts/setup litellm`.
+
+    Args:
+        models: other models than MODELS: name → `litellm_params`.
     """
     if not LITELLM.exists():
         raise ProcessError("LiteLLM is not installed: run scripts/setup litellm")
+    models = models or {
+        name: {"model": model, "api_key": BACKEND_KEY, "api_base": backend + path}
+        for name, (model, path) in MODELS.items()
+    }
     config = {
-        "model_list": [
-            {
-                "model_name": name,
-                "litellm_params": {"model": model, "api_key": BACKEND_KEY, "api_base": backend + path},
-            }
-            for name, (model, path) in MODELS.items()
-        ],
+        "model_list": [{"model_name": name, "litellm_params": params} for name, params in models.items()],
         "litellm_settings": {"telemetry": False, "num_retries": 0},
         "general_settings": {"master_key": MASTER_KEY},
     }

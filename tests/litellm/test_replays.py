@@ -1,0 +1,49 @@
+"""Replays that land: what agents send, at backends that check strictly, behind a LiteLLM without `drop_params`."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from support import replay_matrix
+from support.replay_matrix import Row
+
+pytestmark = [pytest.mark.litellm, pytest.mark.timeout(900)]
+
+LEAST = 0.58
+"""The share of requests that has to be answered."""
+
+LITELLMS_OWN = {
+    ("SDK: chat, forced tool", "mistral-large"),
+    ("SDK: messages, forced tool", "mistral-large"),
+    ("SDK: chat, image", "deepseek-chat"),
+}
+"""LiteLLM changes these by itself: a tool that is forced by its name to any tool, and it drops the image."""
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Row]]:
+    with replay_matrix.running(tmp_path_factory.mktemp("replays")) as house:
+        yield replay_matrix.measure(house)
+
+
+def test_most_requests_are_answered(rows: list[Row]) -> None:
+    refused = [row for row in rows if row.result != "answered"]
+    assert 1 - len(refused) / len(rows) >= LEAST, "\n".join(map(str, refused))
+
+
+def test_nothing_is_answered_with_another_meaning(rows: list[Row]) -> None:
+    changed = [
+        row for row in rows if row.result == "changed" and (row.agent, row.backend) not in LITELLMS_OWN
+    ]
+    assert not changed
+
+
+def test_what_was_answered_when_it_was_last_written_down_still_is(rows: list[Row]) -> None:
+    def answered(them: list[Row]) -> set[tuple[str, str, str]]:
+        return {(row.agent, row.turn, row.backend) for row in them if row.result == "answered"}
+
+    assert not answered(replay_matrix.read()) - answered(rows)
+
+
+def test_no_request_costs_more_than_five_further_attempts(rows: list[Row]) -> None:
+    assert {row.attempts for row in rows} <= {1, 2, 3, 4, 5, 6}

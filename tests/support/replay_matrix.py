@@ -1,0 +1,228 @@
+"""Every agent's request against every strict backend, through the product and a real LiteLLM.
+
+What is counted is seen from outside: a relay between the product and LiteLLM counts the attempts, and
+the backend keeps what it accepted, so that a request that arrives with another meaning is not taken for answered. As a program it measures everything and writes replays.json:
+
+    python tests/support/replay_matrix.py
+"""
+
+import json
+import re
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+if __name__ == "__main__":  # as a program: `support` is beside this file's folder
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from support.agent_requests import AGENT_REQUESTS, AgentRequest
+from support.processes import Process, hybrid_config, litellm, mitmdump
+from support.sealed import USAGE_LIMIT
+from support.servers import Reply, Server, in_thread
+from support.strict_backends import DEPLOYMENTS, TEXT, Deployment, StrictBackends
+from support.wire import Request
+
+type Json = dict[str, Any]
+
+FILE = Path(__file__).parents[1] / "litellm" / "replays.json"
+"""What the last run measured; docs/replays.md is made of it."""
+
+_AT_ONCE = 4
+_HOP_BY_HOP = frozenset({"host", "connection", "content-length", "transfer-encoding"})
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """An attempt of the product: what LiteLLM was asked, and what it said."""
+
+    body: bytes
+    status: int
+    response: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What became of one request at one backend.
+
+    Attributes:
+        attempts: how often LiteLLM was asked.
+        result: answered, refused, or changed: answered with another meaning.
+        said: the last refusal, or what was missing; "" if it was answered.
+        remedies: what the product did to it, as its log says.
+    """
+
+    agent: str
+    turn: str
+    backend: str
+    attempts: int
+    result: str
+    said: str = ""
+    remedies: str = ""
+
+
+class Relay(Server):
+    """Stands between the product and LiteLLM, passes everything on, and keeps it by the request's id."""
+
+    def __init__(self, litellm: str) -> None:
+        super().__init__(self._pass_on)
+        self.sent: dict[str, list[Sent]] = {}
+        self._litellm = litellm
+
+    async def _pass_on(self, request: Request, reply: Reply) -> None:
+        names = [(name.decode(), value.decode()) for name, value in request.headers]
+        headers = [(name, value) for name, value in names if name.lower() not in _HOP_BY_HOP]
+        async with httpx.AsyncClient(timeout=60, trust_env=False) as http:
+            got = await http.request(
+                request.method, self._litellm + request.target, headers=headers, content=request.body
+            )
+        if request.method == "POST":
+            sent = Sent(request.body, got.status_code, got.content)
+            self.sent.setdefault(request.header("x-request-id") or "", []).append(sent)
+        kind = got.headers.get("content-type", "application/json")
+        await reply.send(got.status_code, got.content, {"content-type": kind})
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """Everything that runs."""
+
+    backends: StrictBackends
+    relay: Relay
+    proxy: Process
+    litellm: Process
+
+
+async def _out_of_quota(_: Request, reply: Reply) -> None:
+    await reply.json(429, USAGE_LIMIT)
+
+
+_AGENTS = list(dict.fromkeys(request.agent for request in AGENT_REQUESTS))
+
+
+def _slug(agent: str) -> str:
+    return f"{_AGENTS.index(agent):02}"
+
+
+def _name(deployment: Deployment, agent: str) -> str:
+    """LiteLLM's name for a model: one for each agent, so that nothing is remembered from another's."""
+    return f"{deployment.name}.{_slug(agent)}"
+
+
+@contextmanager
+def running(folder: Path, **fallback: Any) -> Iterator[House]:
+    """The backends, a LiteLLM without `drop_params`, the relay, an upstream without quota, the product."""
+    for name in ("litellm", "proxy"):
+        (folder / name).mkdir()
+    with in_thread(StrictBackends()) as backends, in_thread(Server(_out_of_quota)) as upstream:
+        models = {
+            _name(deployment, agent): deployment.litellm_params(backends.url, _slug(agent))
+            for deployment in DEPLOYMENTS
+            for agent in _AGENTS
+        }
+        with (
+            litellm(backends.url, folder / "litellm", models=models) as real,
+            in_thread(Relay(real.url)) as relay,
+        ):
+            settings = {"enabled": True, "cooldown-max": "0s", **fallback}
+            config = hybrid_config(relay.url, models=[], fallback=settings)
+            with mitmdump(config, upstream.url, folder / "proxy") as proxy:
+                yield House(backends, relay, proxy, real)
+
+
+def measure(
+    house: House,
+    requests: Sequence[AgentRequest] = AGENT_REQUESTS,
+    deployments: Sequence[Deployment] = DEPLOYMENTS,
+) -> list[Row]:
+    """Ask everything everywhere; an agent's turns one after the other, several pairs at once."""
+    agents = dict.fromkeys(request.agent for request in requests)
+    pairs = [
+        ([request for request in requests if request.agent == agent], deployment)
+        for agent in agents
+        for deployment in deployments
+    ]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        rows = pool.map(lambda pair: _session(house, *pair), pairs)
+    return [row for session in rows for row in session]
+
+
+def _session(house: House, turns: Sequence[AgentRequest], deployment: Deployment) -> list[Row]:
+    with httpx.Client(timeout=90, trust_env=False) as http:
+        return [_ask(house, http, turn, deployment) for turn in turns]
+
+
+def _ask(house: House, http: httpx.Client, request: AgentRequest, deployment: Deployment) -> Row:
+    model = _name(deployment, request.agent)
+    request_id = f"{request.turn}-{model}"
+    path, body = request.for_model(model, f"session-{model}"[:28])
+    headers = {**request.headers, "content-type": "application/json", "x-request-id": request_id}
+    got = http.post(house.proxy.url + path, content=body, headers=headers)
+    sent = house.relay.sent.get(request_id, [])
+    lost = said = ""
+    if answered := got.status_code == 200 and TEXT in got.text:
+        lost = _lost(house, request, deployment)
+    else:
+        said = words(sent[-1]) if sent else f"{got.status_code} {got.headers.get('x-hybrid-route')}"
+    result = "changed" if lost else "answered" if answered else "refused"
+    remedies = _remedies(house, request_id)
+    return Row(request.agent, request.turn, deployment.name, len(sent), result, lost or said, remedies)
+
+
+def words(sent: Sent) -> str:
+    """What LiteLLM said, as short as it can be told."""
+    text = sent.response.decode("utf-8", "replace")
+    found = re.search(r'"(?:message|error|detail)":\s*"((?:[^"\\]|\\.)*)"', text)
+    return f"{sent.status} {found[1] if found else text}"[:400]
+
+
+def _remedies(house: House, request_id: str) -> str:
+    del house, request_id
+    return ""
+
+
+def _lost(house: House, request: AgentRequest, deployment: Deployment) -> str:
+    """What of the request's meaning has not arrived in the last request that the backend accepted."""
+    accepted = [
+        judged.body
+        for judged in house.backends.judged
+        if (judged.deployment, judged.asked_by) == (deployment.name, _slug(request.agent))
+        and judged.refusal is None
+    ]
+    arrived = accepted[-1]
+    text = json.dumps(arrived)
+    missing = [what for what in request.arrives if what not in text]
+    choices = [arrived.get(name) for name in ("tool_choice", "toolConfig", "tool_config")]
+    if request.forces and request.forces not in json.dumps(choices):
+        missing.append(f"the forced {request.forces}")
+    return ", ".join(missing)
+
+
+def write(rows: Sequence[Row]) -> None:
+    """Keep what was measured."""
+    lines = ",\n".join(json.dumps(asdict(row)) for row in rows)
+    FILE.write_text(f"[\n{lines}\n]\n", "utf-8")
+
+
+def read() -> list[Row]:
+    """What was measured last."""
+    return [Row(**row) for row in json.loads(FILE.read_text("utf-8"))]
+
+
+def main() -> None:
+    """Measure, and keep it."""
+    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as house:
+        rows = measure(house)
+    write(rows)
+    print(f"{Counter(row.result for row in rows)}, attempts {Counter(row.attempts for row in rows)}")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
