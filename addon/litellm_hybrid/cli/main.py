@@ -11,6 +11,7 @@ import click
 from litellm_hybrid.cli.common import CONFIG, FILE, as_json_option, end, load, show
 from litellm_hybrid.cli.doctor import doctor
 from litellm_hybrid.cli.explain import explain
+from litellm_hybrid.cli.init import init
 from litellm_hybrid.cli.migrate import migrate
 from litellm_hybrid.cli.serve import dump, script, serve, web
 from litellm_hybrid.config.parser import ConfigError, Parsed
@@ -84,5 +85,5 @@ def _startable(file: Path) -> Parsed:
     return parsed
 
 
-for command in (doctor, dump, explain, migrate, script, serve, web):
+for command in (doctor, dump, explain, init, migrate, script, serve, web):
     main.add_command(command)

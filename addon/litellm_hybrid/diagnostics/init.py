@@ -1,0 +1,216 @@
+"""A first configuration: LiteLLM's name for each of upstream's models, and the file that says so."""
+
+import difflib
+import json
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+from litellm_hybrid.config.model_patterns import bare
+from litellm_hybrid.config.settings import Address
+from litellm_hybrid.diagnostics.doctor.check_models import KnownModels
+
+LITELLM_KEY, CLIENT_KEY = "LITELLM_API_KEY", "HYBRID_CLIENT_KEY"
+"""Variables of the environment that the file names, unless another is wanted for LiteLLM's key."""
+
+_WORDS = re.compile(r"[a-z]+")
+_NOT_MODELS = frozenset({"latest", "preview", "exp", "v"})
+
+_PROVIDERS = (
+    ("claude", "anthropic", "ANTHROPIC_API_KEY"),
+    ("gpt", "openai", "OPENAI_API_KEY"),
+    ("o1", "openai", "OPENAI_API_KEY"),
+    ("o3", "openai", "OPENAI_API_KEY"),
+    ("o4", "openai", "OPENAI_API_KEY"),
+    ("codex", "openai", "OPENAI_API_KEY"),
+    ("gemini", "gemini", "GEMINI_API_KEY"),
+    ("grok", "xai", "XAI_API_KEY"),
+    ("kimi", "moonshot", "MOONSHOT_API_KEY"),
+    ("qwen", "dashscope", "DASHSCOPE_API_KEY"),
+    ("deepseek", "deepseek", "DEEPSEEK_API_KEY"),
+    ("glm", "zai", "ZAI_API_KEY"),
+)
+"""How a model's name begins, LiteLLM's prefix for its maker, and the variable with LiteLLM's key for it.
+
+https://docs.litellm.ai/docs/providers
+"""
+
+
+class Match(StrEnum):
+    """How a name of LiteLLM's was found."""
+
+    SAME = "same name"
+    SPELLING = "same model, spelt differently"
+    FAMILY = "same family, another model"
+    CHOSEN = "chosen by you"
+    NONE = "LiteLLM has none"
+
+
+class Proposal(NamedTuple):
+    """What a model of upstream's becomes at LiteLLM.
+
+    Attributes:
+        name: upstream's.
+        target: LiteLLM's name; "": it has none, and the model does not fall back.
+    """
+
+    name: str
+    target: str
+    match: Match
+
+
+def propose(upstream_models: Iterable[str], litellm_models: Iterable[str]) -> list[Proposal]:
+    """Propose a name of LiteLLM's for each model of upstream's.
+
+    Args:
+        upstream_models: what CLIProxyAPI lists.
+        litellm_models: what LiteLLM lists, wildcard routes too.
+    """
+    known = KnownModels(litellm_models)
+    found = []
+    for name in dict.fromkeys(map(bare, upstream_models)):
+        if name in known:
+            found.append(Proposal(name, name, Match.SAME))
+        elif meant := known.meant(name):
+            same = _words(meant) == _words(name) and _version(meant) == _version(name)
+            found.append(Proposal(name, meant, Match.SPELLING if same else Match.FAMILY))
+        elif relative := _relative(name, known.names):
+            found.append(Proposal(name, relative, Match.FAMILY))
+        else:
+            found.append(Proposal(name, "", Match.NONE))
+    return found
+
+
+def _relative(name: str, known: Sequence[str]) -> str:
+    """Return the model of the same family (`gpt-5-mini`, `gpt-5.1-mini`) whose name is most alike, or ""."""
+    family = [other for other in known if _words(other) == _words(name)]
+    return max(family, key=lambda other: difflib.SequenceMatcher(None, name, other).ratio(), default="")
+
+
+def _words(name: str) -> frozenset[str]:
+    return frozenset(_WORDS.findall(name.lower().rpartition("/")[2])) - _NOT_MODELS
+
+
+def _version(name: str) -> list[str]:
+    """Return the numbers in a name that are no date."""
+    return [number for number in re.findall(r"\d+", name.rpartition("/")[2]) if len(number) < 4]
+
+
+class SetUp(NamedTuple):
+    """What the file has to say.
+
+    Attributes:
+        litellm_key: the variable that LiteLLM's key stands in; "": LiteLLM takes no keys.
+        client_key: the variable that the client key stands in; "": CLIProxyAPI takes no keys, or they are
+            in the same file.
+    """
+
+    upstream: Address
+    litellm: Address
+    litellm_key: str
+    client_key: str
+    models: Sequence[Proposal]
+
+
+def config_text(wanted: SetUp) -> str:
+    """Return the configuration file, in YAML with comments."""
+    mapped = [each for each in wanted.models if each.target and each.target != each.name]
+    without = [each.name for each in wanted.models if not each.target]
+    key = f"${{{wanted.litellm_key}}}" if wanted.litellm_key else "none"
+    lines = [
+        "# litellm-hybrid, as `litellm-hybrid init` wrote it. A change takes effect within 2 seconds.",
+        "# All keys and their defaults: config.example.yaml and docs/configuration.md.",
+        "",
+        "extensions:",
+        "  litellm:",
+        "    # CLIProxyAPI, for `litellm-hybrid serve`.",
+        f"    upstream-url: {_yaml(str(wanted.upstream))}",
+        "",
+        "    # LiteLLM, and its key: it replaces the client's own towards LiteLLM.",
+        f"    base-url: {_yaml(str(wanted.litellm))}",
+        f"    api-key: {_yaml(key)}",
+        "",
+        "    # Models that always go to LiteLLM: names or globs (`openrouter/*`); then `enabled: true`.",
+        "    enabled: false",
+        "    models: []",
+        "",
+        "    # The name that a client asks for → the name that LiteLLM knows.",
+        f"    model-mappings:{'' if mapped else ' {}'}",
+        *(
+            f"      {_yaml(each.name)}: {_yaml(each.target)}"
+            + (f"  # {each.match}" if each.match is Match.FAMILY else "")
+            for each in mapped
+        ),
+        "",
+        "    fallback:",
+        "      # What an exhausted account cannot serve goes to LiteLLM. It spends LiteLLM's money.",
+        "      enabled: true",
+    ]
+    if without:
+        lines += ["      # LiteLLM has no model for these.", f"      except: {_list(without)}"]
+    if wanted.client_key:
+        lines += [
+            "",
+            "    # Who may spend LiteLLM's key: clients with this key of CLIProxyAPI's `api-keys`.",
+            f"    client-api-keys: {_list([f'${{{wanted.client_key}}}'])}",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def env_text(values: Mapping[str, str]) -> str:
+    """Return a file of variables that a shell reads with `. FILE`, and systemd as an EnvironmentFile."""
+    return "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
+
+
+def model_list(models: Iterable[Proposal]) -> str:
+    """Return the entries that LiteLLM's `model_list` lacks for upstream's models; "" if it lacks none."""
+    entries = []
+    for each in models:
+        if each.target:
+            continue
+        base = each.name.rpartition("/")[2].lower()
+        maker = next(
+            (found for found in _PROVIDERS if base.startswith(found[0])), ("", "PROVIDER", "API_KEY")
+        )
+        entries.append(
+            f"  - model_name: {_yaml(each.name)}\n"
+            f"    litellm_params: {{model: {_yaml(f'{maker[1]}/{base}')}, api_key: os.environ/{maker[2]}}}\n"
+        )
+    return "model_list:\n" + "".join(entries) if entries else ""
+
+
+def client_lines(address: str, *, has_keys: bool) -> list[tuple[str, str]]:
+    """Return what to type for each client: (its name, shell commands).
+
+    Args:
+        address: `http://host:port` of the proxy.
+        has_keys: whether CLIProxyAPI takes keys; without any text does.
+    """
+    key = f'"${CLIENT_KEY}"' if has_keys else "sk-any"
+    options = {
+        "options": {"baseURL": f"{address}/v1", "apiKey": f"{{env:{CLIENT_KEY}}}" if has_keys else "sk-any"}
+    }
+    providers = json.dumps({"provider": {"openai": options, "anthropic": options}})
+    return [
+        ("Claude Code", f"ANTHROPIC_BASE_URL={address} ANTHROPIC_AUTH_TOKEN={key} claude"),
+        ("Codex", f"CODEX_API_KEY={key} codex exec -c 'openai_base_url=\"{address}/v1\"' 'Say hello'"),
+        ("Gemini CLI", f"GOOGLE_GEMINI_BASE_URL={address} GEMINI_API_KEY={key} gemini"),
+        ("opencode", f"echo '{providers}' >opencode.json; opencode"),
+    ]
+
+
+def _list(names: Sequence[str]) -> str:
+    return f"[{', '.join(map(_yaml, names))}]"
+
+
+def _yaml(text: str) -> str:
+    """Return a scalar: plain where that is the same text, else quoted as JSON, which YAML reads."""
+    plain = (
+        re.fullmatch(r"[A-Za-z][\w./@-]*|https?://[\w.:\[\]/-]+", text) and text.lower() not in _YAML_WORDS
+    )
+    return text if plain else json.dumps(text, ensure_ascii=False)
+
+
+_YAML_WORDS = frozenset({"yes", "no", "on", "off", "true", "false", "null", "y", "n"})

@@ -1,0 +1,169 @@
+"""`litellm-hybrid init` against real servers: it writes a file with which the proxy serves."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from e2e.test_doctor import CLIENT_KEY, PROGRAM, USUAL, House, house
+from litellm_hybrid.cli.main import main
+from support.cliproxyapi import CLIProxyAPI
+from support.processes import MASTER_KEY, free_port
+
+KEYS = {"LITELLM_API_KEY": MASTER_KEY, "HYBRID_CLIENT_KEY": CLIENT_KEY}
+
+
+def init(folder: Path, *args: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    own = {name: value for name, value in os.environ.items() if name not in KEYS}
+    done = subprocess.run(
+        [PROGRAM, "init", *args],
+        cwd=folder,
+        env=own | {"HOME": str(folder)} | env,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=100,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    for secret in KEYS.values():
+        assert secret not in done.stdout + done.stderr
+    return done
+
+
+def written(file: Path) -> dict[str, object]:
+    text = file.read_text()
+    assert not any(secret in text for secret in KEYS.values())
+    found: dict[str, object] = yaml.safe_load(text)["extensions"]["litellm"]
+    return found
+
+
+@pytest.fixture
+def models() -> tuple[str, ...]:
+    return ("gpt-5", "claude-sonnet-4-5-20250929", "grok-4")
+
+
+@pytest.fixture
+def servers(tmp_path: Path, models: tuple[str, ...]) -> object:
+    with house(tmp_path, upstream=CLIProxyAPI(**USUAL | {"models": models})) as found:
+        yield found
+
+
+def addresses(servers: House) -> tuple[str, ...]:
+    return ("--upstream", servers.upstream.url, "--litellm", servers.litellm.url)
+
+
+def test_nothing_is_asked(servers: House, tmp_path: Path) -> None:
+    done = init(tmp_path, "--yes", *addresses(servers), "--output", "own.yaml", env=KEYS)
+
+    assert done.returncode in (0, 1), done.stdout + done.stderr  # warnings of the doctor's are no failure
+    assert written(tmp_path / "own.yaml") == {
+        "upstream-url": servers.upstream.url,
+        "base-url": servers.litellm.url,
+        "api-key": "${LITELLM_API_KEY}",
+        "client-api-keys": ["${HYBRID_CLIENT_KEY}"],
+        "enabled": False,
+        "models": [],
+        "model-mappings": {"claude-sonnet-4-5-20250929": "claude-sonnet-4-5"},
+        "fallback": {"enabled": True, "except": ["grok-4"]},
+    }
+    assert "model_name: grok-4" in done.stdout
+    assert not (tmp_path / "own.env").exists()
+    checks = {line.split()[0]: line.split()[1] for line in done.stdout.splitlines() if len(line.split()) > 2}
+    assert (checks["upstream"], checks["litellm"], checks["api-key"]) == ("ok", "ok", "ok")
+    assert checks["fallback"] == "ok"
+
+
+def test_another_variable_for_litellms_key(servers: House, tmp_path: Path) -> None:
+    init(tmp_path, "--yes", *addresses(servers), "--litellm-key-env", "MINE", env={"MINE": MASTER_KEY})
+
+    assert written(tmp_path / "litellm-hybrid.yaml")["api-key"] == "${MINE}"
+
+
+def test_cliproxyapis_own_file_is_read(servers: House, tmp_path: Path) -> None:
+    port = servers.upstream.url.rpartition(":")[2]
+    (tmp_path / "config.yaml").write_text(f"port: {port}\napi-keys: [{CLIENT_KEY}]\n")
+
+    done = init(tmp_path, "--yes", "--litellm", servers.litellm.url, env={"LITELLM_API_KEY": MASTER_KEY})
+
+    assert written(tmp_path / "litellm-hybrid.yaml")["upstream-url"] == servers.upstream.url
+    assert done.returncode in (0, 1), done.stdout
+    kept = tmp_path / "litellm-hybrid.env"
+    assert kept.read_text() == f"HYBRID_CLIENT_KEY={CLIENT_KEY}\n"
+    assert kept.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_cannot_be_known_is_asked_for(
+    servers: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The addresses, both keys, and of the models one by one what to change."""
+    monkeypatch.chdir(tmp_path)
+    answers = [
+        *(f"http://127.0.0.1:{free_port()}", "n", servers.upstream.url, CLIENT_KEY),  # nobody is at the first
+        *(servers.litellm.url, MASTER_KEY),
+        *("n", "openai/o3", "", "-"),
+    ]
+    absent = dict.fromkeys(KEYS) | {"HOME": str(tmp_path)}
+
+    done = CliRunner().invoke(main, ["init"], input="\n".join(answers) + "\n", env=absent)
+
+    assert done.exit_code in (0, 1), done.output
+    assert written(tmp_path / "litellm-hybrid.yaml") | {"models": []} == {
+        "upstream-url": servers.upstream.url,
+        "base-url": servers.litellm.url,
+        "api-key": "${LITELLM_API_KEY}",
+        "client-api-keys": ["${HYBRID_CLIENT_KEY}"],
+        "enabled": False,
+        "models": [],
+        "model-mappings": {"gpt-5": "openai/o3", "claude-sonnet-4-5-20250929": "claude-sonnet-4-5"},
+        "fallback": {"enabled": True, "except": ["grok-4"]},
+    }
+    kept = tmp_path / "litellm-hybrid.env"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert kept.read_text() == f"HYBRID_CLIENT_KEY={CLIENT_KEY}\nLITELLM_API_KEY={MASTER_KEY}\n"
+    assert not any(secret in done.output for secret in KEYS.values())
+
+
+def test_nothing_is_overwritten(servers: House, tmp_path: Path) -> None:
+    for name in ("own.yaml", "own.env"):
+        (tmp_path / name).write_text("mine")
+        done = init(tmp_path, "--yes", *addresses(servers), "--output", "own.yaml", env=KEYS)
+        assert (done.returncode, (tmp_path / name).read_text()) == (1, "mine")
+        assert name in done.stderr
+        (tmp_path / name).unlink()
+        assert list(tmp_path.glob("own.*")) == []
+
+
+@pytest.mark.parametrize(
+    ("args", "named"),
+    [
+        (("--upstream", "ftp://x"), "ftp://x"),
+        (("--litellm", "127.0.0.1"), "127.0.0.1"),
+        (("--litellm-key-env", "A B"), "A B"),
+    ],
+)
+def test_bad_input(args: tuple[str, ...], named: str, tmp_path: Path) -> None:
+    done = init(tmp_path, "--yes", *args, env=KEYS)
+    assert done.returncode == 2
+    assert re.search(re.escape(named), done.stderr)
+    assert not (tmp_path / "litellm-hybrid.yaml").exists()
+
+
+def test_nobody_answers(tmp_path: Path) -> None:
+    """The file is written all the same, and the doctor says what is missing."""
+    upstream, litellm = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
+    done = init(tmp_path, "--yes", "--upstream", upstream, "--litellm", litellm, env=KEYS)
+    assert done.returncode == 2
+    assert written(tmp_path / "litellm-hybrid.yaml")["upstream-url"] == upstream
+
+
+def test_both_addresses_are_the_same(tmp_path: Path) -> None:
+    same = f"http://127.0.0.1:{free_port()}"
+    done = init(tmp_path, "--yes", "--upstream", same, "--litellm", same, env=KEYS)
+    assert done.returncode == 1
+    assert "base-url" in done.stderr
+    assert not (tmp_path / "litellm-hybrid.yaml").exists()
