@@ -1,6 +1,7 @@
 """A real LiteLLM answers what upstream cannot; where it cannot either, the client gets upstream's answer."""
 
 import json
+import time
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from support.clients import CLIENT_KEY, Ask, ask_chat, ask_gemini, ask_gemini_v1, ask_messages, ask_responses
 from support.models import ModelServer
-from support.processes import Process, hybrid_config, mitmdump
+from support.processes import BACKEND_KEY, Process, hybrid_config, litellm, mitmdump
 from support.sealed import USAGE_LIMIT
 from support.servers import Handler, Reply, Server, in_thread
 from support.wire import Request
@@ -42,6 +43,9 @@ apis = pytest.mark.parametrize(("ask", "model"), [api[:2] for api in APIS.values
 plain_and_streamed = pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
 
 ANSWER = json.dumps(USAGE_LIMIT)
+LONGEST_COOLDOWN = 45.0
+"""Seconds; LiteLLM's own is 5, and a model that it does not know is not asked for during a minute."""
+
 PATHS: dict[str, dict[str, Any]] = {
     "/v1/chat/completions": {"messages": [{"role": "user", "content": "Hello"}]},
     "/v1/responses": {"input": "Hello"},
@@ -328,3 +332,107 @@ def test_litellm_itself_repeats_refused_messages_without_their_thinking(
     assert got.status_code == 200, got.text
     assert got.headers["x-hybrid-route"].startswith("litellm; reason=fallback; upstream-status=429; model=")
     assert [SEAL.encode() in request.body for request in backend.requests] == [True, False]
+
+
+# -- what it says before it knows ---------------------------------------------------------
+
+KINDS = dict(zip(APIS, ("openai/gpt-5", "openai/gpt-5", "anthropic/x", "gemini/x", "gemini/x"), strict=True))
+
+
+def _models(backend: str) -> dict[str, dict[str, str]]:
+    """A model of its own for each test: one failure puts a model into cooldown."""
+    return {
+        f"{name}-{api}": {
+            "model": model,
+            "api_key": BACKEND_KEY,
+            "api_base": backend + ("/v1" if model.startswith("openai/") else ""),
+        }
+        for api, model in KINDS.items()
+        for name in ("dead", "slow", "pair")
+    }
+
+
+@pytest.fixture(scope="module")
+def pinging(
+    backend: ModelServer, exhausted: Server, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Process]:
+    """The proxy in front of a LiteLLM that sends pings before its backend answers, and has groups of two."""
+    folder = tmp_path_factory.mktemp("pinging")
+    settings = {"sse_keepalive_ping_interval_seconds": 0.3}
+    with litellm(
+        backend.url, folder, models=_models(backend.url), deployments=2, settings=settings
+    ) as server:
+        config = hybrid_config(server.url, models=[], fallback={"enabled": True})
+        with mitmdump(config, exhausted.url, folder) as process:
+            yield process
+
+
+@pytest.mark.parametrize(("api", "ask"), [(api, APIS[api][0]) for api in APIS])
+def test_pings_before_a_dead_backend_are_no_answer(
+    pinging: Process, backend: ModelServer, monkeypatch: pytest.MonkeyPatch, api: str, ask: Ask
+) -> None:
+    async def die(_: Request, reply: Reply) -> None:
+        await reply.pause(1.5)
+        await reply.close()
+
+    monkeypatch.setattr(backend, "handler", die)
+
+    got = ask(pinging.url, f"dead-{api}", stream=True)
+
+    assert (got.status, got.body) == (429, ANSWER)
+    assert got.route.startswith("upstream; reason=fallback-failed; fallback-failed="), got.route
+
+
+# Google's SDK takes no comments in a stream, from LiteLLM itself neither.
+@pytest.mark.parametrize(("api", "ask"), [(api, APIS[api][0]) for api in APIS if "gemini" not in api])
+def test_pings_before_an_answer_are_passed_on(
+    pinging: Process, backend: ModelServer, monkeypatch: pytest.MonkeyPatch, api: str, ask: Ask
+) -> None:
+    async def late(request: Request, reply: Reply) -> None:
+        await reply.pause(1.5)
+        await backend.answer(request, reply)
+
+    monkeypatch.setattr(backend, "handler", late)
+
+    got = ask(pinging.url, f"slow-{api}", stream=True)
+
+    assert (got.status, got.route) == (200, "litellm; reason=fallback; upstream-status=429"), got.body
+
+
+# -- its own cooldown ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
+def test_a_group_that_cools_down_serves_again_when_it_says(
+    *, pinging: Process, backend: ModelServer, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    """One 429 of each deployment, and LiteLLM has none left for a moment; it says for how long."""
+    left = [0, 0]
+    limited = {"error": {"message": "Rate limit reached", "type": "rate_limit_error", "code": 429}}
+
+    async def once_each(request: Request, reply: Reply) -> None:
+        if left:
+            left.pop()
+            await reply.json(429, limited)
+        else:
+            await backend.answer(request, reply)
+
+    monkeypatch.setattr(backend, "handler", once_each)
+    model = f"pair-{'messages' if stream else 'chat'}"
+    ask = ask_messages if stream else ask_chat
+    routes: list[str] = []
+    began = time.monotonic()
+    while not routes or not routes[-1].startswith("litellm"):
+        assert time.monotonic() - began < LONGEST_COOLDOWN, routes
+        got = ask(pinging.url, model, stream=stream)
+        routes.append(got.route)
+        if got.route.startswith("upstream"):
+            assert (got.status, got.body) == (429, ANSWER)
+            time.sleep(0.2)
+
+    failed = [route.rpartition("fallback-failed=")[2] for route in routes[:-1]]
+    assert failed[:2] == ["429", "429"], failed
+    barred = failed.index("litellm-cooldown")
+    assert set(failed[:barred]) == {"429"}, failed
+    assert set(failed[barred:]) == {"litellm-cooldown"}, "it is asked again only when the wait is over"
+    assert routes[-1] == "litellm; reason=fallback; upstream-status=429"

@@ -221,6 +221,8 @@ def litellm(
     port: int = 0,
     waiting: Callable[[float], None] | None = None,
     models: Mapping[str, Mapping[str, Any]] | None = None,
+    deployments: int = 1,
+    settings: Mapping[str, object] | None = None,
 ) -> Iterator[Process]:
     """Run a real LiteLLM proxy whose models are all served by `backend`, a model server's URL.
 
@@ -228,6 +230,8 @@ def litellm(
 
     Args:
         models: other models than MODELS: name → `litellm_params`.
+        deployments: how many equal ones each model has.
+        settings: more `litellm_settings`.
     """
     if not LITELLM.exists():
         raise ProcessError("LiteLLM is not installed: run scripts/setup litellm")
@@ -236,8 +240,9 @@ def litellm(
         for name, (model, path) in MODELS.items()
     }
     config = {
-        "model_list": [{"model_name": name, "litellm_params": params} for name, params in models.items()],
-        "litellm_settings": {"telemetry": False, "num_retries": 0},
+        "model_list": [{"model_name": name, "litellm_params": params} for name, params in models.items()]
+        * deployments,
+        "litellm_settings": {"telemetry": False, "num_retries": 0, **(settings or {})},
         "general_settings": {"master_key": MASTER_KEY},
     }
     file = folder / "litellm.yaml"
