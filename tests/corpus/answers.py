@@ -2,7 +2,8 @@
 
 `upstream_answers.json`, `field_answers.json` and `real_answers.json` are copies of the project's
 shared corpora, the last with equal answers joined; `own_answers.json` has the same shapes in other
-words, `own_field_answers.json` is after reports from the field, and `rule_answers.json` has one or
+words, `own_field_answers.json` is after reports from the field, `unseen_answers.json` too, written in
+other words before the rules were looked at, and `rule_answers.json` has one or
 more for each word of the rules. Made up, but for `real_answers.json`: what the real CLIProxyAPI
 v6.10.9, v7.1.76 and v7.2.140 wrote.
 """
@@ -88,3 +89,4 @@ SHARED = load("upstream_answers.json")
 OWN = load("own_answers.json")
 FIELD = load("field_answers.json")
 OWN_FIELD = load("own_field_answers.json")
+UNSEEN = load("unseen_answers.json")

@@ -12,6 +12,7 @@ Only what stands at the top level counts; everything else is an answer, whatever
     {"detail": "text"}                                    "detail", as FastAPI and Codex write
     {"detail": {"code": …}}                               "coded detail", as Codex writes of accounts
     {"code": …, "message": …}, {"base_resp": {…}}         "message", as DashScope, Bedrock and MiniMax write
+    {"error_type": …, "error_message": …}                 "message", as vLLM writes into streams
     [{"error": {…}}]                                      as its first element
 
 A `message` that is itself such an error is unwrapped once: CLIProxyAPI's writers put a provider's
@@ -325,6 +326,11 @@ def _without_error(payload: Fields, http: int) -> _Layer | None:
     if isinstance(base, dict) and base.get("status_code"):
         stated = (f"base_resp {base['status_code']}",)
         return _Layer("message", payload, payload, _message(base.get("status_msg")), stated)
+    said = next((payload[key] for key in ("error_message", "error_msg") if payload.get(key)), None)
+    if isinstance(said, str):
+        return _Layer(
+            "message", payload, payload, said, (payload.get("error_type"), payload.get("error_code"))
+        )
     if not content.ANSWER_KEYS.isdisjoint(payload):
         return None
     if detail := payload.get("detail"):
@@ -370,7 +376,10 @@ def _stated(error: Fields) -> tuple[object, ...]:
     entries = details if isinstance(details, list) else []
     reasons = tuple(entry.get("reason") for entry in entries if isinstance(entry, dict))
     return (
-        *(error.get(key) for key in ("type", "code", "status", "status_code", "statusCode", "http_code")),
+        *(
+            error.get(key)
+            for key in ("type", "code", "status", "status_code", "statusCode", "http_code", "__type")
+        ),
         *reasons,
     )
 

@@ -97,6 +97,7 @@ OWN: tuple[Rule, ...] = (
             "(?:missing|no) (?:access|refresh)[ _]token",
             "invalid_grant",
             "invalid_client",
+            r'oauth2: (?:"invalid_(?:grant|client)"|cannot fetch token)',
         ),
     ),
     Rule("phrase 'home'", "server-error", "CLIProxyAPI", phrase=phrases("home_unavailable: ")),

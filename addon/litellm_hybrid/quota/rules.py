@@ -9,6 +9,8 @@ overload a `400 INVALID_ARGUMENT`), so they count as no more than a status. A re
 `source` says where a rule was learnt: a provider, CLIProxyAPI, or a relay.
 """
 
+import re
+
 from litellm_hybrid.quota.request_rules import OWN, REQUEST_BLAMED, REQUEST_FAULTS
 from litellm_hybrid.quota.rule import END, FAULT_STATUSES, Rule, names, phrases
 
@@ -43,7 +45,7 @@ ACCOUNT_NAMED: tuple[Rule, ...] = (
             r"(?:(?:this|your|the) )?(?:organization|account|workspace|team|project|subscription|api key)"
             r"(?: \S{1,60})? (?:has been|is|was) (?:currently )?(?:disabled|suspended|deactivated|banned"
             r"|restricted"
-            r"|locked|blocked|not active|inactive|terminated)",
+            r"|locked|blocked|not active|inactive|terminated|closed|deleted|cancell?ed|frozen|on hold)",
             "we're unable to verify your membership|missing scopes?: ",
             "user location is not supported",
             "country, region, or territory not supported",
@@ -102,7 +104,6 @@ ENTITLEMENTS: tuple[Rule, ...] = (
 
 # The account has nothing left, or is barred: so peculiar that it counts even under a 400, as which it comes.
 DRESSED: tuple[Rule, ...] = (
-    Rule("phrase 'credit balance'", "quota", "Anthropic", phrase=phrases("your credit balance is too low")),
     Rule(
         "phrase 'third-party apps'",
         "quota",
@@ -121,25 +122,35 @@ DRESSED: tuple[Rule, ...] = (
             rf"{_YOURS} (?:used (?:up )?(?:all )?|exhausted |r[au]n out of )(?:of )?(?:your |the "
             rf")?(?:\w{{1,20}} )?usage\b",
             "(?:you're|you are) out of (?:\\w+ ){0,3}(?:credits|usage|quota|balance)",
-            r"(?:insufficient|not enough) (?:\w{1,20} ){0,2}(?:balance|credits?|funds|quota)(?: "
-            r"\(\d+\))?(?:\W*$|[.,;] (?:please|top|recharge|add))",
-            rf"(?:(?:your |the )?(?:account|user|team|token|wallet) )?(?:balance|quota|credits?) (?:is"
-            rf"|are) (?:not enough|insufficient|too low|exhausted|depleted|used up|overdue|negative){END}",
             "access denied, please make sure your account is in good standing",
-            r"(?:the request failed because )?your account (?:has an overdue|is in arrears|balance is)",
             "resource_exhausted: ",
             rf"(?:the |your |this |plan's |account's |usage )*(?:{_ACCOUNT_LIMIT}|[a-z-]{{1,20}} quota|quota"
             rf"|balance|credits?)"
             r" (?:(?:has|have) (?:been )?|is |are |was )?(?:reached|exceeded|exhausted|depleted|used up"
             r"|run out)(?:[.!]|$)",
-            r"this request would exceed your [\w' ]{1,40} (?:limit|cap|quota)\b",
             r"you(?:'ve| have) used (?:up )?(?:all )?(?:of )?your free \w",
             r"(?:(?:input|output) )?tokens per (?:minute|hour|day|month) (?:are |is )?(?:exhausted|exceeded"
             r"|used up)",
             r"too many (?:tokens|requests|calls)(?: per \w{1,10})?, please (?:wait|slow)",
-            "(?:the )?free (?:tier|quota|allocated quota) (?:of the model )?(?:has been |is )?(?:exhausted"
-            "|exceeded|used up)",
-            r"(?:\W{0,2}\d*\W{0,3})?(?:您的?)?(?:账户|帐户|用户|令牌|套餐)?(?:已)?(?:余额不足|欠费|额度不足|额度已)",
+        ),
+    ),
+    Rule(
+        "words 'nothing to pay with'",
+        "quota",
+        "any",
+        words="money",
+        statuses=FAULT_STATUSES | {412},
+        shapes=names("object plugin claude coded bare flat detail message other") | {"coded detail"},
+        without=names("invalidparameter invalid_parameter"),
+    ),
+    # Google says so of a project; of the state of a file, too.
+    Rule(
+        "account code",
+        "account",
+        "Google",
+        names=names("failed_precondition"),
+        phrase=re.compile(
+            r"(?!.*\b(?:files?|cache[ds]?\w*|state|active|images?|videos?|audio|contents?|tools?)\b)"
         ),
     ),
     # Another status than the one they stand for: then they are the provider's word.
@@ -174,6 +185,8 @@ DRESSED: tuple[Rule, ...] = (
         "no-credential",
         "relays",
         says=phrases(
+            "(?:all|every|each) (?:\\w+ )?(?:keys?|accounts?|credentials?|channels?) .{0,40}?"
+            "(?:cool(?:ing)?[- ]?down|exhausted|unavailable|disabled)",
             "no (?:available |active |usable |healthy )?(?:accounts?|channels?|credentials?|api keys?"
             "|keys?|providers?)\\b(?: (?:are |is )?(?:available|left))?",
             "无可用(?:渠道|账[号户])",

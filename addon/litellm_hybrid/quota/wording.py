@@ -10,8 +10,8 @@ it names what an account has.
 import re
 from typing import Literal
 
-type Belief = Literal["code", "account", "any"]
-"""What counts as a resource: in a code, in a server's error, in a refusal of access."""
+type Belief = Literal["code", "money", "account", "any"]
+"""What counts as a resource: in a code, under a request fault, in a server's error, in a refusal."""
 
 _WINDOW = (
     r"(?:\d+[- ]?)?(?:hour|day|week|month|minute|second|session)s?|hourly|daily|weekly|monthly|annual|rolling"
@@ -38,8 +38,27 @@ _EXHAUSTED = (
     r"|out of|overdue|over (?:the|your|its)|too (?:many|much|low|frequent\w*)|r[au]n out|no (?:more"
     r"|remaining)"
     r"|hit|negative|spent|lapsed|none left|is empty|maxed|surpassed"
-    r"|not included|(?:rate[- ]?)?limited|throttled|arrears"
+    r"|not included|(?:rate[- ]?)?limited|throttled|arrears|r[au]n dry|nothing (?:is |was )?left|all spent"
+    r"|(?:is|are) (?:all )?gone"
 )
+# What an account is paid with, and that it is gone. Under a request fault only this is believed, and not
+# where a part of the request is named; what stands in quotes, or behind a field's name, is the request's.
+_MONEY = (
+    r"credits?|balances?|funds|wallet|quotas?|free tier|(?:free )?trial|subscription|payments?|invoices?|bill"
+    r"|usage|spend(?:ing)?[- ](?:limits?|caps?)|allowances?"
+)
+_GONE = (
+    rf"{_EXHAUSTED}|(?:is|are|was|has) (?:all )?(?:zero|over|at an end|spent|closed|failed|stopped|expired"
+    r"|ended)|no|none|nothing|unpaid|not paid|not (?:cover|suffice)|run dry"
+)
+_OF_THE_REQUEST = re.compile(
+    r"\b(?:arguments?|parameters?|fields?|propert(?:y|ies)|schema|functions?|tools?|json|formats?|headers?|types?"
+    r"|values?|files?|images?|videos?|audio|documents?|pdf|pages?|prompts?|contents?|inputs?|outputs?|texts?"
+    r"|batch|cache\w*|reasoning|sequences?|characters?|bytes|messages?\W|max_\w+|max tokens)"
+)
+_PAID_MOST = 300
+"""Characters of a refusal that is about money; one that describes a request is longer."""
+
 _CODED = (
     r"quotas?|credits?|balance|allowance|funds|usage|spend(?:ing)?|cost|billing|budget|resource|payment"
     r"|rate|weekly|monthly|daily|hourly|free tier"
@@ -58,6 +77,7 @@ def _pair(resource: str, exhausted: str) -> re.Pattern[str]:
 
 _READ = {
     "code": _pair(_CODED, _CODED_EXHAUSTED),
+    "money": re.compile(r"[^'\"`{\[:]*?" + _pair(_MONEY, _GONE).pattern),
     "account": _pair(_ACCOUNT, _EXHAUSTED),
     "any": _pair(
         rf"{_ACCOUNT}|limits?|requests?|tokens?|sessions?|messages?|calls|plan|package|capacity", _EXHAUSTED
@@ -69,12 +89,20 @@ _SAYS_IT = re.compile(
     r")?(?:requests|sessions|connections)|throttl(?:ed|ing)"
     r"|rate[- ]?limited|due to rate[- ]?limit|limited to [\d,]+ (?:\w+ ){0,3}(?:calls|requests|tokens)"
     r"|no (?:credits?|quota|balance|funds|requests|tokens) (?:left|remaining)"
+    r"|\bat (?:its|your|the|their) (?:\w+ ){0,2}(?:limit|cap)\b"
 )
 _SAYS_IT_ALONE = re.compile(
     r"\b(?:arrear\w*|account overdue|overdue\w*|throttling\w*|rate ?limit\w*|service overdue)\b"
 )
 
 # The commonest languages of relays and their users; these say nothing else.
+_FOREIGN_MONEY = re.compile(
+    r"[^'\"`{\[:]*?(?:欠费|余额.{0,4}(?:不足|不够|[为是] ?0)|请.{0,4}(?:充值|续费)|(?:套餐|资源包|订阅).{0,8}"
+    r"(?:到期|过期|耗尽|用[完尽])"
+    r"|残高.{0,4}不足|잔액.{0,6}부족|недостаточно (?:средств|кредитов)|saldo .{0,30}insuficiente"
+    r"|(?:solde|cr[eé]dits?) .{0,30}(?:insuffisant|[eé]puis[eé])"
+    r"|guthaben .{0,30}(?:aufgebraucht|ersch[oö]pft))"
+)
 _FOREIGN = re.compile(
     r"欠费|余额不足|(?:扣费|扣除)额度失败|(?:额度|余额|配额|限额|用量|套餐|次数|频率|速率|并发|流量|上限|限制|资源包).{0,12}"
     r"(?:不足|不够|用[完尽光]|耗尽|超[出过限]|达到|已达|过[高快]|上限)"
@@ -97,6 +125,10 @@ def used_up(text: str, belief: Belief) -> bool:
         text: in lower case, spaces single.
         belief: what counts as a resource there.
     """
+    if belief == "money":
+        if len(text) > _PAID_MOST or _OF_THE_REQUEST.search(text):
+            return False
+        return bool(_READ[belief].match(text) or _FOREIGN_MONEY.match(text))
     if _READ[belief].search(text):
         return True
     if belief == "code":

@@ -4,14 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corpus.answers import FIELD, OWN, OWN_FIELD, SHARED, Answer, real
+from corpus.answers import FIELD, OWN, OWN_FIELD, SHARED, UNSEEN, Answer, real
 from litellm_hybrid.config.settings import DEFAULT_FALLBACK_KINDS, FALLBACK_KINDS
 from litellm_hybrid.message import sse
 from litellm_hybrid.quota.classifier import StreamJudge, Verdict, classify, classify_unread
 from real.corpus import captured
 
 NOW = 1789000000.0
-ANSWERS = [*SHARED, *OWN, *FIELD, *OWN_FIELD]
+ANSWERS = [*SHARED, *OWN, *FIELD, *OWN_FIELD, *UNSEEN]
 JSON = {"content-type": "application/json"}
 STREAM = {"content-type": "text/event-stream"}
 
@@ -79,7 +79,11 @@ def test_of_what_was_captured_every_failure_falls_back_and_nothing_else() -> Non
         (429, {"error": {"code": "model_cooldown", "message": "x"}}, "quota code model_cooldown"),
         (529, {}, "status 503 or 529"),
         (429, {"error": {"code": "Weekly_Quota_Reached", "message": "x"}}, "quota code weekly_quota_reached"),
-        (400, {"error": {"message": "Your credit balance is too low to go on"}}, "phrase 'credit balance'"),
+        (
+            400,
+            {"error": {"message": "Your credit balance is too low to go on"}},
+            "words 'nothing to pay with'",
+        ),
         (400, {"error": {"message": "x", "code": "invalid_value"}}, "request code invalid_value"),
         (400, {"error": {"message": "x"}}, "status of a request fault"),
         (200, {"error": {"message": "x"}}, "no rule"),

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from corpus.answers import FIELD, OWN, OWN_FIELD, SHARED, Answer, of_rules, real
+from corpus.answers import FIELD, OWN, OWN_FIELD, SHARED, UNSEEN, Answer, of_rules, real
 from litellm_hybrid.message import sse
 from litellm_hybrid.message.json import decode
 from litellm_hybrid.quota import classifier, error_shapes
@@ -53,7 +53,7 @@ def _meaning(index: int) -> tuple[str, bool]:
 
 @cache
 def judged() -> list[Judged]:
-    answers = [*SHARED, *OWN, *FIELD, *OWN_FIELD, *real(), *of_rules()]
+    answers = [*SHARED, *OWN, *FIELD, *OWN_FIELD, *UNSEEN, *real(), *of_rules()]
     errors = {
         error.phrase + repr(error.names) + repr(error.status): error
         for a in answers
