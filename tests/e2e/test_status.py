@@ -1,6 +1,11 @@
 """`/_hybrid/status` over sockets: what has happened shows, for a program and for a browser."""
 
 import asyncio
+import json
+import os
+import sys
+from asyncio.subprocess import PIPE, STDOUT
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +13,7 @@ import pytest
 from e2e.conftest import Start
 from e2e.harness import Proxy, Stub, settings, until
 from litellm_hybrid.observability.status_html import CONTENT_SECURITY_POLICY
-from support.processes import MASTER_KEY
+from support.processes import MASTER_KEY, free_port
 from support.servers import Reply
 from support.wire import Request
 
@@ -202,3 +207,60 @@ async def test_what_was_spent(start: Start, upstream: Stub, litellm: Stub) -> No
     assert paid["cost_usd"] == pytest.approx(0.25 + 7e-3 + 6e-3)
     (line,) = [line for line in proxy.log("litellm 200") if "cost_usd" in line.fields]
     assert (line.fields["input_tokens"], line.fields["cost_usd"]) == (100, 0.25)
+
+
+async def _command(*args: str, **env: str) -> tuple[int, str]:
+    own = {name: value for name, value in os.environ.items() if name != "HYBRID_CLIENT_KEY"}
+    program = Path(sys.executable).with_name("litellm-hybrid")
+    done = await asyncio.create_subprocess_exec(
+        *(str(program), "status", *args), env=own | env, stdout=PIPE, stderr=STDOUT
+    )
+    output, _ = await done.communicate()
+    assert KEY not in output.decode()
+    assert done.returncode is not None
+    return done.returncode, output.decode()
+
+
+async def test_the_command_shows_it(start: Start, upstream: Stub, litellm: Stub) -> None:
+    """On one screen, on one line, and for programs."""
+    usage = {"prompt_tokens": 1200, "completion_tokens": 30}
+    answer = {"choices": [{"message": {"content": "Hi"}}], "usage": usage}
+    upstream.does = _exhausted
+
+    async def served(_: Request, reply: Reply) -> None:
+        await reply.json(200, answer, [("x-litellm-response-cost", "0.42")])
+
+    litellm.does = served
+    proxy = await start(fallback={"enabled": True, "cooldown-max": "1h"}, client_api_keys=[KEY])
+    own = [("Authorization", f"Bearer {KEY}")]
+    await proxy.post("o3", own)
+    await proxy.post("o3", own)
+
+    code, screen = await _command("--url", proxy.url, HYBRID_CLIENT_KEY=KEY)
+    line = await _command("--url", proxy.url, "--line", HYBRID_CLIENT_KEY=KEY)
+    as_json = await _command("--url", proxy.url, "--json", HYBRID_CLIENT_KEY=KEY)
+
+    assert code == 0
+    for said in ("2 served by LiteLLM", "2,400 tokens in, 60 out, $0.84", "o3: LiteLLM for", "o3 after 429"):
+        assert said in screen
+    assert line[0] == 0
+    assert line[1].count("\n") == 1
+    assert all(said in line[1] for said in ("o3 ↪ LiteLLM", "today 2 ↪ $0.84"))
+    assert json.loads(as_json[1])["ready"] is True
+
+
+async def test_the_command_without_a_proxy(upstream: Stub) -> None:
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    assert (await _command("--url", nowhere, "--line")) == (1, "litellm-hybrid: not running\n")
+    code, said = await _command("--url", nowhere)
+    assert (code, nowhere in said) == (1, True)
+    code, said = await _command("--url", upstream.url)  # another program
+    assert (code, upstream.url in said) == (1, True)
+    assert (await _command("--url", "nonsense"))[0] == 2
+
+    async def refuses(_: Request, reply: Reply) -> None:
+        await reply.json(401, {"error": "unauthorized"})
+
+    upstream.does = refuses
+    code, said = await _command("--url", upstream.url)
+    assert (code, "HYBRID_CLIENT_KEY" in said) == (1, True)

@@ -14,6 +14,7 @@ from litellm_hybrid.cli.explain import explain
 from litellm_hybrid.cli.init import init
 from litellm_hybrid.cli.migrate import migrate
 from litellm_hybrid.cli.serve import dump, script, serve, web
+from litellm_hybrid.cli.status import status
 from litellm_hybrid.config.parser import ConfigError, Parsed
 from litellm_hybrid.diagnostics.check import CheckReport, start_problems
 from litellm_hybrid.terminal import printable
@@ -85,5 +86,5 @@ def _startable(file: Path) -> Parsed:
     return parsed
 
 
-for command in (doctor, dump, explain, init, migrate, script, serve, web):
+for command in (doctor, dump, explain, init, migrate, script, serve, status, web):
     main.add_command(command)

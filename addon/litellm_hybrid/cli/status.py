@@ -1,0 +1,142 @@
+"""`litellm-hybrid status`: the status page of a running proxy on one screen, or on one line."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from litellm_hybrid.cli.common import as_json_option, config_option, end, load, show
+from litellm_hybrid.config.converters import format_duration, parse_url
+from litellm_hybrid.config.parser import ConfigError
+from litellm_hybrid.config.settings import Address, Settings
+from litellm_hybrid.diagnostics.doctor import http_client, probes
+from litellm_hybrid.diagnostics.doctor.http_client import Probe, bearer
+from litellm_hybrid.diagnostics.init import CLIENT_KEY
+from litellm_hybrid.terminal import OutputLine, Style, printable
+
+_PAGE = "/_hybrid/status"
+_SHOWN = 5
+"""How many of the last fallbacks are listed."""
+
+
+@click.command()
+@config_option
+@click.option("--url", metavar="URL", help="Where the proxy is. Default: listen of the file, if it is there.")
+@click.option("--line", is_flag=True, help="One line, for Claude Code's status line or tmux.")
+@as_json_option
+@click.pass_context
+def status(context: click.Context, *, file: Path, url: str | None, line: bool, as_json: bool) -> None:
+    """Show what a running proxy does: what falls back now, what it has cost today, how both servers are.
+
+    Where the file has no client key, and the proxy wants one, it is read from HYBRID_CLIENT_KEY. The exit
+    code is 0 if the proxy is ready, else 1.
+    """
+    settings = Settings()
+    if url is None and file.exists():
+        try:
+            settings = load(file).settings
+        except ConfigError as e:
+            end(e)
+    try:
+        address = parse_url(url) if url is not None else probes.proxy_address(settings)
+    except ValueError as e:
+        raise click.UsageError(printable(f"--url: {url!r}: {e}")) from e
+    found, why = _ask(address, probes.client_key(settings) or os.environ.get(CLIENT_KEY, ""))
+    if line:
+        click.echo(printable(one_line(found)))
+    elif found is None:
+        click.echo(printable(f"{address}: {why}"), err=True)
+    else:
+        show(_Screen(found), as_json=as_json)
+    context.exit(0 if found is not None and found["ready"] else 1)
+
+
+def _ask(address: Address, key: str) -> tuple[dict[str, Any] | None, str]:
+    """Return what the page says; or None, and why it says nothing."""
+    result = http_client.send(Probe(address, _PAGE, headers=bearer(key)))
+    if result.status == 200 and isinstance(result.json, dict) and "ready" in result.json:
+        return result.json, ""
+    if result.status in (401, 403):
+        return None, f"it shows this to nobody without a client key: put one into {CLIENT_KEY}"
+    if result.status:
+        return None, "another program is there, or another version of litellm-hybrid"
+    return None, f"no proxy {result.failure or 'answers'}: {result.detail}"
+
+
+class _Screen:
+    """What the page says, for people; for programs as it is."""
+
+    def __init__(self, page: Mapping[str, Any]) -> None:
+        self._page = page
+
+    def as_json(self) -> dict[str, object]:
+        return dict(self._page)
+
+    def lines(self) -> Sequence[OutputLine]:
+        page = self._page
+        running, uptime = page["requests_in_flight"], format_duration(float(int(page["uptime_seconds"])))
+        state = "ready" if page["ready"] else "; ".join(each["message"] for each in page["reasons"])
+        style = Style.GOOD if page["ready"] else Style.BAD
+        return [
+            OutputLine("proxy", f"{state}; up {uptime}, {running} in flight", style),
+            *(
+                OutputLine(
+                    server["name"],
+                    server["state"],
+                    Style.BAD if server["state"] == "unreachable" else Style.PLAIN,
+                )
+                for server in page["servers"]
+            ),
+            OutputLine("today", _today(page)),
+            *(
+                OutputLine(
+                    "now", f"{each['model']}: LiteLLM for {each['seconds_left']:.0f} s more", Style.NOTICE
+                )
+                for each in page["cooldowns"]
+            ),
+            *(OutputLine("fallback", _fallback(each)) for each in page["recent_fallbacks"][:_SHOWN]),
+        ]
+
+
+def one_line(page: Mapping[str, Any] | None) -> str:
+    """Say in a few words what falls back now, and what that has cost today.
+
+    Args:
+        page: the status page's JSON; None: there is no proxy.
+    """
+    if page is None:
+        return "litellm-hybrid: not running"
+    if not page["ready"]:
+        return f"litellm-hybrid: {', '.join(each['reason'] for each in page['reasons'])}"
+    litellm = [entry for entry in _of_today(page) if entry["target"] == "litellm"]
+    cost = sum(entry["cost_usd"] for entry in litellm)
+    now = ", ".join(each["model"] for each in page["cooldowns"])
+    return f"{f'{now} ↪ LiteLLM' if now else 'subscription'} · today {_served(page)} ↪ ${cost:.2f}"
+
+
+def _of_today(page: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [entry for entry in page["spend"] if entry["day"] == page["time"][:10]]
+
+
+def _served(page: Mapping[str, Any]) -> int:
+    """Return how many requests LiteLLM has served today in upstream's place."""
+    instead = ("fallback", "unreachable", "cooldown", "sticky", "spill")
+    return sum(entry["requests"] for entry in _of_today(page) if entry["reason"] in instead)
+
+
+def _today(page: Mapping[str, Any]) -> str:
+    said = [f"{_served(page)} served by LiteLLM in upstream's place"]
+    for target, name in (("litellm", "LiteLLM"), ("upstream", "the subscription")):
+        entries = [entry for entry in _of_today(page) if entry["target"] == target]
+        asked, taken, given = (sum(each[key] for each in entries) for key in ("requests", "input", "output"))
+        cost = f", ${sum(each['cost_usd'] for each in entries):.2f}" if target == "litellm" else ""
+        said.append(f"{name}: {asked:,} requests, {taken:,} tokens in, {given:,} out{cost}")
+    return "; ".join(said)
+
+
+def _fallback(each: Mapping[str, Any]) -> str:
+    status = each["upstream_status"] or "no response"
+    why = f" ({each['why']})" if each["why"] else ""
+    return f"{each['at'][11:19]} {each['model']} after {status}, {each['kind']}: {each['outcome']}{why}"
