@@ -3,6 +3,8 @@
 Both end early: upstream serves again, or LiteLLM fails.
 """
 
+import hashlib
+from collections.abc import Iterable
 from time import monotonic
 
 from mitmproxy import http
@@ -10,13 +12,16 @@ from mitmproxy import http
 from litellm_hybrid.config.settings import SettingsStore
 from litellm_hybrid.errors import ErrorType
 from litellm_hybrid.fallback.conversations import conversation_id
-from litellm_hybrid.fallback.cooldowns import CooldownKey, CooldownState, cooldown_key
+from litellm_hybrid.fallback.cooldowns import CooldownKey, CooldownState, client_hash, cooldown_key
 from litellm_hybrid.fallback.replay import Replays
 from litellm_hybrid.fallback.state import FallbackState
 from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.llm.history.rejections import HistoryRejection, detect_history_rejection
 from litellm_hybrid.quota.classifier import Verdict
-from litellm_hybrid.routing.rules import Reason, Target
+from litellm_hybrid.routing import access, paths, rules
+from litellm_hybrid.routing.requested_model import Named
+from litellm_hybrid.routing.rules import Reason, Routed, Target
+from litellm_hybrid.routing.stored_state import is_litellms_id
 
 _SEARCHED_MAX = 256 * 1024
 """The longest body, in bytes, of a routed request that is searched for its conversation."""
@@ -102,6 +107,39 @@ class Bypass:
         rejection = detect_history_rejection(status, body)
         # In this order: whose history it is stands in the request's body, which can be long.
         return rejection if rejection is not None and self.was_served_by_litellm(exchange) else None
+
+    def to_its_maker(self, exchange: Exchange, routed: Routed) -> Routed:
+        """Send a request about a response that LiteLLM made, or one that continues it, to LiteLLM.
+
+        Args:
+            exchange: the request's.
+            routed: what was decided without regard to that.
+        """
+        settings, request = self._settings.current, exchange.request
+        named, stored = routed.named, paths.stored_response(request.method, exchange.path)
+        response_id = stored[0] if stored is not None else named.continues if named is not None else ""
+        if (
+            not response_id
+            or not settings.active
+            or routed.route.target is not Target.UPSTREAM
+            or routed.route.reason is Reason.WEBSOCKET
+            or request.own_via
+            or not (is_litellms_id(response_id) or self._is_known(exchange, response_id))
+        ):
+            return routed
+        named = named or Named(content=request.sent.body)
+        model = named.model
+        name = rules.name_for_litellm(settings, model, settings.models.match(model)) if model else None
+        route = rules.Route(Target.LITELLM, Reason.STICKY, model, name)
+        return Routed(named, route, access.check(settings, request.client))
+
+    def _is_known(self, exchange: Exchange, response_id: str) -> bool:
+        return self._state.litellm_responses.has(_response_key(exchange, response_id), monotonic())
+
+    def remember_responses(self, exchange: Exchange, ids: Iterable[str]) -> None:
+        """LiteLLM has made responses with these ids."""
+        for response_id in ids:
+            self._state.litellm_responses.add(_response_key(exchange, response_id))
 
     def cool_down(self, exchange: Exchange, verdict: Verdict) -> None:
         """Upstream has said what it cannot serve; skip it for a while if the settings say so."""
@@ -193,6 +231,11 @@ class Bypass:
 
 def _cooldown_key(exchange: Exchange) -> CooldownKey:
     return cooldown_key(exchange.model_name or "", exchange.client.keys)
+
+
+def _response_key(exchange: Exchange, response_id: str) -> tuple[str, str]:
+    hashed = hashlib.sha256(response_id.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    return client_hash(exchange.client.keys), hashed
 
 
 def _has_failed(exchange: Exchange, status: int | None) -> bool:

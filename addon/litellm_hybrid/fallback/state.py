@@ -21,6 +21,7 @@ UNKNOWN_FOR = 60.0
 """How long, in seconds, a model that LiteLLM does not know is not tried again."""
 
 _ENTRIES_MAX = 1000
+_RESPONSES_MAX = 10_000
 
 
 class Budget:
@@ -84,6 +85,7 @@ class FallbackState:
         unknown_models: names that LiteLLM has said it does not know.
         litellm_cooldowns: LiteLLM's names of models that it has said it cannot serve for a moment.
         served_models: names in lower case, under which upstream has served a model.
+        litellm_responses: client (see `client_hash`) and a hash of the id of each response that LiteLLM made.
         failures: model in lower case → upstream's last failure, status and words: what an account may be
             suspended for.
         told: clients (see `client_hash`) that have been told that stored responses cannot fall back.
@@ -95,6 +97,9 @@ class FallbackState:
     unknown_models: ExpiringSet[str] = field(default_factory=lambda: ExpiringSet(_ENTRIES_MAX))
     litellm_cooldowns: ExpiringSet[str] = field(default_factory=lambda: ExpiringSet(_ENTRIES_MAX))
     served_models: ExpiringSet[str] = field(default_factory=lambda: ExpiringSet(_ENTRIES_MAX))
+    litellm_responses: ExpiringSet[tuple[str, str]] = field(
+        default_factory=lambda: ExpiringSet(_RESPONSES_MAX)
+    )
     failures: ExpiringDict[str, str] = field(default_factory=lambda: ExpiringDict(_ENTRIES_MAX))
     cooldowns: Cooldowns = field(default_factory=Cooldowns)
     conversations: Conversations = field(default_factory=Conversations)

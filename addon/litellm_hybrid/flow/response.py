@@ -1,5 +1,6 @@
 """A response on its way to the client: how it is passed on, and what is kept of it for log and bill."""
 
+import re
 from collections import deque
 from typing import Any, TypedDict
 
@@ -35,6 +36,8 @@ _LONG = tuple(
     for form in (b'"response.%s"', b" response.%s\n")
 )
 """How the first bytes of an event name one that may be long."""
+
+_RESPONSE_ID = re.compile(rb'"id"\s*:\s*"(resp_[\w=.+-]{1,2000})"')
 
 _FIRST_BYTES = 64
 """Of an event, that name its kind."""
@@ -131,6 +134,13 @@ class ResponseTap:
                 return None
             return usage.read(whole[:_BEGINNING], whole[-_END:])
         return usage.read(self._beginning or end[:_BEGINNING], end[-_END:])
+
+    def response_ids(self) -> set[str]:
+        """Return the ids of Responses API responses that stand in what is kept of it."""
+        end = b"".join(self._pieces)
+        if self._coding not in ("", "identity"):
+            end = decode_beginning(end, self._coding, limit=_END) if self._is_whole else b""
+        return {found.decode() for found in _RESPONSE_ID.findall(self._beginning + b"\n" + end)}
 
     def words(self, status: int) -> str:
         """Return what a server says of a failure: its message, else the beginning of its body."""

@@ -62,6 +62,11 @@ _UPSTREAM_API = re.compile(
 )
 """CLIProxyAPI's model APIs beside those that LiteLLM serves too."""
 
+_STORED_RESPONSE = re.compile(
+    r"(?:/v1)?/responses/(?P<id>resp_[\w=.+-]+)(?P<rest>/cancel|/input_items)?", re.ASCII
+)
+_STORED_METHODS = {"": ("GET", "DELETE"), "/cancel": ("POST",), "/input_items": ("GET",)}
+
 _PUBLIC = re.compile(r"/|/healthz|/[a-z0-9-]+/callback")
 
 
@@ -189,6 +194,17 @@ def for_litellm(path: str, model: str | None) -> str | None:
     if (named := _model_path(stripped)) is not None:
         return named.with_model(model or named.model)
     return _endpoint(stripped)
+
+
+def stored_response(method: str, path: str) -> tuple[str, str] | None:
+    """The id of the stored response that a request reads, deletes or cancels, and LiteLLM's path, or None."""
+    if "/responses/" not in path:
+        return None
+    decoded = _decoded(path)
+    found = _STORED_RESPONSE.fullmatch(strip_provider(decoded)) if decoded is not None else None
+    if found is None or method not in _STORED_METHODS[found["rest"] or ""]:
+        return None
+    return found["id"], f"/v1/responses/{found['id']}{found['rest'] or ''}"
 
 
 def for_upstream(path: str) -> str:

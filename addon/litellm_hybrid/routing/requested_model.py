@@ -40,6 +40,7 @@ class Named:
         too_long: the body was not read because it is too long.
         agent: an `agent` stands in the JSON body.
         stateful: the request relies on what one server has stored (`previous_response_id`, files …).
+        continues: the id of the stored response that it continues, or "".
     """
 
     model: str | None = None
@@ -50,6 +51,7 @@ class Named:
     too_long: bool = False
     agent: bool = False
     stateful: bool = False
+    continues: str = ""
 
 
 def read(path: str, content_type: str, content_encoding: str, body: bytes) -> Named:
@@ -73,6 +75,7 @@ def read(path: str, content_type: str, content_encoding: str, body: bytes) -> Na
         members=members,
         agent="agent" in found,
         stateful=members is not None and relies_on_stored_state(content, members),
+        continues=json.text(members.decode("previous_response_id")) if members is not None else "",
     )
 
 

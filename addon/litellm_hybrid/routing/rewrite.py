@@ -95,7 +95,13 @@ class Outgoing:
 
 
 def for_litellm(
-    settings: Settings, incoming: Incoming, named: Named, model: str, request_id: str
+    settings: Settings,
+    incoming: Incoming,
+    named: Named,
+    model: str,
+    request_id: str,
+    *,
+    stored_path: str = "",
 ) -> Outgoing:
     """The request that LiteLLM gets in place of the client's.
 
@@ -105,6 +111,7 @@ def for_litellm(
         named: what requested_model.py found in it; its body could be read.
         model: the name that LiteLLM knows the model by.
         request_id: goes along as X-Request-ID and as LiteLLM's own call id.
+        stored_path: where LiteLLM has the response that the request is about, if it is about one.
     """
     assert settings.base_url is not None
     assert named.content is not None
@@ -112,8 +119,8 @@ def for_litellm(
     if incoming.header(b"content-encoding") or (named.members is not None and named.members.irregular):
         body = named.content
     body = _respell(body, incoming.header(b"content-type"), incoming.path, named, model)
-    served = paths.for_litellm(incoming.path, model)
-    assert served is not None, "only a model endpoint goes to LiteLLM"
+    served = paths.for_litellm(incoming.path, model) or stored_path
+    assert served, "only a model endpoint, or a response of its own, goes to LiteLLM"
     path = settings.base_url.path + served
     query = credentials.without_credentials(incoming.query)
     return Outgoing(

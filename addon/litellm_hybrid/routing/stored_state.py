@@ -21,6 +21,15 @@ _MOST_PARTS = 500_000
 _GOOGLES_FILES = "https://generativelanguage.googleapis.com/"
 
 
+_OF_LITELLM = "resp_bGl0ZWxsbTpjdXN0b21fbGxtX3Byb3ZpZGVy"
+"""How LiteLLM's ids of responses begin: base64 of `litellm:custom_llm_provider`, unless it encrypts them."""
+
+
+def is_litellms_id(response_id: str) -> bool:
+    """Whether an id of a response shows that LiteLLM made it."""
+    return response_id.startswith(_OF_LITELLM)
+
+
 class _Part(msgspec.Struct):
     """The members of a part that may name a file, as they are written; the others are passed over."""
 

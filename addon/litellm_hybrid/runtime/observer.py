@@ -17,6 +17,7 @@ from litellm_hybrid.observability.counters import MALFORMED, RequestCounters, Sp
 from litellm_hybrid.observability.health import LastSeen
 from litellm_hybrid.observability.history import RequestHistory, RequestRecord
 from litellm_hybrid.proxy.interfaces import ProxyObserver
+from litellm_hybrid.routing.paths import Api, identify_api
 from litellm_hybrid.routing.rules import Reason, Target
 from litellm_hybrid.runtime.prices import Prices
 
@@ -136,6 +137,8 @@ class Observer(ProxyObserver[JudgedResponse]):
             self._policy.exchange_ended(exchange, status if whole and late is None else None)
             if exchange.counters is not None:
                 _count_end(exchange.counters, exchange, status, whole=whole)
+            if end is not None and exchange.outcome.target is Target.LITELLM:
+                self._remember_responses(exchange, end)
             if end is not None and exchange.model_name is not None and status is not None and status < 400:
                 exchange.usage = end.usage()
             times = timing(flow) if flow.response is not None else None
@@ -145,6 +148,10 @@ class Observer(ProxyObserver[JudgedResponse]):
                 self._charge(exchange, record, exchange.model_name)
             if whole and times is not None:
                 _log_answered(flow, exchange, times, end, late)
+
+    def _remember_responses(self, exchange: Exchange, end: ResponseTap) -> None:
+        if exchange.method == "POST" and identify_api(exchange.path) is Api.RESPONSES:
+            self._policy.bypass.remember_responses(exchange, end.response_ids())
 
     def _fail_late(self, exchange: Exchange, failure: Failure) -> None:
         """A server's stream has ended with an error, when its client had got some of it already."""

@@ -16,7 +16,7 @@ from litellm_hybrid.flow import local_replies
 from litellm_hybrid.flow.exchange import Exchange, to_litellm
 from litellm_hybrid.observability import log
 from litellm_hybrid.observability.counters import RequestCounters
-from litellm_hybrid.routing import rewrite, rules
+from litellm_hybrid.routing import paths, rewrite, rules
 from litellm_hybrid.routing.rules import Reason, Routed, Target
 
 
@@ -45,6 +45,7 @@ class RequestHandler:
         if given != exchange.id:
             _log_replaced_id(exchange)
         routed = rules.route(settings, exchange.request)
+        routed = self._policy.bypass.to_its_maker(exchange, routed)
         exchange.decide(routed)
         if routed.reason is Reason.STATEFUL:
             self._policy.log_stateful(exchange)
@@ -66,21 +67,28 @@ class RequestHandler:
     def _send_to_litellm(
         self, settings: Settings, flow: http.HTTPFlow, exchange: Exchange, routed: Routed
     ) -> None:
-        name = routed.route.litellm_model
+        name = routed.route.litellm_model or ""  # a stored response is not asked for by a model
         assert routed.named is not None
-        assert name is not None
         self._policy.bypass.remember_conversation(exchange, routed=True)
         may_return = settings.fallback.to_upstream and routed.route.reason is Reason.MODEL
         if may_return and not routed.named.stateful:
             exchange.unrouted = flow.request.copy()
-        outgoing = rewrite.for_litellm(settings, exchange.forwarded, routed.named, name, exchange.id)
+        stored = paths.stored_response(exchange.method, exchange.path)
+        outgoing = rewrite.for_litellm(
+            settings,
+            exchange.forwarded,
+            routed.named,
+            name,
+            exchange.id,
+            stored_path=stored[1] if stored is not None else "",
+        )
         to_litellm(flow.request, outgoing)
         log.emit(
             logging.INFO,
-            f"litellm routing: {exchange.model_name} → LiteLLM",
+            f"litellm routing: {exchange.model_name or exchange.path} → LiteLLM",
             event="routed",
             reason=routed.reason.value,
-            litellm_model=name,
+            litellm_model=name or None,
             **exchange.log_fields(),
         )
 

@@ -31,7 +31,7 @@ def test_the_reasons_are_the_closed_list_of_the_interface() -> None:
     assert {str(reason) for reason in Reason} == {
         *("model", "passthrough", "fallback", "unreachable", "cooldown", "sticky"),
         *("disabled", "no-base-url", "not-listed", "not-post", "no-model", "unreadable-body"),
-        *("never-reroute", "websocket", "stateful", "fallback-failed"),
+        *("never-reroute", "websocket", "stateful", "fallback-failed", "litellm-failed"),
         *("own-page", "refused", "error"),
     }
     assert {str(target) for target in Target} == {"litellm", "upstream", "none"}

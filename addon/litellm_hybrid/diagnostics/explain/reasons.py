@@ -69,7 +69,8 @@ REASONS: Mapping[Reason, Meaning] = MappingProxyType(
         ),
         Reason.STICKY: Meaning(
             Target.LITELLM,
-            "the same conversation fell back a moment ago, and `sticky` keeps it at LiteLLM",
+            "the same conversation fell back a moment ago, and `sticky` keeps it at LiteLLM; or it is about "
+            "a response that LiteLLM has stored",
             "to ask upstream at every turn, set `fallback.sticky: 0s`; a new conversation asks it anyway",
             _STATUS,
         ),
