@@ -88,6 +88,7 @@ class HybridAddon:
     def _apply(self, settings: Settings) -> None:
         """Forget what may be different with new settings."""
         self._fallbacks.unknown_models.clear()
+        self._fallbacks.remedies.clear()
         self._last_seen.forget()
         self._prices.forget()
         self._counters.list_models((*settings.models.entries, *settings.mapping_patterns.entries))

@@ -71,11 +71,23 @@ def upstream_failed(exchange: Exchange, why: str) -> None:
     log.emit(logging.ERROR, message, event="fallback-failed", **exchange.log_fields())
 
 
+def remedied(exchange: Exchange, status: int, words: bytes) -> None:
+    """LiteLLM, or the backend behind it, has refused a replay, which is sent again with a change."""
+    log.emit(
+        logging.INFO,
+        f"litellm: a replay for {exchange.model_name} was refused (status {status}), "
+        f"trying again: {exchange.remedies[-1]}",
+        event="replay-retried",
+        litellm_message=words[:_WORDS].decode(errors="replace"),
+        **exchange.log_fields(),
+    )
+
+
 def failed(exchange: Exchange, why: str, status: int, held: JudgedResponse | None) -> None:
     """LiteLLM could not help either: both responses in a line."""
     log.emit(
         logging.ERROR,
-        f"litellm fallback failed for {exchange.model_name} ({why}): "
+        f"litellm fallback failed for {exchange.model_name} ({why}{_tried(exchange)}): "
         f"the client gets upstream's answer (status {status})",
         event="fallback-failed",
         litellm_message=bytes(held.body[:_WORDS]).decode(errors="replace") if held is not None else None,
@@ -83,9 +95,14 @@ def failed(exchange: Exchange, why: str, status: int, held: JudgedResponse | Non
     )
 
 
+def _tried(exchange: Exchange) -> str:
+    return f"; tried: {', '.join(map(str, exchange.remedies))}" if exchange.remedies else ""
+
+
 def retry_failed(exchange: Exchange, why: str, status: int) -> None:
-    """A server that had refused a history did not take it reduced either."""
-    message = f"litellm: a reduced history did not help for {exchange.model_name} ({why}): "
+    """A server that had refused a request did not take it with a change either, such as less history."""
+    what = "another form" if exchange.retries else "a reduced history"
+    message = f"litellm: {what} did not help for {exchange.model_name} ({why}{_tried(exchange)}): "
     log.emit(
         logging.WARNING,
         f"{message}the client gets {exchange.outcome.target}'s first answer (status {status})",

@@ -30,7 +30,7 @@ from litellm_hybrid.fallback.response_hold import (
 from litellm_hybrid.fallback.state import SUSPENDED_MAX, UNKNOWN_FOR, FallbackState
 from litellm_hybrid.flow import local_replies
 from litellm_hybrid.flow.exchange import Exchange
-from litellm_hybrid.llm.history.rejections import detect_history_rejection
+from litellm_hybrid.llm.replay.remedies import Action
 from litellm_hybrid.observability.history import FallbackOutcome, FallbackRecord
 from litellm_hybrid.proxy.interfaces import ForwardingPolicy
 from litellm_hybrid.quota import served
@@ -154,7 +154,6 @@ class Policy(ForwardingPolicy[JudgedResponse]):
                 served.asked(exchange.path, exchange.content),
                 since=monotonic(),
                 opening_max=fallback.opening_max,
-                refuses=detect_history_rejection,
             )
             return self._count_held(exchange, replayed)
         kinds = fallback.on - {"unreachable"}
@@ -182,7 +181,7 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         by_litellm = exchange.outcome.target is Target.LITELLM
         if not needs_inspection(head) or len(self.state.held) >= MOST_AT_ONCE:
             return None
-        if not by_litellm and (head.status < 400 or exchange.history_retried is Target.UPSTREAM):
+        if not by_litellm and (head.status < 400 or exchange.history_retried):
             return None
         fallback = self._settings.current.fallback
         held = JudgedResponse(
@@ -218,14 +217,14 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         assert exchange is not None
         assert verdict is not None
         assert flow.response is not None
+        status = flow.response.status_code
         if verdict.kind == HISTORY:
             return self._without_history(exchange, verdict)
-        status = flow.response.status_code
         if exchange.unrouted is not None:
             self._listener.replaced(flow)
             return self._ask_upstream(flow, exchange, status, str(status))
         if exchange.outcome.target is Target.LITELLM:
-            return None
+            return self._remedied(exchange, status, held.words)
         if _is_suspension(verdict):
             exchange.first_failure = self.state.failures.get((exchange.model_name or "").lower(), monotonic())
         self.bypass.cool_down(exchange, verdict)
@@ -279,7 +278,7 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         return local_replies.server_unreachable(Exchange.of(flow) or Exchange.begin(flow), failure)
 
     def replay_failed(self, flow: http.HTTPFlow, why: str, held: JudgedResponse | None) -> None:
-        """The replay, or the retry with less history, failed: the client gets the first response."""
+        """The replay, or a retry with a change, failed: the client gets the first response."""
         exchange = Exchange.of(flow)
         assert exchange is not None
         assert flow.response is not None
@@ -294,12 +293,14 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         if exchange.fallback is None:  # it was only tried again at its own server
             self.state.counts["history-retry-failed"] += 1
             log_lines.retry_failed(exchange, why, flow.response.status_code)
+            self._forget_remedies(exchange)
             return
         status = exchange.attempts[-1].status if exchange.attempts else None
         if status is not None and 300 <= status < 400:
             why = str(status)
         self.state.history.ended(exchange.fallback, FallbackOutcome.FAILED, why)
         log_lines.failed(exchange, why, flow.response.status_code, held)
+        self._forget_remedies(exchange)
         name = exchange.outcome.litellm_model or ""
         if held is not None and (wait := _LITELLM_COOLDOWN.search(held.body)):
             self.state.litellm_cooldowns.add(name, monotonic() + float(wait[1]))
@@ -329,6 +330,8 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         """An exchange has ended; `status`: of the response, if the client has got it to its end."""
         self.bypass.exchange_ended(exchange, status)
         served = status is not None and status < 400
+        if (served or exchange.streaming) and exchange.outcome.target is Target.LITELLM:
+            self._replays.remember_remedies(exchange, served=True)
         if served and exchange.model_name and exchange.outcome.target is Target.UPSTREAM:
             model = exchange.model_name.lower()
             self.state.served_models.add(model)
@@ -367,6 +370,21 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         self.bypass.remember_conversation(exchange)
         exchange.begin_attempt(request)
         self._listener.settled(flow)
+
+    def _remedied(self, exchange: Exchange, status: int, words: bytes) -> http.Request | None:
+        """Return a replay that LiteLLM has refused, with a change that may make it pass."""
+        request = self._replays.build_remedied_retry(exchange, status, words, monotonic())
+        if request is not None:
+            if exchange.remedies[-1].action is Action.REDUCE_HISTORY:
+                self.state.counts["history-reduced"] += 1
+            log_lines.remedied(exchange, status, words)
+            exchange.begin_attempt(request)
+        return request
+
+    def _forget_remedies(self, exchange: Exchange) -> None:
+        """What was changed of a replay has not helped."""
+        self._replays.remember_remedies(exchange, served=False)
+        exchange.remedies.clear()
 
     def _without_history(self, exchange: Exchange, verdict: Verdict) -> http.Request | None:
         """Return the same request, for the server that refused its history, with what it can read of it."""

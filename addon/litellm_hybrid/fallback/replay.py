@@ -12,12 +12,14 @@ from mitmproxy import http
 
 from litellm_hybrid.config.settings import SettingsStore
 from litellm_hybrid.fallback.conversations import conversation_id
-from litellm_hybrid.fallback.state import FallbackState
+from litellm_hybrid.fallback.state import HOUR, FallbackState
 from litellm_hybrid.flow.exchange import Exchange, to_litellm
-from litellm_hybrid.llm import replay_body
 from litellm_hybrid.llm.history.plan import Side
 from litellm_hybrid.llm.history.reduce import Reduced, reduce, reduce_again, travels
 from litellm_hybrid.llm.history.rejections import REJECTIONS
+from litellm_hybrid.llm.replay import body as replay_body
+from litellm_hybrid.llm.replay.refusals import remedies
+from litellm_hybrid.llm.replay.remedies import Action, Remedy, apply
 from litellm_hybrid.observability import log
 from litellm_hybrid.quota import served
 from litellm_hybrid.routing import access, rewrite
@@ -29,6 +31,15 @@ _REPLAYED = frozenset({Api.RESPONSES, Api.MESSAGES, Api.CHAT, Api.GENERATE_CONTE
 
 # CLIProxyAPI switches thinking on for `models/M(high):generateContent`.
 _SUFFIX_IN_PATH = re.compile(r"(?:\(|%28)[^()/%?]*(?:\)|%29)(?=(?::|%3A)\w+(?:\?|$))", re.IGNORECASE)
+
+RETRIES_MAX = 5
+"""How often a replay that was refused is sent again, each time with another change."""
+
+RETRIES_FOR = 5.0
+"""How long, in seconds, after the first refusal it may be sent again."""
+
+REMEDIES_MAX = 20
+"""How many changes are remembered for a model and API; a backend chooses the names."""
 
 
 class Replays:
@@ -62,6 +73,7 @@ class Replays:
         outgoing = rewrite.for_litellm(settings, exchange.forwarded, exchange.model, name, exchange.id)
         request = flow.request.copy()
         to_litellm(request, outgoing)
+        exchange.remedies.clear()
         api = identify_api(exchange.path)
         policy = settings.fallback.history
         if api is not None and not travels(policy, api, name):
@@ -73,7 +85,17 @@ class Replays:
             prepared = replay_body.prepare(body, api, drop_params=settings.fallback.drop_params)
             if prepared is not body:
                 _set_body(request, prepared)
+            self._apply_remembered(request, exchange, api, now)
         return request
+
+    def _apply_remembered(self, request: http.Request, exchange: Exchange, api: Api, now: float) -> None:
+        """Apply at once what the model has needed on this API before."""
+        key = remedies_key(exchange, api)
+        known = self._state.remedies.get(key, now) or ()
+        if known:
+            self._state.remedies.put(key, known, now + HOUR)
+        for remedy in known:
+            self._apply(request, exchange, api, remedy)
 
     def adapt_history(self, request: http.Request, exchange: Exchange, body: bytes, side: Side) -> None:
         """Leave out what nobody on that side can read, or what it has refused of this conversation before.
@@ -91,26 +113,82 @@ class Replays:
         if known or self._settings.current.fallback.history != "keep":
             _put_body(request, exchange, body, reduce_again(body, api, side, known))
 
-    def build_reduced_retry(self, exchange: Exchange, rejection: str) -> http.Request | None:
-        """Return the last request for the same server with a reduced history; None: that changes nothing."""
+    def build_remedied_retry(
+        self, exchange: Exchange, status: int, words: bytes, now: float
+    ) -> http.Request | None:
+        """Return the last request for LiteLLM with a change that the table knows for its refusal, or None.
+
+        Args:
+            exchange: of a replay.
+            status: of the refusal; 200 for an error event inside a stream.
+            words: its body, decoded, or the event's data.
+            now: monotonic seconds.
+        """
         sent = exchange.attempts[-1].request if exchange.attempts else None
         api = identify_api(exchange.path)
-        target = exchange.outcome.target
-        if sent is None or api is None or exchange.history_retried is target:
+        if sent is None or api not in _REPLAYED:
+            return None
+        if exchange.refused_at is None:
+            exchange.refused_at = now
+        if exchange.retries >= RETRIES_MAX or now > exchange.refused_at + RETRIES_FOR:
+            return None
+        request = sent.copy()
+        for remedy in remedies(status, words, api):
+            if remedy not in exchange.remedies and self._apply(request, exchange, api, remedy):
+                exchange.retries += 1
+                return request
+        return None
+
+    def _apply(self, request: http.Request, exchange: Exchange, api: Api, remedy: Remedy) -> bool:
+        body = request.raw_content or b""
+        if remedy.action is Action.REDUCE_HISTORY:
+            known = next(known for known in REJECTIONS if known == remedy.name)
+            reduced = reduce(body, api, rejection=known)
+            _put_body(request, exchange, body, reduced)
+            if (conversation := conversation_id(exchange)) is not None:
+                self._state.conversations.add_refused(conversation, "litellm", known, monotonic())
+            changed = reduced.body is not body
+        else:
+            after = apply(body, api, remedy)
+            changed = after is not body
+            if changed:
+                _set_body(request, after)
+        if changed:
+            exchange.remedies.append(remedy)
+        return changed
+
+    def remember_remedies(self, exchange: Exchange, *, served: bool) -> None:
+        """A replay is over: what LiteLLM's model has needed is needed again, or has not helped."""
+        api = identify_api(exchange.path)
+        lasting = [remedy for remedy in exchange.remedies if remedy.lasting]
+        if api is None or not lasting:
+            return
+        key, now = remedies_key(exchange, api), monotonic()
+        if served:
+            known = self._state.remedies.get(key, now) or ()
+            needed = tuple(dict.fromkeys((*known, *lasting)))[-REMEDIES_MAX:]
+            self._state.remedies.put(key, needed, now + HOUR)
+        elif exchange.refused_at is not None:
+            self._state.remedies.pop(key)
+
+    def build_reduced_retry(self, exchange: Exchange, rejection: str) -> http.Request | None:
+        """Return the last request for upstream with a reduced history; None: that changes nothing."""
+        sent = exchange.attempts[-1].request if exchange.attempts else None
+        api = identify_api(exchange.path)
+        if sent is None or api is None or exchange.history_retried:
             return None
         as_sent = sent.raw_content is exchange.request.sent.body
         body = exchange.content if as_sent else sent.raw_content or b""
-        side: Side = "litellm" if target is Target.LITELLM else "upstream"
         known = next((known for known in REJECTIONS if known == rejection), None)
-        reduced = reduce(body, api, side=side, rejection=known)
+        reduced = reduce(body, api, side="upstream", rejection=known)
         path = sent.path
-        if known == "thinking-missing" and side == "upstream":
+        if known == "thinking-missing":
             path = _SUFFIX_IN_PATH.sub("", path)
         if reduced.body is body and path == sent.path:
             return None
-        exchange.history_retried = target
+        exchange.history_retried = True
         if known is not None and (conversation := conversation_id(exchange)) is not None:
-            self._state.conversations.add_refused(conversation, side, known, monotonic())
+            self._state.conversations.add_refused(conversation, "upstream", known, monotonic())
         request = sent.copy()
         request.path = path
         _put_body(request, exchange, body, reduced)
@@ -124,6 +202,11 @@ class Replays:
             message = f"litellm: no fallback, all {most} of this hour are spent"
             log.emit(logging.ERROR, message, event="fallback-refused", **exchange.log_fields())
         return False
+
+
+def remedies_key(exchange: Exchange, api: Api) -> tuple[str, str]:
+    """Return what remedies are remembered under: LiteLLM's name for the model, and the API."""
+    return exchange.outcome.litellm_model or "", api.value
 
 
 def mark_refused(exchange: Exchange, why: str) -> None:

@@ -117,6 +117,7 @@ class JudgedResponse:
     Attributes:
         body: the bytes held, in order, as they came.
         verdict: why it failed, once it has.
+        words: what the verdict was read from: the body, decoded, or an event's data.
         complete: whether its end has come.
         on_close: called once it is held no longer.
     """
@@ -139,6 +140,7 @@ class JudgedResponse:
         "on_close",
         "on_fault",
         "verdict",
+        "words",
     )
 
     def __init__(
@@ -179,6 +181,7 @@ class JudgedResponse:
         self._sniffed = head.status >= 400 or not head.is_plain
         self.body = bytearray()
         self.verdict: Verdict | None = None
+        self.words = b""
         self.complete = False
         self.on_close: Callable[[JudgedResponse], None] | None = None
         self.on_fault: Callable[[Exception], None] | None = None
@@ -267,7 +270,8 @@ class JudgedResponse:
         verdict = self._judge.event(event, now=now)
         if verdict is None or verdict is classifier.ANSWER:
             return verdict
-        return self._refusal(event.data.encode()) or self._known(verdict)
+        self.words = event.data.encode()
+        return self._refusal(self.words) or self._known(verdict)
 
     def _overflow(self, now: float) -> HoldDecision:
         """There is too much of it to be held."""
@@ -291,6 +295,7 @@ class JudgedResponse:
         except UndecodableError:
             self._by_status(now=now)
             return
+        self.words = body
         refusal = self._refusal(body)
         if refusal is not None:
             self.verdict = refusal
@@ -312,7 +317,7 @@ class JudgedResponse:
 
 
 def hold_replay(
-    head: ResponseHead, asked: Asked, *, since: float, opening_max: float, refuses: Refuses | None = None
+    head: ResponseHead, asked: Asked, *, since: float, opening_max: float
 ) -> JudgedResponse | None:
     """Begin to hold LiteLLM's response to a replay: whatever is no answer is a failure.
 
@@ -321,7 +326,6 @@ def hold_replay(
         asked: what the request wants.
         since: when it came, on a monotonic clock.
         opening_max: longest time, in seconds, that a stream's opening, or JSON that does not end, is held.
-        refuses: as for `JudgedResponse`.
 
     Returns:
         None for a compressed stream, which cannot be read on the way.
@@ -334,7 +338,6 @@ def hold_replay(
         hold_max=opening_max,
         opening_max=opening_max,
         fails=lambda verdict: verdict is not classifier.ANSWER,
-        refuses=refuses,
         asked=asked,
     )
     refused = served.refused_by_head(head.status, head.content_type)

@@ -10,6 +10,7 @@ from typing import Protocol
 from litellm_hybrid.fallback.conversations import Conversations
 from litellm_hybrid.fallback.cooldowns import Cooldowns
 from litellm_hybrid.fallback.expiring import ExpiringDict, ExpiringSet
+from litellm_hybrid.llm.replay.remedies import Remedy
 from litellm_hybrid.observability.history import FallbackHistory
 
 HOUR = 3600.0
@@ -88,6 +89,7 @@ class FallbackState:
         litellm_responses: client (see `client_hash`) and a hash of the id of each response that LiteLLM made.
         failures: model in lower case → upstream's last failure, status and words: what an account may be
             suspended for.
+        remedies: (LiteLLM's name of a model, API) → the changes that its backend has needed there.
         told: clients (see `client_hash`) that have been told that stored responses cannot fall back.
         history: the last fallbacks, for people to look at.
         counts: how often something else happened, by its name.
@@ -103,6 +105,9 @@ class FallbackState:
     failures: ExpiringDict[str, str] = field(default_factory=lambda: ExpiringDict(_ENTRIES_MAX))
     cooldowns: Cooldowns = field(default_factory=Cooldowns)
     conversations: Conversations = field(default_factory=Conversations)
+    remedies: ExpiringDict[tuple[str, str], tuple[Remedy, ...]] = field(
+        default_factory=lambda: ExpiringDict(_ENTRIES_MAX)
+    )
     told: ExpiringSet[str] = field(default_factory=lambda: ExpiringSet(_ENTRIES_MAX))
     history: FallbackHistory = field(default_factory=FallbackHistory)
     held: HeldResponses = field(default_factory=HeldResponses)

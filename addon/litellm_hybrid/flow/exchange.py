@@ -13,6 +13,7 @@ from mitmproxy import http
 from litellm_hybrid.errors import Failure
 from litellm_hybrid.flow.outcome import METADATA, Outcome, ServerAttempt, Snapshot
 from litellm_hybrid.flow.response import ResponseTap
+from litellm_hybrid.llm.replay.remedies import Remedy
 from litellm_hybrid.llm.usage import Usage
 from litellm_hybrid.message import forwarded, ids
 from litellm_hybrid.message.credentials import Headers, RequestHead
@@ -67,7 +68,10 @@ class Exchange:
         is_probe: it finds out whether upstream serves again.
         conversation: what the conversation that it belongs to is known by, None if that cannot be told; ():
             nobody has asked yet.
-        history_retried: the server that was asked once more with a reduced history; each is once.
+        history_retried: upstream was asked once more with a reduced history.
+        remedies: what was changed of a replay for the backend behind LiteLLM, in order.
+        refused_at: when LiteLLM first refused the replay, on the monotonic clock.
+        retries: how often the replay was sent again.
         is_away: LiteLLM is asked, and will have served the conversation.
         fallback: its line in the history of fallbacks.
         sent_head: its head as it was sent, for a replay from mitmweb.
@@ -97,7 +101,10 @@ class Exchange:
     cooldown_key: tuple[str, str] | None = None
     is_probe: bool = False
     conversation: tuple[str | None, ...] = ()
-    history_retried: Target | None = None
+    history_retried: bool = False
+    remedies: list[Remedy] = field(default_factory=list)
+    refused_at: float | None = None
+    retries: int = 0
     is_away: bool = False
     fallback: FallbackRecord | None = None
     sent_head: RequestHead | None = None

@@ -54,6 +54,7 @@ Event = Literal[
     "account-refused",
     "history-reduced",
     "history-retry-failed",
+    "replay-retried",
     "hold-limit-reached",
     "hold-capacity-reached",
     "stateful",

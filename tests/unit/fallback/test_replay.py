@@ -10,8 +10,11 @@ import pytest
 
 from litellm_hybrid.config.model_patterns import Patterns
 from litellm_hybrid.config.settings import Address, Fallback, HistoryPolicy, Secret, Settings, SettingsStore
-from litellm_hybrid.fallback.replay import Replays
+from litellm_hybrid.fallback.replay import REMEDIES_MAX, RETRIES_FOR, Replays
 from litellm_hybrid.fallback.state import FallbackState
+from litellm_hybrid.flow.exchange import Exchange
+from litellm_hybrid.llm.replay.remedies import Action, Remedy
+from litellm_hybrid.routing.rules import Reason, Target
 from support.flows import upstream_flow
 
 BASE = Settings(
@@ -278,3 +281,65 @@ def test_nor_does_one_in_the_path(model: str) -> None:
     retry = replays().build_reduced_retry(exchange, "thinking-missing")
     assert retry is not None
     assert retry.path == "/v1beta/models/claude-opus-4-5:streamGenerateContent?alt=sse"
+
+
+# -- what a backend refuses --------------------------------------------------------------
+
+
+def refusal(name: str) -> bytes:
+    return json.dumps({"error": {"message": f"Unknown parameter: '{name}'", "code": "400"}}).encode()
+
+
+OPTIONS = {f"option_{number}": number for number in range(9)}
+
+
+def replayed(ours: Replays) -> Exchange:
+    """A request with many options, which has gone to LiteLLM."""
+    flow, exchange = upstream_flow(json.dumps({"model": "o3"} | OPTIONS).encode())
+    request = ours.build_fallback_request(flow, exchange)
+    assert request is not None
+    exchange.set_outcome(Target.LITELLM, Reason.FALLBACK)
+    exchange.begin_attempt(request)
+    return exchange
+
+
+@pytest.mark.parametrize(("later", "tried"), [(0.0, True), (RETRIES_FOR, True), (RETRIES_FOR + 0.1, False)])
+def test_no_attempt_starts_later_than_five_seconds_after_the_first_refusal(
+    later: float, *, tried: bool
+) -> None:
+    ours = replays()
+    exchange = replayed(ours)
+    assert ours.build_remedied_retry(exchange, 400, refusal("option_0"), 100.0) is not None
+    assert (ours.build_remedied_retry(exchange, 400, refusal("option_1"), 100.0 + later) is not None) is tried
+
+
+def test_an_hour_after_its_last_use_a_change_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, now = replays(), 1000.0
+    monkeypatch.setattr("litellm_hybrid.fallback.replay.monotonic", lambda: now)
+    exchange = replayed(ours)
+    assert ours.build_remedied_retry(exchange, 400, refusal("option_0"), now) is not None
+    ours.remember_remedies(exchange, served=True)
+    for later, known in ((3599.0, True), (3599.0, True), (3601.0, False)):
+        now += later
+        assert bool(replayed(ours).remedies) is known
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    ours = replays()
+    for number in range(3 * REMEDIES_MAX):
+        exchange = replayed(ours)
+        exchange.remedies.append(Remedy(Action.OMIT, f"option_{number + 10}"))
+        ours.remember_remedies(exchange, served=True)
+    known = ours._state.remedies.get(("o3", "responses"), 0.0)
+    assert known is not None
+    assert [remedy.name for remedy in known] == [
+        f"option_{number + 10}" for number in range(2 * REMEDIES_MAX, 3 * REMEDIES_MAX)
+    ]
+
+
+def test_what_answers_one_requests_length_is_not_remembered() -> None:
+    ours = replays()
+    exchange = replayed(ours)
+    exchange.remedies.append(Remedy(Action.LIMIT, limit=10, lasting=False))
+    ours.remember_remedies(exchange, served=True)
+    assert len(ours._state.remedies) == 0

@@ -480,6 +480,50 @@ def test_a_replay_that_is_refused_gives_the_first_response_back(play: Playbook) 
     assert is_usable(play)
 
 
+def refused_twice(play: Playbook) -> Playbook:
+    """LiteLLM has refused the replay, which was sent again, on a new connection, and once more."""
+    replaying(play)
+    play.rest.replacements = [replacement(), replacement()]
+    for number, again in ((1, 2), (2, 3)):
+        name = f"litellm#{number}" if number > 1 else "litellm"
+        head = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 1\r\n\r\n%d" % number
+        assert play.server(name, head) == [
+            *("ask on_response 400", f"ask on_failed_response 400 {number}", f"open litellm#{again}")
+        ]
+        assert play.connected(f"litellm#{again}") == [
+            line.replace("litellm", f"litellm#{again}") for line in LITELLM
+        ]
+    return play
+
+
+def test_a_replay_that_is_refused_is_sent_again_while_the_policy_knows_how(play: Playbook) -> None:
+    assert refused_twice(play).server("litellm#3", STREAM) == [
+        *("ask on_response 200", "hook responseheaders", "client < 200 OK")
+    ]
+    play.server("litellm#3", b"0\r\n\r\n")
+    assert is_usable(play)
+
+
+def test_a_replay_that_is_refused_for_good_gives_the_first_response_back(play: Playbook) -> None:
+    head = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 1\r\n\r\n3"
+    assert refused_twice(play).server("litellm#3", head) == [
+        *("ask on_response 400", "ask on_failed_response 400 3", "tell replay_failed 400, 429 stands"),
+        *ORIGINAL,
+    ]
+    assert play.is_idle
+
+
+def test_a_client_that_leaves_ends_the_attempts(play: Playbook) -> None:
+    """Also where a further one would be known."""
+    play.rest.replacements = []
+    assert refused_twice(play).client_leaves() == [
+        *("tell failed client left", "close litellm#3", "hook error")
+    ]
+    play.rest.replacements = [replacement()]
+    assert play.server("litellm#3", b"HTTP/1.1 400 Bad Request\r\nContent-Length: 1\r\n\r\n3") == []
+    assert play.is_idle
+
+
 @pytest.mark.parametrize("begun", [b"", b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 9\r\n\r\nno"])
 def test_a_replay_that_breaks_off_gives_the_first_response_back(play: Playbook, begun: bytes) -> None:
     replaying(play).server("litellm", begun)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from litellm_hybrid.llm.replay_body import prepare
+from litellm_hybrid.llm.replay.body import prepare
 from litellm_hybrid.routing.paths import Api
 
 CHAT, MESSAGES, RESPONSES, GEMINI = Api.CHAT, Api.MESSAGES, Api.RESPONSES, Api.GENERATE_CONTENT

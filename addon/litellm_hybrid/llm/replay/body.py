@@ -21,6 +21,9 @@ _FREE = frozenset({"auto", "AUTO", "VALIDATED", "MODE_UNSPECIFIED"})
 _PLAIN = frozenset({"text", "text/plain"})
 """Formats of an answer that ask for nothing."""
 
+_DIGITS = 16
+"""More than this and a number of tokens is none."""
+
 
 def prepare(body: bytes, api: Api, *, drop_params: bool) -> bytes:
     """Return the body of a replay, the same object where nothing is to be changed.
@@ -35,7 +38,7 @@ def prepare(body: bytes, api: Api, *, drop_params: bool) -> bytes:
 
     def edit(request: Object) -> bool:
         nonlocal may_drop
-        may_drop = drop_params and "drop_params" not in request and not demands(request, api)
+        may_drop = drop_params and "drop_params" not in request and not demanded(request, api)
         priced = [name for name in _PRICED if request.pop(name, None) is not None]
         return bool(priced)
 
@@ -43,11 +46,11 @@ def prepare(body: bytes, api: Api, *, drop_params: bool) -> bytes:
     return with_member(edited, "drop_params", value=True) if may_drop else edited
 
 
-def demands(request: Object, api: Api) -> bool:
-    """Whether a request forces or forbids a tool, or demands a form of its answer."""
-    return any(_is_demanding(choice) for choice in _tool_choices(request, api)) or any(
-        _is_form(form) for form in _forms(request, api)
-    )
+def demanded(request: Object, api: Api) -> list[bytes]:
+    """What a request says where it forces or forbids a tool, or demands a form of its answer."""
+    choices = [choice for choice in _tool_choices(request, api) if _is_demanding(choice)]
+    forms = [form for form in _forms(request, api) if _is_form(form)]
+    return [bytes(said) for said in (*choices, *forms) if said is not None]
 
 
 def with_member(body: bytes, name: str, *, value: object) -> bytes:
@@ -66,6 +69,12 @@ def member(holder: Object | None, *path: str) -> Raw | None:
     for name in outer:
         holder = opened(holder[name]) if holder is not None and name in holder else None
     return holder.get(last) if holder is not None else None
+
+
+def number(raw: Raw | None) -> int | None:
+    """The value of a whole number, or None if the value is something else or not there."""
+    digits = bytes(raw).strip() if raw is not None else b""
+    return int(digits) if digits.isdigit() and len(digits) < _DIGITS else None
 
 
 def _tool_choices(request: Object, api: Api) -> Iterator[Raw | None]:

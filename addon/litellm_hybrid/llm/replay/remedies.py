@@ -1,0 +1,339 @@
+"""What can be done to a body that a backend refuses, one `Remedy` at a time.
+
+A remedy changes as little as it can, and nothing that is demanded: a tool that is forced stays forced, JSON
+that is asked for stays asked for. One that would change the request's meaning, or changes nothing, leaves the
+body as it is, and is none.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from msgspec import Raw
+
+from litellm_hybrid.llm.history.json_edit import (
+    Object,
+    edit_body,
+    edited,
+    elements,
+    encoded,
+    filtered,
+    is_empty,
+    kind,
+    opened,
+    replace,
+)
+from litellm_hybrid.llm.replay.body import demanded, number
+from litellm_hybrid.routing.paths import Api
+
+
+class Action(StrEnum):
+    """What a remedy does."""
+
+    OMIT = "omit"
+    LIMIT = "limit"
+    CHAT_COMPLETIONS = "use_chat_completions_api"
+    OMIT_TOOLS = "omit tools"
+    UNSEAL = "omit encrypted content"
+    NO_THINKING = "omit thinking"
+    REDUCE_HISTORY = "reduce history"
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """One change of a body.
+
+    Attributes:
+        name: the option that is left out, as the refusal spells it; the type of the tools, "" for all but
+            functions; the refusal of a history, see `rejections.py`.
+        limit: the most tokens that an answer may have.
+        lasting: the model needs it again next time; else it answers this request's length.
+    """
+
+    action: Action
+    name: str = ""
+    limit: int = 0
+    lasting: bool = True
+
+    def __str__(self) -> str:
+        """It in a few words, for the log."""
+        if self.action is Action.LIMIT:
+            return f"max_tokens at most {self.limit}"
+        return f"{self.action} {self.name}".rstrip()
+
+    @property
+    def setting(self) -> str:
+        """The line of LiteLLM's configuration that makes it unnecessary, "" if there is none."""
+        if self.action is Action.OMIT:
+            return f'litellm_params: additional_drop_params: ["{canonical(self.name)}"]'
+        return _SETTINGS.get(self.action, "")
+
+
+_SETTINGS = {
+    Action.LIMIT: "litellm_settings: modify_params: true",
+    Action.CHAT_COMPLETIONS: "litellm_params: use_chat_completions_api: true",
+    Action.OMIT_TOOLS: "litellm_params: use_chat_completions_api: true",
+    Action.UNSEAL: 'litellm_params: additional_drop_params: ["include"]',
+    Action.NO_THINKING: "litellm_settings: modify_params: true",
+}
+
+# The same option in the APIs, LiteLLM's name first, and other names that backends have for it.
+_CONFIG = ("generationConfig", "generation_config")
+_GROUPS: tuple[tuple[str, ...], ...] = (
+    ("user", "metadata.user_id"),
+    (
+        "reasoning_effort",
+        "reasoning.effort",
+        "output_config.effort",
+        "effort",
+        "thinkingConfig.thinkingLevel",
+        "thinkingLevel",
+    ),
+    ("thinking", "thinkingConfig", "thinkingConfig.thinkingBudget", "thinkingBudget", "reasoning"),
+    ("verbosity", "text.verbosity"),
+    ("temperature",),
+    ("top_p",),
+    ("top_k",),
+    ("stop", "stop_sequences"),
+    ("seed",),
+    ("presence_penalty",),
+    ("frequency_penalty",),
+    ("parallel_tool_calls", "tool_choice.disable_parallel_tool_use"),
+    ("include", "reasoning.encrypted_content"),
+)
+_LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "maxOutputTokens")
+_THINKING = (
+    *("thinking", "reasoning", "reasoning_effort", "output_config.effort"),
+    *(f"{config}.{name}" for config in _CONFIG for name in ("thinkingConfig", "thinking_config")),
+)
+
+_ESSENTIAL = frozenset(
+    {
+        *("model", "messages", "input", "contents", "prompt", "system", "instructions"),
+        *("systeminstruction", "tools", "functions", "mcpservers", "websearchoptions", "container"),
+        *("previousresponseid", "conversation", "stream", "n", "modalities", "audio", "generationconfig"),
+        *("toolchoice", "toolconfig", "dropparams", "usechatcompletionsapi"),
+    }
+)
+"""Members without which a request means something else; LiteLLM takes the last two itself."""
+
+_HISTORY = frozenset({"messages", "input", "contents"})
+_TAGS = frozenset({"custom", "function"})
+"""What validators put between a tool's number and its member."""
+
+_MARK = "cache_control"
+
+
+def canonical(name: str) -> str:
+    """LiteLLM's name for an option, as the refusals of backends spell it."""
+    key = _key(name)
+    return next((group[0] for group in _GROUPS if key in map(_key, group)), name)
+
+
+def apply(body: bytes, api: Api, remedy: Remedy) -> bytes:
+    """Return a body with a remedy applied; the same object where it does not help.
+
+    Args:
+        body: without content coding.
+        api: its shape.
+        remedy: any but `REDUCE_HISTORY`, which is `history.reduce`'s.
+    """
+
+    def edit(request: Object) -> bool:
+        before = demanded(request, api)
+        return _apply(request, api, remedy) and demanded(request, api) == before
+
+    return edit_body(body, edit)
+
+
+def _apply(request: Object, api: Api, remedy: Remedy) -> bool:
+    changes = {
+        Action.OMIT: lambda: _omit(request, api, remedy.name),
+        Action.LIMIT: lambda: _limit(request, remedy.limit),
+        Action.CHAT_COMPLETIONS: lambda: _ask_for_chat_completions(request, api),
+        Action.OMIT_TOOLS: lambda: _omit_tools(request, api, remedy.name),
+        Action.UNSEAL: lambda: api is Api.RESPONSES and _unseal(request),
+        Action.NO_THINKING: lambda: _without_thinking(request),
+    }
+    return changes[remedy.action]()
+
+
+def _ask_for_chat_completions(request: Object, api: Api) -> bool:
+    """LiteLLM asks the backend by chat completions, whatever API the client has used."""
+    if api not in (Api.RESPONSES, Api.MESSAGES) or Action.CHAT_COMPLETIONS in request:
+        return False
+    request[Action.CHAT_COMPLETIONS] = Raw(b"true")
+    return True
+
+
+# -- options ------------------------------------------------------------------
+
+
+def _omit(request: Object, api: Api, name: str) -> bool:
+    path = _path(name)
+    if _MARK in path[:-1]:
+        return _omit_from_marks(request, path[-1])
+    if not path or path[0] in _HISTORY:
+        return False
+    group = next((group for group in _GROUPS if _key(".".join(path)) in map(_key, group)), (".".join(path),))
+    omitted = False
+    for alias in group:
+        parts = alias.split(".")
+        for holder in ((), *((config,) for config in _CONFIG)):
+            omitted |= _take_out(request, [*holder, *parts], api)
+    return omitted
+
+
+def _path(name: str) -> list[str]:
+    """`tools.0.custom.defer_loading` and `tools[0].defer_loading` are `tools.defer_loading`."""
+    parts = [part for part in name.replace("[", ".").replace("]", "").split(".") if part]
+    parts = [part for part in parts if not part.isdigit()]
+    while parts and parts[0] in ("body", "request"):
+        del parts[0]
+    if len(parts) > 2 and parts[0] == "tools" and parts[1] in _TAGS:
+        del parts[1]
+    return parts
+
+
+def _key(name: str) -> str:
+    return name.replace("_", "").lower()
+
+
+def _take_out(members: Object, path: list[str], api: Api, *, top: bool = True) -> bool:
+    """Leave out what stands under a path, whatever the spelling of its names, and what is empty then."""
+    found = next((name for name in members if _key(name) == _key(path[0])), None)
+    if found is None or (top and len(path) == 1 and _is_essential(found, api)):
+        return False
+    if len(path) == 1:
+        del members[found]
+        return True
+    if not replace(members, found, lambda raw: _taken_out(raw, path[1:], api)):
+        return False
+    if is_empty(members[found]):
+        del members[found]
+    return True
+
+
+def _taken_out(raw: Raw, path: list[str], api: Api) -> Raw:
+    if elements(raw) is not None:
+        return filtered(raw, lambda element: _taken_out(element, path, api))
+    return edited(raw, lambda members: _take_out(members, path, api, top=False))
+
+
+def _is_essential(name: str, api: Api) -> bool:
+    return _key(name) in _ESSENTIAL or (api is Api.MESSAGES and name == "max_tokens")
+
+
+def _omit_from_marks(request: Object, name: str) -> bool:
+    """Leave a member out of every mark of the prompt cache (`cache_control.scope`), wherever one stands."""
+
+    def visit(raw: Raw) -> Raw:
+        return edited(raw, edit)
+
+    def edit(members: Object) -> bool:
+        changed = replace(members, _MARK, unmark)
+        if _MARK in members and is_empty(members[_MARK]):
+            del members[_MARK]
+        return replace(members, "content", walk) | changed
+
+    def unmark(raw: Raw) -> Raw:
+        return edited(raw, lambda mark: mark.pop(name, None) is not None)
+
+    def walk(raw: Raw) -> Raw:
+        return filtered(raw, visit)
+
+    changed = [replace(request, key, walk) for key in ("system", "tools", "messages")]
+    return replace(request, _MARK, unmark) or any(changed)
+
+
+def _limit(request: Object, most: int) -> bool:
+    changed = False
+    for name in _LIMITS:
+        changed |= _lower(request, name, most)
+    for config in _CONFIG:
+        changed |= replace(request, config, lambda raw: edited(raw, lambda inner: _lower_any(inner, most)))
+    # Anthropic: thinking has to leave room for an answer.
+    if changed and (thinking := opened(request["thinking"]) if "thinking" in request else None):
+        budget = number(thinking.get("budget_tokens"))
+        if budget is not None and budget >= most:
+            if most > _LEAST_BUDGET:
+                request["thinking"] = encoded({**thinking, "budget_tokens": most - 1})
+            else:
+                del request["thinking"]
+    return changed
+
+
+_LEAST_BUDGET = 1024
+"""Tokens: Anthropic's least budget for thinking."""
+
+
+def _lower_any(members: Object, most: int) -> bool:
+    lowered = [_lower(members, name, most) for name in ("maxOutputTokens", "max_output_tokens")]
+    return any(lowered)
+
+
+def _lower(members: Object, name: str, most: int) -> bool:
+    asked = number(members.get(name))
+    if asked is None or asked <= most:
+        return False
+    members[name] = encoded(most)
+    return True
+
+
+def _without_thinking(request: Object) -> bool:
+    """Leave all options together out that ask for thinking: LiteLLM makes each of another."""
+    found = [_take_out(request, path.split("."), Api.CHAT) for path in _THINKING]
+    dropped = replace(request, "context_management", lambda raw: edited(raw, _without_edits))
+    if dropped and is_empty(request["context_management"]):
+        del request["context_management"]
+    return dropped or any(found)
+
+
+def _without_edits(management: Object) -> bool:
+    if not replace(management, "edits", lambda raw: filtered(raw, _unless_clear_thinking)):
+        return False
+    if is_empty(management["edits"]):
+        del management["edits"]
+    return True
+
+
+def _unless_clear_thinking(raw: Raw) -> Raw | None:
+    edit = opened(raw)
+    return None if edit is not None and (kind(edit) or "").startswith("clear_thinking_") else raw
+
+
+# -- tools and sealed content -----------------------------------------------------
+
+
+def _omit_tools(request: Object, api: Api, name: str) -> bool:
+    """Leave tools of a type out; nobody is forced to use one of them."""
+    if demanded(request, api):
+        return False
+
+    def keep(raw: Raw) -> Raw | None:
+        tool = opened(raw)
+        of_type = kind(tool) if tool is not None else None
+        unwanted = of_type == name if name else of_type not in (None, "function")
+        return None if unwanted else raw
+
+    if not replace(request, "tools", lambda raw: filtered(raw, keep)):
+        return False
+    if is_empty(request["tools"]):
+        for member in ("tools", "tool_choice", "parallel_tool_calls"):
+            request.pop(member, None)
+    return True
+
+
+def _unseal(request: Object) -> bool:
+    """Ask for no encrypted reasoning, and send none."""
+    changed = request.pop("include", None) is not None
+    return replace(request, "input", lambda raw: filtered(raw, _unsealed)) or changed
+
+
+def _unsealed(raw: Raw) -> Raw | None:
+    item = opened(raw)
+    if item is None or "encrypted_content" not in item:
+        return raw
+    if kind(item) == "reasoning":
+        return None
+    del item["encrypted_content"]
+    return encoded(item)

@@ -1,0 +1,226 @@
+"""A replay that a backend behind LiteLLM refuses is sent again in a form that it takes."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from e2e.conftest import Start
+from e2e.fallback_support import (
+    CHAT,
+    COOLDOWN,
+    DROPS,
+    FELL_BACK,
+    MESSAGES,
+    ON,
+    OUT_OF_QUOTA,
+    QUOTA,
+    SSE,
+    ask,
+    failed,
+    healthy,
+    says,
+)
+from e2e.harness import Stub, hello, settings, until
+from support.servers import Handler, Reply
+from support.wire import Request
+
+__all__ = ["healthy"]
+
+type Says = Callable[[Reply, str], Any]
+
+CLAUDE_CODE = {
+    "model": "o3",
+    "max_tokens": 64000,
+    "metadata": {"user_id": "u" * 150},
+    "thinking": {"type": "adaptive"},
+    "output_config": {"effort": "max"},
+    "messages": [{"role": "user", "content": "hi"}],
+}
+TAKEN = {"model": "o3", "max_tokens": 8192, "messages": [{"role": "user", "content": "hi"}]} | DROPS
+
+
+def error(words: str) -> dict[str, Any]:
+    message = f"litellm.BadRequestError: AzureException BadRequestError - {words}. Received Model Group=o3"
+    return {"error": {"message": message, "type": None, "param": None, "code": "400"}}
+
+
+async def as_400(reply: Reply, words: str) -> None:
+    await reply.json(400, error(words))
+
+
+async def as_500(reply: Reply, words: str) -> None:
+    await reply.json(500, error(words))
+
+
+async def as_event(reply: Reply, words: str) -> None:
+    event = {"type": "error", **error(words)}
+    await reply.send(200, b"event: error\ndata: %b\n\n" % json.dumps(event).encode(), SSE)
+
+
+def strict(refuse: Says = as_400) -> Handler:
+    """Take no user of more than 64 characters, 8192 tokens, and neither effort nor thinking; say one at a time."""
+
+    async def handler(request: Request, reply: Reply) -> None:
+        body = request.json()
+        if len(body.get("metadata", {}).get("user_id", "")) > 64:
+            await refuse(reply, "Invalid 'user': string too long. Expected a string with maximum length 64")
+        elif body.get("max_tokens", 0) > 8192:
+            await refuse(
+                reply, "max_tokens is too large: 64000. This model supports at most 8192 completion tokens"
+            )
+        elif "output_config" in body:
+            await refuse(reply, "This model does not support the effort parameter")
+        elif "thinking" in body:
+            await refuse(reply, "adaptive thinking is not supported on this model")
+        else:
+            await hello(request, reply)
+
+    return handler
+
+
+async def refuses_everything(request: Request, reply: Reply) -> None:
+    """Refuse another option of whatever is left."""
+    name = next(name for name in request.json() if name not in {"model", "messages", "drop_params"})
+    await as_400(reply, f"Unknown parameter: '{name}'")
+
+
+@pytest.mark.parametrize("refuse", [as_400, as_500, as_event])
+async def test_a_session_pays_once(start: Start, upstream: Stub, litellm: Stub, refuse: Says) -> None:
+    """Each refusal costs an attempt; the next turn is sent as the backend takes it."""
+    proxy = await start(fallback=ON | {"max-per-hour": 2})
+    upstream.does, litellm.does = OUT_OF_QUOTA, strict(refuse)
+
+    first = await ask(proxy, CLAUDE_CODE, MESSAGES)
+    assert (first.status, first.route) == (200, FELL_BACK)
+    assert len(litellm.requests) == 5
+    assert litellm.last.json() == TAKEN
+    assert len({tuple(request.headers) for request in litellm.requests}) == 5, "they differ in Content-Length"
+
+    second = await ask(proxy, CLAUDE_CODE, MESSAGES)
+    assert (second.status, second.route, len(litellm.requests)) == (200, FELL_BACK, 6)
+    assert litellm.last.json() == TAKEN
+
+    assert (await ask(proxy, CLAUDE_CODE, MESSAGES)).route == failed("budget"), "each was one replay"
+    assert len(upstream.requests) == 3
+
+
+async def test_what_is_remembered_is_of_a_model_on_an_api(
+    start: Start, upstream: Stub, litellm: Stub
+) -> None:
+    proxy = await start(fallback=ON)
+    upstream.does, litellm.does = OUT_OF_QUOTA, strict()
+    await ask(proxy, CLAUDE_CODE, MESSAGES)
+    litellm.requests.clear()
+
+    await ask(proxy, CLAUDE_CODE | {"model": "o4"}, MESSAGES)
+    assert len(litellm.requests) == 5
+    litellm.requests.clear()
+    await ask(proxy, {"max_tokens": 64000}, CHAT)
+    assert [request.json()["max_tokens"] for request in litellm.requests] == [64000, 8192]
+    litellm.requests.clear()
+    await ask(proxy, {"max_tokens": 100, "messages": []}, MESSAGES)
+    assert litellm.last.json() == {"model": "o3", "max_tokens": 100, "messages": []} | DROPS
+
+
+async def test_a_reload_forgets(start: Start, upstream: Stub, litellm: Stub) -> None:
+    proxy = await start(fallback=ON)
+    upstream.does, litellm.does = OUT_OF_QUOTA, strict()
+    await ask(proxy, CLAUDE_CODE, MESSAGES)
+    litellm.requests.clear()
+
+    proxy.write(settings(litellm.url, fallback=ON | {"hold-max": "1m"}))
+    await until(lambda: proxy.log("fallback.hold-max: 45s → 1m"))
+    await ask(proxy, CLAUDE_CODE, MESSAGES)
+
+    assert len(litellm.requests) == 5
+
+
+async def test_a_backend_that_always_refuses_costs_five_further_attempts(
+    start: Start, upstream: Stub, litellm: Stub
+) -> None:
+    proxy = await start(fallback=ON)
+    upstream.does, litellm.does = OUT_OF_QUOTA, refuses_everything
+    options = {f"option_{number}": number for number in range(9)}
+
+    for _ in range(2):
+        litellm.requests.clear()
+        answer = await ask(proxy, options)
+        assert (answer.status, answer.body, answer.route) == (429, QUOTA, failed("400"))
+        assert len(litellm.requests) == 6
+        assert litellm.requests[0].json() == {"model": "o3"} | options | DROPS, "nothing was remembered"
+    line = proxy.log("litellm fallback failed")[0]
+    assert "tried: omit option_0, omit option_1, omit option_2, omit option_3, omit option_4" in line.message
+    assert "Unknown parameter: 'option_5'" in line.fields["litellm_message"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "image input is not supported",
+        "Unknown parameter: 'messages'",
+        "Unknown parameter: 'not_there'",
+        "max_tokens is too large: 9. This model supports at most 99999 completion tokens",
+    ],
+)
+async def test_what_the_table_does_not_help_costs_no_second_attempt(
+    start: Start, upstream: Stub, litellm: Stub, words: str
+) -> None:
+    proxy = await start(fallback=ON)
+    upstream.does = OUT_OF_QUOTA
+    litellm.does = says(400, json.dumps(error(words)).encode())
+
+    answer = await ask(proxy, CLAUDE_CODE, MESSAGES)
+
+    assert (answer.status, answer.body, answer.route) == (429, QUOTA, failed("400"))
+    assert len(litellm.requests) == 1
+
+
+async def test_the_same_change_is_not_tried_twice(start: Start, upstream: Stub, litellm: Stub) -> None:
+    proxy = await start(fallback=ON)
+    upstream.does = OUT_OF_QUOTA
+    litellm.does = says(400, json.dumps(error("Unknown parameter: 'metadata'")).encode())
+
+    assert (await ask(proxy, CLAUDE_CODE, MESSAGES)).route == failed("400")
+
+    assert ["metadata" in request.json() for request in litellm.requests] == [True, False]
+
+
+async def test_a_routed_request_is_sent_as_it_is(start: Start, litellm: Stub) -> None:
+    proxy = await start(models=["o3"], fallback=ON)
+    litellm.does = strict()
+
+    answer = await ask(proxy, CLAUDE_CODE, MESSAGES)
+
+    assert answer.status == 400
+    assert [request.json() for request in litellm.requests] == [CLAUDE_CODE]
+
+
+@pytest.mark.parametrize("keys", [{"cooldown-max": "1h"}, {"sticky": "1h"}])
+async def test_what_passes_upstream_by_is_helped_as_well(
+    start: Start, upstream: Stub, litellm: Stub, keys: dict[str, str]
+) -> None:
+    proxy = await start(fallback=ON | keys)
+    upstream.does = says(429, COOLDOWN)
+    await ask(proxy, {"messages": CLAUDE_CODE["messages"], "max_tokens": 1}, MESSAGES)
+    litellm.does = strict()
+    upstream.requests.clear()
+
+    answer = await ask(proxy, CLAUDE_CODE, MESSAGES)
+
+    assert answer.status == 200
+    assert upstream.requests == []
+    assert litellm.last.json() == TAKEN
+
+
+async def test_a_forced_tool_stays_forced(start: Start, upstream: Stub, litellm: Stub) -> None:
+    """And LiteLLM is not told that it may leave something out."""
+    proxy = await start(fallback=ON)
+    upstream.does, litellm.does = OUT_OF_QUOTA, refuses_everything
+    forced = {"tool_choice": {"type": "tool", "name": "f"}, "tools": [{"name": "f", "input_schema": {}}]}
+
+    answer = await ask(proxy, forced, MESSAGES)
+
+    assert (answer.status, answer.route) == (429, failed("400"))
+    assert [request.json() for request in litellm.requests] == [{"model": "o3"} | forced]

@@ -1,0 +1,305 @@
+"""Which refusals are known, in whose words, and what is not taken for one."""
+
+import json
+
+import pytest
+
+from litellm_hybrid.llm.replay.refusals import ROWS, remedies
+from litellm_hybrid.llm.replay.remedies import Action, Remedy
+from litellm_hybrid.routing.paths import Api
+
+CHAT = Action.CHAT_COMPLETIONS
+
+
+def omit(*names: str) -> list[Remedy]:
+    return [Remedy(Action.OMIT, name) for name in names]
+
+
+def at_most(limit: int, *, lasting: bool = True) -> list[Remedy]:
+    return [Remedy(Action.LIMIT, limit=limit, lasting=lasting)]
+
+
+NO_THINKING = Remedy(Action.NO_THINKING)
+EFFORT = [*omit("reasoning_effort"), NO_THINKING]
+UNKNOWN_MEMBER = Remedy(Action.REDUCE_HISTORY, "unknown-member", lasting=False)
+
+
+def tools(kind: str = "") -> list[Remedy]:
+    return [Remedy(CHAT), Remedy(Action.OMIT_TOOLS, kind)]
+
+
+KNOWN: list[tuple[str, list[Remedy]]] = [
+    (
+        "openai does not support parameters: ['metadata', 'seed'], for model=gpt-4.1. To drop these, set …",
+        omit("metadata", "seed"),
+    ),
+    ("together_ai does not support parameters: tool_choice, stop, for model=m", omit("tool_choice", "stop")),
+    (
+        "gpt-5 models (including gpt-5-codex) don't support temperature=0.2. Only temperature=1 is supported",
+        omit("temperature"),
+    ),
+    ("openai/o3 doesn't support `reasoning.effort` when …", [*omit("reasoning.effort"), NO_THINKING]),
+    (
+        "effort='max' is not supported by this model. Got model: claude-opus-4-5",
+        [*omit("effort"), NO_THINKING],
+    ),
+    (
+        "reasoning_effort=xhigh is not supported for gpt-5. To drop unsupported params set …",
+        [*omit("reasoning_effort"), NO_THINKING],
+    ),
+    (
+        "Unsupported parameter: 'prompt_cache_retention' is not supported with this model.",
+        omit("prompt_cache_retention"),
+    ),
+    ("Unknown parameter: 'client_metadata'.", omit("client_metadata")),
+    ("Unknown parameter: 'input[3].phase'.", [UNKNOWN_MEMBER]),
+    (
+        "Unsupported parameter: 'reasoning.effort' is not supported with this model.",
+        [*omit("reasoning.effort"), NO_THINKING],
+    ),
+    ("Unrecognized request argument supplied: stream_options. Please contact us", omit("stream_options")),
+    ("Unrecognized request arguments supplied: store, metadata", omit("store", "metadata")),
+    (
+        "Unsupported value: 'temperature' does not support 0 with this model. Only the default (1) …",
+        omit("temperature"),
+    ),
+    ("context_management: Extra inputs are not permitted", omit("context_management")),
+    ("tools.0.custom.defer_loading: Extra inputs are not permitted", omit("tools.0.custom.defer_loading")),
+    ("messages.1.content.0.tool_use.text: Extra inputs are not permitted", [UNKNOWN_MEMBER]),
+    (
+        "system.0.cache_control.scope: Extra inputs are not permitted",
+        omit("system.0.cache_control.scope"),
+    ),
+    (
+        "The model returned the following errors: reasoning: Extra inputs are not permitted",
+        [*omit("reasoning"), NO_THINKING],
+    ),
+    ("Extra inputs are not permitted, field: 'prompt_cache_key', value: 'x'", omit("prompt_cache_key")),
+    ("body.store: property 'body.store' is unsupported", omit("body.store")),
+    ("property 'store' is unsupported, did you mean 'stop'?", omit("store")),
+    (
+        "messages.1.assistant.reasoning_content: property 'messages.1.assistant.reasoning_content' is unsupported",
+        [UNKNOWN_MEMBER],
+    ),
+    ("extraneous key [top_k] is not permitted, please reformat your input", omit("top_k")),
+    ("Argument not supported on this model: stop", omit("stop")),
+    (
+        (
+            "Invalid JSON payload received. Unknown name \"thinkingLevel\" at 'generation_config.thinking_config': "
+            "Cannot find field."
+        ),
+        [*omit("thinkingLevel"), NO_THINKING],
+    ),
+    ('Invalid JSON payload received. Unknown name "foo": Cannot find field.', omit("foo")),
+    (
+        (
+            "Invalid 'user': string too long. Expected a string with maximum length 64, but got a string with "
+            "length 150 instead."
+        ),
+        omit("user"),
+    ),
+    (
+        (
+            "max_tokens is too large: 32000. This model supports at most 16384 completion tokens, whereas you "
+            "provided 32000."
+        ),
+        at_most(16384),
+    ),
+    (
+        "max_tokens: 64000 > 8192, which is the maximum allowed number of output tokens for claude-3-5",
+        at_most(8192),
+    ),
+    (
+        (
+            "The parameter `max_completion_tokens` specified in the request are not valid: integer above maximum "
+            "value, expected a value <= 12288, but got 32000 instead."
+        ),
+        at_most(12288),
+    ),
+    (
+        "Invalid 'max_output_tokens': integer above maximum value. Expected a value <= 32768, but got 64000",
+        at_most(32768),
+    ),
+    (
+        "`max_tokens` must be less than or equal to `8192`, the maximum value for `max_tokens` is …",
+        at_most(8192),
+    ),
+    ("Invalid max_tokens value, the valid range of max_tokens is [1, 8192]", at_most(8192)),
+    ("Range of max_tokens should be [1, 8192]", at_most(8192)),
+    (
+        (
+            "Unable to submit request because it has a maxOutputTokens value of 100000 but the supported range is "
+            "from 1 (inclusive) to 65537 (exclusive). Update the value and try again."
+        ),
+        at_most(65536),
+    ),
+    ("The maximum tokens you requested exceeds the model limit of 4096. Try again with …", at_most(4096)),
+    (
+        (
+            "'max_tokens' or 'max_completion_tokens' is too large: 64000. This model's maximum context length is "
+            "64001 tokens and your request has 24235 input tokens (64000 > 64001 - 24235)."
+        ),
+        at_most(39766, lasting=False),
+    ),
+    (
+        "`temperature` and `top_p` cannot both be specified for this model. Please use only one.",
+        omit("top_p"),
+    ),
+    ("`temperature` is deprecated for this model.", omit("temperature")),
+    ("`top_k` must be unset when thinking is enabled.", omit("top_k")),
+    ('Only `type:"function"` tools are supported; unknown tool type custom', tools("custom")),
+    (
+        'Only `type:"function"` tools are supported on this endpoint. Built-in tools (web_search) are not',
+        tools(),
+    ),
+    ("unknown tool type: namespace", tools("namespace")),
+    ('Failed to parse tools: Unsupported tool type: {"type":"namespace","name":"x"}', tools("namespace")),
+    ("tool type namespace not supported", tools("namespace")),
+    ("'type' of tool must be 'function'", tools()),
+    ("Hosted tool 'web_search_preview' is not supported with gpt-4.1-nano.", tools("web_search_preview")),
+    ("Invalid value: 'custom'. Supported values are: 'function'.", tools("custom")),
+    ("Unsupported Responses API input item type: 'custom_tool_call'", [Remedy(CHAT)]),
+    (
+        "Encrypted content is not supported with this model.",
+        [Remedy(Action.UNSEAL), Remedy(CHAT)],
+    ),
+    ("Your organization must be verified to generate reasoning summaries.", omit("reasoning.summary")),
+    ("Function tools with reasoning_effort are not supported for gpt-5.4 in /v1/chat/completions.", EFFORT),
+    ("This model does not support the effort parameter.", EFFORT),
+    ("This model does not support effort level 'xhigh'. Supported levels: high, low, max, medium.", EFFORT),
+    ("output_config.effort 'xhigh' is not supported when thinking is disabled on this model.", EFFORT),
+    ("Thinking level is not supported for this model.", [NO_THINKING]),
+    ("Thinking level MINIMAL is not supported for this model.", [NO_THINKING]),
+    ("Unable to submit request because thinking_level MEDIUM is not supported by this model.", [NO_THINKING]),
+    ("thinking_config is not supported", [NO_THINKING]),
+    ("Budget 0 is invalid. This model only works in thinking mode.", [NO_THINKING]),
+    ("adaptive thinking is not supported on this model", [NO_THINKING]),
+    (
+        '"thinking.type.enabled" is not supported for this model. Use "thinking.type.adaptive" …',
+        [NO_THINKING],
+    ),
+    ("Thinking may not be enabled when tool_choice forces tool use.", [NO_THINKING]),
+    ("`max_tokens` must be greater than `thinking.budget_tokens`.", [NO_THINKING]),
+    ('"llama3.1:8b" does not support thinking', [NO_THINKING]),
+    (
+        "messages.1.content.0.type: Expected `thinking` or `redacted_thinking`, but found `tool_use`.",
+        [Remedy(Action.REDUCE_HISTORY, "thinking-missing", lasting=False), NO_THINKING],
+    ),
+    (
+        "`clear_thinking_20251015` strategy requires `thinking` to be enabled or adaptive",
+        [Remedy(Action.REDUCE_HISTORY, "clear-thinking", lasting=False), NO_THINKING],
+    ),
+]
+
+BACKENDS = {
+    "as it is": "{}",
+    "LiteLLM, OpenAI": "litellm.BadRequestError: OpenAIException - {}. Received Model Group=m",
+    "LiteLLM, Bedrock": 'litellm.BadRequestError: BedrockException - {{"message":{json}}}',
+    "LiteLLM, Gemini": 'litellm.BadRequestError: GeminiException - {{\n  "error": {{\n    "code": 400,\n    "message": {json}}}}}',
+    "LiteLLM, Python's bytes": 'litellm.APIConnectionError: AnthropicException - b\'{{"error":{{"message":{json}}}}}\'',
+    "the SDK's words": "Error code: 400 - {{'error': {{'message': {json}, 'type': 'invalid_request_error'}}}}",
+}
+
+
+def body(message: str, *, anthropic: bool = False) -> bytes:
+    error = {"message": message, "type": "invalid_request_error", "param": None, "code": "400"}
+    return json.dumps({"type": "error", "error": error} if anthropic else {"error": error}).encode()
+
+
+@pytest.mark.parametrize("wrapper", list(BACKENDS))
+@pytest.mark.parametrize(("words", "expected"), KNOWN, ids=[words[:60] for words, _ in KNOWN])
+def test_the_table(words: str, expected: list[Remedy], wrapper: str) -> None:
+    """Behind whatever LiteLLM puts around a backend's words; as 400, as 500, or as an event in a 200."""
+    message = BACKENDS[wrapper].format(words, json=json.dumps(words))
+    for status in (400, 500, 200):
+        assert list(remedies(status, body(message), Api.RESPONSES)) == expected
+        assert list(remedies(status, body(message, anthropic=True), Api.MESSAGES)) == expected
+
+
+def test_every_row_is_shown() -> None:
+    unseen = [
+        row.source
+        for row in ROWS
+        if not row.status and not any(row.pattern.search(words) for words, _ in [*KNOWN, *OTHERWISE])
+    ]
+    assert unseen == []
+
+
+OTHERWISE: list[tuple[str, list[Remedy]]] = [
+    ("Unsupported value: 'xhigh' is not supported with the 'gpt-5' model.", []),
+    ("[{'type': 'extra_forbidden', 'loc': ('body', 'store'), 'msg': 'Extra inputs are not permitted'}]", []),
+]
+
+
+def test_the_option_beside_a_value_that_is_refused() -> None:
+    inner = {
+        "error": {
+            "message": "Unsupported value: 'xhigh' is not supported with the 'gpt-5' model. Supported values are: 'low'.",
+            "type": "invalid_request_error",
+            "param": "reasoning.effort",
+            "code": "unsupported_value",
+        }
+    }
+    wrapped = f"litellm.BadRequestError: OpenAIException - {json.dumps(inner)}"
+    expected = (*omit("reasoning.effort"), NO_THINKING)
+    assert remedies(400, body(wrapped), Api.RESPONSES) == expected
+    assert remedies(400, json.dumps(inner).encode(), Api.RESPONSES) == expected
+    inner["error"]["param"] = "text.verbosity"
+    assert remedies(400, json.dumps(inner).encode(), Api.RESPONSES) == tuple(omit("text.verbosity"))
+
+
+def test_a_list_of_refused_members() -> None:
+    detail = [{"type": "extra_forbidden", "loc": ["body", "store"], "msg": "Extra inputs are not permitted"}]
+    assert remedies(422, json.dumps({"detail": detail}).encode(), Api.CHAT) == tuple(omit("store"))
+
+
+def test_a_server_without_responses() -> None:
+    for words in ('{"detail":"Not Found"}', "404 page not found", "Not Found"):
+        said = body(f"litellm.NotFoundError: NotFoundError: OpenAIException - {words}")
+        assert remedies(404, said, Api.RESPONSES) == (Remedy(CHAT),)
+        assert remedies(400, said, Api.RESPONSES) == ()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "",
+        "image input is not supported",
+        "This model's maximum context length is 8192 tokens. However, you requested 9000 tokens.",
+        "prompt is too long: 210000 tokens > 200000 maximum",
+        "Invalid model name passed in model=gpt-9",
+        "Invalid 'tools[0].function.name': string too long. Expected a string with maximum length 64",
+        "Authentication Error, Invalid proxy server token passed",
+        "The user asked what Unsupported parameter: 'temperature' means",
+        "I saw that context_management: Extra inputs are not permitted is an error",
+        "max_tokens is too small: 1. This model needs at least 16 completion tokens",
+        "You are not supported",
+        "`temperature` and `top_p` can both be specified",
+        "Only the function of tools are supported",
+        "Thinking about this level is not supported for this model",
+        "The encrypted content is supported",
+        "temperature: Input should be less than or equal to 1",
+        "messages: at least one message is required",
+        "tools.0.input_schema: Field required",
+        "Your request was rejected as a result of our safety system: max_tokens is too large",
+    ],
+)
+def test_words_that_only_look_alike(words: str) -> None:
+    for wrapper in BACKENDS.values():
+        for status in (400, 404, 500, 200):
+            assert remedies(status, body(wrapper.format(words, json=json.dumps(words))), Api.RESPONSES) == ()
+
+
+@pytest.mark.parametrize("status", [401, 402, 403, 408, 429, 502, 503, 529])
+def test_statuses_of_which_no_words_are_read(status: int) -> None:
+    assert remedies(status, body("Unknown parameter: 'store'."), Api.CHAT) == ()
+
+
+@pytest.mark.parametrize("said", [b"", b"<html>Unknown parameter: 'store'</html>", b"[]", b'{"choices":[]}'])
+def test_what_is_no_error_is_none(said: bytes) -> None:
+    assert remedies(400, said, Api.CHAT) == ()
+
+
+def test_an_answer_that_quotes_a_refusal_is_none() -> None:
+    said = {"choices": [{"message": {"content": "Unknown parameter: 'store'."}}]}
+    assert remedies(200, json.dumps(said).encode(), Api.CHAT) == ()
