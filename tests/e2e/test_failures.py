@@ -13,7 +13,7 @@ from e2e.harness import LITELLM_502, UPSTREAM_502, Answer, Clock, Line, Stub, bl
 from e2e.tls import server_context
 from litellm_hybrid.addon import HybridAddon
 from litellm_hybrid.proxy import stream
-from litellm_hybrid.proxy.http1_syntax import MOST_HEAD
+from litellm_hybrid.proxy.http1 import MOST_HEAD
 from litellm_hybrid.proxy.stream import MOST_BODY
 from litellm_hybrid.routing import requested_model as model_name
 from support.servers import Reply

@@ -4,7 +4,7 @@ Checked at every start: a request that meets a name that is gone would hang, or 
 
 What is swapped or patched at run time, and why, stands where it is done:
 
-- `http1_client.HybridHttp1Client.put_in_place_of`: the class of a server's HTTP/1 side;
+- `http1.HybridHttp1Client.put_in_place_of`: the class of a server's HTTP/1 side;
 - `connection.configure_connection`: the class of a connection's handler, in mitmdump and mitmweb;
 - `fast_path.skip_self_checks`: `MessageData.__post_init__`, in `serve`;
 - `connection.HybridConnectionHandler.handle_connection`: the limit of asyncio's readers.

@@ -13,8 +13,7 @@ from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from litellm_hybrid.errors import Cause
 from litellm_hybrid.proxy import half_close
 from litellm_hybrid.proxy.deadlines import CheckSchedule, LimitReached
-from litellm_hybrid.proxy.http1_client import HybridHttp1Client
-from litellm_hybrid.proxy.http1_server import HybridHttp1Server
+from litellm_hybrid.proxy.http1 import HybridHttp1Client, HybridHttp1Server
 from litellm_hybrid.proxy.shared import HybridProxy
 from litellm_hybrid.proxy.stream import HybridStream
 

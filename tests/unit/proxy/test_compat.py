@@ -9,8 +9,7 @@ from mitmproxy.proxy.layers.http import HttpLayer, HttpStream
 from litellm_hybrid.proxy import compat
 from litellm_hybrid.proxy.compat import IncompatibleMitmproxyError
 from litellm_hybrid.proxy.connection import HybridConnectionHandler
-from litellm_hybrid.proxy.http1_client import HybridHttp1Client
-from litellm_hybrid.proxy.http1_server import HybridHttp1Server
+from litellm_hybrid.proxy.http1 import HybridHttp1Client, HybridHttp1Server
 from litellm_hybrid.proxy.layer import HybridLayer
 from litellm_hybrid.proxy.stream import HybridStream
 from litellm_hybrid.proxy.stream_base import BaseStream

@@ -8,7 +8,7 @@ from mitmproxy.proxy.context import Context
 from mitmproxy.test import tflow
 
 from litellm_hybrid.addon import HybridAddon
-from litellm_hybrid.proxy.http1_server import HybridHttp1Server
+from litellm_hybrid.proxy.http1 import HybridHttp1Server
 
 
 def test_what_cannot_be_parsed_is_refused_in_json() -> None:
