@@ -2,16 +2,16 @@
 
 import dataclasses
 import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from litellm_hybrid.config.model_patterns import bare
 from litellm_hybrid.config.settings import FALLBACK_KINDS, Settings
 from litellm_hybrid.diagnostics.explain import outgoing, remedies
-from litellm_hybrid.diagnostics.explain.outgoing import Sent
+from litellm_hybrid.diagnostics.explain.outgoing import Sent, shown_target
 from litellm_hybrid.diagnostics.explain.reasons import REASONS
 from litellm_hybrid.diagnostics.explain.remedies import Obstacle, UpstreamResponse
 from litellm_hybrid.message import credentials
-from litellm_hybrid.message.credentials import redact_target
 from litellm_hybrid.observability.admin_endpoints import PAGES, AdminRequest, AdminResponse, is_own, respond
 from litellm_hybrid.quota.classifier import Verdict
 from litellm_hybrid.routing import access
@@ -34,7 +34,10 @@ class Step:
 
 def request_steps(settings: Settings, request: Request, routed: Routed) -> list[Step]:
     """Describe the steps of `rules.route`, as far as they were taken."""
-    steps = [Step("request", request_line(request)), Step("head", _head(settings, request, routed))]
+    steps = [
+        _request_step(request),
+        Step("head", _head(settings, request, routed)),
+    ]
     if routed.named is None:
         return steps
     steps.append(Step("body", _body(request, routed.named)))
@@ -73,10 +76,8 @@ def nearest(settings: Settings, model: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(entries[spelling] for spelling in close))[:NEAREST]
 
 
-def request_line(request: Request) -> str:
-    """Return method and target, without credentials."""
-    sent = request.sent
-    return f"{request.method} {redact_target(f'{sent.path}?{sent.query}' if sent.query else sent.path)}"
+def _request_step(request: Request) -> Step:
+    return Step("request", f"{request.method} {shown_target(request)}")
 
 
 def _head(settings: Settings, request: Request, routed: Routed) -> str:
@@ -198,7 +199,8 @@ def explain(
     routed = route(settings, request)
     steps = request_steps(settings, request, routed)
     target, reason = routed.route.target, routed.reason
-    sent, own_status = _sent(settings, request, routed)
+    own_status = routed.refusal.status if routed.refusal else 426 if routed.downgrade else None
+    sent = None if own_status else outgoing.to_server(settings, request, routed, target)
     fixes = [remedies.for_route(settings, request)]
     if reason is Reason.STATEFUL:
         fixes.append(remedies.WHOLE_CONVERSATION)
@@ -207,13 +209,16 @@ def explain(
         verdict = remedies.verdict(response, now=now)
         found = remedies.obstacles(settings, request, response, now=now)
         fixes.append(remedies.for_replay(settings, request, found))
-        steps += [Step("response", _verdict(response, verdict)), Step("fallback", _replayed(found))]
+        replayed = "nothing keeps the request from being replayed to LiteLLM"
+        if found:
+            replayed = f"not replayed: {_reasons(found)}"
+        steps += [Step("response", _verdict(response, verdict)), Step("fallback", replayed)]
         if not found:
             refusal = access.check(settings, request.client)
             steps.append(access_step(request, refusal))
             if refusal is None:
                 target, reason = Target.LITELLM, Reason.FALLBACK
-                sent, fixes = _to_litellm(settings, request, routed), []
+                sent, fixes = outgoing.to_server(settings, request, routed, target), []
             else:
                 reason = Reason.FALLBACK_FAILED
     elif routed.named is not None and target is Target.UPSTREAM:
@@ -238,28 +243,12 @@ def _own_page(settings: Settings, request: Request) -> Explanation:
     refusal = None if isinstance(page, AdminResponse) else page
     whose = f"this path is the proxy's own and never goes to a server; its pages are {', '.join(PAGES)}"
     steps = (
-        Step("request", request_line(request)),
+        _request_step(request),
         Step("own page", whose),
         access_step(request, refusal),
     )
     reason = Reason.REFUSED if refusal else Reason.OWN_PAGE
     return Explanation(steps, Target.NONE, reason, own_status=page.status)
-
-
-def _sent(settings: Settings, request: Request, routed: Routed) -> tuple[Sent | None, int | None]:
-    if routed.refusal is not None:
-        return None, routed.refusal.status
-    if routed.downgrade:
-        return None, 426
-    if routed.route.target is Target.LITELLM:
-        return _to_litellm(settings, request, routed), None
-    return outgoing.to_upstream(settings, request), None
-
-
-def _to_litellm(settings: Settings, request: Request, routed: Routed) -> Sent:
-    assert routed.named is not None
-    assert routed.route.litellm_model is not None
-    return outgoing.to_litellm(settings, request, routed.named, routed.route.litellm_model)
 
 
 def _verdict(response: UpstreamResponse, verdict: Verdict) -> str:
@@ -275,14 +264,12 @@ def _fallback_steps(settings: Settings, routed: Routed) -> list[Step]:
     model = routed.route.model
     if model is None or routed.route.litellm_model is None:
         return []
-    if not routed.route.may_fall_back:
-        reasons = "; ".join(obstacle.why for obstacle in remedies.outside(settings, model))
-        return [Step("fallback", f"none, an upstream failure reaches the client: {reasons}")]
     kinds = ", ".join(kind for kind in FALLBACK_KINDS if kind in settings.fallback.on)
-    return [Step("fallback", f"an upstream failure of these kinds is replayed to LiteLLM: {kinds}")]
+    says = f"an upstream failure of these kinds is replayed to LiteLLM: {kinds}"
+    if not routed.route.may_fall_back:
+        says = f"none, an upstream failure reaches the client: {_reasons(remedies.outside(settings, model))}"
+    return [Step("fallback", says)]
 
 
-def _replayed(found: tuple[Obstacle, ...]) -> str:
-    if not found:
-        return "nothing keeps the request from being replayed to LiteLLM"
-    return f"not replayed: {'; '.join(obstacle.why for obstacle in found)}"
+def _reasons(found: Sequence[Obstacle]) -> str:
+    return "; ".join(obstacle.why for obstacle in found)

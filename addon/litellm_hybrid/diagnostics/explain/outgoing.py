@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass, replace
 
-from litellm_hybrid.config.settings import Address, Settings
+from litellm_hybrid.config.settings import Settings
 from litellm_hybrid.message import forwarded, ids
 from litellm_hybrid.message.credentials import redact_as_text, redact_target
 from litellm_hybrid.routing import rewrite
-from litellm_hybrid.routing.requested_model import Named
-from litellm_hybrid.routing.rules import Request
+from litellm_hybrid.routing.rules import Request, Routed, Target
 from litellm_hybrid.terminal import OutputLine, Style
 
 GENERATED_ID = "req-..."
@@ -47,15 +46,20 @@ class Sent:
         ]
 
 
-def to_litellm(settings: Settings, request: Request, named: Named, model: str) -> Sent:
-    """Make the request as LiteLLM gets it.
+def to_server(settings: Settings, request: Request, routed: Routed, target: Target) -> Sent:
+    """Make the request as a server gets it.
 
     Args:
-        settings: those in force; they have a base_url.
+        settings: those in force; for LiteLLM they have a base_url.
         request: the client's.
-        named: what its body and path say; the body could be read.
-        model: LiteLLM's name for the model.
+        routed: what was decided about it.
+        target: which server; for LiteLLM the request names a model.
     """
+    if target is not Target.LITELLM:
+        return _to_upstream(settings, request)
+    named, model = routed.named, routed.route.litellm_model
+    assert named is not None
+    assert model is not None
     sent = replace(request.sent, headers=forwarded.put(request.sent.headers, request.client.ip))
     outgoing = rewrite.for_litellm(settings, sent, named, model, _request_id(request))
     note = [] if outgoing.body != request.sent.body else ["as the client sends it"]
@@ -63,10 +67,9 @@ def to_litellm(settings: Settings, request: Request, named: Named, model: str) -
         note.append(f"decoded from {coding}")
     if named.where in ("json", "form") and named.model != model:
         note.append(f'names "{model}" for "{named.model}", all else as it was')
-    where = outgoing.address
     return Sent(
         server="litellm",
-        url=str(Address(where.scheme, where.host, where.port)),
+        url=str(replace(outgoing.address, path="")),
         method=request.method,
         target=redact_target(outgoing.target),
         headers=redact_as_text(outgoing.headers),
@@ -74,8 +77,8 @@ def to_litellm(settings: Settings, request: Request, named: Named, model: str) -
     )
 
 
-def to_upstream(settings: Settings, request: Request) -> Sent:
-    """Make the request for upstream: the client's, but for Host, X-Request-ID and a stripped prefix."""
+def _to_upstream(settings: Settings, request: Request) -> Sent:
+    """The client's own, but for Host, X-Request-ID and a stripped prefix."""
     sent = request.sent
     host = str(settings.upstream).partition("://")[2].encode()
     headers = [
@@ -84,7 +87,7 @@ def to_upstream(settings: Settings, request: Request) -> Sent:
         if name.lower() != b"x-request-id"
     ]
     headers.append((b"X-Request-ID", _request_id(request).encode()))
-    target = redact_target(f"{sent.path}?{sent.query}" if sent.query else sent.path)
+    target = shown_target(request)
     stripped, strip = rewrite.without_provider_prefix(target), settings.strip_provider_prefix
     return Sent(
         server="upstream",
@@ -95,6 +98,12 @@ def to_upstream(settings: Settings, request: Request) -> Sent:
         body=_summary(len(sent.body), "as the client sends it"),
         stripped=stripped if strip == "auto" and stripped != target else "",
     )
+
+
+def shown_target(request: Request) -> str:
+    """Return path and query of the client's request, without credentials."""
+    sent = request.sent
+    return redact_target(f"{sent.path}?{sent.query}" if sent.query else sent.path)
 
 
 def _request_id(request: Request) -> str:

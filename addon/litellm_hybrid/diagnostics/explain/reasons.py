@@ -8,7 +8,6 @@ import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from types import MappingProxyType
 from typing import NamedTuple
 
 from litellm_hybrid.routing.rules import Reason, Target
@@ -33,199 +32,169 @@ class Meaning:
 
 
 _BY_MODEL = "litellm-hybrid explain MODEL"
+_BY_PATH = "litellm-hybrid explain PATH"
 _STATUS = "curl http://127.0.0.1:8318/_hybrid/status"
 
-REASONS: Mapping[Reason, Meaning] = MappingProxyType(
-    {
-        Reason.MODEL: Meaning(
-            Target.LITELLM,
-            "an entry of `models` matches the model that the request names",
-            "to keep it at upstream, take that entry out of `models`, or make its glob narrower",
-            _BY_MODEL,
-        ),
-        Reason.PASSTHROUGH: Meaning(
-            Target.LITELLM,
-            "`passthrough-mode` sends every POST that names a model to LiteLLM",
-            "to keep it at upstream, set `passthrough-mode: false` and list in `models` what goes to LiteLLM",
-            _BY_MODEL,
-        ),
-        Reason.FALLBACK: Meaning(
-            Target.LITELLM,
-            "upstream's response (`upstream-status=` is its status) meant that the account cannot serve it",
-            "to let it through, add the model to `fallback.except`, or take the kind out of `fallback.on`",
-            "litellm-hybrid explain MODEL --response-status 429 --response-body FILE",
-        ),
-        Reason.UNREACHABLE: Meaning(
-            Target.LITELLM,
-            "upstream could not be reached, and `fallback.on` has `unreachable`",
-            "start CLIProxyAPI, or correct its address in `--mode` or `upstream-url`",
-            "curl http://127.0.0.1:8317/",
-        ),
-        Reason.COOLDOWN: Meaning(
-            Target.LITELLM,
-            "upstream said that the account is exhausted, and is asked again only now and then",
-            "to ask upstream each time, set `fallback.cooldown-max: 0s`, or a shorter time",
-            _STATUS,
-        ),
-        Reason.STICKY: Meaning(
-            Target.LITELLM,
-            "the same conversation fell back a moment ago, and `sticky` keeps it at LiteLLM; or it is about "
-            "a response that LiteLLM has stored",
-            "to ask upstream at every turn, set `fallback.sticky: 0s`; a new conversation asks it anyway",
-            _STATUS,
-        ),
-        Reason.DISABLED: Meaning(
-            Target.UPSTREAM,
-            "routing is off: `enabled` is not true in the file that is in force, whatever `models` says",
-            "set `enabled: true` and list the model in `models`, in the file that the proxy was started with",
-            "litellm-hybrid check",
-        ),
-        Reason.NO_BASE_URL: Meaning(
-            Target.UPSTREAM,
-            "`enabled` is true, but no `base-url` says where LiteLLM is",
-            "set `base-url` to LiteLLM's address, for example http://127.0.0.1:4000",
-            "litellm-hybrid check",
-        ),
-        Reason.LITELLM_FAILED: Meaning(
-            Target.UPSTREAM,
-            "the model is listed, but LiteLLM could not serve it (`litellm-status=`), so upstream was asked",
-            "see in LiteLLM's log why; to get LiteLLM's own error, set `fallback.to-upstream: false`",
-            _BY_MODEL,
-        ),
-        Reason.NOT_LISTED: Meaning(
-            Target.UPSTREAM,
-            "no entry of `models` matches the model, and upstream's response was no failure that falls back",
-            "add the name, as the client sends it, to `models`; or set `passthrough-mode: true`",
-            _BY_MODEL,
-        ),
-        Reason.NOT_POST: Meaning(
-            Target.UPSTREAM,
-            "only a POST is routed; a list of models (`GET /v1/models`) is upstream's",
-            "nothing to do for a GET; a request for a model has to be a POST",
-            "litellm-hybrid explain GET PATH",
-        ),
-        Reason.NO_MODEL: Meaning(
-            Target.UPSTREAM,
-            "neither the body nor the path names a model, or `model` is no text that is not empty",
-            "have the client name the model: as text in the JSON body, as a form field, or in the path",
-            "litellm-hybrid explain PATH -d BODY",
-        ),
-        Reason.UNREADABLE_BODY: Meaning(
-            Target.UPSTREAM,
-            "the body is not what its headers say (JSON, a form, gzip, zstd …), so its model is unknown",
-            "have the client send a body that can be read, with a Content-Type and -Encoding that are true",
-            "litellm-hybrid explain PATH -H 'Content-Encoding: CODING' --body FILE",
-        ),
-        Reason.NEVER_REROUTE: Meaning(
-            Target.UPSTREAM,
-            "only upstream can serve it: no path at which LiteLLM serves a model (management, sign-in, Code "
-            "Assist, videos, live sessions), an `agent`, or a request that comes back to this proxy",
-            "nothing, for such a path; if LiteLLM sends requests back here, give it another api_base",
-            "litellm-hybrid explain PATH",
-        ),
-        Reason.WEBSOCKET: Meaning(
-            Target.UPSTREAM,
-            "it asked for a websocket, which cannot be routed by request",
-            "with `websocket: downgrade`, and routing or fallback on, Codex gets 426 and uses HTTP",
-            "litellm-hybrid explain GET /v1/responses -H 'Upgrade: websocket'",
-        ),
-        Reason.STATEFUL: Meaning(
-            Target.UPSTREAM,
-            "it relies on what only upstream has (`previous_response_id`, files …), so it never falls back",
-            "have the client send the whole conversation (`store: false`), or list the model in `models`",
-            "litellm-hybrid explain /v1/responses -d BODY",
-        ),
-        Reason.FALLBACK_FAILED: Meaning(
-            Target.UPSTREAM,
-            "upstream failed, LiteLLM could not help (`fallback-failed=`): the response is upstream's own",
-            "see what `fallback-failed=` says: `litellm-hybrid explain --reason` takes the whole header",
-            _STATUS,
-        ),
-        Reason.OWN_PAGE: Meaning(
-            Target.NONE,
-            "the proxy answered with one of its own pages, under /_hybrid/",
-            "nothing to do: such paths never go to a server",
-            _STATUS,
-        ),
-        Reason.REFUSED: Meaning(
-            Target.NONE,
-            "the proxy refused it: 401 or 403, the client may not spend LiteLLM's key or reach that path; "
-            "413, the body is too long; 503, `max-in-flight` requests are running",
-            "for 401 and 403, set `client-api-keys` and have the client send one of them; a path that is for "
-            "this machine's programs is opened by `upstream-paths`; the response's JSON says which it was",
-            "litellm-hybrid explain MODEL --client-ip ADDRESS -H 'Host: NAME'",
-        ),
-        Reason.ERROR: Meaning(
-            Target.NONE,
-            "the server before the reason gave no response, or broke off; or the proxy itself failed",
-            "start that server, or correct its address (`base-url`, `upstream-url`, `--mode`); see the log",
-            "litellm-hybrid doctor",
-        ),
-    }
-)
+_FROM_LITELLM = {
+    Reason.MODEL: (
+        "an entry of `models` matches the model that the request names",
+        "to keep it at upstream, take that entry out of `models`, or make its glob narrower",
+        _BY_MODEL,
+    ),
+    Reason.PASSTHROUGH: (
+        "`passthrough-mode` sends every POST that names a model to LiteLLM",
+        "to keep it at upstream, set `passthrough-mode: false` and list in `models` what goes to LiteLLM",
+        _BY_MODEL,
+    ),
+    Reason.FALLBACK: (
+        "upstream's response (`upstream-status=` is its status) meant that the account cannot serve it",
+        "to let it through, add the model to `fallback.except`, or take the kind out of `fallback.on`",
+        f"{_BY_MODEL} --response-status 429 --response-body FILE",
+    ),
+    Reason.UNREACHABLE: (
+        "upstream could not be reached, and `fallback.on` has `unreachable`",
+        "start CLIProxyAPI, or correct its address in `--mode` or `upstream-url`",
+        "curl http://127.0.0.1:8317/",
+    ),
+    Reason.COOLDOWN: (
+        "upstream said that the account is exhausted, and is asked again only now and then",
+        "to ask upstream each time, set `fallback.cooldown-max: 0s`, or a shorter time",
+        _STATUS,
+    ),
+    Reason.STICKY: (
+        "the conversation fell back a moment ago (`sticky`), or it is about a response that LiteLLM stored",
+        "to ask upstream at every turn, set `fallback.sticky: 0s`; a new conversation asks it anyway",
+        _STATUS,
+    ),
+}
+_FROM_UPSTREAM = {
+    Reason.DISABLED: (
+        "routing is off: `enabled` is not true in the file that is in force, whatever `models` says",
+        "set `enabled: true` and list the model in `models`, in the file that the proxy was started with",
+        "litellm-hybrid check",
+    ),
+    Reason.NO_BASE_URL: (
+        "`enabled` is true, but no `base-url` says where LiteLLM is",
+        "set `base-url` to LiteLLM's address, for example http://127.0.0.1:4000",
+        "litellm-hybrid check",
+    ),
+    Reason.LITELLM_FAILED: (
+        "the model is listed, but LiteLLM could not serve it (`litellm-status=`), so upstream was asked",
+        "see in LiteLLM's log why; to get LiteLLM's own error, set `fallback.to-upstream: false`",
+        _BY_MODEL,
+    ),
+    Reason.NOT_LISTED: (
+        "no entry of `models` matches the model, and upstream's response was no failure that falls back",
+        "add the name, as the client sends it, to `models`; or set `passthrough-mode: true`",
+        _BY_MODEL,
+    ),
+    Reason.NOT_POST: (
+        "only a POST is routed; a list of models (`GET /v1/models`) is upstream's",
+        "nothing to do for a GET; a request for a model has to be a POST",
+        "litellm-hybrid explain GET PATH",
+    ),
+    Reason.NO_MODEL: (
+        "neither the body nor the path names a model, or `model` is no text that is not empty",
+        "have the client name the model: as text in the JSON body, as a form field, or in the path",
+        f"{_BY_PATH} -d BODY",
+    ),
+    Reason.UNREADABLE_BODY: (
+        "the body is not what its headers say (JSON, a form, gzip, zstd …), so its model is unknown",
+        "have the client send a body that can be read, with a Content-Type and -Encoding that are true",
+        f"{_BY_PATH} -H 'Content-Encoding: CODING' --body FILE",
+    ),
+    Reason.NEVER_REROUTE: (
+        "only upstream serves it (management, sign-in, Code Assist, an `agent` …), or it has come back here",
+        "nothing, for such a path; if LiteLLM sends requests back here, give it another api_base",
+        _BY_PATH,
+    ),
+    Reason.WEBSOCKET: (
+        "it asked for a websocket, which cannot be routed by request",
+        "with `websocket: downgrade`, and routing or fallback on, Codex gets 426 and uses HTTP",
+        "litellm-hybrid explain GET /v1/responses -H 'Upgrade: websocket'",
+    ),
+    Reason.STATEFUL: (
+        "it relies on what only upstream has (`previous_response_id`, files …), so it never falls back",
+        "have the client send the whole conversation (`store: false`), or list the model in `models`",
+        "litellm-hybrid explain /v1/responses -d BODY",
+    ),
+    Reason.FALLBACK_FAILED: (
+        "upstream failed, LiteLLM could not help (`fallback-failed=`): the response is upstream's own",
+        "see what `fallback-failed=` says: `litellm-hybrid explain --reason` takes the whole header",
+        _STATUS,
+    ),
+}
+_FROM_HERE = {
+    Reason.OWN_PAGE: (
+        "the proxy answered with one of its own pages, under /_hybrid/",
+        "nothing to do: such paths never go to a server",
+        _STATUS,
+    ),
+    Reason.REFUSED: (
+        "401, 403: the client may not spend the key or reach that path; 413: too long; 503: `max-in-flight`",
+        "set `client-api-keys` and have the client send one; `upstream-paths` opens a path to other machines",
+        f"{_BY_MODEL} --client-ip ADDRESS -H 'Host: NAME'",
+    ),
+    Reason.ERROR: (
+        "the server before the reason gave no response, or broke off; or the proxy itself failed",
+        "start that server, or correct its address (`base-url`, `upstream-url`, `--mode`); see the log",
+        "litellm-hybrid doctor",
+    ),
+}
+_BY_WHOM = {
+    Target.LITELLM: _FROM_LITELLM,
+    Target.UPSTREAM: _FROM_UPSTREAM,
+    Target.NONE: _FROM_HERE,
+}
 
-_GIVE_NAME = (
-    "give LiteLLM a model of that name in its model_list, or put LiteLLM's name for it into "
-    "`model-mappings`; the log line `litellm fallback failed` quotes its response"
-)
+REASONS: Mapping[Reason, Meaning] = {
+    reason: Meaning(target, *said) for target, group in _BY_WHOM.items() for reason, said in group.items()
+}
+
+_GIVE_NAME = "have LiteLLM's model_list name it, or put LiteLLM's name for it into `model-mappings`"
 _GIVE_KEY = "set `api-key` to a key of LiteLLM's that may use the model"
 _REACH = "start LiteLLM, or correct `base-url`"
 _SEE_LOG = "see the log line `litellm fallback failed`, which quotes LiteLLM's response, and LiteLLM's log"
 
-FALLBACK_FAILURES: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {
-        "400": ("LiteLLM refused the request, mostly because it does not know the model's name", _GIVE_NAME),
-        "401": ("LiteLLM does not accept `api-key`", _GIVE_KEY),
-        "403": ("LiteLLM's key may not use this model", _GIVE_KEY),
-        "404": ("LiteLLM does not know the model, or the path", _GIVE_NAME),
-        "429": (
-            "LiteLLM's own account, or the budget of its key, is exhausted too",
-            f"raise that limit; {_SEE_LOG}",
-        ),
-        "not-allowed": (
-            "this client may not spend LiteLLM's key, so its request was not sent there",
-            REASONS[Reason.REFUSED].fix,
-        ),
-        "unknown-model": (
-            "LiteLLM said a moment ago that it does not know the model, so it was not asked again",
-            _GIVE_NAME,
-        ),
-        "litellm-cooldown": (
-            "LiteLLM said a moment ago for how many seconds all deployments of the model are cooling down",
-            "wait, or give the model another deployment in LiteLLM's model_list",
-        ),
-        "budget": (
-            "`fallback.max-per-hour` replays have been made in this hour",
-            "raise `fallback.max-per-hour`, or wait",
-        ),
-        "error-event": ("LiteLLM's stream began with an error", _SEE_LOG),
-        "network_error": ("LiteLLM could not be reached, or broke off", _REACH),
-        "network_timeout": ("no connection to LiteLLM stood within `timeouts.connect`", _REACH),
-        "timeout": (
-            "LiteLLM did not answer within `timeouts.first-byte`",
-            "raise `timeouts.first-byte`, or see in LiteLLM's log what it waits for",
-        ),
-        "proxy_error": ("LiteLLM's response was no valid HTTP", _SEE_LOG),
-    }
-)
+FALLBACK_FAILURES: Mapping[str, tuple[str, str]] = {
+    "400": ("LiteLLM refused the request, mostly because it does not know the model's name", _GIVE_NAME),
+    "401": ("LiteLLM does not accept `api-key`", _GIVE_KEY),
+    "403": ("LiteLLM's key may not use this model", _GIVE_KEY),
+    "404": ("LiteLLM does not know the model, or the path", _GIVE_NAME),
+    "429": ("LiteLLM's own account, or its key's budget, is exhausted too", f"raise that; {_SEE_LOG}"),
+    "not-allowed": ("this client may not spend LiteLLM's key", REASONS[Reason.REFUSED].fix),
+    "unknown-model": ("LiteLLM said a moment ago that it does not know the model", _GIVE_NAME),
+    "litellm-cooldown": (
+        "LiteLLM said a moment ago for how long all deployments of the model are cooling down",
+        "wait, or give the model another deployment in LiteLLM's model_list",
+    ),
+    "budget": (
+        "`fallback.max-per-hour` replays have been made in this hour",
+        "raise `fallback.max-per-hour`, or wait",
+    ),
+    "error-event": ("LiteLLM's stream began with an error", _SEE_LOG),
+    "network_error": ("LiteLLM could not be reached, or broke off", _REACH),
+    "network_timeout": ("no connection to LiteLLM stood within `timeouts.connect`", _REACH),
+    "timeout": (
+        "LiteLLM did not answer within `timeouts.first-byte`",
+        "raise `timeouts.first-byte`, or see in LiteLLM's log what it waits for",
+    ),
+    "proxy_error": ("LiteLLM's response was no valid HTTP", _SEE_LOG),
+}
 """What stands behind `fallback-failed=` → (what it means, the fix). Further statuses are LiteLLM's errors."""
 
 _ERRORS = {
-    Target.LITELLM: Meaning(
-        Target.NONE,
+    Target.LITELLM: (
         "LiteLLM could not be reached, or did not answer in time",
         _REACH,
         "curl http://127.0.0.1:4000/health/readiness",
     ),
-    Target.UPSTREAM: Meaning(
-        Target.NONE,
+    Target.UPSTREAM: (
         "CLIProxyAPI could not be reached, or did not answer in time",
-        "start CLIProxyAPI, or correct its address in `--mode` or `upstream-url`; with `unreachable` in "
-        "`fallback.on` such requests fall back",
+        f"{REASONS[Reason.UNREACHABLE].fix}; with `unreachable` in `fallback.on` such requests fall back",
         "curl http://127.0.0.1:8317/",
     ),
-    Target.NONE: Meaning(
-        Target.NONE,
+    Target.NONE: (
         "the proxy itself failed on this request; it went to no server",
         "find the request id of the response in the proxy's log, and report the line",
         "litellm-hybrid doctor",
@@ -265,7 +234,7 @@ class RouteHeader(NamedTuple):
             means, fix = FALLBACK_FAILURES.get(self.failed, other)
             return Meaning(general.target, f"upstream failed, and {means}", fix, general.more)
         if self.reason is Reason.ERROR and self.target is not None:
-            return _ERRORS[self.target]
+            return Meaning(general.target, *_ERRORS[self.target])
         return general
 
     def lines(self) -> list[OutputLine]:

@@ -4,6 +4,7 @@ Each change of a route is tried on the settings, or on the request, and the rout
 says LiteLLM: a fix that is named here is complete.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -24,19 +25,15 @@ EXAMPLE_BASE_URL = Address("http", "127.0.0.1", 4000)
 WHOLE_CONVERSATION = "have the client send the whole conversation (`store: false`): then it may fall back"
 _ASK_NO_MODEL = frozenset({"GET", "HEAD", "OPTIONS"})
 
-type _Change = tuple[str, Settings | None, Request | None]
-"""A change in words, and what it leaves; neither settings nor request: nothing further can be said."""
-
 
 def for_route(settings: Settings, request: Request) -> str:
     """Say all that has to change so that this request goes to LiteLLM at once; "" if it does."""
     said: list[str] = []
     while (routed := route(settings, request)).route.target is not Target.LITELLM:
-        text, changed, sent = _change(settings, request, routed)
+        if last := _last_word(settings, request, routed):
+            return "; ".join((*said, last))
+        text, settings, request = _change(settings, request, routed)
         said.append(text)
-        if changed is None and sent is None:
-            return "; ".join(said)
-        settings, request = changed or settings, sent or request
     if routed.refusal is not None:
         said.append(for_access(settings))
     return "; ".join(said)
@@ -51,47 +48,51 @@ def for_access(settings: Settings) -> str:
     return f"set `client-api-keys` and send one of them, {where}"
 
 
-def _change(settings: Settings, request: Request, routed: Routed) -> _Change:  # noqa: PLR0911 (one a reason)
-    reason, model = routed.route.reason, routed.route.model
-    match reason:
+def _last_word(settings: Settings, request: Request, routed: Routed) -> str:
+    """Say what there is to do about a request of which nothing further can be said; "" if it can."""
+    said = ""
+    match routed.route.reason:
         case Reason.REFUSED:
             by_key = paths.exposure(request.method, request.sent.path) is Exposure.CLIENTS
-            return for_access(settings) if by_key else REASONS[reason].fix, None, None
+            said = for_access(settings) if by_key else REASONS[Reason.REFUSED].fix
         case Reason.NOT_POST if request.method in _ASK_NO_MODEL:
-            text = f"nothing to do: a {request.method} asks no model, and a list of models is upstream's"
-            return text, None, None
-        case Reason.NOT_POST:
-            text = f"send it as POST: LiteLLM gets nothing else, and this is {request.method}"
-            return text, None, replace(request, method="POST")
+            said = f"nothing to do: a {request.method} asks no model, and a list of models is upstream's"
         case Reason.UNREADABLE_BODY:
             problem = routed.named.problem if routed.named else ""
-            return f"send a body that can be read, JSON or a form ({problem})", None, None
-        case Reason.NEVER_REROUTE | Reason.WEBSOCKET:
-            return _cannot(settings, request, routed), None, None
+            said = f"send a body that can be read, JSON or a form ({problem})"
         case Reason.NO_MODEL:
-            return REASONS[reason].fix, None, None
+            said = REASONS[Reason.NO_MODEL].fix
+        case Reason.WEBSOCKET if routed.downgrade:
+            said = "nothing to do: answered with 426, Codex sends the same as a POST, which is routed"
+        case Reason.WEBSOCKET:
+            helps = route(replace(settings, websocket="downgrade"), request).downgrade
+            more = "; `websocket: downgrade` makes Codex do so" if helps else ""
+            said = f"use HTTP: a websocket is never routed{more}"
+        case Reason.NEVER_REROUTE if routed.named is not None:
+            said = "send no `agent`: it lives on upstream's account, and only `model` can be routed"
+        case Reason.NEVER_REROUTE if request.own_via:
+            said = "break the loop: LiteLLM sends what it gets back to this proxy; give it another api_base"
+        case Reason.NEVER_REROUTE:
+            said = "nothing helps: only upstream can serve this path"
+    return said
+
+
+def _change(settings: Settings, request: Request, routed: Routed) -> tuple[str, Settings, Request]:
+    """Return the next change, in words, and the settings and the request that it leaves."""
+    if routed.route.reason is Reason.NOT_POST:
+        text = f"send it as POST: LiteLLM gets nothing else, and this is {request.method}"
+        return text, settings, replace(request, method="POST")
     if not settings.enabled:
-        return "set `enabled: true`", replace(settings, enabled=True), None
+        return "set `enabled: true`", replace(settings, enabled=True), request
+    model = routed.route.model
     if settings.base_url is None or model is None:
-        return REASONS[Reason.NO_BASE_URL].fix, replace(settings, base_url=EXAMPLE_BASE_URL), None
+        return REASONS[Reason.NO_BASE_URL].fix, replace(settings, base_url=EXAMPLE_BASE_URL), request
     listed = Patterns((*settings.models.entries, bare(model)))
     text = f'add "{bare(model)}" to `models`, or set `passthrough-mode: true`'
-    return text, replace(settings, models=listed), None
+    return text, replace(settings, models=listed), request
 
 
-def _cannot(settings: Settings, request: Request, routed: Routed) -> str:
-    """Say what there is to do about a request that can never be routed as it is."""
-    if routed.route.reason is Reason.WEBSOCKET:
-        if routed.downgrade:
-            return "nothing to do: answered with 426, Codex sends the same as a POST, which is routed"
-        helps = route(replace(settings, websocket="downgrade"), request).downgrade
-        more = "; `websocket: downgrade` makes Codex do so" if helps else ""
-        return f"use HTTP: a websocket is never routed{more}"
-    if routed.named is not None:
-        return "send no `agent`: it lives on upstream's account, and only `model` can be routed"
-    if request.own_via:
-        return "break the loop: LiteLLM sends what it gets back to this proxy; give it another api_base"
-    return "nothing helps: only upstream can serve this path"
+# -- by a fallback ------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,37 +130,49 @@ def verdict(response: UpstreamResponse, *, now: float) -> Verdict:
 
 def obstacles(
     settings: Settings, request: Request, response: UpstreamResponse, *, now: float
-) -> tuple[Obstacle, ...]:
+) -> list[Obstacle]:
     """Find what keeps this response from being replayed; empty if nothing does."""
     kind = verdict(response, now=now).kind
     if kind == "none":
-        return (Obstacle("the response is no reason to fall back"),)
+        return [Obstacle("the response is no reason to fall back")]
     if not response_hold.needs_inspection(response.head):
-        why = "a response of this status and type is never held back, so it is at the client already"
-        return (Obstacle(why),)
+        return [Obstacle("a response of this status and type is never held back: the client has it")]
     if not _is_decided_in_time(response, now):
         most = response_hold.OPENING_MOST if response.head.is_stream else response_hold.MOST
-        why = f"it is too long to be held back until it is clear (more than {most} bytes)"
-        return (Obstacle(why),)
-    found, settings = _off(settings), _switched_on(settings)
-    decided = route(settings, request).route
+        return [Obstacle(f"it is too long to be held back until it is clear (more than {most} bytes)")]
+    decided = route(_switched_on(settings), request).route
     if decided.target is Target.LITELLM:
-        return (Obstacle("the request goes to LiteLLM at once, upstream never answers it"),)
+        return [Obstacle("the request goes to LiteLLM at once, upstream never answers it")]
     if decided.model is None or decided.litellm_model is None:
-        return (Obstacle(f"such a request never falls back: {decided.reason}"),)
-    found += _not_covered(settings, decided.model)
+        return [Obstacle(f"such a request never falls back: {decided.reason}")]
+    found = outside(settings, decided.model)
     if kind not in settings.fallback.on:
-        why = f"`fallback.on` does not include the kind {kind}"
-        found.append(Obstacle(why, f"add {kind} to `fallback.on`"))
-    return tuple(found)
+        found.append(
+            Obstacle(f"`fallback.on` does not include the kind {kind}", f"add {kind} to `fallback.on`")
+        )
+    return found
 
 
-def outside(settings: Settings, model: str) -> tuple[Obstacle, ...]:
+def outside(settings: Settings, model: str) -> list[Obstacle]:
     """Find what keeps every response about this model from being replayed; empty if nothing does."""
-    return (*_off(settings), *_not_covered(settings, model))
+    fallback, found = settings.fallback, []
+    if not fallback.enabled:
+        found.append(Obstacle("fallback is off", "set `fallback.enabled: true`"))
+        if settings.base_url is None:
+            found.append(Obstacle("there is no base-url", REASONS[Reason.NO_BASE_URL].fix))
+        if settings.api_key is None and not settings.no_auth:
+            fix = "set `api-key` (`none` for a LiteLLM without keys)"
+            found.append(Obstacle("there is no api-key", fix))
+    if (entry := fallback.excluded.match(model)) is not None:
+        why = f"`fallback.except` excludes the model ({entry})"
+        found.append(Obstacle(why, f"take {entry} out of `fallback.except`"))
+    if fallback.models.match(model) is None:
+        why = "`fallback.models` does not include the model"
+        found.append(Obstacle(why, f'add "{bare(model)}" to `fallback.models`'))
+    return found
 
 
-def for_replay(settings: Settings, request: Request, found: tuple[Obstacle, ...]) -> str:
+def for_replay(settings: Settings, request: Request, found: Sequence[Obstacle]) -> str:
     """Say all that has to change so that the response is replayed; "" if nothing helps, or has to."""
     fixes = [obstacle.fix for obstacle in found]
     if not all(fixes):
@@ -177,17 +190,6 @@ def _is_decided_in_time(response: UpstreamResponse, now: float) -> bool:
     return (held.end(now=now) if step is HoldDecision.HOLD else step) is HoldDecision.REPLACE
 
 
-def _off(settings: Settings) -> list[Obstacle]:
-    if settings.fallback.enabled:
-        return []
-    found = [Obstacle("fallback is off", "set `fallback.enabled: true`")]
-    if settings.base_url is None:
-        found.append(Obstacle("there is no base-url", REASONS[Reason.NO_BASE_URL].fix))
-    if settings.api_key is None and not settings.no_auth:
-        found.append(Obstacle("there is no api-key", "set `api-key` (`none` for a LiteLLM without keys)"))
-    return found
-
-
 def _switched_on(settings: Settings) -> Settings:
     return replace(
         settings,
@@ -195,14 +197,3 @@ def _switched_on(settings: Settings) -> Settings:
         no_auth=settings.no_auth or settings.api_key is None,
         fallback=replace(settings.fallback, enabled=True),
     )
-
-
-def _not_covered(settings: Settings, model: str) -> list[Obstacle]:
-    fallback, found = settings.fallback, []
-    if (entry := fallback.excluded.match(model)) is not None:
-        why = f"`fallback.except` excludes the model ({entry})"
-        found.append(Obstacle(why, f"take {entry} out of `fallback.except`"))
-    if fallback.models.match(model) is None:
-        why = "`fallback.models` does not include the model"
-        found.append(Obstacle(why, f'add "{bare(model)}" to `fallback.models`'))
-    return found
