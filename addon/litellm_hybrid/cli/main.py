@@ -8,7 +8,7 @@ from typing import Any, override
 
 import click
 
-from litellm_hybrid.cli.common import CONFIG, FILE, as_json_option, end, load, show
+from litellm_hybrid.cli.common import CONFIG, FILE, as_json_option, load, show
 from litellm_hybrid.cli.doctor import doctor
 from litellm_hybrid.cli.explain import explain
 from litellm_hybrid.cli.init import init
@@ -21,7 +21,7 @@ from litellm_hybrid.terminal import printable
 
 
 class _Group(click.Group):
-    """Commands whose own faults end in one line instead of a traceback."""
+    """Commands that end in a line, and no traceback, for a broken configuration or a fault of their own."""
 
     @override
     def invoke(self, ctx: click.Context) -> Any:
@@ -29,6 +29,10 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise  # click knows what to do
+        except ConfigError as e:
+            for problem in e.problems:
+                click.echo(printable(problem), err=True)
+            raise click.exceptions.Exit(1) from e
         except OSError as e:
             raise click.ClickException(printable(str(e))) from e
         except Exception as e:
@@ -70,7 +74,7 @@ def check(file: Path, as_json: bool) -> None:
     except ConfigError as e:
         if as_json:
             show(CheckReport(str(file), errors=e.problems), as_json=True)
-        end(e)
+        raise
 
 
 def _startable(file: Path) -> Parsed:

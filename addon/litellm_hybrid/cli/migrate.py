@@ -7,9 +7,8 @@ from pathlib import Path
 
 import click
 
-from litellm_hybrid.cli.common import FILE, end
+from litellm_hybrid.cli.common import FILE
 from litellm_hybrid.config.file_watcher import Watcher
-from litellm_hybrid.config.parser import ConfigError
 from litellm_hybrid.diagnostics.migrate import migrate as migrated
 from litellm_hybrid.terminal import printable
 
@@ -24,13 +23,10 @@ def migrate(file: Path, write: bool) -> None:
     and everything that is not litellm-hybrid's stay as they are, and the result means the same. The
     errors are those of `check`; then nothing is printed and nothing is written.
     """
-    try:
-        file = file.expanduser()
-        watcher = Watcher(file, os.environ)
-        watcher.load()
-        result = migrated(watcher.text, source=str(file), env=os.environ)
-    except ConfigError as e:
-        end(e)
+    file = file.expanduser()
+    watcher = Watcher(file, os.environ)
+    watcher.load()
+    result = migrated(watcher.text, source=str(file), env=os.environ)
     for note in result.notes:
         click.echo(printable(note), err=True)
     if not write:

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import click
 
-from litellm_hybrid.cli.common import FILE, config_option, end, load
+from litellm_hybrid.cli.common import FILE, config_option, load
 from litellm_hybrid.config.converters import parse_listen, parse_url
-from litellm_hybrid.config.parser import ConfigError
 from litellm_hybrid.config.settings import Settings, host_port
 from litellm_hybrid.observability.log import AppLog
 from litellm_hybrid.server.supervisor import Supervisor, worker_command
@@ -114,12 +113,10 @@ dump = _mitmproxy("mitmdump", "Serve with mitmdump: with mitmproxy's own options
 
 def _settings(file: Path, upstream: str | None, listen: str | None) -> tuple[Settings, str]:
     """Read the settings, with the addresses of the command line, and make mitmproxy's mode of them."""
+    settings = load(file).settings
     try:
-        settings = load(file).settings
         behind = parse_url(upstream) if upstream else settings.upstream
         host, port = parse_listen(listen) if listen else settings.listen
-    except ConfigError as e:
-        end(e)
     except ValueError as e:
         raise click.UsageError(printable(str(e))) from e
     changed = replace(settings, upstream=behind, listen=(host, port))

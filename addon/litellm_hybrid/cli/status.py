@@ -7,9 +7,8 @@ from typing import Any
 
 import click
 
-from litellm_hybrid.cli.common import as_json_option, config_option, end, load, show
+from litellm_hybrid.cli.common import as_json_option, config_option, load, show
 from litellm_hybrid.config.converters import format_duration, parse_url
-from litellm_hybrid.config.parser import ConfigError
 from litellm_hybrid.config.settings import Address, Settings
 from litellm_hybrid.diagnostics.doctor import http_client, probes
 from litellm_hybrid.diagnostics.doctor.http_client import Probe, bearer
@@ -35,10 +34,7 @@ def status(context: click.Context, *, file: Path, url: str | None, line: bool, a
     """
     settings = Settings()
     if url is None and file.exists():
-        try:
-            settings = load(file).settings
-        except ConfigError as e:
-            end(e)
+        settings = load(file).settings
     try:
         address = parse_url(url) if url is not None else probes.proxy_address(settings)
     except ValueError as e:

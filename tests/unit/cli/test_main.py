@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from litellm_hybrid.cli import main as cli
-from litellm_hybrid.cli.common import parse_request, parse_response
+from litellm_hybrid.cli.explain import parse_request, parse_response
 from litellm_hybrid.config.file_watcher import Watcher
 from litellm_hybrid.config.parser import ConfigError
 from litellm_hybrid.config.settings import Settings
