@@ -34,6 +34,7 @@ from litellm_hybrid.runtime.admin import AdminContext, AdminPages
 from litellm_hybrid.runtime.graceful_shutdown import GracefulShutdown
 from litellm_hybrid.runtime.lifecycle import Lifecycle
 from litellm_hybrid.runtime.model_lists import ModelLists
+from litellm_hybrid.runtime.notices import Notices
 from litellm_hybrid.runtime.observer import Observer
 from litellm_hybrid.runtime.prices import Prices
 from litellm_hybrid.runtime.request_handler import RequestHandler
@@ -61,7 +62,9 @@ class HybridAddon:
         spend = Spend()
         self._prices = Prices(settings, spend)
         self._model_lists = ModelLists(settings, self._fallbacks)
-        self._observer = Observer(self._policy, self._counters, self._last_seen, history, spend, self._prices)
+        self._observer = Observer(
+            *(self._policy, self._counters, self._last_seen, history, spend, self._prices, Notices(settings))
+        )
         self._proxy = HybridProxy[JudgedResponse](
             policy=self._policy, view=self._redactor, observer=self._observer
         )

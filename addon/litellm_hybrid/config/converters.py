@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -12,7 +13,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from litellm_hybrid.config.model_patterns import Patterns, is_glob
-from litellm_hybrid.config.settings import FALLBACK_KINDS, Address, Secret
+from litellm_hybrid.config.settings import FALLBACK_KINDS, Address, Notifier, Secret
 from litellm_hybrid.config.yaml_nodes import BadValueError, Value
 
 type Network = IPv4Network | IPv6Network
@@ -265,6 +266,14 @@ def _list[T](takes: str, entry: Callable[[Value], T]) -> Converter[tuple[T, ...]
     return Converter(takes, lambda value: tuple(_each(value.items(), entry)))
 
 
+def _notifier(text: str) -> Notifier:
+    if text.lower().startswith(("http://", "https://")):
+        if any(not "!" <= char <= "~" for char in text) or not urlsplit(text).hostname:
+            raise ValueError("the URL is malformed")
+        return Notifier(url=Secret(text))
+    return Notifier(command=tuple(shlex.split(text)))
+
+
 flag = _scalar("true or false", _flag)
 flag_or_auto = _scalar("`auto`, true or false", _flag_or_auto)
 duration = _scalar("a duration such as 10s, 5m or 1m30s", parse_duration)
@@ -288,6 +297,7 @@ kinds = Converter(_kinds.takes, lambda value: frozenset(_kinds(value)))
 secret_or_none = Converter("a key, or the word `none`", _secret_or_none)
 """LiteLLM's key; None for the word `none`, said of a LiteLLM that takes no keys."""
 secrets = _list("a list of keys", _secret)
+notifiers = _list("a list of URLs and commands", _scalar("a URL, or a command", _notifier))
 paths = _list("a list of paths", _scalar("a path such as /v1/ws, or with a `*` at its end", _path))
 networks = _list(
     "a list of addresses and networks", _scalar("an address or a network such as 10.0.0.0/8", _network)

@@ -200,9 +200,15 @@ CHAPTERS: dict[str, tuple[Key, ...]] = {
             "How long running requests may take to finish after SIGTERM or Ctrl-C; a second Ctrl-C ends "
             "at once."),
     ),
-    "What is logged": (
+    "What is logged and told": (
         Key("log-format", takes.one_of("text", "json"), "json",
             "How log lines are written."),
+        Key("notify", takes.notifiers, "[https://example.com/hook, notify-send litellm-hybrid]",
+            "Who is told when a model begins to fall back and when upstream serves it again, of a budget "
+            "that is used up, a login that is gone, and of LiteLLM when it cannot be reached and when it is "
+            "back. A URL gets JSON by POST, a command finds the event in its environment (`HYBRID_EVENT`, "
+            "`HYBRID_MODEL`, `HYBRID_MESSAGE` …). At most one a minute for each kind of event and process, "
+            "never in a request's way."),
     ),
     "For litellm-hybrid serve alone": (
         Key("upstream-url", takes.server, "http://127.0.0.1:8316",

@@ -4,6 +4,7 @@ parser.py makes it from a file; nobody changes it. A reload makes a new one and
 swaps the reference in `SettingsStore`. Times are in seconds.
 """
 
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -139,6 +140,22 @@ class Fallback:
 
 
 @dataclass(frozen=True, slots=True)
+class Notifier:
+    """Who is told of events: a webhook or a command.
+
+    Attributes:
+        url: gets each event as a POST with JSON; it is shown nowhere, since it may hold a token.
+        command: a program and its arguments; it gets the event in its environment.
+    """
+
+    url: Secret | None = None
+    command: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return str(self.url) if self.url is not None else shlex.join(self.command)
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that the configuration file says about litellm-hybrid.
 
@@ -156,6 +173,7 @@ class Settings:
         upstream_paths: paths beyond the model APIs that other machines may reach; `*` at the end: any text.
         listen_without_keys: whoever reaches this proxy from elsewhere may spend the key.
         max_in_flight: how many requests may run at once; 0 is no limit.
+        notify: who is told when falling back begins and ends, and of what needs somebody.
         grace_period: how long, in seconds, running requests may take to finish after SIGTERM.
     """
 
@@ -185,6 +203,7 @@ class Settings:
     max_in_flight: int = 0
     grace_period: float = 30.0
     log_format: LogFormat = "text"
+    notify: tuple[Notifier, ...] = ()
 
     @property
     def routing(self) -> bool:

@@ -52,6 +52,7 @@ Event = Literal[
     "unknown-model",
     "upstream-login-expired",
     "account-refused",
+    "notify-failed",
     "history-reduced",
     "history-retry-failed",
     "replay-retried",

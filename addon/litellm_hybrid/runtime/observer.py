@@ -19,6 +19,7 @@ from litellm_hybrid.observability.history import RequestHistory, RequestRecord
 from litellm_hybrid.proxy.interfaces import ProxyObserver
 from litellm_hybrid.routing.paths import Api, identify_api
 from litellm_hybrid.routing.rules import Reason, Target
+from litellm_hybrid.runtime.notices import Notices
 from litellm_hybrid.runtime.prices import Prices
 
 _UNKNOWN_KEY = frozenset({"Invalid API key", "Missing API key"})
@@ -39,6 +40,7 @@ class Observer(ProxyObserver[JudgedResponse]):
         history: RequestHistory,
         spend: Spend,
         prices: Prices,
+        notices: Notices,
     ) -> None:
         self._policy = policy
         self._counters = counters
@@ -46,6 +48,7 @@ class Observer(ProxyObserver[JudgedResponse]):
         self._history = history
         self._spend = spend
         self._prices = prices
+        self._notices = notices
 
     # -- what the proxy tells ---------------------------------------------
 
@@ -135,6 +138,11 @@ class Observer(ProxyObserver[JudgedResponse]):
             if late is not None:
                 self._fail_late(exchange, Failure(Cause.LATE_ERROR, late))
             self._policy.exchange_ended(exchange, status if whole and late is None else None)
+            self._notices.exchange_ended(
+                exchange,
+                served=whole and late is None and status is not None and status < 400,
+                litellm_is_down=self._last_seen.is_down(Target.LITELLM, monotonic()),
+            )
             if exchange.counters is not None:
                 _count_end(exchange.counters, exchange, status, whole=whole)
             if end is not None and exchange.outcome.target is Target.LITELLM:

@@ -20,6 +20,7 @@ from litellm_hybrid.observability.history import RequestHistory
 from litellm_hybrid.routing.requested_model import Named
 from litellm_hybrid.routing.rules import Reason, Target
 from litellm_hybrid.runtime import observer as observer_module
+from litellm_hybrid.runtime.notices import Notices
 from litellm_hybrid.runtime.observer import Observer
 from litellm_hybrid.runtime.prices import Prices
 
@@ -34,9 +35,8 @@ class World:
         self.history, self.spend = RequestHistory(), Spend()
         annotations = Annotations()
         policy = Policy(SettingsStore(Settings()), FallbackState(), annotations)
-        self.observer = Observer(
-            policy, self.counters, LastSeen(), self.history, self.spend, Prices(SettingsStore(), self.spend)
-        )
+        prices, notices = Prices(SettingsStore(), self.spend), Notices(SettingsStore())
+        self.observer = Observer(policy, self.counters, LastSeen(), self.history, self.spend, prices, notices)
 
     def begin(
         self, target: Target = Target.LITELLM, reason: Reason = Reason.MODEL, *, counted: bool = True

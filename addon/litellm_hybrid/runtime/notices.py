@@ -1,0 +1,153 @@
+"""Tells webhooks and commands what somebody may want to know at once, and never holds a request up for it."""
+
+import asyncio
+import json
+import logging
+import os
+import subprocess
+import urllib.request
+from enum import StrEnum
+from pathlib import Path
+from time import monotonic, time
+
+from litellm_hybrid.config.settings import Notifier, SettingsStore
+from litellm_hybrid.flow.exchange import Exchange
+from litellm_hybrid.observability import log
+from litellm_hybrid.observability.status import timestamp
+from litellm_hybrid.proxy import trust
+from litellm_hybrid.routing.rules import Reason, Target
+
+_EVERY = 60.0
+"""Seconds that pass at least between two notices of one kind."""
+
+_PATIENCE = 5.0
+"""Seconds that a webhook or a command has; the process cannot end before."""
+
+_MOST_MODELS = 1000
+_LONGEST = 200
+"""Characters of a model's name that are told."""
+
+
+class Event(StrEnum):
+    """What is told."""
+
+    FALLBACK_BEGUN = "fallback-begun"
+    FALLBACK_ENDED = "fallback-ended"
+    BUDGET_REACHED = "budget-reached"
+    LOGIN_GONE = "login-gone"
+    LITELLM_DOWN = "litellm-down"
+    LITELLM_BACK = "litellm-back"
+
+
+_INSTEAD = frozenset({Reason.FALLBACK, Reason.UNREACHABLE, Reason.COOLDOWN})
+
+
+class Notices:
+    """Finds out by the requests that end what there is to tell.
+
+    Args:
+        settings: those in force; `notify` says who is told.
+    """
+
+    def __init__(self, settings: SettingsStore) -> None:
+        self._settings = settings
+        self._told: dict[Event, float] = {}
+        self._untold: dict[Event, int] = {}
+        self._falling_back: set[str] = set()
+        self._litellm_is_down = False
+        self._failing: set[Notifier] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def exchange_ended(self, exchange: Exchange, *, served: bool, litellm_is_down: bool) -> None:
+        """Look at a request that has ended.
+
+        Args:
+            exchange: all that is known of it.
+            served: its client has got a response to the end that is no failure.
+            litellm_is_down: LiteLLM could not be reached a moment ago.
+        """
+        if self._settings.is_empty or not self._settings.current.notify:
+            return
+        outcome, model = exchange.outcome, (exchange.model_name or "")[:_LONGEST]
+        if exchange.fallback is not None and exchange.fallback.kind == "login":
+            self._tell(Event.LOGIN_GONE, model, f"{model}: the account's login is gone, sign in again")
+        if outcome.fallback_failed == "budget":
+            message = f"{model}: the fallbacks of this hour are used up, clients get upstream's failures"
+            self._tell(Event.BUDGET_REACHED, model, message)
+        if served and outcome.target is Target.LITELLM and outcome.reason in _INSTEAD:
+            self._begun(exchange, model)
+        elif served and outcome.target is Target.UPSTREAM and model in self._falling_back:
+            self._falling_back.discard(model)
+            self._tell(Event.FALLBACK_ENDED, model, f"{model}: upstream serves it again")
+        if litellm_is_down != self._litellm_is_down:
+            self._litellm_changed(exchange, is_down=litellm_is_down)
+
+    def _begun(self, exchange: Exchange, model: str) -> None:
+        if model in self._falling_back:
+            return
+        if len(self._falling_back) < _MOST_MODELS:
+            self._falling_back.add(model)
+        why = exchange.fallback.kind if exchange.fallback is not None else exchange.outcome.reason.value
+        self._tell(Event.FALLBACK_BEGUN, model, f"{model}: LiteLLM serves it in upstream's place ({why})")
+
+    def _litellm_changed(self, exchange: Exchange, *, is_down: bool) -> None:
+        """LiteLLM is down at once; it is back once it has answered, not once its failure is long ago."""
+        answered = any(each.target is Target.LITELLM and each.status for each in exchange.attempts)
+        if is_down or answered:
+            self._litellm_is_down = is_down
+            event = Event.LITELLM_DOWN if is_down else Event.LITELLM_BACK
+            self._tell(event, "", f"LiteLLM {'cannot be reached' if is_down else 'answers again'}")
+
+    def _tell(self, event: Event, model: str, message: str) -> None:
+        now = monotonic()
+        if now - self._told.get(event, -_EVERY) < _EVERY:
+            self._untold[event] = self._untold.get(event, 0) + 1
+            return
+        self._told[event] = now
+        said: dict[str, object] = {
+            "event": event.value,
+            "at": timestamp(time()),
+            "model": model,
+            "message": message,
+            "text": f"litellm-hybrid: {message}",
+            "suppressed": self._untold.pop(event, 0),
+        }
+        for number, notifier in enumerate(self._settings.current.notify, start=1):
+            task = asyncio.get_running_loop().create_task(self._run(number, notifier, said))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, number: int, notifier: Notifier, said: dict[str, object]) -> None:
+        try:
+            if notifier.url is not None:
+                await asyncio.to_thread(_post, notifier.url.value, said, self._settings.current.tls_ca)
+            else:
+                await asyncio.to_thread(_execute, notifier.command, said)
+        except Exception as e:  # noqa: BLE001 (whatever somebody's hook does)
+            if notifier not in self._failing:
+                self._failing.add(notifier)
+                # Not the exception's words: they may repeat the URL.
+                why = f"litellm: entry {number} of `notify` fails ({type(e).__name__})"
+                log.emit(logging.WARNING, why, event="notify-failed")
+        else:
+            self._failing.discard(notifier)
+
+
+def _post(url: str, said: dict[str, object], tls_ca: Path | None) -> None:
+    headers = {"Content-Type": "application/json", "User-Agent": "litellm-hybrid"}
+    request = urllib.request.Request(url, json.dumps(said).encode(), headers, method="POST")  # noqa: S310 (http only)
+    with urllib.request.urlopen(request, timeout=_PATIENCE, context=trust.client_context(tls_ca)):  # noqa: S310
+        pass
+
+
+def _execute(command: tuple[str, ...], said: dict[str, object]) -> None:
+    variables = {f"HYBRID_{name.upper()}": str(value) for name, value in said.items()}
+    subprocess.run(  # noqa: S603  the configuration's own command
+        command,
+        env={**os.environ, **variables},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        timeout=_PATIENCE,
+        check=True,
+    )

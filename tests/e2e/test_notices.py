@@ -1,0 +1,155 @@
+"""Webhooks and commands of `notify`: what they are told, and that no request waits for them."""
+
+import json
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from e2e.conftest import Start
+from e2e.harness import Proxy, Stub, until
+from litellm_hybrid.runtime import notices as notices_module
+from support.processes import free_port
+from support.servers import Reply
+from support.wire import Request
+
+ANSWER = {"choices": [{"message": {"role": "assistant", "content": "Hi"}}]}
+ON = {"enabled": True, "cooldown-max": "0s"}
+
+
+class Hook(Stub):
+    """A webhook."""
+
+    @property
+    def told(self) -> list[dict[str, Any]]:
+        return [json.loads(request.body) for request in self.requests]
+
+    @property
+    def events(self) -> list[tuple[str, str]]:
+        return [(each["event"], each["model"]) for each in self.told]
+
+
+@pytest.fixture
+async def hook() -> AsyncIterator[Hook]:
+    async with Hook() as server:
+        yield server
+
+
+async def _answers(_: Request, reply: Reply) -> None:
+    await reply.json(200, ANSWER)
+
+
+async def _fails(_: Request, reply: Reply) -> None:
+    await reply.json(429, {"error": {"type": "usage_limit_reached", "message": "The usage limit is reached"}})
+
+
+async def _login(_: Request, reply: Reply) -> None:
+    await reply.json(401, {"error": {"type": "authentication_error", "message": "OAuth token has expired"}})
+
+
+async def _ask(proxy: Proxy, model: str = "o3") -> None:
+    await proxy.post(model)
+
+
+async def test_falling_back_begins_and_ends(start: Start, upstream: Stub, litellm: Stub, hook: Hook) -> None:
+    litellm.does = _answers
+    proxy = await start(fallback=ON, notify=[f"{hook.url}/services/T0/secret-token"])
+    upstream.does = _answers
+    await _ask(proxy)
+
+    upstream.does = _fails
+    await _ask(proxy)
+    await _ask(proxy)
+    await until(lambda: len(hook.told) == 1)
+    upstream.does = _answers
+    await _ask(proxy)
+    await _ask(proxy)
+    await until(lambda: len(hook.told) == 2)
+
+    assert hook.events == [("fallback-begun", "o3"), ("fallback-ended", "o3")]
+    begun = hook.told[0]
+    assert begun.keys() == {"event", "at", "model", "message", "text", "suppressed"}
+    assert "quota" in begun["message"]
+    assert hook.requests[0].path == "/services/T0/secret-token"
+    assert proxy.log("secret-token") == []
+
+
+async def test_what_needs_somebody(start: Start, upstream: Stub, litellm: Stub, hook: Hook) -> None:
+    litellm.does = _answers
+    proxy = await start(fallback=ON | {"max-per-hour": 1}, notify=[hook.url])
+
+    upstream.does = _login
+    await _ask(proxy)  # the budget is used up by it
+    upstream.does = _fails
+    await _ask(proxy)
+
+    await until(lambda: len(hook.told) == 3)
+    assert {event for event, _ in hook.events} == {"login-gone", "fallback-begun", "budget-reached"}
+
+
+async def test_litellm_is_down_and_back(start: Start, upstream: Stub, litellm: Stub, hook: Hook) -> None:
+    upstream.does, litellm.does = _fails, _answers
+    port = free_port()
+    proxy = await start(fallback=ON, notify=[hook.url], litellm_url=f"http://127.0.0.1:{port}")
+    await _ask(proxy)
+    await until(lambda: hook.events == [("litellm-down", "")])
+
+    async with Stub(_answers, port=port):
+        await _ask(proxy)
+        await until(lambda: len(hook.told) == 3)
+
+    assert set(hook.events[1:]) == {("litellm-back", ""), ("fallback-begun", "o3")}
+
+
+async def test_one_a_minute_and_kind(
+    start: Start, upstream: Stub, litellm: Stub, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(notices_module, "monotonic", lambda: now[0])
+    upstream.does, litellm.does = _fails, _answers
+    proxy = await start(fallback=ON, notify=[hook.url])
+
+    for model in ("o1", "o2", "o3"):
+        await _ask(proxy, model)
+        now[0] += 20
+    await _ask(proxy, "o4")
+    await until(lambda: len(hook.told) == 2)
+
+    assert hook.events == [("fallback-begun", "o1"), ("fallback-begun", "o4")]
+    assert [each["suppressed"] for each in hook.told] == [0, 2]
+
+
+async def test_a_command_finds_the_event_in_its_environment(
+    start: Start, upstream: Stub, litellm: Stub, tmp_path: Path
+) -> None:
+    upstream.does, litellm.does = _fails, _answers
+    code = "import os, sys; open(sys.argv[1], 'a').write(os.environ['HYBRID_EVENT'] + os.environ['HYBRID_MODEL'])"
+    script, output = tmp_path / "hook.py", tmp_path / "out put"
+    script.write_text(code)
+    proxy = await start(fallback=ON, notify=[f"{sys.executable} {script} '{output}'"])
+
+    await _ask(proxy, "o3; touch x")
+
+    await until(lambda: output.exists() and output.read_text() == "fallback-beguno3; touch x")
+
+
+async def test_a_hook_that_fails_is_logged_once_and_holds_nobody_up(
+    start: Start, upstream: Stub, litellm: Stub, hook: Hook
+) -> None:
+    """One that refuses, one that never answers, one that is not there; the last one is told all the same."""
+    upstream.does, litellm.does = _fails, _answers
+
+    async def stalls(_: Request, reply: Reply) -> None:
+        await reply.stall()
+
+    async with Stub(_fails) as refusing, Stub(stalls) as silent:
+        hooks = [f"{refusing.url}/token-1", f"{silent.url}/token-2", "/no/such/program token-3", hook.url]
+        proxy = await start(fallback=ON, notify=hooks)
+        await _ask(proxy)
+        upstream.does = _answers
+        await _ask(proxy)  # another event, while one is told still
+
+        await until(lambda: len(hook.told) == 2 and len(proxy.log("`notify` fails")) == 3)
+    assert not any(proxy.log(f"token-{number}") for number in (1, 2, 3))
