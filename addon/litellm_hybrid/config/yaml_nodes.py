@@ -13,6 +13,8 @@ from typing import Literal, NamedTuple
 
 import yaml
 
+from litellm_hybrid.terminal import printable
+
 _YAML = "tag:yaml.org,2002:"
 _VARIABLE = re.compile(r"(?P<literal>\$\$\{)|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
 _OTHER_VARIABLE = re.compile(r"\$(?P<shell>[A-Z_][A-Z0-9_]*)|os\.environ/(?P<litellm>[A-Za-z_]\w*)")
@@ -57,11 +59,8 @@ class Diagnostic:
 
     def __str__(self) -> str:
         where = f"{self.source}:{self.line}" if self.line else self.source
-        line = ": ".join(part for part in (where, self.path, self.message) if part)
         # A quoted key may have any character in it.
-        return "".join(
-            char if char.isprintable() else char.encode("unicode_escape").decode() for char in line
-        )
+        return printable(": ".join(part for part in (where, self.path, self.message) if part))
 
 
 class Location(NamedTuple):

@@ -17,6 +17,8 @@ from collections.abc import Mapping
 from json import JSONDecoder
 from typing import NamedTuple
 
+from litellm_hybrid.message.json import members, objects
+
 # A quote of such an object in a model's text has a backslash before the quotation mark.
 _OBJECT = re.compile(r'(?<!\\)"usage(?:Metadata)?"\s*:\s*(?=\{)')
 _decoder = JSONDecoder(strict=False)
@@ -131,11 +133,8 @@ class PriceList:
         """Read `{"data": [{"model_name": …, "model_info": {"id": …, "input_cost_per_token": …}}]}`."""
         self._by_id: dict[str, Price] = {}
         by_name: dict[str, set[Price | None]] = {}
-        data = info.get("data") if isinstance(info, Mapping) else None
-        for entry in data if isinstance(data, list) else ():
-            details = entry.get("model_info") if isinstance(entry, Mapping) else None
-            if not isinstance(details, Mapping):
-                continue
+        for entry in objects(members(info).get("data")):
+            details = members(entry.get("model_info"))
             price = _price(details)
             by_name.setdefault(str(entry.get("model_name")), set()).add(price)
             if price is not None:

@@ -6,10 +6,9 @@ that has it is an answer. What comes before is opening, whatever its type, becau
 CLIProxyAPI begin a stream before anybody has agreed to answer it.
 """
 
-from collections.abc import Iterator, Mapping
 from enum import Enum
 
-type Json = Mapping[str, object]
+from litellm_hybrid.message.json import Object, members, objects
 
 
 class Carries(Enum):
@@ -74,12 +73,12 @@ def failed(piece: object) -> bool:
         piece = piece[0] if piece else None
     if not isinstance(piece, dict):
         return False
-    choices = [choice for choice in _objects(piece.get("choices")) if choice.get("finish_reason") == "error"]
+    choices = [choice for choice in objects(piece.get("choices")) if choice.get("finish_reason") == "error"]
     return bool(choices) or piece.get("status") == "failed" or piece.get("type") == "response.failed"
 
 
-def _chat(piece: Json, *, whole: bool) -> Carries:
-    choices = list(_objects(piece.get("choices")))
+def _chat(piece: Object, *, whole: bool) -> Carries:
+    choices = objects(piece.get("choices"))
     if any(_says(choice.get(key)) for choice in choices for key in ("message", "delta", "text")):
         return Carries.CONTENT
     reasons = [
@@ -95,16 +94,14 @@ def _chat(piece: Json, *, whole: bool) -> Carries:
     return Carries.END if any(reason not in ("", "error") for reason in reasons) else Carries.OPENING
 
 
-def _gemini(piece: Json, *, whole: bool) -> Carries:
-    candidates = list(_objects(piece.get("candidates")))
+def _gemini(piece: Object, *, whole: bool) -> Carries:
+    candidates = objects(piece.get("candidates"))
     for candidate in candidates:
-        content = candidate.get("content")
-        parts = content.get("parts") if isinstance(content, dict) else None
-        if any(_says(value) for part in _objects(parts) for key, value in part.items() if not _is_note(key)):
+        parts = objects(members(candidate.get("content")).get("parts"))
+        if any(_says(value) for part in parts for key, value in part.items() if not _is_note(key)):
             return Carries.CONTENT
-    feedback = piece.get("promptFeedback")
     reasons = [str(candidate.get("finishReason") or "").lower() for candidate in candidates]
-    blocked = isinstance(feedback, dict) and bool(feedback.get("blockReason"))
+    blocked = bool(members(piece.get("promptFeedback")).get("blockReason"))
     if blocked or any(reason not in _STOPPED for reason in reasons):
         return Carries.END
     ended = whole or not candidates or any(reasons)
@@ -114,16 +111,16 @@ def _gemini(piece: Json, *, whole: bool) -> Carries:
     return Carries.EMPTY if whole else Carries.OPENING
 
 
-def _whole(piece: Json) -> Carries:
+def _whole(piece: Object) -> Carries:
     """A whole response of Anthropic's or of OpenAI's Responses."""
     if piece.get("object") == "response" or "output" in piece:
         return _response(piece)
     return _message(piece) if piece.get("type") == "message" or "content" in piece else Carries.OTHER
 
 
-def _message(piece: Json) -> Carries:
+def _message(piece: Object) -> Carries:
     """A whole message of Anthropic's."""
-    if any(_block(block) for block in _objects(piece.get("content"))) or _says(
+    if any(_block(block) for block in objects(piece.get("content"))) or _says(
         piece.get("content"), blocks=False
     ):
         return Carries.CONTENT
@@ -131,10 +128,10 @@ def _message(piece: Json) -> Carries:
     return Carries.END if reason not in _STOPPED or _counted(piece.get("usage")) else Carries.EMPTY
 
 
-def _response(piece: Json) -> Carries:
+def _response(piece: Object) -> Carries:
     """A whole response of OpenAI's Responses, or the one inside its last event."""
     output = piece.get("output")
-    if any(_item(item) for item in _objects(output)) or _says(output, blocks=False):
+    if any(_item(item) for item in objects(output)) or _says(output, blocks=False):
         return Carries.CONTENT
     details = piece.get("incomplete_details")
     if (
@@ -147,42 +144,42 @@ def _response(piece: Json) -> Carries:
     return Carries.EMPTY if output is None or "created_at" in piece else Carries.OTHER
 
 
-def _event(piece: Json, kind: str) -> Carries:
+def _event(piece: Object, kind: str) -> Carries:
     if kind in _ANNOUNCED:
         return Carries.OPENING
     if kind in ("message_delta", "message_stop") or kind in _LAST:
         return _end(piece, kind)
     if kind == "message_start":
-        found = _message(_object(piece, "message"))
+        found = _message(members(piece.get("message")))
         return found if found is Carries.CONTENT else Carries.OPENING
     if "_call" in kind and kind.startswith("response."):
         return Carries.CONTENT
     delta = piece.get("delta")
     brings = (
         *(_says(piece.get(key)) for key in _BRINGS),
-        *(_says(value) for key, value in _object(piece, "delta").items() if not _is_note(key)),
+        *(_says(value) for key, value in members(piece.get("delta")).items() if not _is_note(key)),
         isinstance(delta, str) and bool(delta),
-        _block(_object(piece, "content_block")),
-        _block(_object(piece, "part")),
-        kind.startswith("response.output_item") and _item(_object(piece, "item")),
+        _block(members(piece.get("content_block"))),
+        _block(members(piece.get("part"))),
+        kind.startswith("response.output_item") and _item(members(piece.get("item"))),
     )
     if any(brings):
         return Carries.CONTENT
     return Carries.OPENING if kind.startswith(_STREAM_FAMILIES) else Carries.OTHER
 
 
-def _end(piece: Json, kind: str) -> Carries:
+def _end(piece: Object, kind: str) -> Carries:
     """An event with which a message, or a response of OpenAI's, ends."""
     if kind == "message_delta":
-        reason = str(_object(piece, "delta").get("stop_reason") or "").lower()
+        reason = str(members(piece.get("delta")).get("stop_reason") or "").lower()
         return Carries.END if reason not in _STOPPED or _counted(piece.get("usage")) else Carries.OPENING
-    found = _response(_object(piece, "response")) if kind in _LAST else Carries.EMPTY
+    found = _response(members(piece.get("response"))) if kind in _LAST else Carries.EMPTY
     if found is Carries.CONTENT:
         return found
     return Carries.END if found is Carries.END or kind == "response.cancelled" else Carries.EMPTY
 
 
-def _block(block: Json) -> bool:
+def _block(block: Object) -> bool:
     """Whether a block of a message, or a part of an item, has content: Anthropic's or OpenAI's."""
     kind = str(block.get("type") or "")
     if kind in ("text", "thinking", "output_text", "reasoning_text", "summary_text", "refusal", "input_text"):
@@ -190,13 +187,13 @@ def _block(block: Json) -> bool:
     return bool(kind)
 
 
-def _item(item: Json) -> bool:
+def _item(item: Object) -> bool:
     """Whether an output item has content. Reasoning that only its maker can read is none."""
     kind = str(item.get("type") or "")
     if kind not in ("message", "reasoning", ""):
         return True
     told = (item.get("content"), item.get("summary"))
-    return any(_block(part) for parts in told for part in _objects(parts)) or any(
+    return any(_block(part) for parts in told for part in objects(parts)) or any(
         _says(part, blocks=False) for part in told
     )
 
@@ -223,19 +220,5 @@ def _is_note(key: str) -> bool:
 
 def _counted(usage: object) -> bool:
     """Whether a token was counted."""
-    fields = usage if isinstance(usage, dict) else {}
-    return any(
-        isinstance(value, int) and value > 0 for key, value in fields.items() if "token" in key.lower()
-    )
-
-
-def _object(piece: Json, key: str) -> Json:
-    """A member that is an object; an empty one if it is none."""
-    value = piece.get(key)
-    return value if isinstance(value, dict) else {}
-
-
-def _objects(value: object) -> Iterator[Json]:
-    """The objects of a list; nothing if it is none."""
-    if isinstance(value, list):
-        yield from (item for item in value if isinstance(item, dict))
+    fields = members(usage).items()
+    return any(isinstance(value, int) and value > 0 for key, value in fields if "token" in key.lower())

@@ -25,7 +25,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from litellm_hybrid.message.json import decode
+from litellm_hybrid.message.json import decode, objects
 from litellm_hybrid.quota import content
 from litellm_hybrid.quota.wording import code_words
 
@@ -363,18 +363,13 @@ def _detail(payload: Fields, detail: object) -> _Layer | None:
 def _errors_inside(payload: Fields) -> Iterator[object]:
     """Errors of choices (OpenRouter), and those of a list (Cloudflare)."""
     choices, errors = payload.get("choices"), payload.get("errors")
-    for choice in choices if isinstance(choices, list) else []:
-        if isinstance(choice, dict) and choice.get("error"):
-            yield choice["error"]
-    listed = errors if isinstance(errors, list) else [errors]
-    yield from (each for each in listed if isinstance(each, dict))
+    yield from (choice["error"] for choice in objects(choices) if choice.get("error"))
+    yield from objects(errors if isinstance(errors, list) else [errors])
 
 
 def _stated(error: Fields) -> tuple[object, ...]:
     """Everything by which an error names itself, Google's reasons among them."""
-    details = error.get("details")
-    entries = details if isinstance(details, list) else []
-    reasons = tuple(entry.get("reason") for entry in entries if isinstance(entry, dict))
+    reasons = (detail.get("reason") for detail in objects(error.get("details")))
     return (
         *(
             error.get(key)

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 
+from litellm_hybrid.message.json import members, objects
+
 Fields = Mapping[str, object]
 
 LONGEST = 30 * 86400.0
@@ -116,28 +118,18 @@ def _retry_info(source: Fields) -> float | None:
 
 def _quota_reset_delay(source: Fields) -> float | None:
     """Google's `metadata.quotaResetDelay`, in an ErrorInfo of Gemini Code Assist and Antigravity."""
-
-    def read(detail: Fields) -> object:
-        metadata = detail.get("metadata")
-        return metadata.get("quotaResetDelay") if isinstance(metadata, dict) else None
-
-    return _in_details(source, read)
+    return _in_details(source, lambda detail: members(detail.get("metadata")).get("quotaResetDelay"))
 
 
 def _in_details(source: Fields, read: Callable[[Fields], object]) -> float | None:
-    details = source.get("details")
-    entries = details if isinstance(details, list) else []
-    spans = (go_duration(read(entry)) for entry in entries if isinstance(entry, dict))
+    spans = (go_duration(read(detail)) for detail in objects(source.get("details")))
     return next((span for span in spans if span is not None), None)
 
 
 def _openrouter_reset(source: Fields) -> float | None:
     """OpenRouter's `metadata.headers`, the provider's own: a reset in milliseconds since the epoch."""
-    metadata = source.get("metadata")
-    headers = metadata.get("headers") if isinstance(metadata, dict) else None
-    fields = (
-        {str(name).lower(): value for name, value in headers.items()} if isinstance(headers, dict) else {}
-    )
+    headers = members(members(source.get("metadata")).get("headers"))
+    fields = {str(name).lower(): value for name, value in headers.items()}
     moment = _number(fields.get("x-ratelimit-reset"))
     return None if moment is None else moment / 1000 if moment > _MILLISECONDS else moment
 

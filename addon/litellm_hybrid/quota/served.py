@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from litellm_hybrid.message import sse
-from litellm_hybrid.message.json import decode
+from litellm_hybrid.message.json import decode, members, objects
 from litellm_hybrid.quota import content
 from litellm_hybrid.quota.classifier import ANSWER, NO_ANSWER, StreamJudge, Verdict, classify
 from litellm_hybrid.quota.content import Carries
@@ -47,11 +47,8 @@ def asked(path: str, body: bytes) -> Asked:
         body: without content coding.
     """
     path = path.partition("?")[0]
-    payload = decode(body) if b"compaction_trigger" in body else None
-    items = payload.get("input") if isinstance(payload, dict) else None
-    triggers = isinstance(items, list) and any(
-        isinstance(item, dict) and item.get("type") == "compaction_trigger" for item in items
-    )
+    payload = members(decode(body)) if b"compaction_trigger" in body else {}
+    triggers = any(item.get("type") == "compaction_trigger" for item in objects(payload.get("input")))
     return Asked(bool(_GENERATES.search(path)), triggers or bool(_COMPACTS.search(path)))
 
 
@@ -121,12 +118,10 @@ class ReplayJudge(StreamJudge):
 
 def has_compaction(payload: object) -> bool:
     """Whether a response, or an event of one, has a compaction among its items."""
-    if not isinstance(payload, dict):
-        return False
-    response = payload.get("response")
-    output = (response if isinstance(response, dict) else payload).get("output")
-    items = [payload.get("item"), *(output if isinstance(output, list) else [])]
-    return any(isinstance(item, dict) and str(item.get("type")).startswith("compaction") for item in items)
+    told = members(payload)
+    response = members(told.get("response")) or told
+    items = [members(told.get("item")), *objects(response.get("output"))]
+    return any(str(item.get("type")).startswith("compaction") for item in items)
 
 
 def _judge_stream(wanted: Asked, headers: Mapping[str, str], body: bytes, now: float) -> Verdict:
