@@ -1,9 +1,10 @@
 """`litellm-hybrid doctor`: prints what is wrong with a set-up, why, and what to change."""
 
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -54,45 +55,54 @@ def doctor(
             given["listen"] = parse_listen(listen)
     except ValueError as e:
         raise click.UsageError(printable(str(e))) from e
-    secrets: tuple[str, ...] = (key,) if key else ()
+    secrets = [key] if key else []
 
     def read() -> Parsed:
-        nonlocal secrets
         parsed = load(file)
         settings = parsed.settings
-        secrets += tuple(each.value for each in (settings.api_key, *settings.client_keys) if each)
+        secrets.extend(each.value for each in (settings.api_key, *settings.client_keys) if each)
         changed = replace(parsed, settings=replace(settings, **given))
         if upstream_config is None:
             return changed
         hints = (*parsed.hints, *load(upstream_config).hints)
         return replace(changed, hints=hints, has_upstream_keys=True)
 
-    progress = Progress(keep=live)
-    report = examine(file, read, key=key, live=live, progress=lambda text: progress.show(hide(text, secrets)))
-    progress.clear()
-    show(report, secrets, as_json=as_json)
-    context.exit(report.exit_code)
+    run(context, file, read, secrets, key=key, live=live, as_json=as_json)
 
 
-class Progress:
-    """Shows on a terminal's stderr what is being done, and wipes it away.
+def run(
+    context: click.Context,
+    file: Path,
+    read: Callable[[], Parsed],
+    secrets: Sequence[str],
+    *,
+    key: str = "",
+    live: bool = False,
+    as_json: bool = False,
+) -> NoReturn:
+    """Look at everything, show what was found, and end with its exit code.
+
+    What is being done is shown on a terminal's stderr, and wiped away; with `live` it stays, and is shown
+    without a terminal too: it says what will be spent.
 
     Args:
-        keep: messages stay, and are shown without a terminal too: they say what will be spent.
+        context: what ends.
+        file: the configuration, for the report.
+        read: reads it; raises ConfigError.
+        secrets: are shown nowhere; more of them may have been added when the file is read.
+        key: a client key to present to upstream.
+        live: also send one real request each way.
+        as_json: print one JSON object.
     """
+    wiped = sys.stderr.isatty() and not live
 
-    def __init__(self, *, keep: bool) -> None:
-        self._terminal = sys.stderr.isatty()
-        self._keep = keep
+    def progress(text: str) -> None:
+        if live or wiped:
+            shown = printable(hide(text, secrets))
+            click.echo(f"\r\033[K{shown}" if wiped else shown, err=True, nl=live)
 
-    def show(self, text: str) -> None:
-        """Show a progress message."""
-        if self._keep:
-            click.echo(printable(text), err=True)
-        elif self._terminal:
-            click.echo(f"\r\033[K{printable(text)}", err=True, nl=False)
-
-    def clear(self) -> None:
-        """Wipe the last message away."""
-        if self._terminal and not self._keep:
-            click.echo("\r\033[K", err=True, nl=False)
+    report = examine(file, read, key=key, live=live, progress=progress)
+    if wiped:
+        click.echo("\r\033[K", err=True, nl=False)
+    show(report, secrets, as_json=as_json)
+    context.exit(report.exit_code)

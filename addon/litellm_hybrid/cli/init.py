@@ -7,18 +7,17 @@ from pathlib import Path
 
 import click
 
-from litellm_hybrid.cli.common import CONFIG, FILE, load, show
-from litellm_hybrid.cli.doctor import Progress
+from litellm_hybrid.cli import doctor
+from litellm_hybrid.cli.common import CONFIG, FILE, load
 from litellm_hybrid.config.converters import parse_url
 from litellm_hybrid.config.file_watcher import Watcher
 from litellm_hybrid.config.parser import ConfigError, parse
 from litellm_hybrid.config.settings import Address, Secret, Settings
 from litellm_hybrid.diagnostics import init as first
 from litellm_hybrid.diagnostics.doctor import http_client, probes
-from litellm_hybrid.diagnostics.doctor.doctor import examine
 from litellm_hybrid.diagnostics.doctor.probes import Program, Results
 from litellm_hybrid.diagnostics.init import CLIENT_KEY, LITELLM_KEY, Match, Proposal, SetUp
-from litellm_hybrid.terminal import hide, printable
+from litellm_hybrid.terminal import printable
 
 _LITELLM = "http://127.0.0.1:4000"
 _UPSTREAM_CONFIGS = ("~/.cli-proxy-api/config.yaml", "~/CLIProxyAPI/config.yaml", "/CLIProxyAPI/config.yaml")
@@ -118,16 +117,7 @@ def init(
     _show_next(wanted, output, env_file if typed else None)
 
     secrets = [value for value in (litellm_key, client_key) if value]
-    progress = Progress(keep=False)
-    report = examine(
-        output,
-        lambda: Watcher(output, os.environ | typed).load(),
-        live=False,
-        progress=lambda said: progress.show(hide(said, secrets)),
-    )
-    progress.clear()
-    show(report, secrets, as_json=False)
-    context.exit(report.exit_code)
+    doctor.run(context, output, lambda: Watcher(output, os.environ | typed).load(), secrets)
 
 
 class _Asking:

@@ -1,24 +1,134 @@
-"""What a decision about a request, and about upstream's response, said at each step. Nothing is sent."""
+"""Where a request goes, step by step, what a server gets, what upstream's response means. Nothing is sent.
 
-import dataclasses
+Every credential in what would be sent is `***`.
+"""
+
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
 from litellm_hybrid.config.model_patterns import bare
 from litellm_hybrid.config.settings import FALLBACK_KINDS, Settings
-from litellm_hybrid.diagnostics.explain import outgoing, remedies
-from litellm_hybrid.diagnostics.explain.outgoing import Sent, shown_target
+from litellm_hybrid.diagnostics.explain import remedies
 from litellm_hybrid.diagnostics.explain.reasons import REASONS
 from litellm_hybrid.diagnostics.explain.remedies import Obstacle, UpstreamResponse
-from litellm_hybrid.message import credentials
+from litellm_hybrid.message import credentials, forwarded, ids
+from litellm_hybrid.message.credentials import redact_as_text, redact_target
 from litellm_hybrid.observability.admin_endpoints import PAGES, AdminRequest, AdminResponse, is_own, respond
 from litellm_hybrid.quota.classifier import Verdict
-from litellm_hybrid.routing import access
+from litellm_hybrid.routing import access, rewrite
 from litellm_hybrid.routing.access import AccessDenied
 from litellm_hybrid.routing.requested_model import Named
 from litellm_hybrid.routing.rules import Reason, Request, Routed, Target, name_for_litellm, route
 from litellm_hybrid.terminal import OutputLine, Style
+
+_GENERATED_ID = "req-..."
+"""Stands for the request id that a real request would be given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A request as a server gets it, with its credentials masked.
+
+    Attributes:
+        server: "litellm" or "upstream".
+        url: where the server is.
+        target: path and query.
+        headers: (name, value), in order.
+        body: a summary of it.
+        stripped: the target at an upstream without `/api/provider/` routes, where `auto` decides; or "".
+    """
+
+    server: str
+    url: str
+    method: str
+    target: str
+    headers: tuple[tuple[str, str], ...]
+    body: str
+    stripped: str = ""
+
+    def lines(self) -> list[OutputLine]:
+        """Format it for people."""
+        return [
+            OutputLine("", ""),
+            OutputLine("sent to", self.url),
+            OutputLine("", f"{self.method} {self.target}"),
+            *([OutputLine("", f"{self.stripped} if upstream answers 404 there")] if self.stripped else []),
+            *(OutputLine("", f"{name}: {value}", Style.QUIET) for name, value in self.headers),
+            OutputLine("body", self.body),
+        ]
+
+
+def _to_server(settings: Settings, request: Request, routed: Routed, target: Target) -> Sent:
+    """Make the request as a server gets it.
+
+    Args:
+        settings: those in force; for LiteLLM they have a base_url.
+        request: the client's.
+        routed: what was decided about it.
+        target: which server; for LiteLLM the request names a model.
+    """
+    if target is not Target.LITELLM:
+        return _to_upstream(settings, request)
+    named, model = routed.named, routed.route.litellm_model
+    assert named is not None
+    assert model is not None
+    sent = replace(request.sent, headers=forwarded.put(request.sent.headers, request.client.ip))
+    outgoing = rewrite.for_litellm(settings, sent, named, model, _request_id(request))
+    note = [] if outgoing.body != request.sent.body else ["as the client sends it"]
+    if coding := request.sent.header(b"content-encoding"):
+        note.append(f"decoded from {coding}")
+    if named.where in ("json", "form") and named.model != model:
+        note.append(f'names "{model}" for "{named.model}", all else as it was')
+    return Sent(
+        server="litellm",
+        url=str(replace(outgoing.address, path="")),
+        method=request.method,
+        target=redact_target(outgoing.target),
+        headers=redact_as_text(outgoing.headers),
+        body=_summary(len(outgoing.body), ", ".join(note)),
+    )
+
+
+def _to_upstream(settings: Settings, request: Request) -> Sent:
+    """The client's own, but for Host, X-Request-ID and a stripped prefix."""
+    sent = request.sent
+    host = str(settings.upstream).partition("://")[2].encode()
+    headers = [
+        (name, host if name.lower() == b"host" else value)
+        for name, value in forwarded.put(sent.headers, request.client.ip)
+        if name.lower() != b"x-request-id"
+    ]
+    headers.append((b"X-Request-ID", _request_id(request).encode()))
+    target = _shown_target(request)
+    stripped, strip = rewrite.without_provider_prefix(target), settings.strip_provider_prefix
+    return Sent(
+        server="upstream",
+        url=str(settings.upstream),
+        method=request.method,
+        target=stripped if strip is True else target,
+        headers=redact_as_text(headers),
+        body=_summary(len(sent.body), "as the client sends it"),
+        stripped=stripped if strip == "auto" and stripped != target else "",
+    )
+
+
+def _shown_target(request: Request) -> str:
+    """Return path and query of the client's request, without credentials."""
+    sent = request.sent
+    return redact_target(f"{sent.path}?{sent.query}" if sent.query else sent.path)
+
+
+def _request_id(request: Request) -> str:
+    given = request.sent.header(b"x-request-id")
+    return given if ids.is_valid(given) else _GENERATED_ID
+
+
+def _summary(length: int, note: str) -> str:
+    if not length:
+        return "no body"
+    return f"{length} bytes, {note}" if note else f"{length} bytes"
+
 
 NEAREST = 3
 """How many near misses are named for a model that is not listed."""
@@ -77,7 +187,7 @@ def nearest(settings: Settings, model: str) -> tuple[str, ...]:
 
 
 def _request_step(request: Request) -> Step:
-    return Step("request", f"{request.method} {shown_target(request)}")
+    return Step("request", f"{request.method} {_shown_target(request)}")
 
 
 def _head(settings: Settings, request: Request, routed: Routed) -> str:
@@ -170,7 +280,7 @@ class Explanation:
         `sends` and the steps' `says` are the names that `litellm_model` and `message` had before; they go
         with the next release.
         """
-        value = dataclasses.asdict(self) | {"sends": self.litellm_model}
+        value = asdict(self) | {"sends": self.litellm_model}
         value["steps"] = [{"name": s.name, "message": s.message, "says": s.message} for s in self.steps]
         return value
 
@@ -200,7 +310,7 @@ def explain(
     steps = request_steps(settings, request, routed)
     target, reason = routed.route.target, routed.reason
     own_status = routed.refusal.status if routed.refusal else 426 if routed.downgrade else None
-    sent = None if own_status else outgoing.to_server(settings, request, routed, target)
+    sent = None if own_status else _to_server(settings, request, routed, target)
     fixes = [remedies.for_route(settings, request)]
     if reason is Reason.STATEFUL:
         fixes.append(remedies.WHOLE_CONVERSATION)
@@ -218,7 +328,7 @@ def explain(
             steps.append(access_step(request, refusal))
             if refusal is None:
                 target, reason = Target.LITELLM, Reason.FALLBACK
-                sent, fixes = outgoing.to_server(settings, request, routed, target), []
+                sent, fixes = _to_server(settings, request, routed, target), []
             else:
                 reason = Reason.FALLBACK_FAILED
     elif routed.named is not None and target is Target.UPSTREAM:

@@ -1,4 +1,4 @@
-"""allocator.py: freed memory stays for the next body."""
+"""What the start does to the process: freed memory stays for the next body."""
 
 import os
 import subprocess
@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from litellm_hybrid.runtime import malloc as allocator
+from litellm_hybrid.runtime import lifecycle
 
 _BODIES = """
 import resource, sys
-from litellm_hybrid.runtime import malloc as allocator
+from litellm_hybrid.runtime import lifecycle
 if sys.argv[1] == "kept":
-    assert allocator.tune_malloc()
+    assert lifecycle.tune_malloc()
 def turn():
     bodies = [b"x" * (2 * 2**20) for _ in range(8)]
 turn()
@@ -28,7 +28,7 @@ _PAGES = 20 * 8 * 2 * 2**20 // os.sysconf("SC_PAGE_SIZE")
 @pytest.mark.skipif(sys.platform != "linux", reason="it is about glibc")
 @pytest.mark.parametrize(("how", "page_by_page"), [("left", True), ("kept", False)])
 def test_memory_for_the_next_body_is_not_fetched_again(how: str, page_by_page: bool) -> None:
-    env = os.environ | {"PYTHONPATH": str(Path(allocator.__file__).parents[2])}
+    env = os.environ | {"PYTHONPATH": str(Path(lifecycle.__file__).parents[2])}
     done = subprocess.run(
         [sys.executable, "-c", _BODIES, how], capture_output=True, check=True, text=True, env=env
     )
@@ -37,4 +37,4 @@ def test_memory_for_the_next_body_is_not_fetched_again(how: str, page_by_page: b
 
 def test_another_system_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert not allocator.tune_malloc()
+    assert not lifecycle.tune_malloc()
