@@ -1,10 +1,13 @@
 """A replay that a backend behind LiteLLM refuses is sent again in a form that it takes."""
 
+import asyncio
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from e2e.conftest import Start
 from e2e.fallback_support import (
@@ -23,6 +26,7 @@ from e2e.fallback_support import (
     says,
 )
 from e2e.harness import Stub, hello, settings, until
+from litellm_hybrid.cli.main import main
 from support.servers import Handler, Reply
 from support.wire import Request
 
@@ -104,6 +108,48 @@ async def test_a_session_pays_once(start: Start, upstream: Stub, litellm: Stub, 
 
     assert (await ask(proxy, CLAUDE_CODE, MESSAGES)).route == failed("budget"), "each was one replay"
     assert len(upstream.requests) == 3
+
+
+async def test_the_status_page_and_explain_say_what_is_remembered(
+    start: Start, upstream: Stub, litellm: Stub, tmp_path: Path
+) -> None:
+    """And what LiteLLM's configuration could say; it is gone once LiteLLM refuses all the same."""
+    proxy = await start(fallback=ON)
+    upstream.does, litellm.does = OUT_OF_QUOTA, strict()
+    await ask(proxy, CLAUDE_CODE, MESSAGES)
+
+    async def remembered() -> Any:
+        return (await proxy.ask("GET", "/_hybrid/status")).json()["replay_changes"]
+
+    assert await remembered() == [
+        {
+            "model": "o3",
+            "api": "messages",
+            "changes": ["omit user", "max_tokens at most 8192", "omit reasoning_effort", "omit thinking"],
+            "settings": [
+                'litellm_params: additional_drop_params: ["user"]',
+                "litellm_settings: modify_params: true",
+                'litellm_params: additional_drop_params: ["reasoning_effort"]',
+            ],
+        }
+    ]
+    page = await proxy.ask("GET", "/_hybrid/status", headers=[("accept", "text/html")])
+    assert b"max_tokens at most 8192" in page.body
+    assert b"additional_drop_params: [&#34;user&#34;]" in page.body
+
+    file = tmp_path / "of-the-command.yaml"
+    file.write_text(json.dumps(settings(litellm.url, fallback=ON, listen=f"127.0.0.1:{proxy.port}")))
+    command = ["explain", "--config", str(file), "o3"]
+    shown = await asyncio.to_thread(CliRunner().invoke, main, command)
+    assert "o3 by messages: omit user, max_tokens at most 8192" in shown.output
+    assert "litellm_settings: modify_params: true" in shown.output
+
+    litellm.does = says(400, json.dumps(error("image input is not supported")).encode())
+    await ask(proxy, CLAUDE_CODE, MESSAGES)
+    assert await remembered() == []
+    gone = await asyncio.to_thread(CliRunner().invoke, main, command)
+    assert "goes to" in gone.output
+    assert "by messages" not in gone.output
 
 
 async def test_what_is_remembered_is_of_a_model_on_an_api(

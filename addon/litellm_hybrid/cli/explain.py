@@ -4,14 +4,17 @@ import json
 import re
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 
 import click
 
 from litellm_hybrid.cli.common import as_json_option, config_option, load, show
+from litellm_hybrid.cli.status import replay_changes
 from litellm_hybrid.config.settings import Settings, host_port
 from litellm_hybrid.diagnostics.explain import reasons
+from litellm_hybrid.diagnostics.explain.explain import Step
 from litellm_hybrid.diagnostics.explain.explain import explain as explain_request
 from litellm_hybrid.diagnostics.explain.remedies import UpstreamResponse
 from litellm_hybrid.fallback import response_hold
@@ -66,7 +69,7 @@ def explain(
     response_body: str | None,
     as_json: bool,
 ) -> None:
-    """Explain where a request goes, and why. Nothing is sent.
+    """Explain where a request goes, and why. Nothing is sent to either server.
 
     \b
       litellm-hybrid explain gpt-5
@@ -99,6 +102,10 @@ def explain(
     except ValueError as e:
         raise click.UsageError(printable(str(e))) from e
     explanation = explain_request(settings, request, response, now=time.time())
+    if explanation.litellm_model is not None:
+        learnt = replay_changes(settings, explanation.litellm_model)
+        steps = tuple(Step("replays", f"the running proxy changes them: {line}") for line in learnt)
+        explanation = replace(explanation, steps=(*explanation.steps, *steps))
     show(explanation, secrets_of(settings, request), as_json=as_json)
 
 

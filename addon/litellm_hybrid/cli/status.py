@@ -39,7 +39,7 @@ def status(context: click.Context, *, file: Path, url: str | None, line: bool, a
         address = parse_url(url) if url is not None else probes.proxy_address(settings)
     except ValueError as e:
         raise click.UsageError(printable(f"--url: {url!r}: {e}")) from e
-    found, why = _ask(address, probes.client_key(settings) or os.environ.get(CLIENT_KEY, ""))
+    found, why = _ask(address, settings)
     if line:
         click.echo(printable(one_line(found)))
     elif found is None:
@@ -49,8 +49,27 @@ def status(context: click.Context, *, file: Path, url: str | None, line: bool, a
     context.exit(0 if found is not None and found["ready"] else 1)
 
 
-def _ask(address: Address, key: str) -> tuple[dict[str, Any] | None, str]:
+def replay_changes(settings: Settings, model: str) -> list[str]:
+    """Return what a running proxy changes of the replays to LiteLLM's model; [] too if there is no proxy."""
+    page, _ = _ask(probes.proxy_address(settings), settings)
+    known = page.get("replay_changes", []) if page is not None else []
+    return [changes_line(each) for each in known if each["model"] == model]
+
+
+def changes_line(each: Mapping[str, Any]) -> str:
+    """Say what one model needs of replays, and what would make that needless.
+
+    Args:
+        each: an entry of `replay_changes` of the status page.
+    """
+    needless = f"; needless with, in LiteLLM's configuration: {'; '.join(each['settings'])}"
+    changed = f"{each['model']} by {each['api']}: {', '.join(each['changes'])}"
+    return f"{changed}{needless if each['settings'] else ''}"
+
+
+def _ask(address: Address, settings: Settings) -> tuple[dict[str, Any] | None, str]:
     """Return what the page says; or None, and why it says nothing."""
+    key = probes.client_key(settings) or os.environ.get(CLIENT_KEY, "")
     result = http_client.send(Probe(address, _PAGE, headers=bearer(key)))
     if result.status == 200 and isinstance(result.json, dict) and "ready" in result.json:
         return result.json, ""
@@ -92,6 +111,7 @@ class _Screen:
                 )
                 for each in page["cooldowns"]
             ),
+            *(OutputLine("replays", changes_line(each), Style.NOTICE) for each in page["replay_changes"]),
             *(OutputLine("fallback", _fallback(each)) for each in page["recent_fallbacks"][:_SHOWN]),
         ]
 

@@ -20,6 +20,7 @@ from litellm_hybrid.fallback import response_hold
 from litellm_hybrid.fallback.cooldowns import Cooldowns
 from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.flow.outcome import METADATA, Snapshot
+from litellm_hybrid.llm.replay.remedies import settings_for
 from litellm_hybrid.mitmweb.annotations import describe
 from litellm_hybrid.observability.status import Status, timestamp
 from litellm_hybrid.routing.rules import Reason, Target
@@ -167,6 +168,11 @@ def explanation_lines(settings: Settings, flow: http.HTTPFlow, exchange: Exchang
         lines.append(f"means: {meaning.means}")
     if snapshot["first_failure"]:
         lines.append(f"before it: {snapshot['first_failure']}; for that upstream has suspended the account")
+    if exchange is not None and exchange.remedies:
+        lines.append(f"changed for the backend: {', '.join(map(str, exchange.remedies))}")
+        lines += [
+            f"needless with, in LiteLLM's configuration: {line}" for line in settings_for(exchange.remedies)
+        ]
     fixes: Iterable[str] = (meaning.fix,)
     if exchange is not None and snapshot["target"] == Target.UPSTREAM:
         sent = replace(exchange.request.sent, body=flow.request.raw_content or b"")

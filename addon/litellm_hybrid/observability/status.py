@@ -28,6 +28,23 @@ class ServerState:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplayChanges:
+    """What a model behind LiteLLM has needed of replays.
+
+    Attributes:
+        model: LiteLLM's name.
+        api: of the replays.
+        changes: what is changed of each replay at once.
+        settings: the lines of LiteLLM's configuration that would make it unnecessary.
+    """
+
+    model: str
+    api: str
+    changes: tuple[str, ...]
+    settings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """All of it. Times are epoch seconds, durations seconds.
 
@@ -50,6 +67,7 @@ class Status:
         fallbacks: (kind, outcome) → how many have ended; of all workers.
         recent: the last fallbacks, the oldest first.
         cooldowns: (model, seconds left) of each cooldown that runs; 0: the next request tries upstream.
+        replay_changes: what is remembered of models that needed replays in another form.
         recent_requests: the last requests that have ended, the oldest first.
         spend: tokens and dollars of the last days, the last day first.
         servers: how CLIProxyAPI and LiteLLM were when a request last went there.
@@ -73,6 +91,7 @@ class Status:
     fallbacks: Mapping[tuple[str, ...], int]
     recent: tuple[FallbackRecord, ...]
     cooldowns: tuple[tuple[str, float], ...]
+    replay_changes: tuple[ReplayChanges, ...] = ()
     recent_requests: tuple[RequestRecord, ...] = ()
     servers: tuple[ServerState, ...] = ()
     spend: tuple[tuple[SpendKey, Totals], ...] = ()
@@ -121,6 +140,7 @@ def as_json(status: Status) -> dict[str, object]:
         "servers": [dataclasses.asdict(server) for server in status.servers],
         "recent_fallbacks": [_dated(one) for one in reversed(status.recent)],
         "cooldowns": [{"model": model, "seconds_left": round(left, 1)} for model, left in status.cooldowns],
+        "replay_changes": [dataclasses.asdict(one) for one in status.replay_changes],
     }
 
 

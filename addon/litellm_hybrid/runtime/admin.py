@@ -14,6 +14,7 @@ from litellm_hybrid.config.settings import Settings, SettingsStore
 from litellm_hybrid.fallback.state import FallbackState
 from litellm_hybrid.flow import local_replies
 from litellm_hybrid.flow.exchange import Exchange
+from litellm_hybrid.llm.replay.remedies import settings_for
 from litellm_hybrid.observability import admin_endpoints as pages
 from litellm_hybrid.observability import status, status_html
 from litellm_hybrid.observability.admin_endpoints import AdminRequest, AdminResponse
@@ -27,7 +28,7 @@ from litellm_hybrid.observability.metrics import (
     MetricSources,
     SharedMetrics,
 )
-from litellm_hybrid.observability.status import ServerState, Status
+from litellm_hybrid.observability.status import ReplayChanges, ServerState, Status
 from litellm_hybrid.observability.status_html import CONTENT_SECURITY_POLICY
 from litellm_hybrid.routing.rules import Target
 from litellm_hybrid.runtime.graceful_shutdown import GracefulShutdown
@@ -157,6 +158,7 @@ class AdminPages:
             fallbacks=totals["fallbacks"],
             recent=tuple(context.fallbacks.history.last),
             cooldowns=context.fallbacks.cooldowns.running(monotonic()),
+            replay_changes=_replay_changes(context.fallbacks, monotonic()),
             recent_requests=tuple(context.requests.last),
             spend=tuple(context.spend.days()),
             servers=tuple(
@@ -164,3 +166,12 @@ class AdminPages:
                 for target, name in SERVER_NAMES.items()
             ),
         )
+
+
+def _replay_changes(fallbacks: FallbackState, now: float) -> tuple[ReplayChanges, ...]:
+    known = [(key, fallbacks.remedies.get(key, now) or ()) for key, _ in fallbacks.remedies.items()]
+    return tuple(
+        ReplayChanges(model, api, tuple(map(str, remedies)), settings_for(remedies))
+        for (model, api), remedies in known
+        if remedies
+    )

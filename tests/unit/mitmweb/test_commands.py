@@ -10,6 +10,7 @@ from litellm_hybrid.config.settings import Settings, SettingsStore
 from litellm_hybrid.fallback.cooldowns import Cooldowns
 from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.flow.outcome import METADATA
+from litellm_hybrid.llm.replay.remedies import Action, Remedy
 from litellm_hybrid.mitmweb.commands import Commands, status_lines
 from litellm_hybrid.observability.history import Reload
 from litellm_hybrid.observability.status import Status
@@ -112,6 +113,16 @@ def test_a_flow_from_a_file_is_explained_by_its_reason() -> None:
     assert decided == "/path → upstream; reason=no-model; target=upstream; no model; request id req-1"
     assert means.startswith("means: neither the body nor the path names a model")
     assert fix.startswith("fix: have the client name the model")
+
+
+def test_what_was_changed_of_a_replay_is_explained() -> None:
+    flow = _decided("req-1")
+    exchange = Exchange.of(flow)
+    assert exchange is not None
+    exchange.remedies += [Remedy(Action.OMIT, "user"), Remedy(Action.LIMIT, limit=100)]
+    lines = _commands(Settings()).explain([flow])
+    assert "changed for the backend: omit user, max_tokens at most 100" in lines
+    assert "needless with, in LiteLLM's configuration: litellm_settings: modify_params: true" in lines
 
 
 def test_not_more_is_explained_than_can_be_read() -> None:

@@ -5,6 +5,7 @@ that is asked for stays asked for. One that would change the request's meaning, 
 body as it is, and is none.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -127,6 +128,11 @@ def canonical(name: str) -> str:
     """LiteLLM's name for an option, as the refusals of backends spell it."""
     key = _key(name)
     return next((group[0] for group in _GROUPS if key in map(_key, group)), name)
+
+
+def settings_for(remedies: Iterable[Remedy]) -> tuple[str, ...]:
+    """The lines of LiteLLM's configuration that make remedies unnecessary, each once."""
+    return tuple(dict.fromkeys(remedy.setting for remedy in remedies if remedy.setting))
 
 
 def apply(body: bytes, api: Api, remedy: Remedy) -> bytes:
