@@ -185,9 +185,7 @@ def arguments_parser() -> argparse.ArgumentParser:
     add("--json", metavar="FILE", type=Path, help="write what was found there too")
     add("--capture", metavar="DIR", type=Path, help="write there what CLIProxyAPI answered")
     add("--add", action="store_true", help="add it to tests/corpus, and show what is new in it")
-    add(
-        "--agents", action="store_true", help="also run Claude Code and Codex through it, with a real LiteLLM"
-    )
+    add("--agents", action="store_true", help="also run coding agents through it, with a real LiteLLM")
     add("--docs", action="store_true", help="write the tables in docs/ anew")
     return parser
 

@@ -8,6 +8,7 @@ machine's own settings.
 import argparse
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -72,9 +73,10 @@ def install(name: str, client: Client) -> tuple[Path, str]:
             ["npm", "install", "--no-audit", "--no-fund", "--silent", *client.npm], cwd=folder, check=True
         )
     if client.pypi and not (folder / "bin" / client.programs[0]).exists():
+        uv = shutil.which("uv") or str(ROOT / ".tools" / "bin" / "uv")
         # aider does not run on 3.13.
-        subprocess.run(["uv", "venv", "--quiet", "--clear", "--python", "3.12", folder], check=True)
-        to: list[str | Path] = ["uv", "pip", "install", "--quiet", "--python", folder / "bin" / "python"]
+        subprocess.run([uv, "venv", "--quiet", "--clear", "--python", "3.12", folder], check=True)
+        to: list[str | Path] = [uv, "pip", "install", "--quiet", "--python", folder / "bin" / "python"]
         subprocess.run([*to, client.pypi], check=True)
     versions = [
         f"{package} {json.loads((folder / 'node_modules' / package / 'package.json').read_text())['version']}"

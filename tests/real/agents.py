@@ -1,4 +1,4 @@
-"""The real Claude Code and Codex in a tool session whose quota runs out in the middle, and comes back.
+"""Real coding agents in a tool session whose quota runs out in the middle, and comes back.
 
     python -m real.agents --binary PATH [claude codex …]
 
@@ -11,14 +11,17 @@ their registries into .run/clients, as for `scripts/clients`, and see nothing of
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import httpx
 
 from docs.clients import CLIENTS, install
 from real.apis import CLIENT_KEY
@@ -35,6 +38,9 @@ STEPS = 6
 OUT = range(2, 4)
 """At which steps the quota is used up."""
 
+FOR_GOOD = range(2, 99)
+"""The same where it does not come back."""
+
 TASK = "Run the steps you are told to run, one after the other, and then say that you are done."
 
 
@@ -45,19 +51,25 @@ class Agent:
     Attributes:
         client: its name in docs/clients.py.
         models: provider → the models it asks for, as LiteLLM has them too.
-        refusal: the case of the corpus that its provider refuses with.
+        refusal: what its provider refuses with, or the name of a case of the corpus.
         command: what is run; `files` are written below its home first, `env` is added to its environment.
         @URL stands for our address in all of them.
         key: what it signs in with.
+        out: at which steps the provider refuses.
+        sticky: `fallback.sticky`; then the provider is asked once when its quota is used up.
+        talks: it has no tools; its turns are questions of its own.
     """
 
     client: str
     models: Mapping[str, Sequence[str]]
-    refusal: str
+    refusal: str | ProviderError
     command: Sequence[str]
     env: Mapping[str, str]
     files: Mapping[str, str]
     key: str = CLIENT_KEY
+    out: range = OUT
+    sticky: str = ""
+    talks: bool = False
 
 
 SONNET, HAIKU = "claude-sonnet-4-5-20250929", "claude-haiku-4-5-20251001"
@@ -98,7 +110,45 @@ OPENCODE = json.dumps(
 )
 
 
-def opencode(model: str, provider: str, refusal: str) -> Agent:
+_STREAM = {"Content-Type": "text/event-stream"}
+ROLE_ONLY = ProviderError(
+    "role_only",
+    "openai-compatible",
+    "overload",
+    200,
+    _STREAM,
+    (
+        (
+            'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,'
+            '"delta":{"role":"assistant","content":""},"finish_reason":null}]}\n\n'
+        ),
+        0.5,
+        (
+            'data: {"error":{"message":"The model is overloaded, try again later","type":"server_error",'
+            '"code":503}}\n\n'
+        ),
+    ),
+)
+"""A chat stream that fails when a chunk with nothing but a role has gone out."""
+
+NO_OUTPUT = ProviderError(
+    "no_output",
+    "gemini",
+    "no-answer",
+    200,
+    _STREAM,
+    (
+        'data: {"candidates":[{"content":{"parts":[],"role":"model"},"index":0}],"modelVersion":"m"}\n\n',
+        (
+            'data: {"candidates":[{"content":{"parts":[],"role":"model"},"finishReason":"STOP","index":0}],'
+            '"modelVersion":"m"}\n\n'
+        ),
+    ),
+)
+"""A Gemini stream that ends without any output, and counts none."""
+
+
+def opencode(model: str, provider: str, refusal: str | ProviderError) -> Agent:
     """opencode with a model of one of its providers; the same for titles."""
     listed = {provider: [model.partition("/")[2]]}
     files = {
@@ -167,6 +217,43 @@ AGENTS = {
     "opencode-chat": opencode("compat/glm-5", "openai-compatible", "za_429_1308"),
     "opencode-anthropic": opencode(f"anthropic/{SONNET}", "anthropic", "an_429_weekly"),
     "opencode-responses": opencode("openai/gpt-5.5", "codex", "cd_429_usage_team"),
+    "opencode-role-chunk": opencode("compat/glm-5", "openai-compatible", ROLE_ONLY),
+    "qwen-role-chunk": Agent(
+        "qwen",
+        {"openai-compatible": ["glm-5"]},
+        ROLE_ONLY,
+        ("qwen", "--auth-type", "openai", "--yolo", "-p", TASK),
+        {
+            "OPENAI_BASE_URL": "@URL/v1",
+            "OPENAI_API_KEY": CLIENT_KEY,
+            "OPENAI_MODEL": "glm-5",
+            "HTTPS_PROXY": "",  # it would take it for this machine, too, whatever NO_PROXY says
+        },
+        {".qwen/settings.json": json.dumps({"privacy": {"usageStatisticsEnabled": False}})},
+    ),
+    "aider-role-chunk": Agent(
+        "aider",
+        {"openai-compatible": ["glm-5"]},
+        ROLE_ONLY,
+        (
+            *("aider", "--model", "openai/glm-5", "--no-git", "--no-check-update", "--no-pretty"),
+            *("--no-show-model-warnings", "--analytics-disable", "--yes-always", "--load", "questions.txt"),
+        ),
+        {"OPENAI_API_BASE": "@URL/v1", "OPENAI_API_KEY": CLIENT_KEY},
+        {"../work/questions.txt": "".join(f"/ask question {n}\n" for n in range(1, STEPS + 2)) + "/exit\n"},
+        talks=True,
+    ),
+    "codex-gemini-no-output": Agent(
+        "codex",
+        {"gemini": [GEMINI]},
+        NO_OUTPUT,
+        (*_CODEX, TASK),
+        {"HYBRID_CLIENT_KEY": CLIENT_KEY},
+        {".codex/config.toml": CODEX_PROVIDER.replace("gpt-5.5", GEMINI)},
+    ),
+}
+AGENTS |= {
+    f"{name}-sticky": replace(AGENTS[name], out=FOR_GOOD, sticky="10m") for name in ("codex", "codex-chatgpt")
 }
 
 
@@ -180,20 +267,35 @@ class Session:
     provider: list[Turn]
     backend: list[Turn]
     routes: list[str]
+    agent: Agent
+    left: int
+    served: float
 
     def problems(self) -> Iterator[str]:
         """What is not as it should be."""
+        out = self.agent.out
         if self.code:
             yield f"exit code {self.code}"
-        wanted = [f"step {number}" for number in range(1, STEPS + 1)]
+        wanted = [] if self.agent.talks else [f"step {number}" for number in range(1, STEPS + 1)]
         if self.steps != wanted:
             yield f"it has run {self.steps}, not each of {STEPS} steps once"
-        if DONE not in self.output:
+        if self.output.count(DONE) < (STEPS + 1 if self.agent.talks else 1):
             yield "it does not say that it is done"
-        if not any(turn.step in OUT for turn in self.backend):
+        if not any(turn.step in out for turn in self.backend):
             yield "LiteLLM served no turn"
-        if not any(turn.step >= OUT.stop and turn.said[0] != "4" for turn in self.provider):
+        if out is FOR_GOOD:
+            yield from self._sticky_problems()
+        elif not any(turn.step >= out.stop and not turn.refused for turn in self.provider):
             yield "the provider served no turn after its quota came back"
+
+    def _sticky_problems(self) -> Iterator[str]:
+        refused = sum(turn.refused for turn in self.provider)
+        if refused != 1:
+            yield f"the provider was asked {refused} times when its quota was used up"
+        if self.left:
+            yield f"{self.left} lines say that the client disconnected"
+        if self.served < len(self.backend):
+            yield f"the metrics say that {self.served:g} of {len(self.backend)} turns were served by LiteLLM"
 
     def transcript(self) -> Iterator[str]:
         """Who served which turn, and what the client printed."""
@@ -208,14 +310,17 @@ def play_session(name: str, binary: Path, folder: Path) -> Session:
     """Run one agent's session."""
     agent = AGENTS[name]
     bins, _ = install(agent.client, CLIENTS[agent.client])
-    refusal = next(case for case in provider_errors() if case.name == agent.refusal)
+    refusal = agent.refusal
+    if isinstance(refusal, str):
+        refusal = next(case for case in provider_errors() if case.name == agent.refusal)
     listed = [model for models in agent.models.values() for model in models]
 
     def fails(request: Request, step: int) -> ProviderError | None:
-        tools = b'"tools"' in request.body
-        return refusal if tools and step in OUT else None
+        is_turn = agent.talks or b'"tools"' in request.body
+        return refusal if is_turn and step in agent.out else None
 
     keys = {"api-keys": [CLIENT_KEY, agent.key]}
+    fallback = {"sticky": agent.sticky} if agent.sticky else None
     home = folder / "home"
     work = folder / "work"
     home.mkdir(parents=True)
@@ -225,16 +330,16 @@ def play_session(name: str, binary: Path, folder: Path) -> Session:
         in_thread(CodingModel("backend", STEPS)) as backend,
         real_litellm(backend.url, listed, folder) as litellm,
         cliproxyapi(binary, provider, agent.models, folder / "upstream", extra=keys) as upstream,
-        product(upstream.process.url, litellm.url, folder / "product", keys=keys) as hybrid,
+        product(upstream.process.url, litellm.url, folder / "product", fallback, keys) as hybrid,
     ):
         url = hybrid.process.url
         for file, text in agent.files.items():
             (home / file).parent.mkdir(parents=True, exist_ok=True)
             (home / file).write_text(text.replace("@URL", url), encoding="utf-8")
         command = [word.replace("@URL", url) for word in agent.command]
-        environment = {key: value.replace("@URL", url) for key, value in agent.env.items()}
-        environment |= {"HOME": str(home), "HTTPS_PROXY": NOWHERE, "NO_PROXY": "127.0.0.1"}
-        environment["PATH"] = f"{bins / 'node_modules' / '.bin'}:{os.environ['PATH']}"
+        environment = {"HOME": str(home), "HTTPS_PROXY": NOWHERE, "NO_PROXY": "127.0.0.1"}
+        environment |= {key: value.replace("@URL", url) for key, value in agent.env.items()}
+        environment["PATH"] = f"{bins / 'node_modules' / '.bin'}:{bins / 'bin'}:{os.environ['PATH']}"
         done = subprocess.run(
             command,
             cwd=work,
@@ -258,7 +363,21 @@ def play_session(name: str, binary: Path, folder: Path) -> Session:
             list(provider.turns),
             list(backend.turns),
             routes,
+            agent,
+            sum(line.get("event") == "client-disconnected" for line in hybrid.log()),
+            served_by_litellm(url),
         )
+
+
+def served_by_litellm(url: str) -> float:
+    """How many requests LiteLLM has served with a good status, by the metrics."""
+    text = httpx.get(f"{url}/_hybrid/metrics", trust_env=False).text
+    found = re.findall(
+        r'^litellm_hybrid_requests_total\{(?=[^}]*target="litellm")(?=[^}]*status_class="2xx")[^}]*\} (\S+)$',
+        text,
+        re.MULTILINE,
+    )
+    return sum(map(float, found))
 
 
 FAMILIES = {"cla": "anthropic", "gem": "gemini"}

@@ -5,6 +5,7 @@ a session that changes places goes on where it was. What it was asked, and what 
 """
 
 import json
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,9 @@ from support.wire import Request
 type Json = dict[str, Any]
 
 DONE = "All steps are done."
+_QUESTION = re.compile(rb"question (\d+)")
+"""What an agent without tools asks, instead of bringing a command's result."""
+
 SHELLS = (
     "Bash",
     "bash",
@@ -37,12 +41,14 @@ class Turn:
     Attributes:
         step: how many results of commands its history has.
         said: what it was answered with.
+        refused: whether that is what a test has it refused with.
     """
 
     path: str
     model: str
     step: int
     said: str
+    refused: bool = False
 
 
 class CodingModel(Server):
@@ -70,10 +76,11 @@ class CodingModel(Server):
         if style is None:
             await reply.json(200, {"input_tokens": 20, "totalTokens": 20, "object": "list", "data": []})
             return
-        step = json.dumps(body.get(style.history)).count(style.result)
+        asked = [int(number) for number in _QUESTION.findall(request.body)]
+        step = max(asked) - 1 if asked else len(re.findall(style.result, json.dumps(body.get(style.history))))
         refused = self.fails(request, step) if self.fails else None
         if refused is not None:
-            self._note(request, body, step, f"{refused.status} {refused.text[:70]}")
+            self._note(request, body, step, f"{refused.status} {refused.text[:70]}", refused=True)
             await play(refused, reply)
             return
         tool = None if step >= self.steps else _shell(body)
@@ -83,8 +90,8 @@ class CodingModel(Server):
             reply, Answer(str(body.get("model")), step, tool, streamed, f"{step}_{len(self.turns)}")
         )
 
-    def _note(self, request: Request, body: Json, step: int, said: str) -> None:
-        self.turns.append(Turn(request.path, str(body.get("model")), step, said))
+    def _note(self, request: Request, body: Json, step: int, said: str, *, refused: bool = False) -> None:
+        self.turns.append(Turn(request.path, str(body.get("model")), step, said, refused))
 
 
 def _shell(body: Json) -> Json | None:
@@ -255,7 +262,7 @@ async def _gemini(reply: Reply, answer: Answer) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How an API has its history, the results of tools in it, and its answers."""
+    """How an API has its history, the results of tools in it (a regular expression), and its answers."""
 
     history: str
     result: str
@@ -266,6 +273,6 @@ STYLES = {
     "/messages": Style("messages", '"type": "tool_result"', _messages),
     "/responses": Style("input", '_call_output"', _responses),
     "/chat/completions": Style("messages", '"role": "tool"', _chat),
-    "enerateContent": Style("contents", '"functionResponse"', _gemini),
+    "enerateContent": Style("contents", '"function(?:Response|_response)"', _gemini),
 }
 """Part of a path → its API."""
