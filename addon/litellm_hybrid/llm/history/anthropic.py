@@ -63,8 +63,10 @@ def reduce_messages(request: Object, changes: Changes, plan: Plan) -> bool:
     if plan.rejection == "thinking-missing" or (dropped and _manual(request, plan) and in_tool_loop(request)):
         changed |= _switch_thinking_off(request, changes)
         changed |= switch_off_suffix(request, changes, plan)
-    if dropped or plan.rejection in {"thinking-missing", "clear-thinking"}:
-        changed |= _switch_clear_thinking_off(request, changes)
+    depends = dropped or plan.rejection in {"thinking-missing", "clear-thinking"}
+    if depends and omit_clear_thinking(request):
+        changes.switched_off.append("context_management.clear_thinking")
+        changed = True
     return changed
 
 
@@ -129,15 +131,14 @@ def _switch_thinking_off(request: Object, changes: Changes) -> bool:
     return switch_off_within(request, "output_config", ("effort",), changes) or changed
 
 
-def _switch_clear_thinking_off(request: Object, changes: Changes) -> bool:
-    """Leave out the edit that depends on thinking.
+def omit_clear_thinking(request: Object) -> bool:
+    """Leave out the edit that depends on thinking; says whether there was one.
 
     "`clear_thinking_20251015` strategy requires `thinking` to be enabled or adaptive"
     (anthropics/claude-code#11971); LiteLLM drops the option where it drops a block, and keeps the edit.
     """
     if not replace(request, "context_management", lambda raw: edited(raw, _without_clear_thinking)):
         return False
-    changes.switched_off.append("context_management.clear_thinking")
     if is_empty(request["context_management"]):
         del request["context_management"]
     return True

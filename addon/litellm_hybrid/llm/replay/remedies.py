@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from msgspec import Raw
 
+from litellm_hybrid.llm.history.anthropic import omit_clear_thinking
 from litellm_hybrid.llm.history.json_edit import (
     Object,
     edit_body,
@@ -288,23 +289,7 @@ def _lower(members: Object, name: str, most: int) -> bool:
 def _without_thinking(request: Object) -> bool:
     """Leave all options together out that ask for thinking: LiteLLM makes each of another."""
     found = [_take_out(request, path.split("."), Api.CHAT) for path in _THINKING]
-    dropped = replace(request, "context_management", lambda raw: edited(raw, _without_edits))
-    if dropped and is_empty(request["context_management"]):
-        del request["context_management"]
-    return dropped or any(found)
-
-
-def _without_edits(management: Object) -> bool:
-    if not replace(management, "edits", lambda raw: filtered(raw, _unless_clear_thinking)):
-        return False
-    if is_empty(management["edits"]):
-        del management["edits"]
-    return True
-
-
-def _unless_clear_thinking(raw: Raw) -> Raw | None:
-    edit = opened(raw)
-    return None if edit is not None and (kind(edit) or "").startswith("clear_thinking_") else raw
+    return omit_clear_thinking(request) or any(found)
 
 
 # -- tools and sealed content -----------------------------------------------------

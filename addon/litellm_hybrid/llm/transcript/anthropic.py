@@ -38,16 +38,11 @@ def conversation(body: Object) -> Conversation | None:
         Turn(text(message.get("role")), content(message.get("content")))
         for message in objects(body["messages"])
     ]
-    return Conversation(
-        model=text(body.get("model")),
-        streams=body.get("stream") is True,
-        options={name: value for name, value in body.items() if name not in _SHOWN},
-        tools=[
-            Tool(text(first(tool, "name", "type")), text(tool.get("description")))
-            for tool in objects(body.get("tools"))
-        ],
-        turns=turns,
-    )
+    tools = [
+        Tool(text(first(tool, "name", "type")), text(tool.get("description")))
+        for tool in objects(body.get("tools"))
+    ]
+    return Conversation.of(body, _SHOWN, tools, turns)
 
 
 def response(body: Object) -> TranscriptResponse | None:

@@ -7,6 +7,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from enum import Enum
 
+from litellm_hybrid.message.json import Object, text
+
 DONE = "[DONE]"
 """The `type` that stands for the line without JSON that ends OpenAI's older streams."""
 
@@ -74,6 +76,12 @@ class Conversation:
     tools: list[Tool]
     turns: list[Turn]
 
+    @classmethod
+    def of(cls, body: Object, shown: frozenset[str], tools: list[Tool], turns: list[Turn]) -> "Conversation":
+        """Make one of a body with `model` and `stream`; its members that are not `shown` are the options."""
+        options = {name: value for name, value in body.items() if name not in shown}
+        return cls(text(body.get("model")), body.get("stream") is True, options, tools, turns)
+
 
 @dataclass(frozen=True, slots=True)
 class TranscriptResponse:
@@ -93,17 +101,17 @@ class TranscriptResponse:
     errors: list[str] = field(default_factory=list)
 
 
-def said(text: str) -> list[Part]:
+def said(words: str) -> list[Part]:
     """A text, unless it is empty."""
-    return [Part(Kind.TEXT, text)] if text else []
+    return [Part(Kind.TEXT, words)] if words else []
 
 
-def thought(text: str, sealed: str = "") -> list[Part]:
+def thought(words: str, sealed: str = "") -> list[Part]:
     """Reasoning: its text, and how much of it is sealed; nothing if there is neither."""
-    if not text and not sealed:
+    if not words and not sealed:
         return []
     note = f"sealed, {size(len(sealed))}" if sealed else ""
-    return [Part(Kind.THINKING, text, note=note)]
+    return [Part(Kind.THINKING, words, note=note)]
 
 
 def noted(words: str) -> list[Part]:

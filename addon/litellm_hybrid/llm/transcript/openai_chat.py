@@ -40,13 +40,8 @@ def conversation(body: Object) -> Conversation | None:
         turns = [Turn("prompt", content(body["prompt"]))]
     else:
         return None
-    return Conversation(
-        model=text(body.get("model")),
-        streams=body.get("stream") is True,
-        options={name: value for name, value in body.items() if name not in _SHOWN},
-        tools=[_tool(tool) for name in ("tools", "functions") for tool in objects(body.get(name))],
-        turns=turns,
-    )
+    tools = [_tool(tool) for name in ("tools", "functions") for tool in objects(body.get(name))]
+    return Conversation.of(body, _SHOWN, tools, turns)
 
 
 def response(body: Object) -> TranscriptResponse | None:

@@ -42,13 +42,8 @@ def conversation(body: Object) -> Conversation | None:
     instructions = content(body.get("instructions"))
     turns = [Turn("instructions", instructions)] if instructions else []
     turns += [Turn("user", said(asked))] if isinstance(asked, str) else _turns(objects(asked))
-    return Conversation(
-        model=text(body.get("model")),
-        streams=body.get("stream") is True,
-        options={name: value for name, value in body.items() if name not in _SHOWN},
-        tools=[tool for given in objects(body.get("tools")) for tool in _tools(given)],
-        turns=turns,
-    )
+    tools = [tool for given in objects(body.get("tools")) for tool in _tools(given)]
+    return Conversation.of(body, _SHOWN, tools, turns)
 
 
 def response(body: Object) -> TranscriptResponse | None:
