@@ -61,6 +61,7 @@ class HybridAddon:
         self._policy = Policy(settings, self._fallbacks, annotations)
         spend = Spend()
         self._prices = Prices(settings, spend)
+        self._fallbacks.cost_refusal = self._prices.refusal
         self._model_lists = ModelLists(settings, self._fallbacks)
         self._observer = Observer(
             *(self._policy, self._counters, self._last_seen, history, spend, self._prices, Notices(settings))
@@ -95,6 +96,10 @@ class HybridAddon:
         self._last_seen.forget()
         self._prices.forget()
         self._counters.list_models((*settings.models.entries, *settings.mapping_patterns.entries))
+
+    def running(self) -> None:
+        """Have LiteLLM asked for what is needed from the first request on."""
+        self._prices.running()
 
     # -- a connection -----------------------------------------------------
 

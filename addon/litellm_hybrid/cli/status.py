@@ -13,6 +13,7 @@ from litellm_hybrid.config.settings import Address, Settings
 from litellm_hybrid.diagnostics.doctor import http_client, probes
 from litellm_hybrid.diagnostics.doctor.http_client import Probe, bearer
 from litellm_hybrid.diagnostics.init import CLIENT_KEY
+from litellm_hybrid.routing.rules import IN_UPSTREAMS_PLACE
 from litellm_hybrid.terminal import OutputLine, Style, printable
 
 _PAGE = "/_hybrid/status"
@@ -138,8 +139,7 @@ def _of_today(page: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _served(page: Mapping[str, Any]) -> int:
     """Return how many requests LiteLLM has served today in upstream's place."""
-    instead = ("fallback", "unreachable", "cooldown", "sticky", "spill")
-    return sum(entry["requests"] for entry in _of_today(page) if entry["reason"] in instead)
+    return sum(entry["requests"] for entry in _of_today(page) if entry["reason"] in IN_UPSTREAMS_PLACE)
 
 
 def _today(page: Mapping[str, Any]) -> str:

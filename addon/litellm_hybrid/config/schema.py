@@ -131,6 +131,11 @@ CHAPTERS: dict[str, tuple[Key, ...]] = {
             "A brake on spending: after so many replays in an hour upstream's failures reach the client. "
             "0 is no limit. It counts in each process; an ERROR says once an hour that it has been "
             "reached."),
+        Key("fallback.max-cost-per-day", takes.dollars, "2.50",
+            "Another brake: the US dollars that a day's (UTC) replays may cost; beyond it upstream's "
+            "failures reach the client. 0 is no limit. Costs count once a response has ended, so what runs "
+            "at that moment may exceed it, in each process. With it a model without a price in LiteLLM's "
+            "`/model/info` is not replayed."),
         Key("fallback.history", takes.one_of("auto", "keep", "reduce"), "reduce",
             "What a replay does with parts of a history that are sealed for upstream's account. `keep` "
             "sends them, `reduce` leaves them out, `auto` decides by API and model; a refusal is retried "

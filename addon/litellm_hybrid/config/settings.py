@@ -7,6 +7,7 @@ swaps the reference in `SettingsStore`. Times are in seconds.
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
 from typing import Literal
@@ -116,6 +117,7 @@ class Fallback:
         opening_max: longest time, in seconds, that a stream's events before its first content are held.
         first_byte: after so many seconds without a response the request goes to LiteLLM; 0: never.
         max_per_hour: how many replays an hour may have; 0 is no limit.
+        max_cost_per_day: US dollars that a day's (UTC) replays may cost; 0 is no limit.
         sticky: how long, in seconds, a conversation stays on LiteLLM after a fallback; 0: not at all.
         drop_params: a replay lets LiteLLM leave out what its backend does not know.
     """
@@ -130,6 +132,7 @@ class Fallback:
     first_byte: float = 0.0
     cooldown_max: CooldownMax = "auto"
     max_per_hour: int = 0
+    max_cost_per_day: Decimal = Decimal(0)
     history: HistoryPolicy = "auto"
     sticky: float = 0.0
     drop_params: bool = True

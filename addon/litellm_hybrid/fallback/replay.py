@@ -67,7 +67,7 @@ class Replays:
         if self._state.litellm_cooldowns.has(name, now):
             mark_refused(exchange, "litellm-cooldown")
             return None
-        if not self._spend(settings.fallback.max_per_hour, exchange, now):
+        if not self._spend(settings.fallback.max_per_hour, name, exchange, now):
             mark_refused(exchange, "budget")
             return None
         outgoing = rewrite.for_litellm(settings, exchange.forwarded, exchange.model, name, exchange.id)
@@ -194,12 +194,12 @@ class Replays:
         _put_body(request, exchange, body, reduced)
         return request
 
-    def _spend(self, most: int, exchange: Exchange, now: float) -> bool:
-        budget = self._state.budget
-        if budget.spend(most, now):
+    def _spend(self, most: int, name: str, exchange: Exchange, now: float) -> bool:
+        budget, refusal = self._state.budget, self._state.cost_refusal(name)
+        if not refusal and budget.spend(most, now):
             return True
         if budget.should_log_exhausted(now):
-            message = f"litellm: no fallback, all {most} of this hour are spent"
+            message = f"litellm: no fallback, {refusal or f'all {most} of this hour are spent'}"
             log.emit(logging.ERROR, message, event="fallback-refused", **exchange.log_fields())
         return False
 

@@ -4,6 +4,7 @@ All of it is of this process alone. Times are seconds on a clock that the caller
 """
 
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -90,6 +91,7 @@ class FallbackState:
         failures: model in lower case → upstream's last failure, status and words: what an account may be
             suspended for.
         remedies: (LiteLLM's name of a model, API) → the changes that its backend has needed there.
+        cost_refusal: says of LiteLLM's name of a model why a replay may not be paid for; "": it may.
         told: clients (see `client_hash`) that have been told that stored responses cannot fall back.
         history: the last fallbacks, for people to look at.
         counts: how often something else happened, by its name.
@@ -108,6 +110,7 @@ class FallbackState:
     remedies: ExpiringDict[tuple[str, str], tuple[Remedy, ...]] = field(
         default_factory=lambda: ExpiringDict(_ENTRIES_MAX)
     )
+    cost_refusal: Callable[[str], str] = lambda _: ""
     told: ExpiringSet[str] = field(default_factory=lambda: ExpiringSet(_ENTRIES_MAX))
     history: FallbackHistory = field(default_factory=FallbackHistory)
     held: HeldResponses = field(default_factory=HeldResponses)

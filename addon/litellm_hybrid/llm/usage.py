@@ -139,8 +139,13 @@ class PriceList:
             by_name.setdefault(str(entry.get("model_name")), set()).add(price)
             if price is not None:
                 self._by_id[str(details.get("id"))] = price
+        self._priced = frozenset(name for name, prices in by_name.items() if None not in prices)
         # Of deployments that cost different amounts only the id tells which it was.
         self._by_name = {name: prices.pop() for name, prices in by_name.items() if len(prices) == 1}
+
+    def __contains__(self, model: str) -> bool:
+        """Whether each deployment of a model, by LiteLLM's name for it, has a price."""
+        return model in self._priced
 
     def find(self, model: str, deployment: str = "") -> Price | None:
         """Return a model's price, None where LiteLLM knows none: nothing is guessed.

@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime
 from typing import NamedTuple
 
 from litellm_hybrid.config.model_patterns import Patterns
-from litellm_hybrid.routing.rules import Reason, Target
+from litellm_hybrid.routing.rules import IN_UPSTREAMS_PLACE, Reason, Target
 
 BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 """Upper bounds in seconds: a cached response comes within the first, a long agent's turn ends in the last."""
@@ -196,6 +196,15 @@ class Spend:
         else:
             self.cost_usd[(key.reason,)] += cost_usd
             self._of(key).cost_usd += cost_usd
+
+    def replays_cost(self, at: float) -> float:
+        """Return what the replays of a day cost, in US dollars; `at`: a moment of it, epoch seconds."""
+        day = datetime.fromtimestamp(at, UTC).date()
+        return sum(
+            totals.cost_usd
+            for key, totals in self._days.items()
+            if key.day == day and key.reason in IN_UPSTREAMS_PLACE
+        )
 
     def days(self) -> Iterator[tuple[SpendKey, Totals]]:
         """Give the sums of the last days, the last day first."""

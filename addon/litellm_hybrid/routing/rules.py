@@ -55,6 +55,10 @@ class Reason(StrEnum):
     ERROR = "error"
 
 
+IN_UPSTREAMS_PLACE = frozenset({Reason.FALLBACK, Reason.UNREACHABLE, Reason.COOLDOWN, Reason.STICKY})
+"""Why LiteLLM serves what upstream would have served; the reasons of a replay."""
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """A decision.

@@ -15,7 +15,7 @@ from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.observability import log
 from litellm_hybrid.observability.status import timestamp
 from litellm_hybrid.proxy import trust
-from litellm_hybrid.routing.rules import Reason, Target
+from litellm_hybrid.routing.rules import IN_UPSTREAMS_PLACE, Target
 
 _EVERY = 60.0
 """Seconds that pass at least between two notices of one kind."""
@@ -37,9 +37,6 @@ class Event(StrEnum):
     LOGIN_GONE = "login-gone"
     LITELLM_DOWN = "litellm-down"
     LITELLM_BACK = "litellm-back"
-
-
-_INSTEAD = frozenset({Reason.FALLBACK, Reason.UNREACHABLE, Reason.COOLDOWN})
 
 
 class Notices:
@@ -72,9 +69,9 @@ class Notices:
         if exchange.fallback is not None and exchange.fallback.kind == "login":
             self._tell(Event.LOGIN_GONE, model, f"{model}: the account's login is gone, sign in again")
         if outcome.fallback_failed == "budget":
-            message = f"{model}: the fallbacks of this hour are used up, clients get upstream's failures"
+            message = f"{model}: no fallback any more, by `fallback.max-per-hour` or `max-cost-per-day`"
             self._tell(Event.BUDGET_REACHED, model, message)
-        if served and outcome.target is Target.LITELLM and outcome.reason in _INSTEAD:
+        if served and outcome.target is Target.LITELLM and outcome.reason in IN_UPSTREAMS_PLACE:
             self._begun(exchange, model)
         elif served and outcome.target is Target.UPSTREAM and model in self._falling_back:
             self._falling_back.discard(model)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from time import monotonic
+from time import monotonic, time
 from typing import NamedTuple
 
 from litellm_hybrid.config.settings import SettingsStore
@@ -53,12 +53,40 @@ class Prices:
         self._spend = spend
         self._prices = PriceList()
         self._asked: float | None = None
+        self._generation = 0
+        self._is_running = False
         self._asking: asyncio.Task[None] | None = None
         self._pending: list[_Pending] = []
 
     def forget(self) -> None:
         """Forget all prices: LiteLLM may be another one from now on."""
         self._prices, self._asked = PriceList(), None
+        self._generation += 1
+        if self._is_running:
+            self.running()
+
+    def running(self) -> None:
+        """Ask LiteLLM at once where replays depend on their price; needs a running loop."""
+        self._is_running = True
+        if not self._settings.is_empty and self._settings.current.fallback.max_cost_per_day:
+            self._ask(delay=0)
+
+    def refusal(self, name: str) -> str:
+        """Say why a replay may not be paid for, by `fallback.max-cost-per-day`; "": it may.
+
+        Args:
+            name: LiteLLM's name for the model.
+        """
+        most = self._settings.current.fallback.max_cost_per_day
+        if not most:
+            return ""
+        if self._spend.replays_cost(time()) >= most:
+            return f"the ${most} of this day are spent"
+        if name not in self._prices:
+            if self._asked is None or monotonic() - self._asked > _RETRY_AFTER:
+                self._ask(delay=0)
+            return f"LiteLLM has no price for {name}, and `fallback.max-cost-per-day` is set"
+        return ""
 
     def charge(
         self, key: SpendKey, usage: Usage, model: str, deployment: str, tell: Callable[[float], None]
@@ -88,13 +116,16 @@ class Prices:
         self._spend.add_cost(key, cost)
         tell(cost)
 
-    def _ask(self) -> None:
+    def _ask(self, delay: float = _DELAY) -> None:
         if self._asking is None or self._asking.done():
-            self._asking = asyncio.get_running_loop().create_task(self._fetch())
+            self._asking = asyncio.get_running_loop().create_task(self._fetch(delay))
 
-    async def _fetch(self) -> None:
-        await asyncio.sleep(_DELAY)
-        found = await ask_litellm(self._settings, "/model/info")
+    async def _fetch(self, delay: float) -> None:
+        await asyncio.sleep(delay)
+        found, of = None, -1
+        while of != self._generation:  # with new settings it may be another LiteLLM
+            of = self._generation
+            found = await ask_litellm(self._settings, "/model/info")
         if found is not None:
             self._prices = PriceList(found.json)
         self._asked = monotonic()

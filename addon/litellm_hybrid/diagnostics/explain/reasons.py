@@ -169,8 +169,8 @@ FALLBACK_FAILURES: Mapping[str, tuple[str, str]] = {
         "wait, or give the model another deployment in LiteLLM's model_list",
     ),
     "budget": (
-        "`fallback.max-per-hour` replays have been made in this hour",
-        "raise `fallback.max-per-hour`, or wait",
+        "`fallback.max-per-hour` or `max-cost-per-day` is spent, or LiteLLM has no price for the model",
+        "raise it, wait, or give the model a price in LiteLLM's model_list (`input_cost_per_token` …)",
     ),
     "error-event": ("LiteLLM's stream began with an error", _SEE_LOG),
     "network_error": ("LiteLLM could not be reached, or broke off", _REACH),
