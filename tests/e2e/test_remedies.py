@@ -270,3 +270,33 @@ async def test_a_forced_tool_stays_forced(start: Start, upstream: Stub, litellm:
 
     assert (answer.status, answer.route) == (429, failed("400"))
     assert [request.json() for request in litellm.requests] == [{"model": "o3"} | forced]
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_an_attachment_that_would_be_lost_is_upstreams_alone(
+    start: Start, upstream: Stub, litellm: Stub, known: bool
+) -> None:
+    """A PDF in a tool's result, where the backend is asked by chat completions: told by a refusal, or known."""
+    proxy = await start(fallback=ON | {"max-per-hour": 2})
+    upstream.does = OUT_OF_QUOTA
+    pdf = {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0="}
+    found = {"type": "tool_result", "tool_use_id": "t", "content": [{"type": "document", "source": pdf}]}
+    read = {"messages": [{"role": "user", "content": [found]}]}
+
+    async def only_by_chat_completions(request: Request, reply: Reply) -> None:
+        if "use_chat_completions_api" in request.json():
+            await hello(request, reply)
+        else:
+            await as_400(reply, "Encrypted content is not supported with this model")
+
+    litellm.does = only_by_chat_completions
+    if known:
+        assert (await ask(proxy, {"messages": []}, MESSAGES)).route == FELL_BACK
+    litellm.requests.clear()
+
+    answer = await ask(proxy, read, MESSAGES)
+
+    why = "attachment" if known else "400"
+    assert (answer.status, answer.body, answer.route) == (429, QUOTA, failed(why))
+    assert len(litellm.requests) == (0 if known else 1)
+    assert (await ask(proxy, {"messages": []}, MESSAGES)).route == FELL_BACK, "it has not cost a replay"

@@ -18,6 +18,7 @@ from litellm_hybrid.llm.history.plan import Side
 from litellm_hybrid.llm.history.reduce import Reduced, reduce, reduce_again, travels
 from litellm_hybrid.llm.history.rejections import REJECTIONS
 from litellm_hybrid.llm.replay import body as replay_body
+from litellm_hybrid.llm.replay import documents
 from litellm_hybrid.llm.replay.refusals import remedies
 from litellm_hybrid.llm.replay.remedies import Action, Remedy, apply
 from litellm_hybrid.observability import log
@@ -67,6 +68,13 @@ class Replays:
         if self._state.litellm_cooldowns.has(name, now):
             mark_refused(exchange, "litellm-cooldown")
             return None
+        api = identify_api(exchange.path)
+        known = self._remembered(exchange, api, now)
+        if api is not None and documents.loses_attachment(
+            exchange.content, api, chat_completions=Remedy(Action.CHAT_COMPLETIONS) in known
+        ):
+            mark_refused(exchange, "attachment")
+            return None
         if not self._spend(settings.fallback.max_per_hour, name, exchange, now):
             mark_refused(exchange, "budget")
             return None
@@ -74,7 +82,6 @@ class Replays:
         request = flow.request.copy()
         to_litellm(request, outgoing)
         exchange.remedies.clear()
-        api = identify_api(exchange.path)
         policy = settings.fallback.history
         if api is not None and not travels(policy, api, name):
             _put_body(request, exchange, outgoing.body, reduce(outgoing.body, api))
@@ -85,17 +92,19 @@ class Replays:
             prepared = replay_body.prepare(body, api, drop_params=settings.fallback.drop_params)
             if prepared is not body:
                 _set_body(request, prepared)
-            self._apply_remembered(request, exchange, api, now)
+            for remedy in known:
+                self._apply(request, exchange, api, remedy)
         return request
 
-    def _apply_remembered(self, request: http.Request, exchange: Exchange, api: Api, now: float) -> None:
-        """Apply at once what the model has needed on this API before."""
+    def _remembered(self, exchange: Exchange, api: Api | None, now: float) -> tuple[Remedy, ...]:
+        """Return what the model has needed on this API before, which is used now."""
+        if api is None:
+            return ()
         key = remedies_key(exchange, api)
         known = self._state.remedies.get(key, now) or ()
         if known:
             self._state.remedies.put(key, known, now + HOUR)
-        for remedy in known:
-            self._apply(request, exchange, api, remedy)
+        return known
 
     def adapt_history(self, request: http.Request, exchange: Exchange, body: bytes, side: Side) -> None:
         """Leave out what nobody on that side can read, or what it has refused of this conversation before.

@@ -168,6 +168,10 @@ FALLBACK_FAILURES: Mapping[str, tuple[str, str]] = {
         "LiteLLM said a moment ago for how long all deployments of the model are cooling down",
         "wait, or give the model another deployment in LiteLLM's model_list",
     ),
+    "attachment": (
+        "the request has a file, or a PDF in a tool's result, that LiteLLM would leave out in silence",
+        "send its text, or nothing: upstream alone can read it",
+    ),
     "budget": (
         "`fallback.max-per-hour` or `max-cost-per-day` is spent, or LiteLLM has no price for the model",
         "raise it, wait, or give the model a price in LiteLLM's model_list (`input_cost_per_token` …)",

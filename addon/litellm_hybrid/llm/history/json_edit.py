@@ -60,6 +60,20 @@ def text(raw: Raw | None) -> str | None:
     return _STRING.decode(raw) if raw is not None and _starts(raw, b'"') else None
 
 
+def member(holder: Object | None, *path: str) -> Raw | None:
+    """The value under a path of names, or None if there is none."""
+    *outer, last = path
+    for name in outer:
+        holder = opened(holder[name]) if holder is not None and name in holder else None
+    return holder.get(last) if holder is not None else None
+
+
+def number(raw: Raw | None) -> int | None:
+    """The value of a whole number, or None if the value is something else or not there."""
+    digits = bytes(raw).strip() if raw is not None else b""
+    return int(digits) if digits.isdigit() and len(digits) < 16 else None
+
+
 def encoded(value: object) -> Raw:
     """A value as JSON; `Raw` inside it keeps its bytes."""
     return Raw(msgspec.json.encode(value))

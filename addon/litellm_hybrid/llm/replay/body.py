@@ -9,7 +9,20 @@ from collections.abc import Iterator
 
 from msgspec import Raw
 
-from litellm_hybrid.llm.history.json_edit import Object, edit_body, encoded, is_empty, kind, opened, text
+from litellm_hybrid.llm.history.json_edit import (
+    Object,
+    edit_body,
+    elements,
+    encoded,
+    filtered,
+    is_empty,
+    kind,
+    member,
+    opened,
+    replace,
+    text,
+)
+from litellm_hybrid.llm.replay import documents
 from litellm_hybrid.routing.paths import Api
 
 _PRICED = ("service_tier", "serviceTier")
@@ -20,9 +33,6 @@ _FREE = frozenset({"auto", "AUTO", "VALIDATED", "MODE_UNSPECIFIED"})
 
 _PLAIN = frozenset({"text", "text/plain"})
 """Formats of an answer that ask for nothing."""
-
-_DIGITS = 16
-"""More than this and a number of tokens is none."""
 
 
 def prepare(body: bytes, api: Api, *, drop_params: bool) -> bytes:
@@ -40,7 +50,9 @@ def prepare(body: bytes, api: Api, *, drop_params: bool) -> bytes:
         nonlocal may_drop
         may_drop = drop_params and "drop_params" not in request and not demanded(request, api)
         priced = [name for name in _PRICED if request.pop(name, None) is not None]
-        return bool(priced)
+        changed = documents.as_text(request) if api is Api.MESSAGES else False
+        changed |= _hoist_tools(request) if api is Api.RESPONSES else False
+        return changed or bool(priced)
 
     edited = edit_body(body, edit)
     return with_member(edited, "drop_params", value=True) if may_drop else edited
@@ -53,6 +65,28 @@ def demanded(request: Object, api: Api) -> list[bytes]:
     return [bytes(said) for said in (*choices, *forms) if said is not None]
 
 
+def _hoist_tools(request: Object) -> bool:
+    """Put the tools that newer Codex sends among its input where all servers look for tools.
+
+    As LiteLLM does it for some backends (1.106.2, `responses/additional_tools.py`): compatible servers refuse
+    or pass over items of this type.
+    """
+    hoisted: list[Raw] = []
+
+    def keep(raw: Raw) -> Raw | None:
+        item = opened(raw)
+        if item is None or kind(item) != "additional_tools":
+            return raw
+        hoisted.extend(elements(item.get("tools")) or ())
+        return None
+
+    if not replace(request, "input", lambda raw: filtered(raw, keep)):
+        return False
+    if hoisted:
+        request["tools"] = encoded([*(elements(request.get("tools")) or ()), *hoisted])
+    return True
+
+
 def with_member(body: bytes, name: str, *, value: object) -> bytes:
     """A JSON object with one member more at its end; every byte of it stays."""
     head = body.rstrip()
@@ -61,20 +95,6 @@ def with_member(body: bytes, name: str, *, value: object) -> bytes:
     head = head[:-1].rstrip()
     comma = b"" if head.endswith(b"{") else b","
     return b"".join((head, comma, encoded(name), b":", encoded(value), b"}"))
-
-
-def member(holder: Object | None, *path: str) -> Raw | None:
-    """The value under a path of names, or None if there is none."""
-    *outer, last = path
-    for name in outer:
-        holder = opened(holder[name]) if holder is not None and name in holder else None
-    return holder.get(last) if holder is not None else None
-
-
-def number(raw: Raw | None) -> int | None:
-    """The value of a whole number, or None if the value is something else or not there."""
-    digits = bytes(raw).strip() if raw is not None else b""
-    return int(digits) if digits.isdigit() and len(digits) < _DIGITS else None
 
 
 def _tool_choices(request: Object, api: Api) -> Iterator[Raw | None]:

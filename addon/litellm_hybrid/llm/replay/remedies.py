@@ -21,10 +21,12 @@ from litellm_hybrid.llm.history.json_edit import (
     filtered,
     is_empty,
     kind,
+    number,
     opened,
     replace,
 )
-from litellm_hybrid.llm.replay.body import demanded, number
+from litellm_hybrid.llm.replay.body import demanded
+from litellm_hybrid.llm.replay.documents import is_lost_by_chat_completions
 from litellm_hybrid.routing.paths import Api
 
 
@@ -166,6 +168,8 @@ def _apply(request: Object, api: Api, remedy: Remedy) -> bool:
 
 def _ask_for_chat_completions(request: Object, api: Api) -> bool:
     """LiteLLM asks the backend by chat completions, whatever API the client has used."""
+    if api is Api.MESSAGES and is_lost_by_chat_completions(request):
+        return False
     if api not in (Api.RESPONSES, Api.MESSAGES) or Action.CHAT_COMPLETIONS in request:
         return False
     request[Action.CHAT_COMPLETIONS] = Raw(b"true")
