@@ -26,9 +26,8 @@ from litellm_hybrid.observability.counters import RequestCounters, Spend
 from litellm_hybrid.observability.health import LastSeen
 from litellm_hybrid.observability.history import ReloadHistory, RequestHistory
 from litellm_hybrid.observability.log import AppLog
-from litellm_hybrid.proxy.connection import configure_connection
-from litellm_hybrid.proxy.next_layer import NextLayer, build_layer
-from litellm_hybrid.proxy.shared import HybridProxy
+from litellm_hybrid.proxy.connection import NextLayer, build_layer, configure_connection
+from litellm_hybrid.proxy.interfaces import HybridProxy
 from litellm_hybrid.routing.rules import Target
 from litellm_hybrid.runtime.admin import AdminContext, AdminPages
 from litellm_hybrid.runtime.graceful_shutdown import GracefulShutdown

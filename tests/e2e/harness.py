@@ -24,8 +24,8 @@ from mitmproxy.tools.dump import DumpMaster
 
 from litellm_hybrid.addon import HybridAddon
 from litellm_hybrid.proxy import deadlines
+from litellm_hybrid.proxy.interfaces import HybridProxy
 from litellm_hybrid.proxy.layer import HybridLayer
-from litellm_hybrid.proxy.shared import HybridProxy
 from support.processes import hybrid_config
 from support.servers import Handler, Reply, Server
 from support.wire import ClientGoneError, Connection, Request

@@ -51,7 +51,7 @@ from e2e.harness import (
 from litellm_hybrid.fallback import bypass, policy, replay
 from litellm_hybrid.fallback.bypass import Bypass
 from litellm_hybrid.flow import exchange
-from litellm_hybrid.proxy import shared
+from litellm_hybrid.proxy import interfaces
 from litellm_hybrid.quota import classifier as quota
 from support.processes import MASTER_KEY
 from support.servers import Handler, Reply
@@ -68,7 +68,7 @@ class Time:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.added = 0.0
-        for module in (shared, exchange, policy, replay, bypass):
+        for module in (interfaces, exchange, policy, replay, bypass):
             patch.setattr(module, "monotonic", self)
 
     def __call__(self) -> float:

@@ -1,20 +1,26 @@
-"""The sockets of a client connection, and the listening ones while the process drains."""
+"""The sockets of a client connection and what stands on it; where mitmproxy listens, and the end of that."""
 
 import asyncio
 import collections
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, override
 
 from mitmproxy.connection import Client, Connection, ConnectionState
-from mitmproxy.proxy import commands, events, mode_servers, server
+from mitmproxy.net.tls import starts_like_tls_record
+from mitmproxy.proxy import commands, events, layer, mode_servers, mode_specs, server, tunnel
+from mitmproxy.proxy.layers import ClientQuicLayer, ClientTLSLayer, ServerQuicLayer, ServerTLSLayer
 
-from litellm_hybrid.config.settings import Timeouts
-from litellm_hybrid.proxy.shared import HybridProxy
+from litellm_hybrid.config.settings import Address, Timeouts
+from litellm_hybrid.proxy.interfaces import HybridProxy
+from litellm_hybrid.proxy.layer import HybridLayer
 
 _SOCKETS_PER_SERVER = 100
 """How many requests of one HTTP/2 client run at once on one server; mitmproxy's own limit is 5."""
 
 _LARGE_READ = 1024 * 1024
+
+
+NextLayer = layer.NextLayer
 
 
 class _LargeReads:
@@ -113,7 +119,7 @@ class Listeners:
 
     def close_idle(self) -> int:
         """Close the client connections that have nothing running; return how many have."""
-        busy = {layer.client.id for layer in self._proxy.layers if layer.is_busy}
+        busy = {one.client.id for one in self._proxy.layers if one.is_busy}
         running = 0
         for handler in list(self._proxyserver.connections.values()):
             transport = handler.transports.get(handler.client)
@@ -124,3 +130,53 @@ class Listeners:
             elif transport is not None and transport.handler is not None:
                 handler.close_connection(handler.client)
         return running
+
+
+def build_layer(next_layer: NextLayer, proxy: HybridProxy[Any]) -> None:
+    """Build the layers of a client connection of which the first bytes have come.
+
+    As mitmproxy's own addon does for `reverse:http` and `reverse:https`
+    (`addons/next_layer.py:_setup_reverse_proxy`); that one is called later and leaves a chosen layer alone.
+    """
+    context = next_layer.context
+    mode = context.client.proxy_mode
+    if next_layer.layer is not None or not isinstance(mode, mode_specs.ReverseMode):
+        return
+    stack = tunnel.LayerStack()
+    if context.client.transport_protocol == "udp":
+        stack /= ServerQuicLayer(context)
+        stack /= ClientQuicLayer(context)
+    else:
+        if mode.scheme == "https":
+            stack /= ServerTLSLayer(context)
+        if starts_like_tls_record(next_layer.data_client()):
+            stack /= ClientTLSLayer(context)
+    stack /= HybridLayer(context, proxy)
+    next_layer.layer = stack[0]
+
+
+def listeners(
+    modes: Sequence[str], listen_host: str | None, listen_port: int | None
+) -> list[tuple[str, int, Address]]:
+    """Where mitmproxy listens (host, port) and the upstream that stands behind.
+
+    Args:
+        modes: mitmproxy's option `mode`.
+        listen_host: mitmproxy's option of that name.
+        listen_port: mitmproxy's option of that name.
+
+    Raises:
+        ValueError: one of them is no reverse proxy for HTTP; its text says what to write instead.
+    """
+    found = []
+    for spec in modes:
+        mode = mode_specs.ProxyMode.parse(spec)
+        if not isinstance(mode, mode_specs.ReverseMode) or mode.scheme not in ("http", "https"):
+            raise ValueError(
+                f"mode {spec!r}: litellm-hybrid only works as a reverse proxy for HTTP; start mitmproxy with "
+                "--mode reverse:http://127.0.0.1:8317@127.0.0.1:8318 (CLIProxyAPI's address, then ours)"
+            )
+        host, port = mode.address
+        here = mode.listen_host(listen_host), mode.listen_port(listen_port) or 0
+        found.append((*here, Address(mode.scheme, host, port)))
+    return found

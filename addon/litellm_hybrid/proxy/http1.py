@@ -27,7 +27,7 @@ from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server
 from litellm_hybrid.proxy import half_close
 from litellm_hybrid.proxy.deadlines import LimitReached
 from litellm_hybrid.proxy.failures import ClosedBeforeResponse
-from litellm_hybrid.proxy.shared import HybridProxy
+from litellm_hybrid.proxy.interfaces import HybridProxy
 
 MOST_HEAD = 64 * 1024
 """The longest head of a request or response, first line and headers together, in bytes."""

@@ -7,15 +7,21 @@ three objects that are handed to it:
 - a `FlowView` keeps credentials out of what mitmweb shows and files save;
 - a `ProxyObserver` is told what nobody decides: it logs and counts.
 
-None of their methods may block or raise.
+None of their methods may block or raise. `HybridProxy` holds them, and what all client connections share.
 """
 
+from collections.abc import Callable
+from time import monotonic
 from typing import Protocol
+from weakref import WeakSet
 
 from mitmproxy import http
+from mitmproxy.connection import Client
 
 from litellm_hybrid.config.settings import Timeouts
 from litellm_hybrid.errors import Failure
+from litellm_hybrid.proxy import half_close
+from litellm_hybrid.proxy.fast_path import HookCalls
 from litellm_hybrid.proxy.held_response import HeldResponse
 
 
@@ -123,3 +129,45 @@ class ProxyObserver[H: HeldResponse](Protocol):
             response_begun: whether a byte of a response has already gone to the client.
         """
         ...
+
+
+class ClientLayer(Protocol):
+    """The HTTP layer of one client connection."""
+
+    @property
+    def client(self) -> Client:
+        """The client connection."""
+        ...
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request of it is running; an upgraded connection does not count."""
+        ...
+
+
+class HybridProxy[H: HeldResponse]:
+    """Whom the transport asks, whom it tells, and what it knows of all connections.
+
+    Attributes:
+        clock: seconds, monotonic.
+        has_left: whether a client that sends no more has left; None: that cannot be told.
+        hooks: calls the handlers of hooks; None: mitmproxy does.
+        layers: every client connection's layer, as long as it lives.
+    """
+
+    def __init__(
+        self,
+        policy: ForwardingPolicy[H],
+        view: FlowView,
+        observer: ProxyObserver[H],
+        *,
+        clock: Callable[[], float] | None = None,
+        has_left: Callable[[Client], bool | None] = half_close.has_left,
+    ) -> None:
+        self.policy = policy
+        self.view = view
+        self.observer = observer
+        self.clock = clock or monotonic
+        self.has_left = has_left
+        self.hooks: HookCalls | None = HookCalls()
+        self.layers: WeakSet[ClientLayer] = WeakSet()

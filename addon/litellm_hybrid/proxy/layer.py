@@ -14,7 +14,7 @@ from litellm_hybrid.errors import Cause
 from litellm_hybrid.proxy import half_close
 from litellm_hybrid.proxy.deadlines import CheckSchedule, LimitReached
 from litellm_hybrid.proxy.http1 import HybridHttp1Client, HybridHttp1Server
-from litellm_hybrid.proxy.shared import HybridProxy
+from litellm_hybrid.proxy.interfaces import HybridProxy
 from litellm_hybrid.proxy.stream import HybridStream
 
 

@@ -15,9 +15,8 @@ from litellm_hybrid.config.settings import Settings, SettingsStore
 from litellm_hybrid.observability import log
 from litellm_hybrid.observability.log import AppLog
 from litellm_hybrid.proxy import compat
-from litellm_hybrid.proxy.connection import Listeners
-from litellm_hybrid.proxy.next_layer import listeners
-from litellm_hybrid.proxy.shared import HybridProxy
+from litellm_hybrid.proxy.connection import Listeners, listeners
+from litellm_hybrid.proxy.interfaces import HybridProxy
 from litellm_hybrid.proxy.trust import TrustStore
 from litellm_hybrid.runtime.admin import AdminPages
 from litellm_hybrid.runtime.config_reloader import ConfigReloader, config_path

@@ -28,8 +28,8 @@ from mitmproxy.test import tflow
 from litellm_hybrid.config.settings import Timeouts
 from litellm_hybrid.errors import Failure
 from litellm_hybrid.proxy.held_response import HoldDecision
+from litellm_hybrid.proxy.interfaces import HybridProxy
 from litellm_hybrid.proxy.layer import HybridLayer
-from litellm_hybrid.proxy.shared import HybridProxy
 
 LIMITS = Timeouts(connect=10, first_byte=600, idle=300, upload=900)
 PORTS = {8317: "upstream", 4000: "litellm"}
