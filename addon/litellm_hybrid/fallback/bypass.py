@@ -9,16 +9,19 @@ from time import monotonic
 
 from mitmproxy import http
 
-from litellm_hybrid.config.settings import SettingsStore
+from litellm_hybrid.config.settings import Settings, SettingsStore
 from litellm_hybrid.errors import ErrorType
+from litellm_hybrid.fallback import log_lines
 from litellm_hybrid.fallback.conversations import conversation_id
 from litellm_hybrid.fallback.cooldowns import CooldownKey, CooldownState, client_hash, cooldown_key
+from litellm_hybrid.fallback.loops import MOST_RETURNS, Loops
 from litellm_hybrid.fallback.replay import Replays
 from litellm_hybrid.fallback.state import FallbackState
 from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.llm.history.rejections import HistoryRejection, detect_history_rejection
 from litellm_hybrid.quota.classifier import Verdict
 from litellm_hybrid.routing import access, paths, rules
+from litellm_hybrid.routing.access import AccessDenied
 from litellm_hybrid.routing.requested_model import Named
 from litellm_hybrid.routing.rules import Reason, Routed, Target
 from litellm_hybrid.routing.stored_state import is_litellms_id
@@ -39,6 +42,12 @@ LITELLM_FAILED = frozenset({401, 403, 404, 408, 429})
 """Statuses below 500 by which LiteLLM says that it cannot serve, and not that the request is wrong."""
 
 
+_LOOP = (
+    "LiteLLM sends what it gets from this proxy back to it: give the model in LiteLLM's model_list another "
+    "api_base"
+)
+
+
 class Bypass:
     """Decides which requests pass upstream by, by what has become of those before them."""
 
@@ -46,6 +55,7 @@ class Bypass:
         self._settings = settings
         self._state = state
         self._replays = replays
+        self.loops = Loops()
 
     def replacement(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Request | None:
         """Return the request for LiteLLM where upstream is not to be asked, or None."""
@@ -75,6 +85,7 @@ class Bypass:
             routed: it goes there by route. Then a long body is not searched for its conversation, which
                 would cost more than all the rest; a session header still tells it.
         """
+        self.loops.enter(exchange)
         fallback = self._settings.current.fallback
         if fallback.enabled or fallback.to_upstream:
             is_long = len(exchange.request.sent.body) > _SEARCHED_MAX
@@ -132,6 +143,19 @@ class Bypass:
         name = rules.name_for_litellm(settings, model, settings.models.match(model)) if model else None
         route = rules.Route(Target.LITELLM, Reason.STICKY, model, name)
         return Routed(named, route, access.check(settings, request.client))
+
+    def break_loop(self, exchange: Exchange, routed: Routed) -> Routed:
+        """Keep a request away from LiteLLM that comes from there: it gets upstream's answer."""
+        settings, route = self._settings.current, routed.route
+        at_risk = route.target is Target.LITELLM or route.may_fall_back
+        if routed.named is None or routed.refusal is not None or not at_risk:
+            return routed
+        returns = self.loops.count_return(exchange, routed.named.content or b"")
+        if not returns and not _presents_our_key(settings, exchange):
+            return routed
+        log_lines.came_back(exchange, routed.named.model or "")
+        refusal = AccessDenied(508, _LOOP, "loop_detected") if returns > MOST_RETURNS else None
+        return Routed(routed.named, rules.Route(Target.UPSTREAM, Reason.NEVER_REROUTE, route.model), refusal)
 
     def _is_known(self, exchange: Exchange, response_id: str) -> bool:
         return self._state.litellm_responses.has(_response_key(exchange, response_id), monotonic())
@@ -231,6 +255,12 @@ class Bypass:
 
 def _cooldown_key(exchange: Exchange) -> CooldownKey:
     return cooldown_key(exchange.model_name or "", exchange.client.keys)
+
+
+def _presents_our_key(settings: Settings, exchange: Exchange) -> bool:
+    """Whether the client has LiteLLM's key, and not as one of its own."""
+    key = settings.api_key
+    return key is not None and key not in settings.client_keys and key.value in exchange.client.keys
 
 
 def _response_key(exchange: Exchange, response_id: str) -> tuple[str, str]:

@@ -154,6 +154,12 @@ def hold_capacity_reached(exchange: Exchange, most: int) -> None:
     log.emit(logging.WARNING, message, event="hold-capacity-reached", **exchange.log_fields())
 
 
+def came_back(exchange: Exchange, model: str) -> None:
+    """LiteLLM has sent a request here that it had got from here."""
+    message = f"litellm: a request for {model} comes back from LiteLLM: give it another api_base there"
+    log.emit(logging.ERROR, message, event="loop", **exchange.log_fields())
+
+
 def stateful(exchange: Exchange) -> None:
     """A client continues stored responses, which only the server that stored them has."""
     message = (

@@ -25,8 +25,8 @@ _RETRY_AFTER = 1
 
 
 def refused(exchange: Exchange, refusal: AccessDenied) -> http.Response:
-    """401, 403 or 413 for a client that may not spend the LiteLLM key, or a request that is too long."""
-    what = "request" if refusal.status == 413 else "access"
+    """401 or 403 for a client that may not spend the LiteLLM key, 413 for a long request, 508 for a loop."""
+    what = "request" if refusal.status in {413, 508} else "access"
     message = f"litellm: {what} refused: {refusal.message}"
     log.emit(logging.WARNING, message, event="refused", **exchange.log_fields())
     response = _response(refusal.status, refusal.body(), exchange)

@@ -59,6 +59,7 @@ Event = Literal[
     "hold-limit-reached",
     "hold-capacity-reached",
     "stateful",
+    "loop",
     "error",
     "client-disconnected",
     "refused",

@@ -35,7 +35,7 @@ class AccessDenied:
 
     Attributes:
         status: 401 where a client key would help, 403 where the client sent one that is not known or none
-            would help, 413 for a body that is too long.
+            would help, 413 for a body that is too long, 508 for a request that goes round in a circle.
         message: what happened and what to do, for the client's user.
         error: the error's name in the JSON.
     """

@@ -127,6 +127,7 @@ class Observer(ProxyObserver[JudgedResponse]):
         if exchange.counters is not None:
             exchange.counters.in_flight -= 1
             exchange.counters.streaming -= exchange.streaming
+        self._policy.bypass.loops.leave(exchange)
         exchange.end()
 
     def _account(self, flow: http.HTTPFlow, exchange: Exchange, *, whole: bool) -> None:
