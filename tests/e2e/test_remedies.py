@@ -300,3 +300,29 @@ async def test_an_attachment_that_would_be_lost_is_upstreams_alone(
     assert (answer.status, answer.body, answer.route) == (429, QUOTA, failed(why))
     assert len(litellm.requests) == (0 if known else 1)
     assert (await ask(proxy, {"messages": []}, MESSAGES)).route == FELL_BACK, "it has not cost a replay"
+
+
+@pytest.mark.parametrize(("model", "route"), [("o3", FELL_BACK), ("gpt-5", "litellm; reason=model")])
+async def test_a_responses_body_on_the_path_of_chat_completions(
+    start: Start, upstream: Stub, litellm: Stub, model: str, route: str
+) -> None:
+    """Cursor's, replayed or routed; upstream gets it as it is."""
+    proxy = await start(fallback=ON)
+    upstream.does = OUT_OF_QUOTA
+    tool = {"name": "ls", "parameters": {"type": "object"}}
+    cursor = {
+        "model": model,
+        "input": [{"role": "user", "content": "hi"}],
+        "tools": [{"type": "function", **tool}],
+    }
+
+    answer = await ask(proxy, cursor, CHAT)
+
+    assert (answer.status, answer.route) == (200, route)
+    chat = {
+        "model": model,
+        "messages": [{"role": "user", "content": "hi"}],
+        "tools": [{"type": "function", "function": tool}],
+    }
+    assert litellm.last.json() == (chat | DROPS if route is FELL_BACK else chat)
+    assert [request.json() for request in upstream.requests] == ([cursor] if route is FELL_BACK else [])

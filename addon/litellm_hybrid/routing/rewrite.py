@@ -14,7 +14,7 @@ from litellm_hybrid.config.settings import Address, Settings
 from litellm_hybrid.message import credentials, forms
 from litellm_hybrid.message.credentials import Headers
 from litellm_hybrid.message.json import Members, members
-from litellm_hybrid.routing import paths
+from litellm_hybrid.routing import chat_form, paths
 from litellm_hybrid.routing.paths import Api, identify_api
 from litellm_hybrid.routing.requested_model import Named
 
@@ -119,6 +119,8 @@ def for_litellm(
     if incoming.header(b"content-encoding") or (named.members is not None and named.members.irregular):
         body = named.content
     body = _respell(body, incoming.header(b"content-type"), incoming.path, named, model)
+    if named.members is not None and identify_api(incoming.path) is Api.CHAT:
+        body = chat_form.as_chat(body) if chat_form.is_responses(named.members) else body
     served = paths.for_litellm(incoming.path, model) or stored_path
     assert served, "only a model endpoint, or a response of its own, goes to LiteLLM"
     path = settings.base_url.path + served
