@@ -83,10 +83,12 @@ class Replays:
         to_litellm(request, outgoing)
         exchange.remedies.clear()
         policy = settings.fallback.history
+        body = outgoing.body
         if api is not None and not travels(policy, api, name):
-            _put_body(request, exchange, outgoing.body, reduce(outgoing.body, api))
-        else:
-            self.adapt_history(request, exchange, outgoing.body, "litellm")
+            reduced = reduce(body, api)
+            _put_body(request, exchange, body, reduced)
+            body = reduced.body
+        self.adapt_history(request, exchange, body, "litellm")
         if api in _REPLAYED and served.asked(exchange.path, b"").generates:
             body = request.raw_content or b""
             prepared = replay_body.prepare(body, api, drop_params=settings.fallback.drop_params)

@@ -136,6 +136,10 @@ def _speaks_of_thinking(name: str) -> bool:
     return any(word in name.lower() for word in ("effort", "thinking", "reasoning"))
 
 
+def _system_as_user(_: _Found, __: Api) -> Iterable[Remedy]:
+    return (Remedy(Action.SYSTEM_AS_USER),)
+
+
 # -- the table ------------------------------------------------------------------
 
 _QUOTE = r"[\\'\"`]*"
@@ -161,6 +165,11 @@ ROWS: tuple[Row, ...] = (
     _row(
         "LiteLLM 1.106 llms/*, UnsupportedParamsError about a value",
         rf"{_MODEL} (?:do|does)(?:n't| not) support (?:parameter )?{_PARAM}(?:=| when| with|\.)",
+        _omit,
+    ),
+    _row(
+        "LiteLLM 1.106 gpt_5_transformation.py, of top_p",
+        rf"{_MODEL} only supports ~(?P<name>top_p|temperature)~ when ",
         _omit,
     ),
     _row(
@@ -288,6 +297,23 @@ ROWS: tuple[Row, ...] = (
         _tools,
     ),
     _row("vllm-project/vllm#49493", r"tool type ~(?P<kind>\w{1,40})~ not supported", _tools),
+    _row(
+        "vLLM, whose servers are given pydantic's own words",
+        r"literal_error~, ?~loc~: ?[\[(]~body~, ~tools~, \d+, ~type~[\])], ?~msg~: ?"
+        r"~Input should be ~function~",
+        _tools,
+    ),
+    _row(
+        "Groq: openai/codex#7094",
+        r"~tools\.\d+\.type~ ?: value is not one of the allowed values \[~function~",
+        _tools,
+    ),
+    _row(
+        "xAI, DeepSeek and others in Rust: james-6-23/codex2api#516",
+        r"(?:Failed to deserialize the JSON body into the target type: )?(?:[\w.\[\]]{1,60}: )?"
+        r"unknown variant ~(?P<kind>\w{1,40})~, expected (?:one of )?~function~",
+        _tools,
+    ),
     _row("llama.cpp: ggml-org/llama.cpp#20156", r"~type~ of tool must be ~function~", _tools),
     _row(
         "OpenAI",
@@ -310,6 +336,12 @@ ROWS: tuple[Row, ...] = (
         r"OpenAIException - (?:404 page not found|\{~detail~: ?~Not Found~\}|Not Found\b)",
         _chat_completions,
         status=404,
+    ),
+    # Roles.
+    _row(
+        "Anthropic before Claude Opus 4.8: anthropics/claude-agent-sdk-typescript#350",
+        r"messages(?:: Unexpected role ~system~|\.\d+\.role: Input should be ~user~ or ~assistant~)",
+        _system_as_user,
     ),
     # Reasoning.
     _row(

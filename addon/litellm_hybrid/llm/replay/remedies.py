@@ -24,6 +24,7 @@ from litellm_hybrid.llm.history.json_edit import (
     number,
     opened,
     replace,
+    text,
 )
 from litellm_hybrid.llm.replay.body import demanded
 from litellm_hybrid.llm.replay.documents import is_lost_by_chat_completions
@@ -39,6 +40,7 @@ class Action(StrEnum):
     OMIT_TOOLS = "omit tools"
     UNSEAL = "omit encrypted content"
     NO_THINKING = "omit thinking"
+    SYSTEM_AS_USER = "system messages as user messages"
     REDUCE_HISTORY = "reduce history"
 
 
@@ -162,6 +164,7 @@ def _apply(request: Object, api: Api, remedy: Remedy) -> bool:
         Action.OMIT_TOOLS: lambda: _omit_tools(request, api, remedy.name),
         Action.UNSEAL: lambda: api is Api.RESPONSES and _unseal(request),
         Action.NO_THINKING: lambda: _without_thinking(request),
+        Action.SYSTEM_AS_USER: lambda: api is Api.MESSAGES and _system_as_user(request),
     }
     return changes[remedy.action]()
 
@@ -294,6 +297,18 @@ def _without_thinking(request: Object) -> bool:
     """Leave all options together out that ask for thinking: LiteLLM makes each of another."""
     found = [_take_out(request, path.split("."), Api.CHAT) for path in _THINKING]
     return omit_clear_thinking(request) or any(found)
+
+
+def _system_as_user(request: Object) -> bool:
+    """Let the user say what the client says as the system within a conversation, after its first words."""
+
+    def edit(message: Object) -> bool:
+        if text(message.get("role")) != "system":
+            return False
+        message["role"] = encoded("user")
+        return True
+
+    return replace(request, "messages", lambda raw: filtered(raw, lambda message: edited(message, edit)))
 
 
 # -- tools and sealed content -----------------------------------------------------

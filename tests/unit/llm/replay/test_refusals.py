@@ -52,6 +52,24 @@ KNOWN: list[tuple[str, list[Remedy]]] = [
         omit("prompt_cache_retention"),
     ),
     ("Unknown parameter: 'client_metadata'.", omit("client_metadata")),
+    ("gpt-5 only supports top_p when reasoning.effort resolves to 'none', …", omit("top_p")),
+    (
+        'messages: Unexpected role "system". The Messages API accepts a top-level `system` parameter, …',
+        [Remedy(Action.SYSTEM_AS_USER)],
+    ),
+    ("messages.3.role: Input should be 'user' or 'assistant'", [Remedy(Action.SYSTEM_AS_USER)]),
+    (
+        "[{'type': 'literal_error', 'loc': ('body', 'tools', 1, 'type'), 'msg': \"Input should be 'function'\"}]",
+        tools(),
+    ),
+    ("'tools.1.type' : value is not one of the allowed values ['function']", tools()),
+    (
+        (
+            "Failed to deserialize the JSON body into the target type: tools[1]: unknown variant `custom`, "
+            "expected `function` at line 1"
+        ),
+        tools("custom"),
+    ),
     ("Unknown parameter: 'input[3].phase'.", [UNKNOWN_MEMBER]),
     (
         "Unsupported parameter: 'reasoning.effort' is not supported with this model.",
@@ -270,6 +288,10 @@ def test_a_server_without_responses() -> None:
         "Invalid model name passed in model=gpt-9",
         "Invalid 'tools[0].function.name': string too long. Expected a string with maximum length 64",
         "Authentication Error, Invalid proxy server token passed",
+        "The user saw unknown variant `custom`, expected `function`",
+        "messages.1: Unexpected text in the role system",
+        "messages.0.content: Input should be a valid list",
+        "gpt-5 only supports images when they are small",
         "The user asked what Unsupported parameter: 'temperature' means",
         "I saw that context_management: Extra inputs are not permitted is an error",
         "max_tokens is too small: 1. This model needs at least 16 completion tokens",

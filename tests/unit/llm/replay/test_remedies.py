@@ -31,6 +31,12 @@ BRIDGE = Remedy(Action.CHAT_COMPLETIONS)
 CHANGED: list[tuple[Api, Remedy, dict[str, Any], dict[str, Any]]] = [
     (CHAT, omit("store"), {"store": False, "stream": True}, {"stream": True}),
     (CHAT, omit("body.store"), {"store": False}, {}),
+    (
+        MESSAGES,
+        Remedy(Action.SYSTEM_AS_USER),
+        {"messages": [{"role": "user", "content": "a"}, {"role": "system", "content": "b"}]},
+        {"messages": [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]},
+    ),
     (MESSAGES, omit("user"), {"metadata": {"user_id": "u"}}, {}),
     (MESSAGES, omit("user"), {"metadata": {"user_id": "u", "x": 1}}, {"metadata": {"x": 1}}),
     (RESPONSES, omit("metadata.user_id"), {"user": "u"}, {}),
