@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Makes docs/configuration.md, the reference of every setting, out of the code.
 
+docs/replays.md is made of a measurement, by replays_page.py.
+
 Names, meanings and examples come from config/schema.py, defaults from `Settings`, the
 words of errors and warnings from the parser, and what stands between them from
 docs/configuration.md.in.
@@ -15,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from textwrap import fill
 
+import replays_page
 from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.test import taddons
 
@@ -33,20 +36,22 @@ WIDTH = 110
 
 
 def main() -> int:
-    """Write, print or check the file."""
-    options = argparse.ArgumentParser(description="Make docs/configuration.md from the code.")
-    options.add_argument("--check", action="store_true", help="end with 1 if the file is not up to date")
-    options.add_argument("--print", action="store_true", help="print it, and write nothing")
+    """Write, print or check the files."""
+    options = argparse.ArgumentParser(description="Make docs/configuration.md and docs/replays.md.")
+    options.add_argument("--check", action="store_true", help="end with 1 if one is not up to date")
+    options.add_argument("--print", action="store_true", help="print the reference, and write nothing")
     chosen = options.parse_args()
-    text = reference()
     if chosen.print:
-        print(text, end="")
-    elif not chosen.check:
-        FILE.write_text(text, "utf-8")
-    elif not FILE.exists() or FILE.read_text("utf-8") != text:
-        print(f"{FILE.name} is not what the code says: run scripts/reference", file=sys.stderr)
-        return 1
-    return 0
+        print(reference(), end="")
+        return 0
+    drifted = False
+    for file, text in ((FILE, reference()), (FILE.with_name("replays.md"), replays_page.page())):
+        if not chosen.check:
+            file.write_text(text, "utf-8")
+        elif not file.exists() or file.read_text("utf-8") != text:
+            print(f"{file.name} is not what the code says: run scripts/reference", file=sys.stderr)
+            drifted = True
+    return 1 if drifted else 0
 
 
 def reference() -> str:

@@ -48,17 +48,25 @@ def test_the_page_is_what_the_code_says() -> None:
 
 
 def test_a_page_that_has_drifted_is_found(tmp_path: Path) -> None:
-    for name in ("scripts/reference.py", "docs/configuration.md.in"):
-        (tmp_path / name).parent.mkdir()
+    names = ("reference.py", "replays_page.py")
+    for name in (
+        *(f"scripts/{name}" for name in names),
+        "docs/configuration.md.in",
+        "tests/litellm/replays.json",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text((ROOT / name).read_text("utf-8"), "utf-8")
-    page = tmp_path / "docs" / "configuration.md"
+    page, replays = tmp_path / "docs" / "configuration.md", tmp_path / "docs" / "replays.md"
     page.write_text(PAGE.read_text("utf-8").replace("45s", "46s"), "utf-8")
+    replays.write_text("another measurement's", "utf-8")
     command: list[str | Path] = [sys.executable, tmp_path / "scripts" / "reference.py"]
     checked = subprocess.run([*command, "--check"], capture_output=True, text=True, check=False, timeout=60)
     assert checked.returncode == 1
-    assert "configuration.md is not what the code says: run scripts/reference\n" in checked.stderr
+    for name in ("configuration.md", "replays.md"):
+        assert f"{name} is not what the code says: run scripts/reference\n" in checked.stderr
     subprocess.run(command, check=True, timeout=60)
     assert page.read_text("utf-8") == PAGE.read_text("utf-8")
+    assert replays.read_text("utf-8") == PAGE.with_name("replays.md").read_text("utf-8")
 
 
 def test_every_setting_has_a_key() -> None:

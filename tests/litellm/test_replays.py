@@ -47,3 +47,7 @@ def test_what_was_answered_when_it_was_last_written_down_still_is(rows: list[Row
 
 def test_no_request_costs_more_than_five_further_attempts(rows: list[Row]) -> None:
     assert {row.attempts for row in rows} <= {1, 2, 3, 4, 5, 6}
+
+
+def test_what_a_session_needed_once_it_needs_no_more(rows: list[Row]) -> None:
+    assert {row.again for row in rows} <= {0, 1}

@@ -55,8 +55,9 @@ class Row:
     Attributes:
         attempts: how often LiteLLM was asked.
         result: answered, refused, or changed: answered with another meaning.
+        again: how often LiteLLM was asked when the session asked once more; 0 if it did not.
         said: the last refusal, or what was missing; "" if it was answered.
-        remedies: what the product did to it, as its log says.
+        remedies: what the product has changed of it at the last attempt.
     """
 
     agent: str
@@ -64,6 +65,7 @@ class Row:
     backend: str
     attempts: int
     result: str
+    again: int = 0
     said: str = ""
     remedies: str = ""
 
@@ -161,19 +163,33 @@ def _session(house: House, turns: Sequence[AgentRequest], deployment: Deployment
 
 def _ask(house: House, http: httpx.Client, request: AgentRequest, deployment: Deployment) -> Row:
     model = _name(deployment, request.agent)
-    request_id = f"{request.turn}-{model}"
-    path, body = request.for_model(model, f"session-{model}"[:28])
-    headers = {**request.headers, "content-type": "application/json", "x-request-id": request_id}
-    got = http.post(house.proxy.url + path, content=body, headers=headers)
-    sent = house.relay.sent.get(request_id, [])
+    got, sent = _send(house, http, request, model)
     lost = said = ""
+    again = 0
     if answered := got.status_code == 200 and TEXT in got.text:
         lost = _lost(house, request, deployment)
+        if len(sent) > 1:
+            again = len(_send(house, http, request, model, "-again")[1])
     else:
         said = words(sent[-1]) if sent else f"{got.status_code} {got.headers.get('x-hybrid-route')}"
     result = "changed" if lost else "answered" if answered else "refused"
-    remedies = _remedies(house, request_id)
-    return Row(request.agent, request.turn, deployment.name, len(sent), result, lost or said, remedies)
+    _, asked = request.for_model(model, _session_of(model))
+    remedies = "; ".join(changes(json.loads(asked), json.loads(sent[-1].body))) if sent else ""
+    return Row(request.agent, request.turn, deployment.name, len(sent), result, again, lost or said, remedies)
+
+
+def _session_of(model: str) -> str:
+    return f"session-{model}"
+
+
+def _send(
+    house: House, http: httpx.Client, request: AgentRequest, model: str, suffix: str = ""
+) -> tuple[httpx.Response, list[Sent]]:
+    request_id = f"{request.turn}-{model}{suffix}"
+    path, body = request.for_model(model, _session_of(model))
+    headers = {**request.headers, "content-type": "application/json", "x-request-id": request_id}
+    got = http.post(house.proxy.url + path, content=body, headers=headers)
+    return got, house.relay.sent.get(request_id, [])
 
 
 def words(sent: Sent) -> str:
@@ -183,9 +199,24 @@ def words(sent: Sent) -> str:
     return f"{sent.status} {found[1] if found else text}"[:400]
 
 
-def _remedies(house: House, request_id: str) -> str:
-    del house, request_id
-    return ""
+def changes(asked: Json, sent: Json) -> Iterator[str]:
+    """What the product has changed of a request, option by option; of the conversation only that it has."""
+    for name in sorted(asked.keys() | sent.keys()):
+        was, now = asked.get(name), sent.get(name)
+        if was == now or name in ("drop_params", "model"):
+            continue
+        if name in _CONVERSATION:
+            yield f"{name}: reduced"
+        elif name in _NESTED and isinstance(was, dict) and isinstance(now, dict):
+            yield from (f"{name}.{change}" for change in changes(was, now))
+        elif now is None:
+            yield f"without {name}"
+        else:
+            yield f"{name}: {json.dumps(now)}" if isinstance(now, int | str) else f"{name}: changed"
+
+
+_CONVERSATION = frozenset({"messages", "input", "contents", "system", "instructions", "systemInstruction"})
+_NESTED = frozenset({"metadata", "generationConfig", "thinkingConfig", "output_config", "text", "reasoning"})
 
 
 def _lost(house: House, request: AgentRequest, deployment: Deployment) -> str:

@@ -147,6 +147,14 @@ _EARLIER = frozenset({"temperature", "top_p", "top_k", "output_format"})
 """What Anthropic still takes, and the newest SDK no longer has."""
 
 
+def _chat_misfit(body: Json) -> Misfit | None:
+    """OpenAI's request, whose tool calls may be numbered: refused for half a day in April 2024, and never since."""
+    calls = [call for message in body.get("messages", ()) for call in message.get("tool_calls") or ()]
+    for call in calls:
+        call.pop("index", None)
+    return misfit(body, CompletionCreateParamsBase)
+
+
 def _messages_misfit(body: Json, betas: str) -> Misfit | None:
     missing = next((name for name, beta in BETAS.items() if name in body and beta not in betas), None)
     if missing:
@@ -214,7 +222,7 @@ class _Door:
 
 
 _DOORS: dict[str, _Door] = {
-    "/chat/completions": _Door(lambda body, _: misfit(body, CompletionCreateParamsBase), CHAT),
+    "/chat/completions": _Door(lambda body, _: _chat_misfit(body), CHAT),
     "/responses": _Door(lambda body, _: misfit(body, ResponseCreateParamsBase), RESPONSES),
     "/messages": _Door(
         lambda body, request: _messages_misfit(body, request.header("anthropic-beta") or ""), MESSAGES
@@ -261,23 +269,26 @@ class StrictBackends(Server):
             return
         door, body = _DOORS[end], request.json()
         whose = deployment.traits.split()[0]
-        words = judge(whose, traits | {_APIS.get(end, "")}, door, body, request)
+        words, param = judge(whose, traits | {_APIS.get(end, "")}, door, body, request)
         self.judged.append(Judged(name, asked_by, path, body, words))
         if words is not None:
-            await reply.json(*refused(whose, words))
+            await reply.json(*refused(whose, words, param))
         else:
             await _speak(reply, end, door.dialect, body, streamed=streamed or body.get("stream") is True)
 
 
-def judge(whose: str, traits: frozenset[str], door: _Door, body: Json, request: Request) -> str | None:
-    """The words in which a request is refused; None: it is accepted."""
+def judge(
+    whose: str, traits: frozenset[str], door: _Door, body: Json, request: Request
+) -> tuple[str | None, str | None]:
+    """The words in which a request is refused, and the parameter that they are about; None: it is accepted."""
     known = {name: value for name, value in body.items() if name not in _EXTRA.get(whose, ())}
     if isinstance(known.get("stream"), bool) and whose not in ("gemini", "bedrock"):
         del known["stream"]  # has a type of its own in each SDK
     if (found := door.misfit(known, request)) is not None:
-        return misfit_words(whose, found)
+        return misfit_words(whose, found), found.bracketed
     seen = door.seen(body)
-    return next(filter(None, (rule.refusal(traits, seen) for rule in RULES)), None)
+    refusals = ((rule.refusal(traits, seen), rule.param) for rule in RULES)
+    return next((refusal for refusal in refusals if refusal[0]), (None, None))
 
 
 _BEDROCK = {"/converse": converse_stream, "/invoke": invoke_stream}

@@ -8,7 +8,7 @@ import collections.abc
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Literal
 
@@ -27,6 +27,7 @@ class Misfit:
     Attributes:
         path: to it, member names and positions.
         expected: of a value: what it may be.
+        value: that was found there.
         here: how much of the type around it fits; tells which of several types was meant.
     """
 
@@ -34,6 +35,7 @@ class Misfit:
     path: tuple[str | int, ...]
     expected: tuple[object, ...] = ()
     here: int = 0
+    value: object = None
 
     @property
     def dotted(self) -> str:
@@ -67,7 +69,7 @@ def _plain(value: object, hint: Any, path: tuple[str | int, ...]) -> Misfit | No
 
 
 def _literal(value: object, allowed: Sequence[Any], path: tuple[str | int, ...]) -> Misfit | None:
-    return None if value in allowed else Misfit("value", path, tuple(allowed))
+    return None if value in allowed else Misfit("value", path, tuple(allowed), value=value)
 
 
 def _members(value: object, hint: Any, path: tuple[str | int, ...]) -> Misfit | None:
@@ -81,8 +83,10 @@ def _members(value: object, hint: Any, path: tuple[str | int, ...]) -> Misfit | 
     for name, member in sorted(value.items(), key=lambda item: item[0] not in tags):
         if name not in hints:
             return Misfit("unknown", (*path, name), here=here)
+        if member is None and name not in required:
+            continue  # no server minds it
         if found := misfit(member, hints[name], (*path, name)):
-            return Misfit(found.what, found.path, found.expected, here + found.here)
+            return replace(found, here=here + found.here)
     return None
 
 

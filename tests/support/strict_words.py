@@ -34,13 +34,17 @@ def misfit_words(whose: str, found: Misfit) -> str:
         anthropic = whose == "anthropic"
         return f"{dotted}: Field required" if anthropic else f"Missing required parameter: '{bracketed}'."
     allowed = ", ".join(f"'{value}'" for value in found.expected[:6])
-    if whose == "anthropic":
-        return f"{dotted}: Input should be {allowed}"
-    return f"Invalid value for '{bracketed}'. Supported values are: {allowed}."
+    words = {
+        "anthropic": f"{dotted}: Input should be {allowed}",
+        "groq": f"'{dotted}' : value is not one of the allowed values [{allowed}]",
+        "vllm": f"[{{'type': 'literal_error', 'loc': {('body', *found.path)}, 'msg': \"Input should be {allowed}\"}}]",
+        "xai": f"{bracketed}: unknown variant `{found.value}`, expected {allowed.replace("'", '`')}",
+    }
+    return words.get(whose, f"Invalid value: '{found.value}'. Supported values are: {allowed}.")
 
 
-def _openai(words: str) -> Json:
-    return {"error": {"message": words, "type": "invalid_request_error", "param": None, "code": None}}
+def _openai(words: str, param: str | None) -> Json:
+    return {"error": {"message": words, "type": "invalid_request_error", "param": param, "code": None}}
 
 
 _SHAPES: dict[str, Callable[[str], Json]] = {
@@ -55,7 +59,8 @@ _SHAPES: dict[str, Callable[[str], Json]] = {
 """The body around the words; OpenAI's where there is none."""
 
 
-def refused(whose: str, words: str) -> tuple[int, Json, Mapping[str, str]]:
-    """The status, body and headers in which a provider says something."""
+def refused(whose: str, words: str, param: str | None) -> tuple[int, Json, Mapping[str, str]]:
+    """The status, body and headers in which a provider says something, of a parameter where it names one."""
     headers = {"x-amzn-errortype": "ValidationException"} if whose == "bedrock" else {}
-    return 422 if whose == "mistral" else 400, _SHAPES.get(whose, _openai)(words), headers
+    body = _SHAPES[whose](words) if whose in _SHAPES else _openai(words, param)
+    return 422 if whose == "mistral" else 400, body, headers

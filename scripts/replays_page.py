@@ -1,0 +1,71 @@
+"""Makes docs/replays.md of what tests/support/replay_matrix.py has measured; see scripts/reference.py."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+MEASURED = Path(__file__).parents[1] / "tests" / "litellm" / "replays.json"
+
+type Rows = list[dict[str, str | int]]
+
+_PROSE = """\
+# What backends behind LiteLLM take of a replay
+
+Made by `scripts/reference` of `tests/litellm/replays.json`, which `tests/support/replay_matrix.py` measures:
+requests as agents make them, an upstream without quota, a real LiteLLM without `drop_params` in its
+configuration, and backends that check strictly, with the request types of the official SDKs and by the
+providers' own rules, in their own words. **{answered} of {all} requests are answered**, {once} of them at the
+first attempt, the others after {most} at most; as a session goes on each request needs one. How a replay
+is made to fit is in [fallback.md](fallback.md).
+
+A number is how often LiteLLM was asked: at a session's first turn, and at its second. **no** is a refusal:
+the client gets upstream's answer. **other** is an answer to another question, because LiteLLM itself leaves
+something out (the image for DeepSeek) or weakens it (the tool that Mistral is forced to call); it counts as
+refused.
+
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    rows: Rows = json.loads(MEASURED.read_text("utf-8"))
+    answered = [int(row["attempts"]) for row in rows if row["result"] == "answered"]
+    prose = _PROSE.format(
+        answered=len(answered), all=len(rows), once=answered.count(1), most=f"{max(answered)} attempts"
+    )
+    parts = (
+        f"{prose}{_matrix(rows)}",
+        "## What was changed of the requests that were answered",
+        _changes(rows),
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def _matrix(rows: Rows) -> str:
+    agents = list(dict.fromkeys(f"{row['agent']}" for row in rows))
+    backends = list(dict.fromkeys(f"{row['backend']}" for row in rows))
+    lines = [f"| | {' | '.join(agents)} |", f"|---|{'---|' * len(agents)}"]
+    lines += [
+        f"| {backend} | {' | '.join(_cell(rows, agent, backend) for agent in agents)} |"
+        for backend in backends
+    ]
+    return "\n".join(lines)
+
+
+def _cell(rows: Rows, agent: str, backend: str) -> str:
+    turns = [row for row in rows if (row["agent"], row["backend"]) == (agent, backend)]
+    words = {"refused": "no", "changed": "other"}
+    return " ".join(words.get(f"{row['result']}") or f"{row['attempts']}" for row in turns)
+
+
+def _changes(rows: Rows) -> str:
+    made: dict[str, Counter[str]] = {}
+    for row in rows:
+        for change in (
+            f"{row['remedies']}".split("; ") if row["result"] == "answered" and row["remedies"] else ()
+        ):
+            made.setdefault(change, Counter())[f"{row['backend']}"] += 1
+    lines = ["| changed | requests | at |", "|---|---|---|"]
+    for change, where in sorted(made.items(), key=lambda item: (-item[1].total(), item[0])):
+        lines.append(f"| `{change}` | {where.total()} | {', '.join(where) if len(where) < 7 else 'most'} |")
+    return "\n".join(lines)
