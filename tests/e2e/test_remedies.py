@@ -326,3 +326,28 @@ async def test_a_responses_body_on_the_path_of_chat_completions(
     }
     assert litellm.last.json() == (chat | DROPS if route is FELL_BACK else chat)
     assert [request.json() for request in upstream.requests] == ([cursor] if route is FELL_BACK else [])
+
+
+async def test_what_litellm_could_not_try_is_tried_next_time(
+    start: Start, upstream: Stub, litellm: Stub
+) -> None:
+    """After a backend's 404, here of one without /responses, LiteLLM asks nobody for some seconds."""
+    proxy = await start(fallback=ON)
+    upstream.does = OUT_OF_QUOTA
+    missing = {"error": {"message": "litellm.NotFoundError: OpenAIException - 404 page not found"}}
+    cooling = {"error": {"message": "No deployments available for selected model, Try again in 0.2 seconds."}}
+    said = [(404, missing), (429, cooling)]
+
+    async def without_responses(request: Request, reply: Reply) -> None:
+        if said:
+            await reply.json(*said.pop(0))
+        else:
+            assert request.json()["use_chat_completions_api"] is True
+            await hello(request, reply)
+
+    litellm.does = without_responses
+    assert (await ask(proxy, {"messages": []}, MESSAGES)).route == failed("429")
+    await asyncio.sleep(0.3)
+
+    assert (await ask(proxy, {"messages": []}, MESSAGES)).route == FELL_BACK
+    assert len(litellm.requests) == 3

@@ -300,7 +300,8 @@ class Policy(ForwardingPolicy[JudgedResponse]):
             why = str(status)
         self.state.history.ended(exchange.fallback, FallbackOutcome.FAILED, why)
         log_lines.failed(exchange, why, flow.response.status_code, held)
-        self._forget_remedies(exchange)
+        cools_down = held is not None and _LITELLM_COOLDOWN.search(held.body) is not None
+        self._forget_remedies(exchange, tried=not cools_down)
         name = exchange.outcome.litellm_model or ""
         if held is not None and (wait := _LITELLM_COOLDOWN.search(held.body)):
             self.state.litellm_cooldowns.add(name, monotonic() + float(wait[1]))
@@ -381,9 +382,12 @@ class Policy(ForwardingPolicy[JudgedResponse]):
             exchange.begin_attempt(request)
         return request
 
-    def _forget_remedies(self, exchange: Exchange) -> None:
-        """What was changed of a replay has not helped."""
-        self._replays.remember_remedies(exchange, served=False)
+    def _forget_remedies(self, exchange: Exchange, *, tried: bool = True) -> None:
+        """What was changed of a replay has not helped.
+
+        Or it was not tried: LiteLLM asks no backend for some seconds after a 404.
+        """
+        self._replays.remember_remedies(exchange, served=not tried)
         exchange.remedies.clear()
 
     def _without_history(self, exchange: Exchange, verdict: Verdict) -> http.Request | None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from litellm_hybrid.llm.history.rejections import detect_history_rejection
-from litellm_hybrid.llm.replay.remedies import Action, Remedy
+from litellm_hybrid.llm.replay.remedies import HOSTED, Action, Remedy
 from litellm_hybrid.message.json import decode
 from litellm_hybrid.quota import error_shapes
 from litellm_hybrid.routing.paths import Api
@@ -83,17 +83,23 @@ def _omit(found: _Found, _: Api) -> Iterator[Remedy]:
             yield Remedy(Action.REDUCE_HISTORY, "unknown-member", lasting=False)
             continue
         yield Remedy(Action.OMIT, name.strip("."))
+        if name in _BESIDE_CONTENT:
+            yield Remedy(Action.REDUCE_HISTORY, "unknown-member", lasting=False)
         if _speaks_of_thinking(name):
             yield Remedy(Action.NO_THINKING)
 
 
 def _omit_value(found: _Found, _: Api) -> Iterator[Remedy]:
-    """The value is refused, and the error names its option beside the message."""
+    """The value is refused, and the error names its option beside the message, or it has to be looked for."""
+    value = found["value"]
     param = re.search(rf"{_QUOTE}param{_QUOTE}:\s*{_QUOTE}([\w.]+)", found.string[found.end() :])
     if param is not None:
         yield Remedy(Action.OMIT, param[1])
         if _speaks_of_thinking(param[1]):
             yield Remedy(Action.NO_THINKING)
+    else:
+        for name in ("verbosity", "reasoning_effort", "reasoning.summary"):
+            yield Remedy(Action.OMIT, f"{name}={value}")
 
 
 def _omit_named(*names: str) -> _Suggest:
@@ -121,7 +127,12 @@ def _limit_for_now(found: _Found, _: Api) -> Iterable[Remedy]:
 def _tools(found: _Found, _: Api) -> Iterable[Remedy]:
     kind = found.groupdict().get("kind") or ""
     kind = "" if kind == "function" else kind
-    return Remedy(Action.CHAT_COMPLETIONS), Remedy(Action.OMIT_TOOLS, kind)
+    hosted = () if kind else (Remedy(Action.OMIT_TOOLS, HOSTED),)
+    return Remedy(Action.CHAT_COMPLETIONS), *hosted, Remedy(Action.OMIT_TOOLS, kind)
+
+
+def _without_search(_: _Found, __: Api) -> Iterable[Remedy]:
+    return Remedy(Action.OMIT_TOOLS, "web_search"), Remedy(Action.OMIT_TOOLS, "web_search_preview")
 
 
 def _chat_completions(_: _Found, __: Api) -> Iterable[Remedy]:
@@ -130,6 +141,10 @@ def _chat_completions(_: _Found, __: Api) -> Iterable[Remedy]:
 
 def _unsealed(_: _Found, __: Api) -> Iterable[Remedy]:
     return Remedy(Action.UNSEAL), Remedy(Action.CHAT_COMPLETIONS)
+
+
+_BESIDE_CONTENT = frozenset({"reasoning_content", "reasoning_details", "thinking_blocks", "annotations"})
+"""Members of an assistant's message of which some servers say no more than the name."""
 
 
 def _speaks_of_thinking(name: str) -> bool:
@@ -190,7 +205,8 @@ ROWS: tuple[Row, ...] = (
     _row("OpenAI: QwenLM/qwen-code#921", rf"Unsupported value: {_PARAM} does not support", _omit),
     _row(
         "OpenAI: the value first, the option as `param`",
-        r"(?:Unsupported|Invalid) value: ~[\w.-]{1,40}~(?: is not supported with|\. Supported values are)",
+        r"(?:Unsupported|Invalid) value: ~(?P<value>[\w.-]{1,40})~"
+        r"(?: is not supported with|\. Supported values are: ~(?!function))",
         _omit_value,
     ),
     _row(
@@ -313,6 +329,11 @@ ROWS: tuple[Row, ...] = (
         r"(?:Failed to deserialize the JSON body into the target type: )?(?:[\w.\[\]]{1,60}: )?"
         r"unknown variant ~(?P<kind>\w{1,40})~, expected (?:one of )?~function~",
         _tools,
+    ),
+    _row(
+        "OpenAI-compatible servers, of the search that LiteLLM makes of a tool",
+        r"Invalid value for ~web_search_options\b",
+        _without_search,
     ),
     _row("llama.cpp: ggml-org/llama.cpp#20156", r"~type~ of tool must be ~function~", _tools),
     _row(

@@ -21,6 +21,7 @@ from litellm_hybrid.llm.history.json_edit import (
     filtered,
     is_empty,
     kind,
+    member,
     number,
     opened,
     replace,
@@ -29,6 +30,14 @@ from litellm_hybrid.llm.history.json_edit import (
 from litellm_hybrid.llm.replay.body import demanded
 from litellm_hybrid.llm.replay.documents import is_lost_by_chat_completions
 from litellm_hybrid.routing.paths import Api
+
+HOSTED = "hosted"
+"""Stands for the types of tools that a provider's own servers run."""
+
+_HOSTED = (
+    *("web_search", "file_search", "code_interpreter", "computer", "image_generation", "tool_search"),
+    *("local_shell", "mcp"),
+)
 
 
 class Action(StrEnum):
@@ -49,8 +58,9 @@ class Remedy:
     """One change of a body.
 
     Attributes:
-        name: the option that is left out, as the refusal spells it; the type of the tools, "" for all but
-            functions; the refusal of a history, see `rejections.py`.
+        name: the option that is left out, as the refusal spells it, `name=value` with this value alone; the
+            type of the tools, `hosted`, or "" for all but functions; the refusal of a history, see
+            `rejections.py`.
         limit: the most tokens that an answer may have.
         lasting: the model needs it again next time; else it answers this request's length.
     """
@@ -131,6 +141,7 @@ _MARK = "cache_control"
 
 def canonical(name: str) -> str:
     """LiteLLM's name for an option, as the refusals of backends spell it."""
+    name = name.partition("=")[0]
     key = _key(name)
     return next((group[0] for group in _GROUPS if key in map(_key, group)), name)
 
@@ -183,6 +194,7 @@ def _ask_for_chat_completions(request: Object, api: Api) -> bool:
 
 
 def _omit(request: Object, api: Api, name: str) -> bool:
+    name, _, value = name.partition("=")
     path = _path(name)
     if _MARK in path[:-1]:
         return _omit_from_marks(request, path[-1])
@@ -193,7 +205,9 @@ def _omit(request: Object, api: Api, name: str) -> bool:
     for alias in group:
         parts = alias.split(".")
         for holder in ((), *((config,) for config in _CONFIG)):
-            omitted |= _take_out(request, [*holder, *parts], api)
+            where = [*holder, *parts]
+            if not value or text(member(request, *where)) == value:
+                omitted |= _take_out(request, where, api)
     return omitted
 
 
@@ -322,7 +336,10 @@ def _omit_tools(request: Object, api: Api, name: str) -> bool:
     def keep(raw: Raw) -> Raw | None:
         tool = opened(raw)
         of_type = kind(tool) if tool is not None else None
-        unwanted = of_type == name if name else of_type not in (None, "function")
+        if name == HOSTED:
+            unwanted = any((of_type or "").startswith(hosted) for hosted in _HOSTED)
+        else:
+            unwanted = of_type == name if name else of_type not in (None, "function")
         return None if unwanted else raw
 
     if not replace(request, "tools", lambda raw: filtered(raw, keep)):

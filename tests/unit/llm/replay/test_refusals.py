@@ -5,7 +5,7 @@ import json
 import pytest
 
 from litellm_hybrid.llm.replay.refusals import ROWS, remedies
-from litellm_hybrid.llm.replay.remedies import Action, Remedy
+from litellm_hybrid.llm.replay.remedies import HOSTED, Action, Remedy
 from litellm_hybrid.routing.paths import Api
 
 CHAT = Action.CHAT_COMPLETIONS
@@ -25,7 +25,8 @@ UNKNOWN_MEMBER = Remedy(Action.REDUCE_HISTORY, "unknown-member", lasting=False)
 
 
 def tools(kind: str = "") -> list[Remedy]:
-    return [Remedy(CHAT), Remedy(Action.OMIT_TOOLS, kind)]
+    hosted = [] if kind else [Remedy(Action.OMIT_TOOLS, HOSTED)]
+    return [Remedy(CHAT), *hosted, Remedy(Action.OMIT_TOOLS, kind)]
 
 
 KNOWN: list[tuple[str, list[Remedy]]] = [
@@ -101,6 +102,18 @@ KNOWN: list[tuple[str, list[Remedy]]] = [
     ),
     ("extraneous key [top_k] is not permitted, please reformat your input", omit("top_k")),
     ("Argument not supported on this model: stop", omit("stop")),
+    (
+        "Unrecognized request argument supplied: reasoning_content",
+        [*omit("reasoning_content"), UNKNOWN_MEMBER, NO_THINKING],
+    ),
+    (
+        "Invalid value for 'web_search_options.search_context_size'. Supported values are: 'low'.",
+        [Remedy(Action.OMIT_TOOLS, "web_search"), Remedy(Action.OMIT_TOOLS, "web_search_preview")],
+    ),
+    (
+        "Unsupported value: 'low' is not supported with the 'gpt-4.1' model. Supported values are: 'medium'.",
+        omit("verbosity=low", "reasoning_effort=low", "reasoning.summary=low"),
+    ),
     (
         (
             "Invalid JSON payload received. Unknown name \"thinkingLevel\" at 'generation_config.thinking_config': "
@@ -244,7 +257,6 @@ def test_every_row_is_shown() -> None:
 
 
 OTHERWISE: list[tuple[str, list[Remedy]]] = [
-    ("Unsupported value: 'xhigh' is not supported with the 'gpt-5' model.", []),
     ("[{'type': 'extra_forbidden', 'loc': ('body', 'store'), 'msg': 'Extra inputs are not permitted'}]", []),
 ]
 

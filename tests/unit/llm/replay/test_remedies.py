@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from litellm_hybrid.llm.replay.remedies import Action, Remedy, apply
+from litellm_hybrid.llm.replay.remedies import HOSTED, Action, Remedy, apply
 from litellm_hybrid.routing.paths import Api
 
 CHAT, MESSAGES, RESPONSES, GEMINI = Api.CHAT, Api.MESSAGES, Api.RESPONSES, Api.GENERATE_CONTENT
@@ -40,6 +40,13 @@ CHANGED: list[tuple[Api, Remedy, dict[str, Any], dict[str, Any]]] = [
     (MESSAGES, omit("user"), {"metadata": {"user_id": "u"}}, {}),
     (MESSAGES, omit("user"), {"metadata": {"user_id": "u", "x": 1}}, {"metadata": {"x": 1}}),
     (RESPONSES, omit("metadata.user_id"), {"user": "u"}, {}),
+    (RESPONSES, omit("verbosity=low"), {"text": {"verbosity": "low"}}, {}),
+    (
+        RESPONSES,
+        Remedy(Action.OMIT_TOOLS, HOSTED),
+        {"tools": [FUNCTION, PATCH, SEARCH, {"type": "web_search_preview"}]},
+        {"tools": [FUNCTION, PATCH]},
+    ),
     (RESPONSES, omit("verbosity"), {"text": {"verbosity": "low"}}, {}),
     (MESSAGES, omit("reasoning.effort"), {"output_config": {"effort": "max"}}, {}),
     (
@@ -198,6 +205,7 @@ LEFT: list[tuple[Api, Remedy, dict[str, Any]]] = [
     (GEMINI, omit("responseSchema"), {"generationConfig": {"responseSchema": {"type": "OBJECT"}}}),
     (CHAT, omit("drop_params"), {"drop_params": True}),
     (RESPONSES, omit("input[0].content"), {"input": [{"content": "a"}]}),
+    (RESPONSES, omit("verbosity=high"), {"text": {"verbosity": "low"}}),
     (CHAT, at_most(100), {"max_tokens": 100}),
     (CHAT, at_most(100), {"max_tokens": "200", "max_completion_tokens": None}),
     (CHAT, BRIDGE, {}),
