@@ -134,10 +134,14 @@ class Responses(Provider):
         code = "invalid_encrypted_content" if words.startswith("The encrypted content") else None
         return {"error": {"message": words, "type": "invalid_request_error", "param": None, "code": code}}
 
+    def reasoning(self) -> Json:
+        """What seals its reasoning."""
+        return {"encrypted_content": self.seal()}
+
     async def answer(self, reply: Reply) -> None:
         serial = f"{self.name}{self.turn}"
         items: list[Json] = [
-            {"type": "reasoning", "id": f"rs_{serial}", "summary": [], "encrypted_content": self.seal()},
+            {"type": "reasoning", "id": f"rs_{serial}", "summary": [], **self.reasoning()},
             {
                 "type": "message",
                 "id": f"msg_{serial}",
@@ -167,20 +171,24 @@ class Messages(Provider):
         blocks = [
             (f"messages.{m}.content.{c}", block)
             for m, message in enumerate(messages)
-            for c, block in enumerate(_blocks(message))
+            for c, block in enumerate(blocks_of(message))
         ]
         for where, block in blocks:
             if block["type"] == "thinking" and not self.opens(block["signature"]):
                 return f"{where}: Invalid `signature` in `thinking` block"
             if block["type"] == "redacted_thinking" and not self.opens(block["data"]):
                 return f"{where}: Invalid `data` in `redacted_thinking` block"
-        if not all(_blocks(message) for message in messages):
+        if not all(blocks_of(message) for message in messages):
             return "messages: all messages must have non-empty content"
         calls = [block["id"] for _, block in blocks if block["type"] == "tool_use"]
         results = [block["tool_use_id"] for _, block in blocks if block["type"] == "tool_result"]
         if results != calls:
             return "`tool_use` ids were found without `tool_result` blocks immediately after"
         return self._demands(body)
+
+    def call_members(self) -> Json:
+        """What it adds to a call."""
+        return {}
 
     def _demands(self, body: Json) -> str | None:
         thinking = body.get("thinking", {}).get("type")
@@ -189,7 +197,7 @@ class Messages(Provider):
             return "`clear_thinking_20251015` strategy requires `thinking` to be enabled or adaptive"
         if thinking != "enabled" or not _answers_a_call(body):
             return None
-        first = _blocks(body["messages"][-2])[0]["type"]
+        first = blocks_of(body["messages"][-2])[0]["type"]
         if first in ("thinking", "redacted_thinking"):
             return None
         return (
@@ -212,6 +220,7 @@ class Messages(Provider):
         content.append(({"type": "text", "text": ""}, [{"type": "text_delta", "text": self.words()}]))
         if self.calls:
             call = {"type": "tool_use", "id": f"toolu_{self.name}{self.turn}", "name": "Bash", "input": {}}
+            call |= self.call_members()
             content.append((call, [{"type": "input_json_delta", "partial_json": '{"command":"ls"}'}]))
         message = {"id": f"msg_{self.turn}", "type": "message", "role": "assistant", "content": []}
         events: list[Json] = [{"type": "message_start", "message": message}, {"type": "ping"}]
@@ -223,10 +232,11 @@ class Messages(Provider):
         await reply.events([data(event, event["type"]) for event in events])
 
 
-def _blocks(message: Json) -> list[Json]:
+def blocks_of(message: Json) -> list[Json]:
+    """The content of a message, a text as a block."""
     content = message["content"]
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
 def _answers_a_call(body: Json) -> bool:
-    return any(block["type"] == "tool_result" for block in _blocks(body["messages"][-1]))
+    return any(block["type"] == "tool_result" for block in blocks_of(body["messages"][-1]))

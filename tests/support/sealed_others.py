@@ -18,9 +18,13 @@ class Chat(Provider):
             None if calls == results else "an assistant message with 'tool_calls' must be followed by tools"
         )
 
-    async def answer(self, reply: Reply) -> None:
+    def beside(self) -> Json:
+        """What stands beside the assistant's words."""
         thinking = {"type": "thinking", "thinking": f"{self.name} thinks", "signature": self.seal()}
-        message: Json = {"role": "assistant", "content": self.words(), "thinking_blocks": [thinking]}
+        return {"thinking_blocks": [thinking]}
+
+    async def answer(self, reply: Reply) -> None:
+        message: Json = {"role": "assistant", "content": self.words(), **self.beside()}
         if self.calls:
             function = {"name": "shell", "arguments": '{"command": "ls"}'}
             call = {"id": f"call_{self.name}{self.turn}", "type": "function", "function": function}
@@ -44,9 +48,13 @@ class Gemini(Provider):
     def error(self, words: str) -> Json:
         return {"error": {"code": 400, "message": words, "status": "INVALID_ARGUMENT"}}
 
+    def sealed(self, part: Json) -> Json:
+        """A part with its signature."""
+        return {**part, "thoughtSignature": self.seal()}
+
     async def answer(self, reply: Reply) -> None:
-        parts: list[Json] = [{"text": self.words(), "thoughtSignature": self.seal()}]
+        parts: list[Json] = [self.sealed({"text": self.words()})]
         if self.calls:
             call = {"id": f"call-{self.name}{self.turn}", "name": "shell", "args": {"command": "ls"}}
-            parts.append({"functionCall": call, "thoughtSignature": self.seal()})
+            parts.append(self.sealed({"functionCall": call}))
         await reply.json(200, {"candidates": [{"index": 0, "content": {"role": "model", "parts": parts}}]})

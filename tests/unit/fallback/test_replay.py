@@ -343,3 +343,21 @@ def test_what_answers_one_requests_length_is_not_remembered() -> None:
     exchange.remedies.append(Remedy(Action.LIMIT, limit=10, lasting=False))
     ours.remember_remedies(exchange, served=True)
     assert len(ours._state.remedies) == 0
+
+
+def test_a_call_without_a_signature_gets_the_placeholder_from_then_on() -> None:
+    """And no other loses its own."""
+    ours, path = replays(), "/v1beta/models/gemini-3-pro:generateContent"
+    own = {"functionCall": {"name": "f", "args": {}}, "thoughtSignature": "CtwC"}
+    made = {"functionCall": {"name": "f", "args": {}}}
+    sent = json.dumps(
+        {"contents": [{"role": "model", "parts": [own]}, {"role": "model", "parts": [made]}]}
+    ).encode()
+    _, refused = upstream_flow(sent, path=path)
+    assert ours.build_reduced_retry(refused, "thought-signature-missing") is not None
+
+    flow, exchange = upstream_flow(sent, path=path)
+    ours.adapt_history(flow.request, exchange, exchange.content, "upstream")
+    placeholder = {**made, "thoughtSignature": "skip_thought_signature_validator"}
+    contents = parsed(flow.request.content)["contents"]
+    assert [content["parts"] for content in contents] == [[own], [placeholder]]

@@ -41,7 +41,8 @@ _TOOL_LOOPS: dict[Api, Callable[[Object], bool]] = {
 _REQUEST = msgspec.json.Decoder(dict[str, Raw])
 
 
-_OF_A_TURN: frozenset[HistoryRejection] = frozenset({"thinking-missing", "thought-signature-missing"})
+_UNSIGNED: HistoryRejection = "thought-signature-missing"
+_OF_A_TURN: HistoryRejection = "thinking-missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +111,15 @@ def reduce_again(body: bytes, api: Api, side: Side, rejections: Collection[Histo
     """A request body, reduced at once, of a conversation that this side has refused before.
 
     Thinking is missed only in the tool loop that the other side began: behind it nothing is left out for it.
+    Where a signature was missed, nothing is left out either: calls without one get the placeholder.
     """
-    lasting = [rejection for rejection in rejections if rejection not in _OF_A_TURN]
-    passing = [rejection for rejection in rejections if rejection in _OF_A_TURN and _in_tool_loop(body, api)]
-    if not lasting and not passing:
-        return strip_foreign(body, api, side)
-    return _carried_out(body, api, Plan(side, rejection=[*passing, *lasting][0]))
+    unsigned = [
+        rejection for rejection in rejections if rejection == _UNSIGNED and api is Api.GENERATE_CONTENT
+    ]
+    passing = [rejection for rejection in rejections if rejection == _OF_A_TURN and _in_tool_loop(body, api)]
+    lasting = [rejection for rejection in rejections if rejection not in {_OF_A_TURN, _UNSIGNED}]
+    first = next(iter([*unsigned, *passing, *lasting]), None)
+    return _carried_out(body, api, Plan(side, everything=bool(passing or lasting), rejection=first))
 
 
 def _in_tool_loop(body: bytes, api: Api) -> bool:
