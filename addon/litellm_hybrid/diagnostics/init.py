@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from litellm_hybrid.config.model_patterns import bare
 from litellm_hybrid.config.settings import Address
-from litellm_hybrid.diagnostics.doctor.check_models import KnownModels
+from litellm_hybrid.diagnostics.doctor.check_models import KnownModels, as_yaml
 
 LITELLM_KEY, CLIENT_KEY = "LITELLM_API_KEY", "HYBRID_CLIENT_KEY"
 """Variables of the environment that the file names, unless another is wanted for LiteLLM's key."""
@@ -126,11 +126,11 @@ def config_text(wanted: SetUp) -> str:
         "extensions:",
         "  litellm:",
         "    # CLIProxyAPI, for `litellm-hybrid serve`.",
-        f"    upstream-url: {_yaml(str(wanted.upstream))}",
+        f"    upstream-url: {as_yaml(str(wanted.upstream))}",
         "",
         "    # LiteLLM, and its key: it replaces the client's own towards LiteLLM.",
-        f"    base-url: {_yaml(str(wanted.litellm))}",
-        f"    api-key: {_yaml(key)}",
+        f"    base-url: {as_yaml(str(wanted.litellm))}",
+        f"    api-key: {as_yaml(key)}",
         "",
         "    # Models that always go to LiteLLM: names or globs (`openrouter/*`); then `enabled: true`.",
         "    enabled: false",
@@ -139,7 +139,7 @@ def config_text(wanted: SetUp) -> str:
         "    # The name that a client asks for → the name that LiteLLM knows.",
         f"    model-mappings:{'' if mapped else ' {}'}",
         *(
-            f"      {_yaml(each.name)}: {_yaml(each.target)}"
+            f"      {as_yaml(each.name)}: {as_yaml(each.target)}"
             + (f"  # {each.match}" if each.match is Match.FAMILY else "")
             for each in mapped
         ),
@@ -171,13 +171,10 @@ def model_list(models: Iterable[Proposal]) -> str:
         if each.target:
             continue
         base = each.name.rpartition("/")[2].lower()
-        maker = next(
-            (found for found in _PROVIDERS if base.startswith(found[0])), ("", "PROVIDER", "API_KEY")
-        )
-        entries.append(
-            f"  - model_name: {_yaml(each.name)}\n"
-            f"    litellm_params: {{model: {_yaml(f'{maker[1]}/{base}')}, api_key: os.environ/{maker[2]}}}\n"
-        )
+        makers = (found for found in _PROVIDERS if base.startswith(found[0]))
+        _, maker, key = next(makers, ("", "PROVIDER", "API_KEY"))
+        params = f"{{model: {as_yaml(f'{maker}/{base}')}, api_key: os.environ/{key}}}"
+        entries.append(f"  - model_name: {as_yaml(each.name)}\n    litellm_params: {params}\n")
     return "model_list:\n" + "".join(entries) if entries else ""
 
 
@@ -202,15 +199,4 @@ def client_lines(address: str, *, has_keys: bool) -> list[tuple[str, str]]:
 
 
 def _list(names: Sequence[str]) -> str:
-    return f"[{', '.join(map(_yaml, names))}]"
-
-
-def _yaml(text: str) -> str:
-    """Return a scalar: plain where that is the same text, else quoted as JSON, which YAML reads."""
-    plain = (
-        re.fullmatch(r"[A-Za-z][\w./@-]*|https?://[\w.:\[\]/-]+", text) and text.lower() not in _YAML_WORDS
-    )
-    return text if plain else json.dumps(text, ensure_ascii=False)
-
-
-_YAML_WORDS = frozenset({"yes", "no", "on", "off", "true", "false", "null", "y", "n"})
+    return f"[{', '.join(map(as_yaml, names))}]"

@@ -25,7 +25,8 @@ _NEAR = 0.8
 """How alike two names must be for one to be a misspelling of the other."""
 
 _DATE = re.compile(r"[-@](\d{8}|\d{4}-\d\d-\d\d|latest)$")
-_PLAIN = re.compile(r"[A-Za-z][\w./-]*")
+_PLAIN = re.compile(r"[A-Za-z][\w./@-]*|https?://[\w.:\[\]/-]+")
+_YAML_WORDS = frozenset({"yes", "no", "on", "off", "true", "false", "null", "y", "n"})
 
 
 class KnownModels:
@@ -103,7 +104,7 @@ def _unknown(settings: Settings, known: KnownModels) -> list[Finding]:
         cause = f"it knows {right or some(known.names) or 'no model at all'}"
         fix = f"in `model-mappings` write {_mapping(entry, right or 'NAME')}"
         if not right:
-            fix = f"add `model_name: {_yaml(name)}` to LiteLLM's model_list, or {fix}"
+            fix = f"add `model_name: {as_yaml(name)}` to LiteLLM's model_list, or {fix}"
         severity = error if settings.routing else warning
         found.append(severity("models", f"LiteLLM does not know {_quoted(name)}: {cause}", fix))
     return found
@@ -161,15 +162,16 @@ def _fits(glob: str, names: Iterable[str]) -> bool:
 
 
 def _mapping(entry: str, target: str) -> str:
-    return f"`{_yaml(entry)}: {_yaml(target)}`"
+    return f"`{as_yaml(entry)}: {as_yaml(target)}`"
 
 
 def _quoted(name: str) -> str:
     return json.dumps(name, ensure_ascii=False)
 
 
-def _yaml(name: str) -> str:
-    return name if _PLAIN.fullmatch(name) else _quoted(name)
+def as_yaml(text: str) -> str:
+    """Return a scalar: plain where that is the same text, else quoted as JSON, which YAML reads."""
+    return text if _PLAIN.fullmatch(text) and text.lower() not in _YAML_WORDS else _quoted(text)
 
 
 # -- one real request each way ------------------------------------------------
