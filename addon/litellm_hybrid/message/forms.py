@@ -52,7 +52,10 @@ def find_field(body: bytes, content_type: str, name: str) -> Field | None:
     header["content-type"] = content_type
     if header.get_content_type() == "application/x-www-form-urlencoded":
         return _find_urlencoded(body, name)
-    boundary = header.get_boundary()
+    try:
+        boundary = header.get_boundary()
+    except TypeError as e:
+        raise ValueError("the Content-Type's parameters are malformed") from e
     if not boundary:
         raise ValueError("a multipart body without a boundary")
     return _find_multipart(body, boundary.encode("utf-8", "surrogateescape"), name)
@@ -99,7 +102,10 @@ def _field_name(head: bytes) -> str | None:
     if len(head) > _MAX_HEAD:
         return None
     part = _header_parser.parsebytes(head)
-    if part.get_param("filename", header="content-disposition") is not None:
+    try:
+        if part.get_param("filename", header="content-disposition") is not None:
+            return None
+        name = part.get_param("name", header="content-disposition")
+    except TypeError:  # Python's, of parameters whose parts are numbered (RFC 2231) and are not, `a*; a*0`
         return None
-    name = part.get_param("name", header="content-disposition")
     return name if isinstance(name, str) else None
