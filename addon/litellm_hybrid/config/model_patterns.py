@@ -31,6 +31,8 @@ def without_suffix(name: str) -> tuple[str, str]:
 def _candidates(name: str) -> tuple[str, ...]:
     """A name trimmed, without `(…)`, and without `[1m]` too."""
     trimmed = name.strip()
+    if not trimmed.endswith((")", "]")):
+        return (trimmed,)
     plain = _SUFFIX.sub("", trimmed).rstrip() or trimmed
     return tuple(dict.fromkeys((trimmed, plain, _LONG_CONTEXT.sub("", plain).rstrip() or plain)))
 

@@ -296,13 +296,14 @@ class JudgedResponse:
             self._by_status(now=now)
             return
         self.words = body
-        refusal = self._refusal(body)
-        if refusal is not None:
-            self.verdict = refusal
-        elif self._asked is None:
-            self._set(self._known(classifier.classify(head.status, head.headers, body, now=now)))
+        if self._asked is None:
+            verdict = self._known(classifier.classify(head.status, head.headers, body, now=now))
         else:
-            self._set(served.judge(self._asked, head.status, head.headers, body, now=now))
+            verdict = served.judge(self._asked, head.status, head.headers, body, now=now)
+        if verdict is not classifier.ANSWER and (refusal := self._refusal(body)) is not None:
+            self.verdict = refusal
+        else:
+            self._set(verdict)
 
     def _known(self, verdict: Verdict) -> Verdict:
         return verdict.for_known_model() if verdict.is_unknown_provider and self._known_model() else verdict

@@ -163,23 +163,28 @@ class Exchange:
 
     # -- the request ------------------------------------------------------
 
-    def receive(self, flow: http.HTTPFlow, trusted: forwarded.Networks) -> None:
+    def receive(self, flow: http.HTTPFlow, trusted: forwarded.Networks) -> bool:
         """Take a complete request, find out where it comes from, and let the servers see that.
 
         Args:
             flow: its request gets the X-Forwarded-For and X-Request-ID that the servers see.
             trusted: whose X-Forwarded-For is believed.
+
+        Returns:
+            Whether the client's X-Request-ID was kept, if it sent one.
         """
         request, sent = self.request, self.request.sent
         address = forwarded.find(request.address.ip, sent.headers, trusted)
         if address != request.address:
             self.request = Request(request.method, sent, address, request.host)
-        headers = flow.request.headers
+        headers, is_kept = flow.request.headers, True
         if any(name.lower() == b"x-request-id" for name, _ in sent.headers):
+            is_kept = headers["X-Request-ID"] == self.id
             headers["X-Request-ID"] = self.id
         else:  # at an eighth of the cost
             headers.fields = (*headers.fields, (b"X-Request-ID", self.id.encode()))
         self.headers = headers.fields = forwarded.put(headers.fields, address.ip)
+        return is_kept
 
     @property
     def method(self) -> str:
@@ -359,12 +364,13 @@ class Exchange:
 
 def add_response_headers(response: http.Response, exchange: Exchange) -> None:
     """Put the route and the request id on a response; take out what LiteLLM says about what is behind it."""
-    headers = response.headers
-    if exchange.outcome.target is Target.LITELLM:
-        headers.fields = tuple(pair for pair in headers.fields if not pair[0].lower().startswith(_REVEALING))
-    headers["x-hybrid-route"] = exchange.route
-    if "x-request-id" not in headers:
-        headers["x-request-id"] = exchange.id
+    named = [(field[0].lower(), field) for field in response.headers.fields]
+    hidden = _REVEALING if exchange.outcome.target is Target.LITELLM else ()
+    fields = [field for name, field in named if name != b"x-hybrid-route" and not name.startswith(hidden)]
+    fields.append((b"x-hybrid-route", exchange.route.encode()))
+    if not any(name == b"x-request-id" for name, _ in named):
+        fields.append((b"x-request-id", exchange.id.encode()))
+    response.headers.fields = tuple(fields)
 
 
 def to_litellm(request: http.Request, outgoing: Outgoing) -> None:

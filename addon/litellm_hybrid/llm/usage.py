@@ -31,6 +31,7 @@ _MOST_UNREAD = 20
 
 _INPUT = ("input_tokens", "prompt_tokens", "promptTokenCount")
 _OUTPUT = ("output_tokens", "completion_tokens", "candidatesTokenCount")
+_CACHED = ("cache_read_input_tokens", "cached_tokens", "cachedContentTokenCount")
 _DETAILS = ("input_tokens_details", "prompt_tokens_details")
 
 
@@ -58,7 +59,7 @@ def read(beginning: bytes, end: bytes) -> Usage | None:
         end: its last ones; both may overlap, or be the whole.
     """
     seen: dict[str, int] = {}
-    for body in (beginning, end):
+    for body in (end,) if end.startswith(beginning) else (beginning, end):
         at = body.find(b'"usage')
         if at < 0:
             continue
@@ -94,9 +95,7 @@ def _numbers(usage: Mapping[str, object]) -> dict[str, int]:
         "input": _first(usage, _INPUT),
         "output": _first(usage, _OUTPUT),
         "thoughts": usage.get("thoughtsTokenCount"),
-        "cached": _first(
-            {**details, **usage}, ("cache_read_input_tokens", "cached_tokens", "cachedContentTokenCount")
-        ),
+        "cached": _first({**details, **usage} if details else usage, _CACHED),
         "cache_written": usage.get("cache_creation_input_tokens"),
         "beside": 1 if beside and "prompt_tokens" not in usage else None,
     }
@@ -104,7 +103,10 @@ def _numbers(usage: Mapping[str, object]) -> dict[str, int]:
 
 
 def _first(values: Mapping[str, object], names: tuple[str, ...]) -> object:
-    return next((values[name] for name in names if values.get(name) is not None), None)
+    for name in names:
+        if (value := values.get(name)) is not None:
+            return value
+    return None
 
 
 class Price(NamedTuple):

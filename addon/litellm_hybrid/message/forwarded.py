@@ -46,13 +46,10 @@ def find(peer: str, headers: Headers, trusted: Networks) -> ClientAddress:
         headers: the request's.
         trusted: the proxies whose X-Forwarded-For is believed.
     """
-    if any(_is_sign(name.lower()) for name, _ in headers):
+    names = [name.lower() for name, _ in headers]
+    if not _SIGNS.isdisjoint(names) or any(name.startswith(_SIGN_PREFIXES) for name in names):
         return ClientAddress(_nearest_stranger(peer, headers, tuple(trusted)), is_loopback=False)
     return ClientAddress(peer, is_loopback=is_loopback(peer))
-
-
-def _is_sign(name: bytes) -> bool:
-    return name in _SIGNS or name.startswith(_SIGN_PREFIXES)
 
 
 def _nearest_stranger(peer: str, headers: Headers, networks: tuple[IPv4Network | IPv6Network, ...]) -> str:
@@ -74,13 +71,13 @@ def _nearest_stranger(peer: str, headers: Headers, networks: tuple[IPv4Network |
 
 def put(headers: Headers, ip: str) -> Headers:
     """Headers that name this client and no other; upstream believes them."""
-    kept = tuple(field for field in headers if field[0].lower() not in _NAMING)
-    return (*kept, (b"X-Forwarded-For", ip.encode())) if ip else kept
+    kept = [field for field in headers if field[0].lower() not in _NAMING]
+    return (*kept, (b"X-Forwarded-For", ip.encode())) if ip else tuple(kept)
 
 
 def is_loopback(host: str) -> bool:
     """Whether an address or name is this machine's own: `localhost`, 127.0.0.0/8 or ::1."""
-    if host.rstrip(".").lower() == "localhost":
+    if host == "127.0.0.1" or host.rstrip(".").lower() == "localhost":
         return True
     address = _parse(host)
     return address is not None and address.is_loopback

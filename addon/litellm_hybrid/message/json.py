@@ -247,8 +247,7 @@ def read(body: bytes) -> Members:
         return Members({})
     except (ValueError, RecursionError):
         return _scanned(body)
-    found = ((name, getattr(early, name)) for name in _EARLY)
-    values: Values = {name: raw for name, raw in found if memoryview(raw).nbytes}
+    values: Values = {name: raw for name in _EARLY if memoryview(raw := getattr(early, name)).nbytes}
     again = body.find(b'"model"', body.find(b'"model"') + 1)
     if again >= 0 and (stated := _first_model(body)) is not None and bytes(values["model"]) != bytes(stated):
         return Members(values | {"model": stated}, body=body, irregular=True)

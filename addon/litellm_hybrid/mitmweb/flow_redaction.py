@@ -66,10 +66,8 @@ class FlowRedactor(FlowView):
         The page gives all headers back with each edit, the masked ones too. What the request was before
         is the row's backup. A row that was sent to another server keeps its `***`.
         """
-        if not _is_masked(flow.request):
-            return
         before = _before_edit(flow)
-        if before is not None and _server(before) == _server(flow.request):
+        if before is not None and _is_masked(flow.request) and _server(before) == _server(flow.request):
             _unmask(flow.request, before.headers.fields, before.path)
 
     def redacted(self, flow: http.HTTPFlow) -> http.Request:
@@ -122,7 +120,8 @@ def _unmask(request: http.Request, headers: Headers, target: str) -> None:
 
 
 def _is_masked(request: http.Request) -> bool:
-    return any(MASK in value for value in request.headers.values()) or MASK in request.path
+    mask = MASK.encode()
+    return any(mask in value for _, value in request.headers.fields) or mask in request.data.path
 
 
 def _conflict(message: dict[str, str]) -> http.Response:

@@ -132,8 +132,12 @@ class AppLog:
 
     def _mask_record(self, record: logging.LogRecord) -> bool:
         """Mask a line of ours for every handler, mitmweb's event log included."""
-        record.msg = self._mask(record.msg)
         fields = getattr(record, "fields", {})
+        # Looked for in all of it at once: hardly any line has one.
+        whole = "\n".join((record.msg, *(value for value in fields.values() if isinstance(value, str))))
+        if self._mask(whole) == whole:
+            return True
+        record.msg = self._mask(record.msg)
         for name, value in fields.items():
             if isinstance(value, str):
                 fields[name] = self._mask(value)

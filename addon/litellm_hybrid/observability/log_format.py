@@ -243,8 +243,6 @@ def _is_in(words: list[str], message: str, text: str) -> bool:
 def _text(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.3f}".rstrip("0").rstrip(".") if value >= 1 or not value else f"{value:.3g}"
-    if isinstance(value, int):
-        return str(value)
     text = str(value)
     return json.dumps(text, ensure_ascii=False) if _NEEDS_QUOTES.search(text) else text
 

@@ -7,6 +7,7 @@ What is swapped or patched at run time, and why, stands where it is done:
 - `http1.HybridHttp1Client.put_in_place_of`: the class of a server's HTTP/1 side;
 - `connection.configure_connection`: the class of a connection's handler, in mitmdump and mitmweb;
 - `fast_path.skip_self_checks`: `MessageData.__post_init__`, in `serve`;
+- `fast_path.speed_up_headers`: `Headers.get_all` and `Headers.get`;
 - `connection.HybridConnectionHandler.handle_connection`: the limit of asyncio's readers.
 """
 
@@ -56,6 +57,7 @@ OVERRIDDEN: tuple[tuple[type, str, tuple[str, ...]], ...] = (
     (Http1Client, "read_headers", ("self", "event")),
     (Http1Client, "read_body", ("self", "event")),
     (layer.Layer, "handle_event", ("self", "event")),
+    (http.Headers, "get_all", ("self", "name")),
     (mode_servers.ProxyConnectionHandler, "open_connection", ("self", "command")),
     (mode_servers.ProxyConnectionHandler, "handle_connection", ("self", "connection")),
     (mode_servers.AsyncioServerInstance, "listen", ("self", "host", "port")),

@@ -173,7 +173,7 @@ class HybridHttp1Client(Http1Client):
     def read_body(self, event: events.Event) -> layer.CommandGenerator[None]:
         self.interim = 0
         drop_trailers(self)
-        yield from super().read_body(event)
+        return super().read_body(event)
 
 
 # -- where we are the server --------------------------------------------------------
@@ -224,7 +224,7 @@ class HybridHttp1Server(Http1Server):
     def mark_done(self, *, request: bool = False, response: bool = False) -> layer.CommandGenerator[None]:
         if request:
             self._request_ended = self._proxy.clock()
-        yield from super().mark_done(request=request, response=response)
+        return super().mark_done(request=request, response=response)
 
     @override
     def wait(self, event: events.Event) -> layer.CommandGenerator[None]:

@@ -20,7 +20,7 @@ from mitmproxy.connection import Client
 
 from litellm_hybrid.config.settings import Timeouts
 from litellm_hybrid.errors import Failure
-from litellm_hybrid.proxy import half_close
+from litellm_hybrid.proxy import fast_path, half_close
 from litellm_hybrid.proxy.fast_path import HookCalls
 from litellm_hybrid.proxy.held_response import HeldResponse
 
@@ -170,4 +170,5 @@ class HybridProxy[H: HeldResponse]:
         self.clock = clock or monotonic
         self.has_left = has_left
         self.hooks: HookCalls | None = HookCalls()
+        fast_path.speed_up_headers()
         self.layers: WeakSet[ClientLayer] = WeakSet()

@@ -13,6 +13,7 @@ from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from litellm_hybrid.errors import Cause
 from litellm_hybrid.proxy import half_close
 from litellm_hybrid.proxy.deadlines import CheckSchedule, LimitReached
+from litellm_hybrid.proxy.fast_path import fork
 from litellm_hybrid.proxy.http1 import HybridHttp1Client, HybridHttp1Server
 from litellm_hybrid.proxy.interfaces import HybridProxy
 from litellm_hybrid.proxy.stream import HybridStream
@@ -69,7 +70,7 @@ class HybridLayer(HttpLayer):
 
     @override
     def make_stream(self, stream_id: int) -> layer.CommandGenerator[None]:
-        stream = HybridStream(self.context.fork(), stream_id, self)
+        stream = HybridStream(fork(self.context), stream_id, self)
         self.streams[stream_id] = stream
         yield from self.event_to_child(stream, events.Start())
 
@@ -125,7 +126,7 @@ class HybridLayer(HttpLayer):
 
     @override
     def event_to_child(self, child: layer.Layer, event: events.Event) -> layer.CommandGenerator[None]:
-        yield from super().event_to_child(self._filters.get(child, child), event)
+        return super().event_to_child(self._filters.get(child, child), event)
 
     def _is_forgotten(self, connection: Connection) -> bool:
         return connection not in self.connections and connection is not self.context.server

@@ -65,11 +65,10 @@ class HybridStream(BaseStream):
     @override
     def _dispatch(self, event: events.Event) -> layer.CommandGenerator[None]:
         if isinstance(event, FirstByteOverdue):
-            yield from self._first_byte_overdue()
-        elif not isinstance(event, HoldExpired):
-            yield from super()._dispatch(event)
-        elif self.attempt.held is not None:
-            yield from self._apply(self.attempt.held.expire(now=time()))
+            return self._first_byte_overdue()
+        if isinstance(event, HoldExpired):
+            return self._hold_expired()
+        return super()._dispatch(event)
 
     # -- uploading, deciding, connecting --------------------------------------
 
@@ -218,6 +217,10 @@ class HybridStream(BaseStream):
             head.response.trailers = event.trailers
         else:
             yield from self._apply(held.end(now=time()))
+
+    def _hold_expired(self) -> layer.CommandGenerator[None]:
+        if self.attempt.held is not None:
+            yield from self._apply(self.attempt.held.expire(now=time()))
 
     def _apply(self, decision: HoldDecision) -> layer.CommandGenerator[None]:
         held = self.attempt.held

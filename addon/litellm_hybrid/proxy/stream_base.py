@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, override
 
-from mitmproxy.proxy import events, layer
+from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import HttpStream, SendHttp
 from mitmproxy.proxy.layers.http._base import HttpEvent
@@ -111,14 +111,16 @@ class BaseStream(HttpStream):
                 if self.stream_id not in self._parent.streams:
                     self._break_cycles()
                 return
-            called = hooks.call(command) if hooks is not None else None
+            is_hook = isinstance(command, commands.StartHook)
+            called = hooks.call(command) if is_hook and hooks is not None else None
             if called is None:
                 reply = yield command
             else:
                 reply = (yield WaitForResumeHook(called)) if called.intercepted else None
 
     def _dispatch(self, event: events.Event) -> layer.CommandGenerator[None]:
-        yield from super()._handle_event(event)
+        work: layer.CommandGenerator[None] = super()._handle_event(event)
+        return work
 
     def _break_cycles(self) -> None:
         """End the circles of references through a stream that is over, so that its bodies go with it.
@@ -166,7 +168,7 @@ class BaseStream(HttpStream):
     def check_killed(self, emit_error_hook: bool) -> layer.CommandGenerator[bool]:
         if self._client_left():
             self._report(CLIENT_LEFT)
-        return (yield from super().check_killed(emit_error_hook))
+        return super().check_killed(emit_error_hook)
 
     def _client_left(self) -> bool:
         return any(isinstance(event, RequestProtocolError) for event in self._paused_event_queue)

@@ -234,6 +234,8 @@ def _endpoint(path: str) -> str | None:
 
 
 def _model_path(path: str) -> ModelPath | None:
+    if ":" not in path and "/deployments/" not in path:
+        return None  # what most paths are
     for pattern, before in _MODEL_FORMS:
         if match := pattern.fullmatch(path):
             model = _NO_UTF8.sub("\ufffd", match["model"]).strip()

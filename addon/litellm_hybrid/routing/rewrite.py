@@ -75,8 +75,8 @@ class Incoming:
 
     def header(self, name: bytes) -> str:
         """All values of a header, joined as HTTP joins them; "" if there is none."""
-        values = [value for key, value in self.headers if key.lower() == name]
-        return b", ".join(values).decode("utf-8", "surrogateescape")
+        values = [value for key, value in self.headers if len(key) == len(name) and key.lower() == name]
+        return b", ".join(values).decode("utf-8", "surrogateescape") if values else ""
 
 
 @dataclass(frozen=True, slots=True)

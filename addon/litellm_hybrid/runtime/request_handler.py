@@ -40,9 +40,7 @@ class RequestHandler:
     def handle(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
         """Decide where a request goes, and change it or answer it accordingly."""
         settings = self._settings.current
-        given = flow.request.headers.get("x-request-id", exchange.id)
-        exchange.receive(flow, settings.trusted_proxies)
-        if given != exchange.id:
+        if not exchange.receive(flow, settings.trusted_proxies):
             _log_replaced_id(exchange)
         routed = rules.route(settings, exchange.request)
         routed = self._policy.bypass.to_its_maker(exchange, routed)

@@ -119,10 +119,10 @@ REVEALING = [(b"X-LiteLLM-Model-Id", b"x"), (b"llm_provider-date", b"x"), (b"X-O
 @pytest.mark.parametrize(
     ("target", "names"),
     [
-        (Target.LITELLM, ["X-Other", "x-hybrid-route", "x-request-id"]),
+        (Target.LITELLM, ["X-Other", "x-request-id", "x-hybrid-route"]),
         (
             Target.UPSTREAM,
-            ["X-LiteLLM-Model-Id", "llm_provider-date", "X-Other", "x-hybrid-route", "x-request-id"],
+            ["X-LiteLLM-Model-Id", "llm_provider-date", "X-Other", "x-request-id", "x-hybrid-route"],
         ),
     ],
 )

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 from mitmproxy import exceptions, http
+from mitmproxy.coretypes.multidict import MultiDict
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpRequestHook
 from mitmproxy.test import taddons, tflow
 
-from litellm_hybrid.proxy.fast_path import HookCalls
+from litellm_hybrid.proxy.fast_path import HookCalls, speed_up_headers
 
 
 class Addon:
@@ -92,3 +93,23 @@ async def test_an_addon_that_comes_later_is_called(master: Any) -> None:
     hooks.call(HttpRequestHook(tflow.tflow()))
 
     assert calls == ["late"]
+
+
+@pytest.mark.parametrize(
+    "name", ["accept", "ACCEPT", b"Accept", "x-\xe4", "x-\udc80", "set-cookie", "not-there", ""]
+)
+def test_headers_are_looked_up_as_mitmproxy_does(name: str | bytes) -> None:
+    fields = [
+        (b"Accept", b"a/b"),
+        (b"aCCept", b"c"),
+        (b"X-\xc3\xa4", b"\xff"),
+        (b"x-\x80", b""),
+        (b"Set-Cookie", b"a=b, c"),
+    ]
+    headers = http.Headers(fields)
+    key = name if isinstance(name, bytes) else name.encode("utf-8", "surrogateescape")
+    expected = [value.decode("utf-8", "surrogateescape") for value in MultiDict.get_all(headers, key)]
+    speed_up_headers()
+    assert headers.get_all(name) == expected
+    assert headers.get(name, "none") == (", ".join(expected) if expected else "none")
+    assert (name in headers) is bool(expected)
