@@ -12,7 +12,7 @@ import pytest
 
 from e2e.conftest import Start
 from e2e.harness import Proxy, Stub, settings, until
-from litellm_hybrid.observability.status_html import CONTENT_SECURITY_POLICY
+from litellm_hybrid.observability.status import CONTENT_SECURITY_POLICY
 from support.processes import MASTER_KEY, free_port
 from support.servers import Reply
 from support.wire import Request

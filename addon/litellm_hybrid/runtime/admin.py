@@ -16,7 +16,7 @@ from litellm_hybrid.flow import local_replies
 from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.llm.replay.remedies import settings_for
 from litellm_hybrid.observability import admin_endpoints as pages
-from litellm_hybrid.observability import status, status_html
+from litellm_hybrid.observability import status
 from litellm_hybrid.observability.admin_endpoints import AdminRequest, AdminResponse
 from litellm_hybrid.observability.counters import RequestCounters, Spend
 from litellm_hybrid.observability.health import SERVER_NAMES, LastSeen, State, health, why_not_ready
@@ -28,8 +28,7 @@ from litellm_hybrid.observability.metrics import (
     MetricSources,
     SharedMetrics,
 )
-from litellm_hybrid.observability.status import ReplayChanges, ServerState, Status
-from litellm_hybrid.observability.status_html import CONTENT_SECURITY_POLICY
+from litellm_hybrid.observability.status import CONTENT_SECURITY_POLICY, ReplayChanges, ServerState, Status
 from litellm_hybrid.routing.rules import Target
 from litellm_hybrid.runtime.graceful_shutdown import GracefulShutdown
 
@@ -124,7 +123,7 @@ class AdminPages:
         if not request.wants_html:
             return AdminResponse(200, pages.as_json(status.as_json(found)))
         headers = (("Content-Security-Policy", CONTENT_SECURITY_POLICY),)
-        return AdminResponse(200, status_html.page(found), "text/html; charset=utf-8", headers)
+        return AdminResponse(200, status.as_page(found), "text/html; charset=utf-8", headers)
 
     def _state(self) -> State:
         store, now = self._context.settings, monotonic()

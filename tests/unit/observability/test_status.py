@@ -11,7 +11,6 @@ import pytest
 from litellm_hybrid.config import schema
 from litellm_hybrid.config.schema import KEYS
 from litellm_hybrid.config.settings import Address, Secret, Settings
-from litellm_hybrid.observability import status_html
 from litellm_hybrid.observability.counters import SpendKey, Totals
 from litellm_hybrid.observability.history import (
     APPLIED,
@@ -21,8 +20,15 @@ from litellm_hybrid.observability.history import (
     Reload,
     RequestRecord,
 )
-from litellm_hybrid.observability.status import ServerState, Status, as_json, timestamp, versions
-from litellm_hybrid.observability.status_html import CONTENT_SECURITY_POLICY
+from litellm_hybrid.observability.status import (
+    CONTENT_SECURITY_POLICY,
+    ServerState,
+    Status,
+    as_json,
+    as_page,
+    timestamp,
+    versions,
+)
 
 SECRET = "sk-nobody-may-see-this"
 SETTINGS = Settings(
@@ -138,7 +144,7 @@ class _Page(HTMLParser):
 
 
 def _page(status: Status) -> _Page:
-    return _Page(status_html.page(status))
+    return _Page(as_page(status))
 
 
 def test_json() -> None:
@@ -207,7 +213,7 @@ def test_json_of_a_reload_and_of_no_configuration() -> None:
 
 def test_no_secret_is_in_either() -> None:
     assert SECRET not in json.dumps(as_json(STATUS))
-    assert SECRET not in status_html.page(STATUS).decode()
+    assert SECRET not in as_page(STATUS).decode()
 
 
 @pytest.mark.parametrize(
