@@ -65,6 +65,16 @@ class Place:
 
     binary: Path
     folder: Path
+    shared: Rig | None = None
+
+    @contextmanager
+    def plain(self) -> Iterator[Rig]:
+        """The one that is shared by all who change nothing of it."""
+        if self.shared is None:
+            with self.rig() as started:
+                yield started
+        else:
+            yield self.shared
 
     @contextmanager
     def rig(
@@ -114,7 +124,7 @@ def through(started: Rig, asked: Question, method: str = "POST") -> Seen:
 def passes_model_lists(place: Place) -> str:
     """`GET /v1/models` and `/v1beta/models`."""
     counts = []
-    with place.rig() as started:
+    with place.plain() as started:
         for path, key in (("/v1/models", "data"), ("/v1beta/models", "models")):
             direct, passed = both(started, get(path), "GET")
             lists = [
@@ -130,7 +140,7 @@ def passes_counting(place: Place) -> str:
     """`count_tokens` and Codex's `compact`."""
     turn = [{"role": "user", "content": "hi"}]
     seen = []
-    with place.rig() as started:
+    with place.plain() as started:
         for path, body in (
             ("/v1/messages/count_tokens", {"model": "a-claude", "messages": turn}),
             ("/v1/responses/compact", {"model": "a-codex", "input": turn}),
@@ -157,7 +167,7 @@ _AMP_MODEL = {"messages": "a-claude", "chat": "a-compat", "responses": "a-codex"
 
 def serves_amp(place: Place) -> str:
     """What CLIProxyAPI serves below `/api/provider/`, and what comes of it through us."""
-    with place.rig() as started:
+    with place.plain() as started:
         direct = _amp_statuses(started.upstream.port)
         ours = _amp_statuses(started.product.port)
     # Anything but 200 and 404 is Amp's own server, that it has no account for.
@@ -187,7 +197,7 @@ def downgrades_websockets(place: Place) -> str:
         ("Sec-WebSocket-Version", "13"),
         ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
     )
-    with place.rig() as started:
+    with place.plain() as started:
         direct, passed = both(started, get("/v1/responses", *handshake), "GET")
     want((direct.status, passed.status), (101, 426), "/v1/responses")
     return "101 from it, 426 through us"
@@ -237,7 +247,7 @@ def cools_down(place: Place) -> str:
 def asks_again(place: Place) -> str:
     """With cooling off, each question goes to the provider."""
     words = mark("used_up", "off")
-    with place.rig() as started:
+    with place.plain() as started:
         asked = question("responses", "a-codex", stream=False, text=words)
         fell = [through(started, asked) for _ in range(2)]
         times = started.providers.asked["used_up", "off"]
@@ -264,7 +274,7 @@ def passes_headers(place: Place) -> str:
 
 def refuses_redis(place: Place) -> str:
     """Its port answers Redis too, for usage tools; ours speaks HTTP."""
-    with place.rig() as started:
+    with place.plain() as started:
         direct, ours = (_says_to_redis(server.port) for server in (started.upstream, started.product))
     want(ours[:12], b"HTTP/1.1 400", ours)
     return f"{direct.split(b'\r')[0].decode() or 'nothing'} from it, 400 from us"

@@ -47,6 +47,10 @@ class Wanted:
     agents: bool = False
 
 
+_AT_ONCE = 3
+"""How many scenarios run at once: most of their time they wait."""
+
+
 @dataclass(slots=True)
 class Progress:
     """A line on stderr that says how far it is; nothing where that is no terminal."""
@@ -162,15 +166,23 @@ def _matrices(binary: Path, wanted: Wanted, folder: Path, progress: Progress) ->
 
 def _rows(binary: Path, wanted: Wanted, folder: Path, progress: Progress) -> Iterator[Row]:
     chosen = [scenario for scenario in SCENARIOS if wanted.only in scenario.text]
-    for number, scenario in enumerate(chosen):
-        progress(scenario.text, number, len(chosen))
-        try:
-            place = Place(binary, _made(folder / str(number)))
-            yield Row("ok", scenario.text, scenario.check(place))
-        except NotSeen as e:
-            yield Row("not seen", scenario.text, str(e))
-        except Differs as e:
-            yield Row("DIFFERS", scenario.text, str(e), scenario.means)
+    if not chosen:
+        return
+    with ThreadPoolExecutor(_AT_ONCE) as threads, Place(binary, _made(folder / "shared")).rig() as shared:
+
+        def look(number: int) -> Row:
+            scenario = chosen[number]
+            try:
+                place = Place(binary, _made(folder / str(number)), shared)
+                return Row("ok", scenario.text, scenario.check(place))
+            except NotSeen as e:
+                return Row("not seen", scenario.text, str(e))
+            except Differs as e:
+                return Row("DIFFERS", scenario.text, str(e), scenario.means)
+
+        for number, row in enumerate(threads.map(look, range(len(chosen)))):
+            progress(row.text, number, len(chosen))
+            yield row
 
 
 def shown(report: Report) -> Iterator[str]:

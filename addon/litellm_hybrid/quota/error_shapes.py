@@ -247,8 +247,10 @@ def read(payload: object, http: int, *, in_stream: bool = False) -> ErrorPayload
         return None
     inner = _layer(_first(decode(outer.message)), 400) if outer.message.startswith(("{", "[")) else None
     layers = (outer,) if inner is None else (inner, outer)
-    # In an error that blames the request, JSON may be the user's own, quoted: it names nothing.
-    quoted = "invalid_request_error" in outer.names
+    # In an error that blames the request, JSON may be the user's own, quoted: it names nothing, unless it is
+    # the provider's whole body, which repeats the status.
+    own = inner is not None and inner.number == http
+    quoted = "invalid_request_error" in outer.names and not own
     naming = (outer,) if quoted else layers
     named = next((layer for layer in naming if layer.names), outer)
     return ErrorPayload(
@@ -335,10 +337,11 @@ def _without_error(payload: Fields, http: int) -> _Layer | None:
         return None
     if detail := payload.get("detail"):
         return _detail(payload, detail)
-    text = _message(payload.get("message") or payload.get("msg") or payload.get("Message"))
-    code = payload.get("code")
+    problem = payload.get("title") if _status(payload.get("status")) else None  # RFC 9457, as Nvidia writes
+    text = _message(payload.get("message") or payload.get("msg") or payload.get("Message") or problem)
+    code = payload.get("code") or payload.get("__type")
     coded = (code and isinstance(code, str)) or _status(code)
-    if text and (http >= 400 or coded or _only_says(payload)):
+    if text and (http >= 400 or coded or problem or _only_says(payload)):
         return _Layer("message", payload, payload, text, _stated(payload))
     return None
 

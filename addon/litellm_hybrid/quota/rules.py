@@ -64,6 +64,7 @@ ACCOUNT_NAMED: tuple[Rule, ...] = (
             r"[\w ]{1,40} (?:is|has) not (?:been )?enabled for (?:your|this) (?:\w{1,20} )?"
             r"(?:workspace|organization|account|plan|project)",
             "your organization must be verified to ",
+            r"(?:the |your )?billing account (?:\w+ ){0,5}not in good standing",
             "该(?:令牌|账[号户])无权",
         ),
     ),
@@ -139,7 +140,7 @@ DRESSED: tuple[Rule, ...] = (
         "quota",
         "any",
         words="money",
-        statuses=FAULT_STATUSES | {412},
+        statuses=FAULT_STATUSES | {0, 412},
         shapes=names("object plugin claude coded bare flat detail message other") | {"coded detail"},
         without=names("invalidparameter invalid_parameter"),
     ),
@@ -272,7 +273,7 @@ ACCOUNT: tuple[Rule, ...] = (
         "phrase 'generic provider error'",
         "overload",
         "OpenRouter",
-        phrase=phrases(r"provider returned error\W*$"),
+        phrase=phrases(r"(?:error from provider: )?provider returned error\W*$"),
         without=names("400 500 502 504"),
         statuses=frozenset({0, 500, 502, 504}),
     ),
@@ -286,6 +287,7 @@ ACCOUNT: tuple[Rule, ...] = (
             r"\b(?:account|organization|workspace|team|project|plan|key|token|oauth|user|you"
             r"|this)\b[\w: /]{0,60}"
             " not (?:allowed|permitted|authorized)",
+            r"\b(?:account|organization|workspace|team|project|plan|key|you) (?:may|can) ?not (?:use|access)",
             "not whitelisted",
             "(?:account|access|project|organization|token|key)[\\w ]{0,40} (?:denied|suspended|disabled"
             "|revoked|restricted)",

@@ -89,6 +89,7 @@ _SAYS_IT = re.compile(
     r")?(?:requests|sessions|connections)|throttl(?:ed|ing)"
     r"|rate[- ]?limited|due to rate[- ]?limit|limited to [\d,]+ (?:\w+ ){0,3}(?:calls|requests|tokens)"
     r"|no (?:credits?|quota|balance|funds|requests|tokens) (?:left|remaining)"
+    r"|nothing (?:is )?left (?:of|on|in) (?:your|the|this)"
     r"|\bat (?:its|your|the|their) (?:\w+ ){0,2}(?:limit|cap)\b"
 )
 _SAYS_IT_ALONE = re.compile(
