@@ -24,7 +24,7 @@ _MOST_DIGITS = 9
 _NUMBER = r"([0-9]{1,12}(?:\.[0-9]{1,12})?)"
 _SECONDS = re.compile(_NUMBER)
 _WITH_UNITS = re.compile(rf"(?=.)(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s)?(?:{_NUMBER}ms)?")
-_DOLLARS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
+_DECIMAL = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
 _UNITS = (("h", Fraction(3600)), ("m", Fraction(60)), ("s", Fraction(1)), ("ms", Fraction(1, 1000)))
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -169,7 +169,13 @@ def _flag_or_auto(text: str) -> bool | Literal["auto"]:
 
 
 def _dollars(text: str) -> Decimal:
-    if not _DOLLARS.fullmatch(text):
+    if not _DECIMAL.fullmatch(text):
+        raise ValueError
+    return Decimal(text)
+
+
+def _share(text: str) -> Decimal:
+    if not _DECIMAL.fullmatch(text) or Decimal(text) > 1:
         raise ValueError
     return Decimal(text)
 
@@ -289,6 +295,7 @@ limit = _scalar("a duration such as 10s, longer than 0s", _longer_than_nothing)
 """Seconds, more than 0."""
 duration_or_auto = _scalar("`auto` or a duration such as 10s, 5m or 1m30s", _duration_or_auto)
 dollars = _scalar("an amount of US dollars such as 5 or 2.50", _dollars)
+share = _scalar("a share between 0 and 1 such as 0.95", _share)
 file = _scalar("a file's name", lambda text: Path(text).expanduser())
 url = _scalar("a URL such as http://127.0.0.1:4000", parse_url)
 server = _scalar("a URL without a path such as http://127.0.0.1:8317", _server)

@@ -148,6 +148,12 @@ CHAPTERS: dict[str, tuple[Key, ...]] = {
             "After a fallback the same conversation stays on LiteLLM with that model for this long, so "
             "that its prompt cache and history stay on one side. 0s is off. The conversation is known by "
             "its session header, else by the client's key and its first messages."),
+        Key("fallback.spill-at", takes.share, "0.95",
+            "Once upstream says that this share of a quota is used, new conversations go to LiteLLM before "
+            "anything fails. Those that run stay upstream, and what has gone to LiteLLM stays there for an "
+            "hour after its last turn. It counts by the model, and only while no response of the last five "
+            "minutes said less: there may be other accounts. 0 is off. CLIProxyAPI tells it with "
+            "`passthrough-headers: true`."),
     ),
     "How long to wait": (
         Key("timeouts.connect", takes.limit, "5s",

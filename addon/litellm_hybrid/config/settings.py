@@ -119,6 +119,7 @@ class Fallback:
         max_per_hour: how many replays an hour may have; 0 is no limit.
         max_cost_per_day: US dollars that a day's (UTC) replays may cost; 0 is no limit.
         sticky: how long, in seconds, a conversation stays on LiteLLM after a fallback; 0: not at all.
+        spill_at: the share of a quota from which on new conversations go to LiteLLM; 0: never.
         drop_params: a replay lets LiteLLM leave out what its backend does not know.
     """
 
@@ -135,6 +136,7 @@ class Fallback:
     max_cost_per_day: Decimal = Decimal(0)
     history: HistoryPolicy = "auto"
     sticky: float = 0.0
+    spill_at: Decimal = Decimal(0)
     drop_params: bool = True
 
     def covers(self, model: str) -> bool:

@@ -5,14 +5,15 @@ Both end early: upstream serves again, or LiteLLM fails.
 
 import hashlib
 from collections.abc import Iterable
-from time import monotonic
+from dataclasses import replace
+from time import monotonic, time
 
 from mitmproxy import http
 
 from litellm_hybrid.config.settings import Settings, SettingsStore
 from litellm_hybrid.errors import ErrorType
 from litellm_hybrid.fallback import log_lines
-from litellm_hybrid.fallback.conversations import conversation_id
+from litellm_hybrid.fallback.conversations import conversation_id, is_new
 from litellm_hybrid.fallback.cooldowns import CooldownKey, CooldownState, client_hash, cooldown_key
 from litellm_hybrid.fallback.loops import MOST_RETURNS, Loops
 from litellm_hybrid.fallback.replay import Replays
@@ -37,6 +38,9 @@ _PROBE_LIMIT = 10.0
 
 _BELIEVED = 60.0
 """How long, in seconds, a provider's own wait is believed: it is one account's, and there may be others."""
+
+_SPILLED_FOR = 3600.0
+"""How long, in seconds, a conversation stays on LiteLLM that was spilled, after its last turn."""
 
 LITELLM_FAILED = frozenset({401, 403, 404, 408, 429})
 """Statuses below 500 by which LiteLLM says that it cannot serve, and not that the request is wrong."""
@@ -63,6 +67,27 @@ class Bypass:
             return None
         if self._is_sticky(exchange):
             return self._replacement(flow, exchange, Reason.STICKY)
+        return self._spilled(flow, exchange) or self._cooled_down(flow, exchange)
+
+    def _spilled(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Request | None:
+        """Return the request for LiteLLM where a conversation begins while a quota is nearly used up."""
+        settings, model = self._settings.current, exchange.model_name or ""
+        spill_at = settings.fallback.spill_at
+        used = self._state.gauge.used(model, time()) if spill_at else None
+        if used is None or used < spill_at or access.check(settings, exchange.client) is not None:
+            return None
+        if not is_new(exchange.content):
+            return None
+        for_upstream, outcome = flow.request.copy(), replace(exchange.outcome)
+        request = self._replacement(flow, exchange, Reason.SPILL)
+        if request is not None:
+            exchange.unrouted = for_upstream
+        else:
+            exchange.outcome = outcome  # nothing has failed
+        return request
+
+    def _cooled_down(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Request | None:
+        """Return the request for LiteLLM where upstream has said a moment ago that it cannot serve."""
         if self._settings.current.fallback.cooldown_max == 0:
             return None
         key = _cooldown_key(exchange)
@@ -234,11 +259,14 @@ class Bypass:
         if failed:
             conversations.stick(conversation, exchange.model_name or "", 0.0, now)
         elif (status or begun or 400) < 400:
-            sticky = self._settings.current.fallback.sticky
+            fallback = self._settings.current.fallback
+            spilled = fallback.spill_at and exchange.outcome.reason in {Reason.SPILL, Reason.STICKY}
+            sticky = max(fallback.sticky, _SPILLED_FOR if spilled else 0.0)
             conversations.stick(conversation, exchange.model_name or "", sticky, now)
 
     def _is_sticky(self, exchange: Exchange) -> bool:
-        if self._settings.current.fallback.sticky <= 0 or not self._state.conversations:
+        fallback = self._settings.current.fallback
+        if not (fallback.sticky or fallback.spill_at) or not self._state.conversations:
             return False
         conversation, model = conversation_id(exchange), exchange.model_name or ""
         return conversation is not None and self._state.conversations.is_sticky(

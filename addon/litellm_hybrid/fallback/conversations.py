@@ -43,6 +43,12 @@ class _Beginning(msgspec.Struct):
 
 class _HistoryItem(msgspec.Struct):
     role: str = ""
+    type: str = ""
+
+    @property
+    def is_models(self) -> bool:
+        """Whether it is a model's: its turn, its call, or its reasoning."""
+        return self.role in {"assistant", "model"} or (not self.role and self.type not in {"", "message"})
 
 
 _beginning = msgspec.json.Decoder(_Beginning)
@@ -73,15 +79,29 @@ def _session(headers: Headers) -> bytes | None:
     return next((given[name] for name in _SESSION_HEADERS if given.get(name)), None)
 
 
+def is_new(body: bytes) -> bool:
+    """Whether no model has said anything in a request's history; False where it cannot be read."""
+    try:
+        history = _history(body)
+        return isinstance(history, str) or (
+            history is not None and not any(_turn.decode(item).is_models for item in history)
+        )
+    except (msgspec.MsgspecError, RecursionError):
+        return False
+
+
+def _history(body: bytes) -> list[msgspec.Raw] | str | None:
+    try:
+        beginning = _beginning.decode(body)
+    except msgspec.DecodeError:
+        beginning = _beginning.decode(readable(body))
+    return beginning.messages or beginning.input or beginning.contents
+
+
 def _opening(body: bytes) -> bytes | None:
     """The history up to the user's first words."""
     try:
-        try:
-            beginning = _beginning.decode(body)
-        except msgspec.DecodeError:
-            body = readable(body)
-            beginning = _beginning.decode(body)
-        history = beginning.messages or beginning.input or beginning.contents
+        history = _history(body)
         if not isinstance(history, list):
             return None
         opening = bytearray()

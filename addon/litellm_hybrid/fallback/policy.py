@@ -33,7 +33,7 @@ from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.llm.replay.remedies import Action
 from litellm_hybrid.observability.history import FallbackOutcome, FallbackRecord
 from litellm_hybrid.proxy.interfaces import ForwardingPolicy
-from litellm_hybrid.quota import served
+from litellm_hybrid.quota import gauge, served
 from litellm_hybrid.quota.classifier import Verdict
 from litellm_hybrid.routing.rules import Reason, Target
 
@@ -174,7 +174,12 @@ class Policy(ForwardingPolicy[JudgedResponse]):
                 (exchange.model_name or "").lower(), monotonic()
             ),
         )
+        held.on_rate_limits = partial(self._note_rate_limits, exchange)
         return self._count_held(exchange, held)
+
+    def _note_rate_limits(self, exchange: Exchange, data: str) -> None:
+        if windows := gauge.read_event(data, time()):
+            self.state.gauge.note(exchange.model_name or "", windows, time())
 
     def _hold_for_upstream(self, exchange: Exchange, head: ResponseHead) -> JudgedResponse | None:
         """Hold LiteLLM's response that upstream's may replace; of upstream's own only a refused history."""

@@ -13,7 +13,7 @@ from typing import Concatenate
 from litellm_hybrid.message import sse
 from litellm_hybrid.message.decoders import UndecodableError, decode
 from litellm_hybrid.proxy.held_response import HoldDecision
-from litellm_hybrid.quota import classifier, served
+from litellm_hybrid.quota import classifier, gauge, served
 from litellm_hybrid.quota.classifier import StreamJudge, Verdict
 from litellm_hybrid.quota.served import Asked, ReplayJudge
 
@@ -120,6 +120,7 @@ class JudgedResponse:
         words: what the verdict was read from: the body, decoded, or an event's data.
         complete: whether its end has come.
         on_close: called once it is held no longer.
+        on_rate_limits: gets the data of an event that says how much of a quota is used.
     """
 
     __slots__ = (
@@ -139,6 +140,7 @@ class JudgedResponse:
         "complete",
         "on_close",
         "on_fault",
+        "on_rate_limits",
         "verdict",
         "words",
     )
@@ -184,6 +186,7 @@ class JudgedResponse:
         self.words = b""
         self.complete = False
         self.on_close: Callable[[JudgedResponse], None] | None = None
+        self.on_rate_limits: Callable[[str], None] | None = None
         self.on_fault: Callable[[Exception], None] | None = None
         self._by_head = False
         if head.is_stream and not self._sniffed:
@@ -219,6 +222,8 @@ class JudgedResponse:
                 elif self._sniffed and not (self._head.is_json or text.startswith((b"{", b"["))):
                     return HoldDecision.RELEASE
             for event in self._events.feed(data) if self._events is not None else ():
+                if self.on_rate_limits is not None and gauge.EVENT in event.data[:_SNIFFED]:
+                    self.on_rate_limits(event.data)
                 verdict = self._verdict_of(event, now)
                 if verdict is None:
                     continue

@@ -13,6 +13,7 @@ from litellm_hybrid.fallback.cooldowns import Cooldowns
 from litellm_hybrid.fallback.expiring import ExpiringDict, ExpiringSet
 from litellm_hybrid.llm.replay.remedies import Remedy
 from litellm_hybrid.observability.history import FallbackHistory
+from litellm_hybrid.quota.gauge import Gauge
 
 HOUR = 3600.0
 
@@ -91,6 +92,7 @@ class FallbackState:
         failures: model in lower case → upstream's last failure, status and words: what an account may be
             suspended for.
         remedies: (LiteLLM's name of a model, API) → the changes that its backend has needed there.
+        gauge: how much of a quota is used, by what upstream says.
         cost_refusal: says of LiteLLM's name of a model why a replay may not be paid for; "": it may.
         told: clients (see `client_hash`) that have been told that stored responses cannot fall back.
         history: the last fallbacks, for people to look at.
@@ -110,6 +112,7 @@ class FallbackState:
     remedies: ExpiringDict[tuple[str, str], tuple[Remedy, ...]] = field(
         default_factory=lambda: ExpiringDict(_ENTRIES_MAX)
     )
+    gauge: Gauge = field(default_factory=Gauge)
     cost_refusal: Callable[[str], str] = lambda _: ""
     told: ExpiringSet[str] = field(default_factory=lambda: ExpiringSet(_ENTRIES_MAX))
     history: FallbackHistory = field(default_factory=FallbackHistory)

@@ -28,6 +28,7 @@ _BYPASSED: Mapping[str, str] = MappingProxyType(
         Reason.UNREACHABLE: "upstream is unreachable",
         Reason.COOLDOWN: "upstream is cooling down",
         Reason.STICKY: "the conversation is there",
+        Reason.SPILL: "the quota is nearly used up",
     }
 )
 """Why LiteLLM serves what is upstream's, where upstream has not refused it."""

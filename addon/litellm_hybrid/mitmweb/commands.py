@@ -37,6 +37,7 @@ _BY_RULE = frozenset(Reason) - {
     Reason.UNREACHABLE,
     Reason.COOLDOWN,
     Reason.STICKY,
+    Reason.SPILL,
     Reason.LITELLM_FAILED,
     Reason.FALLBACK_FAILED,
     Reason.OWN_PAGE,

@@ -28,6 +28,7 @@ from litellm_hybrid.config.settings import FALLBACK_KINDS
 from litellm_hybrid.errors import ErrorType
 from litellm_hybrid.observability.counters import BUCKETS, MALFORMED, Histogram, RequestCounters, Spend
 from litellm_hybrid.observability.history import APPLIED, REJECTED, FallbackOutcome
+from litellm_hybrid.quota.gauge import Window
 from litellm_hybrid.routing.rules import Target
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -56,6 +57,7 @@ class MetricSources:
         fallbacks: (kind, outcome) → how many.
         events: what else fallbacks did, by its name.
         reloads: result → how many.
+        quotas: gives what upstream says of its quotas, by model.
         held_bytes: gives the bytes of responses that are held right now.
         versions: of litellm-hybrid and of mitmproxy.
     """
@@ -65,6 +67,7 @@ class MetricSources:
     fallbacks: Mapping[tuple[str, str], int]
     events: Mapping[str, int]
     reloads: Mapping[str, int]
+    quotas: Callable[[], Iterable[tuple[str, Window]]]
     held_bytes: Callable[[], int]
     versions: tuple[str, str]
 
@@ -196,6 +199,14 @@ FAMILIES = (
         (),
         "Bytes of upstream's responses that are held until it is clear whether they are failures.",
         lambda sources: _one(sources.held_bytes()),
+    ),
+    Family(
+        "quota_used_ratio",
+        "gauge",
+        ("model", "window"),
+        "The share of upstream's quota that is used, as a model's last response said.",
+        lambda sources: {(model, window.name): window.used for model, window in sources.quotas()},
+        "livemax",
     ),
     Family(
         "unclassified_responses",

@@ -106,6 +106,7 @@ class Status:
         recent: the last fallbacks, the oldest first.
         cooldowns: (model, seconds left) of each cooldown that runs; 0: the next request tries upstream.
         replay_changes: what is remembered of models that needed replays in another form.
+        quotas: what upstream says: (model, window, share used, when it begins anew or None).
         recent_requests: the last requests that have ended, the oldest first.
         spend: tokens and dollars of the last days, the last day first.
         servers: how CLIProxyAPI and LiteLLM were when a request last went there.
@@ -130,6 +131,7 @@ class Status:
     recent: tuple[FallbackRecord, ...]
     cooldowns: tuple[tuple[str, float], ...]
     replay_changes: tuple[ReplayChanges, ...] = ()
+    quotas: tuple[tuple[str, str, float, float | None], ...] = ()
     recent_requests: tuple[RequestRecord, ...] = ()
     servers: tuple[ServerState, ...] = ()
     spend: tuple[tuple[SpendKey, Totals], ...] = ()
@@ -177,6 +179,10 @@ def as_json(status: Status) -> dict[str, object]:
         ],
         "servers": [dataclasses.asdict(server) for server in status.servers],
         "recent_fallbacks": [_dated(one) for one in reversed(status.recent)],
+        "quotas": [
+            {"model": model, "window": window, "used": used, "resets_at": timestamp(at) if at else None}
+            for model, window, used, at in status.quotas
+        ],
         "cooldowns": [{"model": model, "seconds_left": round(left, 1)} for model, left in status.cooldowns],
         "replay_changes": [dataclasses.asdict(one) for one in status.replay_changes],
     }

@@ -37,6 +37,7 @@ class Reason(StrEnum):
     UNREACHABLE = "unreachable"
     COOLDOWN = "cooldown"
     STICKY = "sticky"
+    SPILL = "spill"
     # to upstream
     DISABLED = "disabled"
     NO_BASE_URL = "no-base-url"
@@ -55,7 +56,9 @@ class Reason(StrEnum):
     ERROR = "error"
 
 
-IN_UPSTREAMS_PLACE = frozenset({Reason.FALLBACK, Reason.UNREACHABLE, Reason.COOLDOWN, Reason.STICKY})
+IN_UPSTREAMS_PLACE = frozenset(
+    {Reason.FALLBACK, Reason.UNREACHABLE, Reason.COOLDOWN, Reason.STICKY, Reason.SPILL}
+)
 """Why LiteLLM serves what upstream would have served; the reasons of a replay."""
 
 

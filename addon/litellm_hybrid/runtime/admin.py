@@ -80,6 +80,7 @@ class AdminPages:
             fallbacks=fallbacks.history.counts,
             events=fallbacks.counts,
             reloads=context.reloads.counts,
+            quotas=fallbacks.gauge.last,
             held_bytes=lambda: fallbacks.held.bytes,
             versions=(self._versions["litellm-hybrid"], self._versions["mitmproxy"]),
         )
@@ -158,6 +159,7 @@ class AdminPages:
             recent=tuple(context.fallbacks.history.last),
             cooldowns=context.fallbacks.cooldowns.running(monotonic()),
             replay_changes=_replay_changes(context.fallbacks, monotonic()),
+            quotas=tuple((model, *window) for model, window in context.fallbacks.gauge.last()),
             recent_requests=tuple(context.requests.last),
             spend=tuple(context.spend.days()),
             servers=tuple(

@@ -17,6 +17,7 @@ from litellm_hybrid.observability.counters import MALFORMED, RequestCounters, Sp
 from litellm_hybrid.observability.health import LastSeen
 from litellm_hybrid.observability.history import RequestHistory, RequestRecord
 from litellm_hybrid.proxy.interfaces import ProxyObserver
+from litellm_hybrid.quota import gauge
 from litellm_hybrid.routing.paths import Api, identify_api
 from litellm_hybrid.routing.rules import Reason, Target
 from litellm_hybrid.runtime.notices import Notices
@@ -68,12 +69,19 @@ class Observer(ProxyObserver[JudgedResponse]):
         if exchange is None:
             return
         self._last_seen.answered(exchange.outcome.target)
+        if exchange.outcome.target is Target.UPSTREAM and exchange.model_name:
+            self._read_gauge(exchange, response)
         if exchange.attempts:
             attempt = exchange.attempts[-1]
             attempt.first_byte, attempt.status = monotonic(), response.status_code
             if attempt.target is Target.LITELLM:
                 attempt.deployment = response.headers.get("x-litellm-model-id", "")
                 attempt.cost_usd = _cost(response.headers.get("x-litellm-response-cost", ""))
+
+    def _read_gauge(self, exchange: Exchange, response: http.Response) -> None:
+        windows = gauge.read_headers(response.headers.fields, time())
+        if windows:
+            self._policy.state.gauge.note(exchange.model_name or "", windows, time())
 
     def hold_limit_reached(self, flow: http.HTTPFlow, held: JudgedResponse) -> None:
         """A response was held as long as may be."""

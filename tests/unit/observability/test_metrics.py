@@ -11,12 +11,20 @@ from litellm_hybrid.config.settings import FALLBACK_KINDS
 from litellm_hybrid.observability import metrics
 from litellm_hybrid.observability.counters import MOST_MODELS, RequestCounters, Spend
 from litellm_hybrid.observability.metrics import FAMILIES, Metrics, MetricSources, SharedMetrics
+from litellm_hybrid.quota.gauge import Window
 from support.processes import ROOT
 
 
 def _sources() -> MetricSources:
     return MetricSources(
-        RequestCounters(), Spend(), Counter(), Counter(), Counter(), lambda: 4096, ("1.2.3", "12.2.3")
+        RequestCounters(),
+        Spend(),
+        Counter(),
+        Counter(),
+        Counter(),
+        quotas=lambda: (),
+        held_bytes=lambda: 4096,
+        versions=("1.2.3", "12.2.3"),
     )
 
 
@@ -46,6 +54,7 @@ def _busy() -> MetricSources:
             "history-retry-failed": 12,
         },
         reloads={"applied": 13, "rejected": 14},
+        quotas=lambda: [("claude-opus-4-5", Window("5h", 0.75))],
         held_bytes=lambda: 4096,
         versions=("1.2.3", "12.2.3"),
     )

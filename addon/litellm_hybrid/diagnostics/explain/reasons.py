@@ -66,6 +66,11 @@ _FROM_LITELLM = {
         "to ask upstream at every turn, set `fallback.sticky: 0s`; a new conversation asks it anyway",
         _STATUS,
     ),
+    Reason.SPILL: (
+        "upstream says that as much of a quota is used as `fallback.spill-at`, and the conversation is new",
+        "to use the quota to its end, raise `fallback.spill-at`, or set it to 0",
+        _STATUS,
+    ),
 }
 _FROM_UPSTREAM = {
     Reason.DISABLED: (

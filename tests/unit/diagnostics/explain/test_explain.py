@@ -252,6 +252,7 @@ def test_the_cases_have_every_reason_but_those_of_a_running_proxy() -> None:
         Reason.UNREACHABLE,
         Reason.COOLDOWN,
         Reason.STICKY,
+        Reason.SPILL,
         Reason.LITELLM_FAILED,
         Reason.OWN_PAGE,
         Reason.ERROR,

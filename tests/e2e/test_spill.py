@@ -1,0 +1,121 @@
+"""`fallback.spill-at` over sockets: new conversations go to LiteLLM before upstream's quota is used up."""
+
+import json
+from typing import Any
+
+import pytest
+
+from e2e.conftest import Start
+from e2e.harness import Proxy, Stub
+from support.servers import Reply
+from support.wire import Request
+
+ANSWER = {"choices": [{"message": {"role": "assistant", "content": "Hi"}}]}
+EVENTS = (
+    b'event: codex.rate_limits\ndata: {"type":"codex.rate_limits","rate_limits":{"primary":{"used_percent":%d}}}\n\n'
+    b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","delta":"Hi"}\n\n'
+    b'event: response.completed\ndata: {"type":"response.completed","response":{"id":"resp_1","output":[]}}\n\n'
+)
+ON = {"enabled": True, "spill-at": 0.95}
+
+
+class Upstream:
+    """Serves everything, and says how much of the quota is used."""
+
+    def __init__(
+        self, used: float = 0.99, header: str = "anthropic-ratelimit-unified-5h-utilization"
+    ) -> None:
+        self.used, self.header = used, header
+
+    async def __call__(self, request: Request, reply: Reply) -> None:
+        if request.path == "/v1/responses":
+            await reply.send(200, EVENTS % int(self.used * 100), [("content-type", "text/event-stream")])
+        else:
+            await reply.json(200, ANSWER, [(self.header, str(self.used))])
+
+
+async def _answers(_: Request, reply: Reply) -> None:
+    await reply.json(200, ANSWER)
+
+
+async def _fails(_: Request, reply: Reply) -> None:
+    await reply.json(500, {"error": {"message": "no"}})
+
+
+async def _turn(proxy: Proxy, first: str, turns: int = 1, path: str = "/v1/chat/completions") -> str:
+    """Where a conversation's turn goes, and why."""
+    said: list[Any] = [{"role": "user", "content": first}]
+    said += [{"role": "assistant", "content": "Hi"}, {"role": "user", "content": "go on"}] * (turns - 1)
+    name = "input" if path == "/v1/responses" else "messages"
+    body = {"model": "o3", name: said} | ({"stream": True} if name == "input" else {})
+    answer = await proxy.ask("POST", path, body)
+    assert answer.status == 200
+    return (answer.header("x-hybrid-route") or "").partition("; model=")[0]
+
+
+SPILLED, UPSTREAM, STUCK = "litellm; reason=spill", "upstream; reason=not-listed", "litellm; reason=sticky"
+
+
+async def test_new_ones_are_spilled_and_running_ones_stay(
+    start: Start, upstream: Stub, litellm: Stub
+) -> None:
+    upstream.does, litellm.does = (quota := Upstream()), _answers
+    proxy = await start(fallback=ON)
+    assert await _turn(proxy, "a") == UPSTREAM  # nothing is known yet
+
+    assert await _turn(proxy, "b") == SPILLED
+    assert await _turn(proxy, "a", 2) == UPSTREAM
+    assert await _turn(proxy, "b", 2) == STUCK
+
+    quota.used = 0.5
+    assert await _turn(proxy, "a", 3) == UPSTREAM
+    assert await _turn(proxy, "c") == UPSTREAM
+    assert await _turn(proxy, "b", 3) == STUCK
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses"])
+async def test_by_header_and_by_event(path: str, start: Start, upstream: Stub, litellm: Stub) -> None:
+    upstream.does, litellm.does = Upstream(header="x-unknown"), _answers
+    proxy = await start(fallback=ON)
+
+    await _turn(proxy, "a", 2, path)
+
+    assert await _turn(proxy, "b") == (SPILLED if path == "/v1/responses" else UPSTREAM)
+
+
+async def test_litellm_cannot_serve_it(start: Start, upstream: Stub, litellm: Stub) -> None:
+    """Then upstream does: nothing of its has failed."""
+    upstream.does, litellm.does = Upstream(), _fails
+    proxy = await start(fallback=ON)
+    await _turn(proxy, "a", 2)
+
+    assert await _turn(proxy, "b") == "upstream; reason=litellm-failed; litellm-status=500"
+
+
+async def test_who_may_not_spend_the_key_is_not_spilled(start: Start, upstream: Stub, litellm: Stub) -> None:
+    upstream.does, litellm.does = Upstream(), _answers
+    proxy = await start(fallback=ON, client_api_keys=["sk-somebody-elses"])
+    await _turn(proxy, "a", 2)
+
+    assert await _turn(proxy, "b") == UPSTREAM
+    assert proxy.log("access refused") == []
+
+
+async def test_a_spent_budget_leaves_it_upstream(start: Start, upstream: Stub, litellm: Stub) -> None:
+    upstream.does, litellm.does = Upstream(), _answers
+    proxy = await start(fallback=ON | {"max-per-hour": 1})
+    await _turn(proxy, "a", 2)
+
+    assert [await _turn(proxy, name) for name in "bc"] == [SPILLED, UPSTREAM]
+
+
+async def test_off_by_default_but_shown(start: Start, upstream: Stub, litellm: Stub) -> None:
+    upstream.does, litellm.does = Upstream(), _answers
+    proxy = await start(fallback={"enabled": True})
+    await _turn(proxy, "a")
+
+    assert await _turn(proxy, "b") == UPSTREAM
+    status = json.loads((await proxy.ask("GET", "/_hybrid/status")).body)
+    assert status["quotas"] == [{"model": "o3", "window": "5h", "used": 0.99, "resets_at": None}]
+    metrics = (await proxy.ask("GET", "/_hybrid/metrics")).body.decode()
+    assert 'litellm_hybrid_quota_used_ratio{model="o3",window="5h"} 0.99' in metrics
