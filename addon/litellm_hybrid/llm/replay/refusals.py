@@ -206,7 +206,7 @@ ROWS: tuple[Row, ...] = (
     _row(
         "OpenAI: the value first, the option as `param`",
         r"(?:Unsupported|Invalid) value: ~(?P<value>[\w.-]{1,40})~"
-        r"(?: is not supported with|\. Supported values are: ~(?!function))",
+        r"(?: is not supported with|\. Supported values are: [\\'\"`]*+(?!function))",
         _omit_value,
     ),
     _row(
