@@ -116,3 +116,13 @@ def test_live_costs_one_token(
     assert ", for $" in live[1]
     (request,) = backend.requests
     assert request.json()["max_completion_tokens"] == 1
+
+
+def test_replay_asks_in_each_agents_form(
+    tmp_path: Path, real_litellm: Process, cliproxyapi: CLIProxyAPI, backend: ModelServer
+) -> None:
+    _, found = findings(tmp_path, real_litellm, cliproxyapi, "--replay", "gpt-5")
+    asked = [each["symptom"] for each in found if each["check"] == "replay"]
+    assert [each.partition(":")[0] for each in asked] == ["Claude Code", "Codex", "Gemini CLI", "opencode"]
+    assert all("gpt-5 takes its requests" in each for each in asked), asked
+    assert len(backend.requests) >= 4

@@ -1,12 +1,13 @@
 """`litellm-hybrid doctor`: prints what is wrong with a set-up, why, and what to change."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
+import yaml
 
 from litellm_hybrid.cli.common import FILE, as_json_option, config_option, load, show
 from litellm_hybrid.config.converters import parse_listen, parse_url
@@ -23,6 +24,13 @@ from litellm_hybrid.terminal import hide, printable
 @click.option("--key", default="", help="A client key that CLIProxyAPI takes, if the file has none.")
 @click.option("--upstream-config", type=FILE, help="CLIProxyAPI's config.yaml, if --config is another file.")
 @click.option("--live", is_flag=True, help="Also send one real request each way; this costs a few tokens.")
+@click.option(
+    "--replay",
+    metavar="MODEL",
+    default="",
+    help="Also ask this model of LiteLLM's in the form of each agent; this costs some hundred tokens each.",
+)
+@click.option("--litellm-config", type=FILE, help="LiteLLM's own configuration file.")
 @click.pass_context
 def doctor(
     context: click.Context,
@@ -34,13 +42,16 @@ def doctor(
     key: str,
     upstream_config: Path | None,
     live: bool,
+    replay: str,
+    litellm_config: Path | None,
 ) -> None:
     """Find out what is wrong with a set-up, and how to mend it.
 
     Looks at the configuration file, the address to listen on, CLIProxyAPI and its accounts, LiteLLM, its
     key and its backends, every name of a model that is routed or may fall back, the clocks, Python and
-    mitmproxy. No model is called, so nothing is spent, unless --live asks for it; that goes through the
-    proxy if it runs. What could not be looked at is told as "not checked", with what it takes.
+    mitmproxy. No model is called, so nothing is spent, unless --live asks for it, which goes through the
+    proxy if it runs, or --replay, which tells what a replay of each agent's needs. What could not be looked
+    at is told as "not checked", with what it takes.
 
     \b
     Exit codes: 0  all was looked at, and nothing is wrong
@@ -67,7 +78,17 @@ def doctor(
         hints = (*parsed.hints, *load(upstream_config).hints)
         return replace(changed, hints=hints, has_upstream_keys=True)
 
-    run(context, file, read, secrets, key=key, live=live, as_json=as_json)
+    own = _read_yaml(litellm_config) if litellm_config else None
+    asked = {"key": key, "replay": replay}
+    run(context, file, read, secrets, live=live, litellm_config=own, as_json=as_json, **asked)
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(file.read_bytes())
+    except (OSError, ValueError, yaml.YAMLError) as e:
+        raise click.UsageError(printable(f"{file} cannot be read: {e}")) from e
+    return content if isinstance(content, dict) else {}
 
 
 def run(
@@ -78,12 +99,14 @@ def run(
     *,
     key: str = "",
     live: bool = False,
+    replay: str = "",
+    litellm_config: Mapping[str, Any] | None = None,
     as_json: bool = False,
 ) -> NoReturn:
     """Look at everything, show what was found, and end with its exit code.
 
-    What is being done is shown on a terminal's stderr, and wiped away; with `live` it stays, and is shown
-    without a terminal too: it says what will be spent.
+    What is being done is shown on a terminal's stderr, and wiped away; with `live` or `replay` it stays,
+    and is shown without a terminal too: it says what will be spent.
 
     Args:
         context: what ends.
@@ -92,16 +115,20 @@ def run(
         secrets: are shown nowhere; more of them may have been added when the file is read.
         key: a client key to present to upstream.
         live: also send one real request each way.
+        replay: a model of LiteLLM's to ask in each agent's form; "": none.
+        litellm_config: what stands in LiteLLM's own file.
         as_json: print one JSON object.
     """
-    wiped = sys.stderr.isatty() and not live
+    spends = live or bool(replay)
+    wiped = sys.stderr.isatty() and not spends
 
     def progress(text: str) -> None:
-        if live or wiped:
+        if spends or wiped:
             shown = printable(hide(text, secrets))
-            click.echo(f"\r\033[K{shown}" if wiped else shown, err=True, nl=live)
+            click.echo(f"\r\033[K{shown}" if wiped else shown, err=True, nl=spends)
 
-    report = examine(file, read, key=key, live=live, progress=progress)
+    asked = {"key": key, "replay": replay}
+    report = examine(file, read, live=live, litellm_config=litellm_config, progress=progress, **asked)
     if wiped:
         click.echo("\r\033[K", err=True, nl=False)
     show(report, secrets, as_json=as_json)

@@ -139,11 +139,7 @@ def _fallback(settings: Settings, known: KnownModels, upstream_models: Sequence[
         for entry in settings.fallback.models.entries
         if entry != "*" and not _fits(entry, upstream_models)
     ]
-    covered = {
-        name: name_for_litellm(settings, name, None)
-        for name in upstream_models
-        if settings.fallback.covers(name) and not (settings.routing and settings.models.match(name))
-    }
+    covered = may_fall_back(settings, upstream_models)
     missing = {name: replayed for name, replayed in covered.items() if replayed not in known}
     if covered and not missing:
         found.append(ok("fallback", f"LiteLLM knows each of the {len(covered)} models that may fall back"))
@@ -154,6 +150,15 @@ def _fallback(settings: Settings, known: KnownModels, upstream_models: Sequence[
         severity = error if len(missing) == len(covered) else warning
         found.append(severity("fallback", lacks + ", ".join(missing), fix))
     return found
+
+
+def may_fall_back(settings: Settings, upstream_models: Iterable[str]) -> dict[str, str]:
+    """Return LiteLLM's name for each of upstream's models that may fall back."""
+    return {
+        name: name_for_litellm(settings, name, None)
+        for name in upstream_models
+        if settings.fallback.covers(name) and not (settings.routing and settings.models.match(name))
+    }
 
 
 def _fits(glob: str, names: Iterable[str]) -> bool:

@@ -1,5 +1,6 @@
 """What is at `upstream-url` and `base-url`: the right program or not, whom it lets in, where it leads."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -255,26 +256,17 @@ def _backends(settings: Settings, results: Results) -> list[Finding]:
         takes = "an `api-key` that may read LiteLLM's `/model/info`, as its master key may"
         symptom = f"where LiteLLM's models lead is not known: status {info.status} from /model/info"
         return [not_checked("loops", symptom, takes), *_drop_params(settings, results, None)]
-    backends = [
+    backends = models_of(info.entries)
+    return [_loops(settings, backends), *_drop_params(settings, results, backends)]
+
+
+def models_of(entries: Iterable[dict[str, Any]]) -> _Backends:
+    """Return the name and `litellm_params` of each entry, of `/model/info` or of a `model_list`."""
+    return [
         (str(entry.get("model_name")), params)
-        for entry in info.entries
+        for entry in entries
         if isinstance(params := entry.get("litellm_params"), dict)
     ]
-    found = [_loops(settings, backends), *_drop_params(settings, results, backends)]
-    if compatible := [name for name, params in backends if _is_compatible(params)]:
-        symptom = (
-            f"LiteLLM asks what is behind {some(compatible)} for /responses, which few but OpenAI's have"
-        )
-        fix = "for Codex: `hosted_vllm/…` in place of `openai/…`, with `use_chat_completions_api: true`"
-        found.append(ok("backends", symptom, fix))
-    return found
-
-
-def _is_compatible(params: dict[str, Any]) -> bool:
-    """Tell whether it is a server that only speaks like OpenAI's."""
-    base = str(params.get("api_base") or "")
-    own = not base or "openai.com" in base or "openai.azure.com" in base
-    return str(params.get("model")).startswith("openai/") and not own
 
 
 def _loops(settings: Settings, backends: _Backends) -> Finding:

@@ -1,19 +1,34 @@
 """The doctor: sends every probe, has the results checked, and puts the findings together."""
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from litellm_hybrid.config.parser import ConfigError, Parsed
-from litellm_hybrid.config.settings import Secret
-from litellm_hybrid.diagnostics.doctor import check_local, check_models, check_servers, http_client, probes
+from litellm_hybrid.config.settings import Secret, Settings
+from litellm_hybrid.diagnostics.doctor import (
+    check_local,
+    check_models,
+    check_replays,
+    check_servers,
+    http_client,
+    probes,
+)
 from litellm_hybrid.diagnostics.doctor.probes import Results
-from litellm_hybrid.diagnostics.doctor.report import Report
+from litellm_hybrid.diagnostics.doctor.report import Finding, Report
 
 
 def examine(
-    file: Path, load: Callable[[], Parsed], *, key: str = "", live: bool, progress: Callable[[str], None]
+    file: Path,
+    load: Callable[[], Parsed],
+    *,
+    key: str = "",
+    live: bool,
+    replay: str = "",
+    litellm_config: Mapping[str, Any] | None = None,
+    progress: Callable[[str], None],
 ) -> Report:
     """Look at everything.
 
@@ -22,6 +37,8 @@ def examine(
         load: reads it; raises ConfigError.
         key: a client key to present to upstream; "": the first one that the file has.
         live: also send one real request each way.
+        replay: a model of LiteLLM's that is asked in each agent's form; "": none.
+        litellm_config: what stands in LiteLLM's own file, if it was given.
         progress: is told what is being done.
     """
     progress("looking at Python and mitmproxy …")
@@ -45,6 +62,7 @@ def examine(
         *check_local.listen(settings, results, bound),
         *check_servers.check_upstream(settings, results),
         *check_servers.check_litellm(settings, results),
+        *_proposals(settings, results, litellm_config),
         *check_models.check_names(settings, results),
         *check_local.clock(results),
     ]
@@ -55,7 +73,29 @@ def examine(
         lived = http_client.send_all({each.check: each.probe for each in planned}, settings.tls_ca)
         findings += [check_models.check_live(each, lived[each.check]) for each in planned]
         findings += check_models.unasked(settings, planned)
+    if replay:
+        progress(f"asking {check_replays.cost(replay)} …")
+        findings += check_replays.ask(
+            settings, replay, lambda send: http_client.send_all(send, settings.tls_ca)
+        )
     return Report(str(file), [*findings, *surroundings], versions)
+
+
+def _proposals(
+    settings: Settings, results: Results, litellm_config: Mapping[str, Any] | None
+) -> list[Finding]:
+    """Name what LiteLLM's configuration should say of the models that replays, or routed requests, go to."""
+    listed = (litellm_config or {}).get("model_list")
+    entries = results["litellm-info"].entries or (listed if isinstance(listed, list) else ())
+    backends = check_servers.models_of(entry for entry in entries if isinstance(entry, dict))
+    upstream_models = results.models("upstream")
+    if not settings.active:
+        return []
+    if not settings.routing and upstream_models is not None:
+        wanted = set(check_models.may_fall_back(settings, upstream_models).values())
+        backends = [backend for backend in backends if backend[0] in wanted]
+    own = (litellm_config or {}).get("litellm_settings")
+    return check_replays.propose(backends, own if isinstance(own, dict) else {} if litellm_config else None)
 
 
 def _surroundings() -> tuple[dict[str, str], str]:

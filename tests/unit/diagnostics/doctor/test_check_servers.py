@@ -356,21 +356,3 @@ def test_nothing_is_said_of_backends_where_nothing_goes_to_litellm_or_the_key_is
     assert [each.check for each in check_litellm(idle, Results(UP | more))] == ["litellm", "api-key", "loops"]
     refused = UP | more | {"litellm-models": NO_KEY}
     assert [each.check for each in check_litellm(ROUTED, Results(refused))] == ["litellm", "api-key"]
-
-
-@pytest.mark.parametrize(
-    ("params", "said"),
-    [
-        ({"model": "openai/qwen", "api_base": "http://127.0.0.1:8000/v1"}, True),
-        ({"model": "hosted_vllm/qwen", "api_base": "http://127.0.0.1:8000/v1"}, False),
-        ({"model": "openai/gpt-5"}, False),
-        ({"model": "openai/gpt-5", "api_base": "https://eu.api.openai.com/v1"}, False),
-    ],
-)
-def test_a_server_that_only_speaks_like_openais(params: dict[str, object], said: bool) -> None:
-    found = check_litellm(
-        ROUTED, Results(UP | {"litellm-info": backends(params), "litellm-transform": DROPS})
-    )
-    named = [each for each in found if each.check == "backends"]
-    assert [each.severity for each in named] == ["ok"] * said
-    assert all("m0" in each.symptom and "hosted_vllm/" in each.fix for each in named)
