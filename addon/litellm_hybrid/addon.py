@@ -21,7 +21,7 @@ from litellm_hybrid.mitmweb.annotations import Annotations
 from litellm_hybrid.mitmweb.commands import Commands
 from litellm_hybrid.mitmweb.display import Display
 from litellm_hybrid.mitmweb.flow_redaction import FlowRedactor
-from litellm_hybrid.observability import admin_endpoints as pages
+from litellm_hybrid.observability import admin_endpoints
 from litellm_hybrid.observability.counters import RequestCounters, Spend
 from litellm_hybrid.observability.health import LastSeen
 from litellm_hybrid.observability.history import ReloadHistory, RequestHistory
@@ -124,7 +124,7 @@ class HybridAddon:
         exchange = Exchange.of(flow) or Exchange.begin(flow)
         exchange.decided = True
         try:
-            if pages.is_own(exchange.path):
+            if admin_endpoints.is_own(exchange.path):
                 flow.response = self._admin.response(flow, exchange)
                 return
             self._observer.count_request(exchange)

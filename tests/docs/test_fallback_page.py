@@ -8,11 +8,8 @@ from click.testing import CliRunner
 
 from litellm_hybrid.cli import main as cli
 from litellm_hybrid.config.settings import DEFAULT_FALLBACK_KINDS, FALLBACK_KINDS
-from litellm_hybrid.fallback import conversations as conversation
-from litellm_hybrid.fallback import response_hold as hold
-from litellm_hybrid.fallback import state
-from litellm_hybrid.quota import classifier as quota
-from litellm_hybrid.quota import retry_after
+from litellm_hybrid.fallback import conversations, response_hold, state
+from litellm_hybrid.quota import classifier, retry_after
 from litellm_hybrid.quota.rule import FAULT_STATUSES
 from litellm_hybrid.quota.rules import RULES, STATUSES
 
@@ -42,11 +39,11 @@ def examples() -> list[tuple[str, int, str, str]]:
 EXAMPLES = examples()
 
 
-def judged(status: int, body: str) -> quota.Verdict:
+def judged(status: int, body: str) -> classifier.Verdict:
     stream = body.startswith(("data:", "event:"))
     raw = body.replace(" ⏎ ", "\n") + ("\n\n" if stream else "")
     kind = "text/event-stream" if stream else "application/json"
-    return quota.classify(status, {"content-type": kind}, raw.encode(), now=0)
+    return classifier.classify(status, {"content-type": kind}, raw.encode(), now=0)
 
 
 @pytest.mark.parametrize(("kind", "status", "body", "reason"), EXAMPLES)
@@ -93,13 +90,13 @@ def test_the_kinds_and_their_defaults() -> None:
 @pytest.mark.parametrize(
     ("words", "value", "expected"),
     [
-        ("64 KiB", hold.MOST, 64 * 1024),
-        ("1 MiB, `fallback.opening-max`", hold.OPENING_MOST, 1024 * 1024),
-        ("64 KiB, 0.3 s", hold.COLLECT_LIMIT, 0.3),
-        ("1024 answers are held", hold.MOST_AT_ONCE, 1024),
+        ("64 KiB", response_hold.MOST, 64 * 1024),
+        ("1 MiB, `fallback.opening-max`", response_hold.OPENING_MOST, 1024 * 1024),
+        ("64 KiB, 0.3 s", response_hold.COLLECT_LIMIT, 0.3),
+        ("1024 answers are held", response_hold.MOST_AT_ONCE, 1024),
         ("less than 60 s ago", state.UNKNOWN_FOR, 60),
         ("the last 60 minutes", state.HOUR, 60 * 60),
-        ("24 hours", conversation.SERVED_FOR, 24 * 3600),
+        ("24 hours", conversations.SERVED_FOR, 24 * 3600),
         ("0 s to 30 days", retry_after.LONGEST, 30 * 86400),
     ],
 )
@@ -111,7 +108,7 @@ def test_the_limits_are_those_of_the_code(words: str, value: float, expected: fl
 def test_the_session_headers_are_those_that_are_read() -> None:
     (line,) = re.findall(r"known by its session header \(([^)]*)\)", PROSE)
     named = {name.lower().encode() for name in re.findall(r"`([A-Za-z_-]+)`", line)}
-    assert named == set(conversation._SESSION_HEADERS)
+    assert named == set(conversations._SESSION_HEADERS)
 
 
 def test_the_command_on_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from litellm_hybrid.addon import HybridAddon
 from litellm_hybrid.proxy import stream
 from litellm_hybrid.proxy.http1 import MOST_HEAD
 from litellm_hybrid.proxy.stream import MOST_BODY
-from litellm_hybrid.routing import requested_model as model_name
+from litellm_hybrid.routing import requested_model
 from support.servers import Reply
 from support.wire import Request
 
@@ -412,7 +412,7 @@ async def test_an_exception_in_our_own_code(
         raise ZeroDivisionError("on purpose")
 
     with monkeypatch.context() as patch:
-        patch.setattr(model_name, "read", broken)
+        patch.setattr(requested_model, "read", broken)
         answer = await client.post("gpt-5", [("X-Request-ID", "id-1")])
 
     assert (answer.status, answer.route) == (500, "none; reason=error")

@@ -52,7 +52,7 @@ from litellm_hybrid.fallback import bypass, policy, replay
 from litellm_hybrid.fallback.bypass import Bypass
 from litellm_hybrid.flow import exchange
 from litellm_hybrid.proxy import interfaces
-from litellm_hybrid.quota import classifier as quota
+from litellm_hybrid.quota import classifier
 from support.processes import MASTER_KEY
 from support.servers import Handler, Reply
 from support.wire import Request
@@ -736,7 +736,7 @@ async def test_a_login_that_is_gone(start: Start, upstream: Stub) -> None:
     assert answer.route == "litellm; reason=fallback; upstream-status=401"
     (line,) = proxy.log("upstream's login for claude-opus-5 is gone")
     assert line.level == "ERROR"
-    assert quota.classify(entry.status, entry.lower_headers, entry.body.encode(), now=0).kind == "login"
+    assert classifier.classify(entry.status, entry.lower_headers, entry.body.encode(), now=0).kind == "login"
 
 
 async def test_what_litellm_sees(start: Start, upstream: Stub, litellm: Stub) -> None:

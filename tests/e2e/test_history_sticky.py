@@ -9,7 +9,7 @@ from e2e.fallback_support import ON, OUT_OF_QUOTA, ask, healthy, says
 from e2e.harness import Answer, Proxy, Stub, hello
 from e2e.history_support import AT_UPSTREAM, ENCRYPTED, FELL_BACK, KEY_A, KEY_B, Turn, codex
 from e2e.test_history_refusals import HISTORY, RESPONSES, in_turn
-from litellm_hybrid.fallback import bypass as straight
+from litellm_hybrid.fallback import bypass
 
 __all__ = ["healthy"]
 
@@ -47,7 +47,7 @@ async def test_only_as_long_as_configured_after_its_last_turn(
     start: Start, upstream: Stub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     added = [0.0]
-    monkeypatch.setattr(straight, "monotonic", lambda: monotonic() + added[0])
+    monkeypatch.setattr(bypass, "monotonic", lambda: monotonic() + added[0])
     proxy = await start(fallback=STICKY)
     await fallen_back(proxy, upstream)
 

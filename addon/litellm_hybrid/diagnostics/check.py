@@ -10,7 +10,7 @@ from litellm_hybrid.config.parser import Parsed
 from litellm_hybrid.config.schema import DEFAULTS, effective_settings
 from litellm_hybrid.config.settings import Address, Settings
 from litellm_hybrid.config.yaml_nodes import Code, Diagnostic
-from litellm_hybrid.routing.access import is_loopback
+from litellm_hybrid.message.forwarded import is_loopback
 from litellm_hybrid.terminal import OutputLine, Style
 
 _OF_FALLBACK: frozenset[Code] = frozenset({"upstream-retries", "upstream-keepalive"})

@@ -9,7 +9,7 @@ from mitmproxy import contentviews, http
 from mitmproxy.contentviews import Contentview, Metadata
 
 from litellm_hybrid.llm.transcript.reader import show_request, show_response
-from litellm_hybrid.message import decoders as content_coding
+from litellm_hybrid.message import decoders
 
 _PRIORITY = 2
 """Above mitmproxy's own views, whose highest is 1."""
@@ -59,5 +59,5 @@ def _show(data: bytes, metadata: Metadata) -> str | None:
         return None
     coding = message.headers.get("content-encoding", "")
     if coding and data == message.raw_content:  # mitmproxy cannot decode what was cut short
-        data = content_coding.decode_beginning(data, coding)
+        data = decoders.decode_beginning(data, coding)
     return show_response(flow.request.path, message.headers.get("content-type", ""), data)

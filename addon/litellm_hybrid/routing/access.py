@@ -18,16 +18,6 @@ from litellm_hybrid.message.forwarded import is_loopback
 from litellm_hybrid.routing import paths
 from litellm_hybrid.routing.paths import Exposure
 
-__all__ = [
-    "AccessDenied",
-    "Client",
-    "check",
-    "check_own_page",
-    "check_upstream",
-    "host_name",
-    "is_loopback",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class AccessDenied:

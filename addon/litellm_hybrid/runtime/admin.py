@@ -15,8 +15,7 @@ from litellm_hybrid.fallback.state import FallbackState
 from litellm_hybrid.flow import local_replies
 from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.llm.replay.remedies import settings_for
-from litellm_hybrid.observability import admin_endpoints as pages
-from litellm_hybrid.observability import status
+from litellm_hybrid.observability import admin_endpoints, status
 from litellm_hybrid.observability.admin_endpoints import AdminRequest, AdminResponse
 from litellm_hybrid.observability.counters import RequestCounters, Spend
 from litellm_hybrid.observability.health import SERVER_NAMES, LastSeen, State, health, why_not_ready
@@ -87,9 +86,9 @@ class AdminPages:
         self._metrics = SharedMetrics(sources, worker_dir) if worker_dir else Metrics(sources)
         self._flushing: asyncio.Task[None] | None = None
         self._pages = {
-            pages.HEALTH: lambda _: health(self._state()),
-            pages.STATUS: self._status_page,
-            pages.METRICS: lambda _: AdminResponse(200, self._metrics.page(), CONTENT_TYPE),
+            admin_endpoints.HEALTH: lambda _: health(self._state()),
+            admin_endpoints.STATUS: self._status_page,
+            admin_endpoints.METRICS: lambda _: AdminResponse(200, self._metrics.page(), CONTENT_TYPE),
         }
 
     def running(self) -> None:
@@ -112,7 +111,7 @@ class AdminPages:
         request = AdminRequest(
             exchange.method, sent.path, sent.query, sent.header(b"accept"), exchange.client
         )
-        return local_replies.own_page(exchange, pages.respond(request, settings, self._pages))
+        return local_replies.own_page(exchange, admin_endpoints.respond(request, settings, self._pages))
 
     async def _flush(self) -> None:
         while True:
@@ -122,7 +121,7 @@ class AdminPages:
     def _status_page(self, request: AdminRequest) -> AdminResponse:
         found = self.status()
         if not request.wants_html:
-            return AdminResponse(200, pages.as_json(status.as_json(found)))
+            return AdminResponse(200, admin_endpoints.as_json(status.as_json(found)))
         headers = (("Content-Security-Policy", CONTENT_SECURITY_POLICY),)
         return AdminResponse(200, status.as_page(found), "text/html; charset=utf-8", headers)
 

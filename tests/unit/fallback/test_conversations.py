@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from litellm_hybrid.fallback import conversations as conversation
+from litellm_hybrid.fallback import conversations
 from litellm_hybrid.fallback.conversations import CONVERSATIONS_MAX, SERVED_FOR, Conversations, key
 from litellm_hybrid.message.credentials import Headers
 
@@ -155,7 +155,7 @@ def test_how_long_it_stays() -> None:
 
 def test_of_too_many_the_oldest_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     assert CONVERSATIONS_MAX == 10_000
-    monkeypatch.setattr(conversation, "CONVERSATIONS_MAX", 2)
+    monkeypatch.setattr(conversations, "CONVERSATIONS_MAX", 2)
     known = Conversations()
     for name in ("a", "b", "a", "c"):
         known.add_served(name, 1000.0)

@@ -20,7 +20,7 @@ from litellm_hybrid.fallback.response_hold import (
     needs_inspection,
 )
 from litellm_hybrid.proxy.held_response import HoldDecision
-from litellm_hybrid.quota import classifier as quota
+from litellm_hybrid.quota import classifier
 from litellm_hybrid.quota.classifier import Verdict
 from litellm_hybrid.quota.served import Asked
 
@@ -322,7 +322,7 @@ def test_any_chunking_decides_the_same(entry: Entry, sizes: list[int]) -> None:
 def test_what_the_classifier_says_is_what_holding_says() -> None:
     """Piece by piece or as a whole: one answer, one verdict."""
     for entry in [*HTTP, *real()]:
-        whole = quota.classify(entry.status, entry.lower_headers, entry.body.encode(), now=NOW)
+        whole = classifier.classify(entry.status, entry.lower_headers, entry.body.encode(), now=NOW)
         kind, _, _ = decide(entry, [])
         assert kind == (whole.kind if whole.kind in DEFAULT_FALLBACK_KINDS else ""), entry.name
 

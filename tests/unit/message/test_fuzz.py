@@ -18,19 +18,16 @@ from hypothesis import strategies as st
 from litellm_hybrid.config.model_patterns import Patterns
 from litellm_hybrid.config.parser import ConfigError, parse
 from litellm_hybrid.config.settings import Settings
-from litellm_hybrid.fallback import conversations as conversation
+from litellm_hybrid.fallback import conversations
 from litellm_hybrid.fallback.response_hold import JudgedResponse, ResponseHead, needs_inspection
 from litellm_hybrid.llm.history.reduce import reduce
 from litellm_hybrid.llm.history.rejections import detect_history_rejection
-from litellm_hybrid.message import forwarded as client_address
-from litellm_hybrid.message import sse
+from litellm_hybrid.message import forwarded, sse
 from litellm_hybrid.message.credentials import Headers
 from litellm_hybrid.message.forwarded import ClientAddress
 from litellm_hybrid.proxy.held_response import HoldDecision
-from litellm_hybrid.quota import classifier as quota
-from litellm_hybrid.quota import retry_after
-from litellm_hybrid.routing import paths, rules
-from litellm_hybrid.routing import requested_model as model_name
+from litellm_hybrid.quota import classifier, retry_after
+from litellm_hybrid.routing import paths, requested_model, rules
 from litellm_hybrid.routing.paths import Api
 from litellm_hybrid.routing.rewrite import Incoming
 from litellm_hybrid.routing.rules import Request, Target
@@ -80,8 +77,8 @@ TRUSTED = (ip_network("127.0.0.0/8"), ip_network("10.0.0.0/8"), ip_network("::1/
     believed=st.booleans(),
 )
 def test_any_address_and_headers(peer: str, headers: Headers, *, believed: bool) -> None:
-    found = client_address.find(peer, headers, TRUSTED if believed else ())
-    kept = client_address.put(headers, found.ip)
+    found = forwarded.find(peer, headers, TRUSTED if believed else ())
+    kept = forwarded.put(headers, found.ip)
     named = [
         name.lower() for name, _ in kept if name.lower() in (b"x-forwarded-for", b"forwarded", b"x-real-ip")
     ]
@@ -92,8 +89,8 @@ def test_any_address_and_headers(peer: str, headers: Headers, *, believed: bool)
 
 @given(st.sampled_from(REMOTE[:3]), HEADERS)
 def test_nothing_makes_a_remote_client_local(peer: str, headers: Headers) -> None:
-    assert not client_address.find(peer, headers, ()).is_loopback
-    assert not client_address.find(peer, headers, TRUSTED).is_loopback
+    assert not forwarded.find(peer, headers, ()).is_loopback
+    assert not forwarded.find(peer, headers, TRUSTED).is_loopback
 
 
 @given(st.sampled_from(REMOTE[:3]), st.lists(WORDS, max_size=4))
@@ -102,7 +99,7 @@ def test_what_a_client_writes_before_a_trusted_proxy_counts_for_nothing(
 ) -> None:
     """The proxy appends; the last hop that nobody vouches for is the client."""
     line = ", ".join([*made_up, client]).encode("utf-8", "replace")
-    found = client_address.find("127.0.0.1", ((b"X-Forwarded-For", line),), TRUSTED)
+    found = forwarded.find("127.0.0.1", ((b"X-Forwarded-For", line),), TRUSTED)
     assert found == ClientAddress(client, is_loopback=False)
 
 
@@ -184,7 +181,7 @@ def test_any_request_gets_one_decision(
 
 @given(FIELDS, st.lists(st.text(max_size=9), max_size=2), st.binary(max_size=80) | BODIES)
 def test_any_conversation(fields: Headers, keys: list[str], body: bytes) -> None:
-    found = conversation.key(fields, keys, body)
+    found = conversations.key(fields, keys, body)
     assert found is None or len(found) == 32
 
 
@@ -297,15 +294,15 @@ def _whole_way(body: bytes) -> object:
 
 ROOMS: dict[str, Callable[[bytes], object]] = {
     "decision": _whole_way,
-    "model name": lambda body: model_name.read(CHAT, "application/json", "", body),
-    "conversation": lambda body: conversation.key((), (), body),
+    "model name": lambda body: requested_model.read(CHAT, "application/json", "", body),
+    "conversation": lambda body: conversations.key((), (), body),
     "history, chat": lambda body: reduce(body, Api.CHAT),
     "history, messages": lambda body: reduce(body, Api.MESSAGES),
     "history, responses": lambda body: reduce(body, Api.RESPONSES),
     "history, generateContent": lambda body: reduce(body, Api.GENERATE_CONTENT),
     "rejection": lambda body: detect_history_rejection(400, body),
-    "quota": lambda body: quota.classify(429, {"content-type": "application/json"}, body, now=NOW),
-    "quota, 200": lambda body: quota.classify(200, {"content-type": "application/json"}, body, now=NOW),
+    "quota": lambda body: classifier.classify(429, {"content-type": "application/json"}, body, now=NOW),
+    "quota, 200": lambda body: classifier.classify(200, {"content-type": "application/json"}, body, now=NOW),
     "events": lambda body: sse.EventReader().feed(body),
     "wait": lambda body: retry_after.retry_after({}, (), (body.decode("latin-1"),), now=NOW),
 }
@@ -348,7 +345,7 @@ NAMES_OF_HEADERS = {
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("value", NAMES_OF_HEADERS.values(), ids=NAMES_OF_HEADERS)
 def test_a_long_header_takes_linear_time(value: bytes) -> None:
-    client_address.find("127.0.0.1", ((b"X-Forwarded-For", value),), TRUSTED)
+    forwarded.find("127.0.0.1", ((b"X-Forwarded-For", value),), TRUSTED)
     fields = ((b"Authorization", value), (b"Via", value), (b"Upgrade", value), (b"Content-Encoding", value))
     request = Request(
         "POST", Incoming(CHAT, value.decode(), fields, b"{}"), ClientAddress("", is_loopback=False), ""

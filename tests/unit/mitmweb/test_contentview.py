@@ -11,7 +11,7 @@ from mitmproxy import contentviews, http
 from mitmproxy.contentviews import Metadata
 from mitmproxy.test import taddons, tflow
 
-from litellm_hybrid.mitmweb import contentview as views
+from litellm_hybrid.mitmweb import contentview
 from support.conversations import CHAT_PATH, MESSAGES_PATH, REQUESTS, SAID, STREAMS
 
 SSE = {"content-type": "text/event-stream; charset=utf-8"}
@@ -21,7 +21,7 @@ JSON = {"content-type": "application/json"}
 @pytest.fixture(autouse=True)
 async def context() -> AsyncIterator[None]:
     """mitmproxy, with the view."""
-    views.install()
+    contentview.install()
     with taddons.context() as tctx:
         tctx.options.add_option("protobuf_definitions", str | None, None, "")
         yield
@@ -96,7 +96,7 @@ def test_chosen_by_hand_for_something_else_it_says_so() -> None:
 
 
 def test_what_it_has_read_is_of_one_message_only() -> None:
-    view = views.LLMContentview()
+    view = contentview.LLMContentview()
     flow = _flow(CHAT_PATH, answer=STREAMS[CHAT_PATH])
     first = Metadata(flow=flow, http_message=flow.response)
     assert view.render_priority(STREAMS[CHAT_PATH], first) > 1
@@ -107,7 +107,7 @@ def test_what_it_has_read_is_of_one_message_only() -> None:
 
 
 def test_a_frame_of_a_websocket_is_none() -> None:
-    view = views.LLMContentview()
+    view = contentview.LLMContentview()
     flow = tflow.twebsocketflow()
     flow.request.path = MESSAGES_PATH
     assert flow.websocket
@@ -120,7 +120,7 @@ def test_it_is_offered_once(caplog: pytest.LogCaptureFixture) -> None:
     """mitmproxy loads a script anew when its file changes."""
     before = contentviews.registry["llm"]
     with caplog.at_level(logging.INFO):
-        views.install()
+        contentview.install()
     assert contentviews.registry["llm"] is before
     assert contentviews.registry.available_views().count("llm") == 1
     assert caplog.messages == []

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from litellm_hybrid.config.settings import Secret, Settings
-from litellm_hybrid.routing.access import Client, check, host_name, is_loopback
+from litellm_hybrid.message.forwarded import is_loopback
+from litellm_hybrid.routing.access import Client, check, host_name
 
 KEYS = (Secret("client-1"), Secret("schlüssel"))
 OPEN = Settings(api_key=Secret("sk-litellm"))

@@ -9,8 +9,7 @@ import zstandard
 
 from litellm_hybrid.config.settings import Address, Secret, Settings
 from litellm_hybrid.message.json import read
-from litellm_hybrid.routing import requested_model as model_name
-from litellm_hybrid.routing import rewrite
+from litellm_hybrid.routing import requested_model, rewrite
 from litellm_hybrid.routing.paths import Api
 from litellm_hybrid.routing.rewrite import (
     Incoming,
@@ -60,7 +59,7 @@ def send(
     fields = tuple((name.encode(), value.encode("utf-8", "surrogateescape")) for name, value in headers or [])
     incoming = Incoming(path, query, fields, body)
     content_type, coding = incoming.header(b"content-type"), incoming.header(b"content-encoding")
-    named = model_name.read(path, content_type, coding, body)
+    named = requested_model.read(path, content_type, coding, body)
     return for_litellm(settings, incoming, named, model, "req-1")
 
 

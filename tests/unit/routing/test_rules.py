@@ -4,7 +4,7 @@ import pytest
 
 from litellm_hybrid.config.model_patterns import Patterns
 from litellm_hybrid.config.settings import Address, Fallback, Settings
-from litellm_hybrid.routing import requested_model as model_name
+from litellm_hybrid.routing import requested_model
 from litellm_hybrid.routing.requested_model import Named
 from litellm_hybrid.routing.rules import Reason, Route, Target, by_head, decide, name_for_litellm
 
@@ -24,7 +24,7 @@ def mapped(settings: Settings, mappings: dict[str, str]) -> Settings:
 
 def route(settings: Settings, body: bytes, path: str = CHAT, method: str = "POST") -> Route:
     decided = by_head(settings, method, path, websocket=False, own_via=False)
-    return decided or decide(settings, path, model_name.read(path, "application/json", "", body))
+    return decided or decide(settings, path, requested_model.read(path, "application/json", "", body))
 
 
 def test_the_reasons_are_the_closed_list_of_the_interface() -> None:

@@ -10,7 +10,7 @@ from litellm_hybrid.diagnostics.check import NO_KEYS, circles, hints
 from litellm_hybrid.diagnostics.doctor.http_client import ProbeResult
 from litellm_hybrid.diagnostics.doctor.probes import Results, identify
 from litellm_hybrid.diagnostics.doctor.report import Finding, error, ok, warning
-from litellm_hybrid.routing.access import is_loopback
+from litellm_hybrid.message.forwarded import is_loopback
 
 MOST_SKEW = 60.0
 """Seconds that a server's clock may differ from ours: waits until a time of day are believed that far."""

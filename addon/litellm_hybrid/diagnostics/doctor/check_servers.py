@@ -18,7 +18,7 @@ from litellm_hybrid.diagnostics.doctor.probes import (
     proxy_address,
 )
 from litellm_hybrid.diagnostics.doctor.report import Finding, Severity, error, not_checked, ok, some, warning
-from litellm_hybrid.routing.access import is_loopback
+from litellm_hybrid.message.forwarded import is_loopback
 
 _REFUSED = frozenset({400, 401, 403})
 """A wrong key is 401 at LiteLLM; without a database, where keys would be looked up, 400."""

@@ -16,7 +16,7 @@ from litellm_hybrid.diagnostics.explain import remedies
 from litellm_hybrid.diagnostics.explain.explain import Explanation, explain, nearest
 from litellm_hybrid.diagnostics.explain.reasons import REASONS
 from litellm_hybrid.diagnostics.explain.remedies import UpstreamResponse
-from litellm_hybrid.fallback import response_hold as hold
+from litellm_hybrid.fallback import response_hold
 from litellm_hybrid.message.credentials import redact_as_text, redact_target
 from litellm_hybrid.message.forwarded import ClientAddress, is_loopback
 from litellm_hybrid.routing.rewrite import Incoming
@@ -57,11 +57,11 @@ def request_of(
 
 
 def response_of(status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> UpstreamResponse:
-    return UpstreamResponse(hold.ResponseHead(status, JSON if headers is None else headers), body)
+    return UpstreamResponse(response_hold.ResponseHead(status, JSON if headers is None else headers), body)
 
 
 QUOTA = response_of(429, b'{"error": {"code": "model_cooldown", "reset_seconds": 42}}')
-LONG_OPENING = b'data: {"type": "ping"}\n\n' * (hold.OPENING_MOST // 20)
+LONG_OPENING = b'data: {"type": "ping"}\n\n' * (response_hold.OPENING_MOST // 20)
 ORIGIN = (b"Origin", b"http://evil.example")
 
 
