@@ -281,7 +281,7 @@ async def test_an_attachment_that_would_be_lost_is_upstreams_alone(
     upstream.does = OUT_OF_QUOTA
     pdf = {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0="}
     found = {"type": "tool_result", "tool_use_id": "t", "content": [{"type": "document", "source": pdf}]}
-    read = {"messages": [{"role": "user", "content": [found]}]}
+    read = {"messages": [{"role": "user", "content": [found]}], "stream": True}
 
     async def only_by_chat_completions(request: Request, reply: Reply) -> None:
         if "use_chat_completions_api" in request.json():
@@ -290,8 +290,9 @@ async def test_an_attachment_that_would_be_lost_is_upstreams_alone(
             await as_400(reply, "Encrypted content is not supported with this model")
 
     litellm.does = only_by_chat_completions
+    taken = {"messages": [], "stream": True}
     if known:
-        assert (await ask(proxy, {"messages": []}, MESSAGES)).route == FELL_BACK
+        assert (await ask(proxy, taken, MESSAGES)).route == FELL_BACK
     litellm.requests.clear()
 
     answer = await ask(proxy, read, MESSAGES)
@@ -299,7 +300,7 @@ async def test_an_attachment_that_would_be_lost_is_upstreams_alone(
     why = "attachment" if known else "400"
     assert (answer.status, answer.body, answer.route) == (429, QUOTA, failed(why))
     assert len(litellm.requests) == (0 if known else 1)
-    assert (await ask(proxy, {"messages": []}, MESSAGES)).route == FELL_BACK, "it has not cost a replay"
+    assert (await ask(proxy, taken, MESSAGES)).route == FELL_BACK, "it has not cost a replay"
 
 
 @pytest.mark.parametrize(("model", "route"), [("o3", FELL_BACK), ("gpt-5", "litellm; reason=model")])
@@ -346,8 +347,9 @@ async def test_what_litellm_could_not_try_is_tried_next_time(
             await hello(request, reply)
 
     litellm.does = without_responses
-    assert (await ask(proxy, {"messages": []}, MESSAGES)).route == failed("429")
+    streamed = {"messages": [], "stream": True}
+    assert (await ask(proxy, streamed, MESSAGES)).route == failed("429")
     await asyncio.sleep(0.3)
 
-    assert (await ask(proxy, {"messages": []}, MESSAGES)).route == FELL_BACK
+    assert (await ask(proxy, streamed, MESSAGES)).route == FELL_BACK
     assert len(litellm.requests) == 3

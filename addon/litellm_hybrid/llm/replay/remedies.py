@@ -20,6 +20,7 @@ from litellm_hybrid.llm.history.json_edit import (
     encoded,
     filtered,
     is_empty,
+    is_true,
     kind,
     member,
     number,
@@ -181,8 +182,11 @@ def _apply(request: Object, api: Api, remedy: Remedy) -> bool:
 
 
 def _ask_for_chat_completions(request: Object, api: Api) -> bool:
-    """LiteLLM asks the backend by chat completions, whatever API the client has used."""
-    if api is Api.MESSAGES and is_lost_by_chat_completions(request):
+    """LiteLLM asks the backend by chat completions, whatever API the client has used.
+
+    Of a Messages response that is not streamed it loses the content then (1.106.2).
+    """
+    if api is Api.MESSAGES and (is_lost_by_chat_completions(request) or not is_true(request.get("stream"))):
         return False
     if api not in (Api.RESPONSES, Api.MESSAGES) or Action.CHAT_COMPLETIONS in request:
         return False

@@ -108,8 +108,9 @@ def test_what_holds_no_text_is_lost(
 
 
 def test_a_pdf_in_a_tools_result_keeps_a_replay_from_chat_completions() -> None:
-    body = request(result(PDF))
-    assert apply(body, Api.MESSAGES, Remedy(Action.CHAT_COMPLETIONS)) is body
+    streamed = [request(result(block)).replace(b"{", b'{"stream":true,', 1) for block in (PDF, IMAGE)]
+    applied = [apply(body, Api.MESSAGES, Remedy(Action.CHAT_COMPLETIONS)) is not body for body in streamed]
+    assert applied == [False, True]
 
 
 @pytest.mark.parametrize(

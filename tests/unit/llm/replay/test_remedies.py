@@ -122,7 +122,7 @@ CHANGED: list[tuple[Api, Remedy, dict[str, Any], dict[str, Any]]] = [
         {"max_tokens": 1000},
     ),
     (RESPONSES, BRIDGE, {"tools": [PATCH]}, {"tools": [PATCH], "use_chat_completions_api": True}),
-    (MESSAGES, BRIDGE, {}, {"use_chat_completions_api": True}),
+    (MESSAGES, BRIDGE, {"stream": True}, {"stream": True, "use_chat_completions_api": True}),
     (
         RESPONSES,
         Remedy(Action.OMIT_TOOLS, "custom"),
@@ -210,6 +210,8 @@ LEFT: list[tuple[Api, Remedy, dict[str, Any]]] = [
     (CHAT, at_most(100), {"max_tokens": "200", "max_completion_tokens": None}),
     (CHAT, BRIDGE, {}),
     (GEMINI, BRIDGE, {}),
+    (MESSAGES, BRIDGE, {"stream": False}),
+    (MESSAGES, BRIDGE, {}),
     (RESPONSES, BRIDGE, {"use_chat_completions_api": False}),
     (RESPONSES, Remedy(Action.OMIT_TOOLS, "custom"), {"tools": [FUNCTION, PATCH], **FORCED}),
     (RESPONSES, Remedy(Action.OMIT_TOOLS), {"tools": [PATCH], "tool_choice": "required"}),
