@@ -3,8 +3,9 @@
 `upstream_answers.json`, `field_answers.json` and `real_answers.json` are copies of the project's
 shared corpora, the last with equal answers joined; `own_answers.json` has the same shapes in other
 words, `own_field_answers.json` is after reports from the field, `unseen_answers.json` too, written in
-other words before the rules were looked at, and `rule_answers.json` has one or
-more for each word of the rules. Made up, but for `real_answers.json`: what the real CLIProxyAPI
+other words before the rules were looked at, and `rule_answers.json` has one or more for each word of
+the rules. `request_faults.txt` are messages that blame the request in words that failures use, one a
+line. Made up, but for `real_answers.json`: what the real CLIProxyAPI
 v6.10.9, v7.1.76 and v7.2.140 wrote.
 """
 
@@ -83,6 +84,11 @@ def of_rules() -> list[Answer]:
             )
         )
     return answers
+
+
+def request_faults() -> list[str]:
+    """Messages that blame the request, in words that failures use."""
+    return (HERE / "request_faults.txt").read_text(encoding="utf-8").splitlines()
 
 
 SHARED = load("upstream_answers.json")

@@ -106,7 +106,7 @@ def _texts(case: ProviderError) -> Iterator[str]:
         if isinstance(error, str):
             yield error
         if isinstance(error, dict):
-            for key in ("message", "Message", "detail", "status_msg"):
+            for key in ("message", "Message", "msg", "detail", "error", "status_msg", "faultstring"):
                 if isinstance(error.get(key), str):
                     yield error[key]
             # Types and codes that CLIProxyAPI does not derive from a status by itself.

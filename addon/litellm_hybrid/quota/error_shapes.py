@@ -13,6 +13,7 @@ Only what stands at the top level counts; everything else is an answer, whatever
     {"detail": {"code": …}}                               "coded detail", as Codex writes of accounts
     {"code": …, "message": …}, {"base_resp": {…}}         "message", as DashScope, Bedrock and MiniMax write
     {"error_type": …, "error_message": …}                 "message", as vLLM writes into streams
+    {"fault": {"faultstring": …}}                         "message", as Apigee writes
     [{"error": {…}}]                                      as its first element
 
 A `message` that is itself such an error is unwrapped once: CLIProxyAPI's writers put a provider's
@@ -23,11 +24,12 @@ than the status: it is taken for that, and not for the provider's word.
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Literal
 
 from litellm_hybrid.message.json import decode, objects
 from litellm_hybrid.quota import content
-from litellm_hybrid.quota.wording import code_words
+from litellm_hybrid.quota.wording import code_words, names_request
 
 Fields = Mapping[str, object]
 Shape = Literal[
@@ -131,12 +133,20 @@ _PAGE = re.compile(
     r"(?:.{0,400}?<title>|error code:|http)?[\s:]*([45]\d\d)(?![\d.])", re.IGNORECASE | re.DOTALL
 )
 
-_SAYING = frozenset(
-    {"message", "msg", "Message", "request_id", "code", "statusCode", "success", "type", "param"}
-)
+# A relay's words for what it was told: "upstream status 429", "status_code=529", "HTTP 402".
+_RELAYED = re.compile(r"\b(?:status(?:[ _]?code)?|http|error code)[\s:=]{1,3}([45]\d\d)\b", re.IGNORECASE)
+
+_WORDS = ("message", "msg", "Message", "error_message", "errorMessage", "error_msg", "errmsg", "title")
+"""Where those that do not call it an error put their words."""
+_CODES = ("code", "error_code", "errorCode", "errcode", "error_type", "__type", "reason")
+_NUMBERED = ("status", "status_code", "statusCode", "http_code", "http_status")
+_SAYING = frozenset({*_WORDS, *_CODES, *_NUMBERED, "request_id", "requestId", "success", "type", "param"})
 """What a body has that is nothing but a refusal's words; an answer has more."""
 
 _REFUSES = re.compile(r"error|exceed|denied|invalid|unauthor|forbidden|limit|quota|unavailable|overload")
+
+_STATUSES = frozenset(int(status) for status in HTTPStatus) | {498, 499, *range(520, 531)}
+"""Statuses that say something; others (iFlow's 434 and 449) leave it to the words."""
 
 _TELLING = frozenset({402, 429, 529})
 """Numbers inside an error that tell more than the 4xx around it."""
@@ -207,7 +217,7 @@ class _Layer:
     @property
     def number(self) -> int:
         """The HTTP status that the error names: Google's `code`, MiniMax's `http_code`."""
-        numbers = (_status(value) for value in (*self.stated, self.top.get("status")))
+        numbers = (_status(value) for value in (*self.stated, *(self.top.get(key) for key in _NUMBERED)))
         return next((number for number in numbers if number), 0)
 
     @property
@@ -218,14 +228,25 @@ class _Layer:
         # A code that says more than that the request is at fault.
         by_type = next(filter(lambda status: status not in (0, 400), found), 400 if 400 in found else 0)
         by_type = self.derived or by_type
+        if by_type == 400 and self.message.strip(" .!").lower() == "payment required":
+            # CLIProxyAPI's type for a 402.
+            return 402
         return self.reason_phrase if by_type in (0, 500) and self.reason_phrase else by_type
 
     @property
     def reason_phrase(self) -> int:
         """The HTTP status whose reason phrase is all that it says, or that its page shows; else 0."""
         by_words = _REASON_PHRASES.get(self.message.strip(" .!").lower(), 0)
-        page = None if by_words else _PAGE.match(self.message[:_PHRASE_LONGEST])
-        return by_words or (int(page[1]) if page else 0)
+        if by_words:
+            return by_words
+        page = _PAGE.match(self.message[:_PHRASE_LONGEST])
+        relayed = (
+            None
+            if page or names_request(phrase_of(self.message))
+            else _RELAYED.search(self.message[:_PHRASE_LONGEST])
+        )
+        found = page or relayed
+        return int(found[1]) if found else 0
 
 
 def read(payload: object, http: int, *, in_stream: bool = False) -> ErrorPayload | None:
@@ -273,7 +294,7 @@ def phrase_of(message: str) -> str:
 
 
 def _meant(layers: tuple[_Layer, ...], http: int, *, in_stream: bool) -> int:
-    number = next((layer.number for layer in layers if layer.number), 0)
+    number = next((layer.number for layer in layers if layer.number in _STATUSES), 0)
     if 400 <= http < 500:
         return number if number in _TELLING else http
     if in_stream and http < 400 and number == 400 and layers[0].names == {"invalid_argument", "400"}:
@@ -306,9 +327,11 @@ def _layer(payload: object, http: int) -> _Layer | None:
     error: object = payload.get("error")
     if kind == "response.failed" and isinstance(response := payload.get("response"), dict):
         error = response.get("error") or error
+    if isinstance(error, list):
+        error = next((each for each in error if isinstance(each, dict)), error)
     error = error or next(_errors_inside(payload), None)
     if isinstance(error, dict) and error:
-        plugin = list(error) == ["message", "type"] and error["type"] == "permission_error"
+        plugin = http == 403 and list(error) == ["message", "type"] and error["type"] == "permission_error"
         shape: Shape = "claude" if kind == "error" else "plugin" if plugin else "object"
         return _Layer(shape, error, payload, _message(error.get("message")), _stated(error))
     code = payload.get("code")
@@ -328,22 +351,27 @@ def _without_error(payload: Fields, http: int) -> _Layer | None:
     if isinstance(base, dict) and base.get("status_code"):
         stated = (f"base_resp {base['status_code']}",)
         return _Layer("message", payload, payload, _message(base.get("status_msg")), stated)
-    said = next((payload[key] for key in ("error_message", "error_msg") if payload.get(key)), None)
-    if isinstance(said, str):
-        return _Layer(
-            "message", payload, payload, said, (payload.get("error_type"), payload.get("error_code"))
-        )
-    if not content.ANSWER_KEYS.isdisjoint(payload):
+    if not content.ANSWER_KEYS.isdisjoint(payload) and not payload.get("error_message"):
         return None
     if detail := payload.get("detail"):
         return _detail(payload, detail)
-    problem = payload.get("title") if _status(payload.get("status")) else None  # RFC 9457, as Nvidia writes
-    text = _message(payload.get("message") or payload.get("msg") or payload.get("Message") or problem)
-    code = payload.get("code") or payload.get("__type")
-    coded = (code and isinstance(code, str)) or _status(code)
-    if text and (http >= 400 or coded or problem or _only_says(payload)):
+    if isinstance(fault := payload.get("fault"), dict):
+        detail = fault.get("detail")
+        codes = (detail.get("errorcode"),) if isinstance(detail, dict) else ()
+        return _Layer("message", fault, payload, _message(fault.get("faultstring")), codes)
+    text = next(filter(None, (_message(payload.get(key)) for key in _WORDS)), "")
+    if text and (http >= 400 or _refuses(payload) or _only_says(payload)):
         return _Layer("message", payload, payload, text, _stated(payload))
     return None
+
+
+def _refuses(payload: Fields) -> bool:
+    """Whether a body that does not call it an error says so by a code, or by how it went."""
+    code, went = payload.get("code"), str(payload.get("status")).lower()
+    named = bool(code) and (isinstance(code, str) or bool(_status(code)))
+    named = named or any(payload.get(key) for key in payload if str(key).lower().startswith("err"))
+    failed = went in ("error", "fail", "failed", "failure") or bool(_status(went))
+    return named or failed or payload.get("success") is False
 
 
 def _only_says(payload: Fields) -> bool:
@@ -356,7 +384,8 @@ def _only_says(payload: Fields) -> bool:
 def _detail(payload: Fields, detail: object) -> _Layer | None:
     if isinstance(detail, dict):
         shape: Shape = "coded detail" if detail.get("code") else "detail"
-        return _Layer(shape, detail, payload, _message(detail.get("message")), _stated(detail))
+        text = _message(detail.get("message") or detail.get("error"))
+        return _Layer(shape, detail, payload, text, _stated(detail))
     if isinstance(detail, list):
         return _Layer("detail", payload, payload, "", ("validation_error",))
     text = _message(detail)
@@ -374,10 +403,7 @@ def _stated(error: Fields) -> tuple[object, ...]:
     """Everything by which an error names itself, Google's reasons among them."""
     reasons = (detail.get("reason") for detail in objects(error.get("details")))
     return (
-        *(
-            error.get(key)
-            for key in ("type", "code", "status", "status_code", "statusCode", "http_code", "__type")
-        ),
+        *(error.get(key) for key in ("type", *_CODES, *_NUMBERED)),
         *reasons,
     )
 

@@ -144,13 +144,11 @@ REQUEST_FAULTS: tuple[Rule, ...] = (
         "none",
         "OpenAI",
         names=names(
-            "array_above_max_length content_filter content_policy_violation cyber_policy"
-            " data_inspection_failed datainspectionfailed invalid_encrypted_content "
-            "invalid_function_parameters"
-            " invalid_image_format invalid_prompt invalid_type invalid_value message_too_big"
-            " missing_required_parameter moderation_blocked previous_response_not_found prohibited_content"
-            " request_too_large sensitivecontentdetected string_above_max_length thinking_signature_invalid"
-            " unknown_parameter unsupported_parameter unsupported_value"
+            "array_above_max_length content_policy_violation invalid_encrypted_content "
+            "invalid_function_parameters invalid_image_format invalid_prompt invalid_type "
+            "invalid_value message_too_big missing_required_parameter previous_response_not_found "
+            "prohibited_content request_too_large string_above_max_length thinking_signature_invalid "
+            "unknown_parameter unsupported_parameter unsupported_value"
         ),
     ),
     Rule(
@@ -159,31 +157,8 @@ REQUEST_FAULTS: tuple[Rule, ...] = (
         "MiniMax",
         names=frozenset({"base_resp 1026", "base_resp 1027", "base_resp 1042", "base_resp 2013"}),
     ),
-    # Where no status is left: what names a field, or what it should be, blames the request.
-    Rule(
-        "phrase 'a field'",
-        "none",
-        "any",
-        phrase=phrases(
-            r"\*? ?(?:messages|tools|system|inputs?|contents?|metadata|thinking|model|max_tokens|temperature"
-            r"|generatecontentrequest|tool_choice|stream)[\w.\[\]]*: ",
-            "(?:invalid|unsupported|unknown|missing|required|unexpected) (?:value|parameter|field|argument"
-            "|type|request|'|json)",
-            "json: |failed to (?:parse|deserialize)|cannot unmarshal",
-        ),
-        statuses=frozenset({0}),
-    ),
-    Rule(
-        "words 'a part of the request'",
-        "none",
-        "any",
-        says=phrases(
-            r"\b(?:tools?|schema|batch|parameters?|propert(?:y|ies)|fields?|vector store|descriptions?"
-            r"|supported for this|stop sequences)\b",
-            r"\bmessage \d",
-        ),
-        statuses=frozenset({0}),
-    ),
+    Rule("policy code", "none", "any", coded="policy code"),
+    Rule("words 'policy'", "none", "any", words="policy"),
     Rule(
         "phrase 'policy'",
         "none",
@@ -193,7 +168,6 @@ REQUEST_FAULTS: tuple[Rule, ...] = (
             r" (?:\w+ ){0,4}(?:flagged|violat|blocked|rejected|sensitive|inappropriate|refused|unsafe)",
             r"(?:your|the|this) request (?:\w+ ){0,2}(?:violat|flagged|contain|considered)",
             "(?:blocked|filtered) (?:by|due to|because of) (?:\\w+ ){0,2}(?:content|harmful|safety|policy)",
-            "requires moderation",
             r"content (?:violates|policy|management policy|exists risk)",
             r"(?:usage|content|safety) (?:guidelines|policy|policies|system)",
             "safety_check_type|safety reasons|responsible ai|limited access to this content",
@@ -203,7 +177,7 @@ REQUEST_FAULTS: tuple[Rule, ...] = (
     ),
 )
 
-REQUEST_BLAMED: tuple[Rule, ...] = (
+UNKNOWN_MODEL: tuple[Rule, ...] = (
     Rule(
         "phrase 'unknown model'",
         "unknown-model",
@@ -234,6 +208,18 @@ REQUEST_BLAMED: tuple[Rule, ...] = (
         names=names("model_not_found modelnotfound invalidendpointormodel 1211 model_not_supported"),
         unless=frozenset({401, *BUSY_STATUSES}),
     ),
+)
+
+REQUEST_BLAMED: tuple[Rule, ...] = (
+    Rule("words 'a part of the request'", "none", "any", words="request", statuses=frozenset({0})),
+    # As which CLIProxyAPI tells a failure in a stream to who asked for a whole answer.
+    Rule(
+        "words 'a part of the request'",
+        "server-error",
+        "CLIProxyAPI",
+        words="request",
+        statuses=frozenset({502}),
+    ),
     Rule("status of a request fault", "none", "HTTP", statuses=FAULT_STATUSES),
-    Rule("phrase 'plugin'", "none", "CLIProxyAPI", shapes=frozenset({"plugin"}), statuses=frozenset({403})),
+    Rule("phrase 'plugin'", "none", "CLIProxyAPI", shapes=frozenset({"plugin"})),
 )

@@ -2,9 +2,11 @@
 
 import re
 from dataclasses import dataclass
+from functools import partial
 
+from litellm_hybrid.quota import wording
 from litellm_hybrid.quota.error_shapes import ErrorPayload
-from litellm_hybrid.quota.wording import Belief, code_words, used_up
+from litellm_hybrid.quota.wording import Reading, code_words
 
 _FAULTS = frozenset({"none", "context-length"})
 
@@ -19,7 +21,7 @@ class Rule:
         source: who writes it, in a word.
         phrase: matches at the beginning of `ErrorPayload.phrase`.
         says: matches anywhere in it.
-        words: the phrase says that something is used up, as `wording.used_up` reads it.
+        words: the phrase says this, as `wording.says` reads it.
         coded: one of the codes does.
         names: one of them is among the error's types, codes and statuses.
         without: none of these is.
@@ -35,8 +37,8 @@ class Rule:
     source: str
     phrase: re.Pattern[str] | None = None
     says: re.Pattern[str] | None = None
-    words: Belief | None = None
-    coded: bool = False
+    words: Reading | None = None
+    coded: Reading | None = None
     names: frozenset[str] = frozenset()
     without: frozenset[str] = frozenset()
     statuses: frozenset[int] = frozenset()
@@ -59,12 +61,13 @@ class Rule:
             and (not self.message or error.message in self.message)
             and (self.phrase is None or self.phrase.match(error.phrase))
             and (self.says is None or self.says.search(error.phrase))
-            and (self.words is None or used_up(error.phrase, self.words))
+            and (self.words is None or wording.says(error.phrase, self.words))
         )
         if not holds:
             return None
         if self.coded:
-            telling = next((code for code in error.codes if used_up(code_words(code), "code")), None)
+            says = partial(wording.says, reading=self.coded)
+            telling = next((code for code in error.codes if says(code_words(code))), None)
             return f"{self.name} {telling.lower()}" if telling else None
         return f"{self.name} {min(named)}" if named else self.name
 

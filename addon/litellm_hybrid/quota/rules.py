@@ -11,7 +11,7 @@ overload a `400 INVALID_ARGUMENT`), so they count as no more than a status. A re
 
 import re
 
-from litellm_hybrid.quota.request_rules import OWN, REQUEST_BLAMED, REQUEST_FAULTS
+from litellm_hybrid.quota.request_rules import OWN, REQUEST_BLAMED, REQUEST_FAULTS, UNKNOWN_MODEL
 from litellm_hybrid.quota.rule import END, FAULT_STATUSES, Rule, names, phrases
 
 _SERVER_STATUSES = frozenset({408, 500, 502, 504, *range(520, 529)})
@@ -34,13 +34,12 @@ ACCOUNT_NAMED: tuple[Rule, ...] = (
         names=names("model_cooldown 1113 1302 1303 1304 1308 1310"),
         unless=frozenset({401}),
     ),
-    Rule("quota code", "quota", "any", coded=True, unless=frozenset({401})),
+    Rule("quota code", "quota", "any", coded="code", unless=frozenset({401})),
     Rule(
         "phrase 'account barred'",
         "account",
         "any",
         phrase=phrases(
-            "this service has been disabled in this account",
             "oauth authentication is currently not allowed for this organization",
             r"(?:(?:this|your|the) )?(?:organization|account|workspace|team|project|subscription|api key)"
             r"(?: \S{1,60})? (?:has been|is|was) (?:currently )?(?:disabled|suspended|deactivated|banned"
@@ -58,6 +57,7 @@ ACCOUNT_NAMED: tuple[Rule, ...] = (
             r"project[ _]?id (?:is |was )?(?:missing|required|not found|empty|unavailable)",
             r"(?:.{0,60}\b)?(?:billing (?:is|has been|must be)|verify your account)",
             r".{1,60} is not (?:available|supported) in your (?:country|region|location)",
+            ".{1,60} model requires a newer version of ",
             r"(?:your|this) (?:\w{1,20} ){1,3}version \S{0,20} ?is (?:too old|outdated|no longer supported)",
             r"this version of [\w ]{1,40} is no longer supported",
             r"your (?:api )?access (?:has been|is|was) (?:paused|suspended|revoked|disabled|denied|blocked)",
@@ -65,7 +65,6 @@ ACCOUNT_NAMED: tuple[Rule, ...] = (
             r"(?:workspace|organization|account|plan|project)",
             "your organization must be verified to ",
             r"(?:the |your )?billing account (?:\w+ ){0,5}not in good standing",
-            "该(?:令牌|账[号户])无权",
         ),
     ),
     Rule(
@@ -120,29 +119,13 @@ DRESSED: tuple[Rule, ...] = (
             rf"|r[au]n out of|consumed|depleted)"
             rf" (?:all )?(?:of )?(?:your|its|the|all)? ?(?:[\w()-]{{1,20}} ){{0,4}}?(?:{_ACCOUNT_LIMIT}"
             rf"|quota|credits?|balance|allowance|included|capacity)\b",
-            rf"{_YOURS} (?:used (?:up )?(?:all )?|exhausted |r[au]n out of )(?:of )?(?:your |the "
-            rf")?(?:\w{{1,20}} )?usage\b",
-            "(?:you're|you are) out of (?:\\w+ ){0,3}(?:credits|usage|quota|balance)",
             "access denied, please make sure your account is in good standing",
             "resource_exhausted: ",
-            rf"(?:the |your |this |plan's |account's |usage )*(?:{_ACCOUNT_LIMIT}|[a-z-]{{1,20}} quota|quota"
-            rf"|balance|credits?)"
-            r" (?:(?:has|have) (?:been )?|is |are |was )?(?:reached|exceeded|exhausted|depleted|used up"
-            r"|run out)(?:[.!]|$)",
             r"you(?:'ve| have) used (?:up )?(?:all )?(?:of )?your free \w",
             r"(?:(?:input|output) )?tokens per (?:minute|hour|day|month) (?:are |is )?(?:exhausted|exceeded"
             r"|used up)",
             r"too many (?:tokens|requests|calls)(?: per \w{1,10})?, please (?:wait|slow)",
         ),
-    ),
-    Rule(
-        "words 'nothing to pay with'",
-        "quota",
-        "any",
-        words="money",
-        statuses=FAULT_STATUSES | {0, 412},
-        shapes=names("object plugin claude coded bare flat detail message other") | {"coded detail"},
-        without=names("invalidparameter invalid_parameter"),
     ),
     # Google says so of a project; of the state of a file, too.
     Rule(
@@ -217,6 +200,19 @@ DRESSED: tuple[Rule, ...] = (
     ),
 )
 
+# The same in words that nobody has listed, where they name nothing that is part of a request.
+NOTHING_LEFT: tuple[Rule, ...] = (
+    Rule(
+        "words 'nothing left'",
+        "quota",
+        "any",
+        words="spent",
+        without=names("invalidparameter invalid_parameter"),
+        statuses=FAULT_STATUSES | {412},
+    ),
+    Rule("words 'account barred'", "account", "any", words="barred", statuses=FAULT_STATUSES),
+)
+
 ACCOUNT: tuple[Rule, ...] = (
     Rule(
         "words 'overloaded'",
@@ -226,17 +222,16 @@ ACCOUNT: tuple[Rule, ...] = (
             "overload",
             "at (?:full |maximum )?capacity",
             "(?:no|insufficient|not enough|lack of|out of) (?:\\w+ ){0,2}capacity",
-            "(?:high|elevated) (?:demand|traffic|load)",
             "saturated|all slots",
             "busy|currently loading",
             "unable to handle (?:additional|more|your)",
             "no instances? (?:are |is )?available",
             "(?:service|model|server|engine)s? (?:is |are )?(?:temporarily |currently )?unavailable",
             "no healthy upstream|upstream connect error or disconnect/reset before headers",
-            "访问量过大|负载.{0,4}(?:饱和|过高)|繁忙|过载|拥挤",
         ),
         unless=frozenset({401, 402, 403, 426}),
     ),
+    Rule("words 'overloaded'", "overload", "any", words="overloaded", unless=frozenset({401, 402, 403, 426})),
     Rule("words 'used up'", "quota", "any", words="any", statuses=frozenset({402, 403, 429})),
     Rule("words 'used up'", "quota", "any", words="account", unless=frozenset({401, 426})),
     Rule(
@@ -255,8 +250,8 @@ ACCOUNT: tuple[Rule, ...] = (
         "any",
         says=phrases(
             "(?:plan|package|subscription|membership|licen[sc]e)s? (?:\\w+ ){0,2}(?:expired|lapsed|ended"
-            "|inactive|cancell?ed)",
-            "(?:membership|subscription) (?:benefits|is active)",
+            "|inactive|cancell?ed|discontinued)",
+            "(?:membership|subscription) (?:benefits|is active)|an active subscription",
             "已到期|已过期",
         ),
         statuses=frozenset({0, 402, 403, 429, 500}),
@@ -283,14 +278,19 @@ ACCOUNT: tuple[Rule, ...] = (
         "account",
         "Anthropic",
         says=phrases(
-            "(?:does not|doesn't|do not|don't|not) (?:have|meet) (?:access|permission|scope)",
+            r"(?:does not|doesn't|do not|don't|not) (?:have|meet) (?:sufficient |the |any )?"
+            r"(?:access|permission|scope|\S{1,60} role)",
+            r"(?:may not|cannot|can't) (?:use|access|call) (?:this |the )?(?:api|model|endpoint|service)\b",
+            "not (?:part of|included in|available (?:on|in|for)) (?:your|this) (?:\\w+ ){0,2}(?:plan|tier)",
+            "(?:unusual|suspicious) activity",
+            "(?:bind|verify|link) your (?:\\w+ ){0,3}account",
             r"\b(?:account|organization|workspace|team|project|plan|key|token|oauth|user|you"
             r"|this)\b[\w: /]{0,60}"
             " not (?:allowed|permitted|authorized)",
             r"\b(?:account|organization|workspace|team|project|plan|key|you) (?:may|can) ?not (?:use|access)",
             "not whitelisted",
             "(?:account|access|project|organization|token|key)[\\w ]{0,40} (?:denied|suspended|disabled"
-            "|revoked|restricted)",
+            "|revoked|restricted|paused|disallowed|turned off)",
             "(?:identity|account) verification|forbidden by|requires approval",
         ),
         statuses=frozenset({0}),
@@ -313,16 +313,9 @@ ACCOUNT: tuple[Rule, ...] = (
         ),
         statuses=frozenset({0, 500, 502, 504}),
     ),
+    Rule("words 'not signed in'", "login", "any", words="signed out", statuses=frozenset({0, 500, 502, 504})),
+    Rule("words 'account barred'", "account", "any", words="barred", statuses=frozenset({0, 500, 502, 504})),
     Rule("login code", "login", "xAI", names=names("bad-credentials")),
-    Rule(
-        "words 'not signed in'",
-        "login",
-        "relays",
-        says=phrases(
-            "(?:无效|过期|错误)的?(?:令牌|密钥|凭证)|(?:令牌|密钥|凭证).{0,6}(?:无效|过期|错误)|(?:认证|鉴权|身份验证)失败|未授权"
-        ),
-        statuses=frozenset({0, 500}),
-    ),
     Rule("login code", "login", "MiniMax", names=frozenset({"base_resp 1004", "base_resp 2049"})),
     Rule(
         "quota code",
@@ -370,6 +363,8 @@ RULES: tuple[Rule, ...] = (
     *REQUEST_FAULTS,
     *ENTITLEMENTS,
     *DRESSED,
+    *UNKNOWN_MODEL,
+    *NOTHING_LEFT,
     *REQUEST_BLAMED,
     *ACCOUNT,
     *STATUSES,

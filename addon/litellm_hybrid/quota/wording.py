@@ -1,30 +1,53 @@
 """What a refusal says in words that no list of phrases can foresee.
 
-Providers put the same few statements into ever new sentences and codes, so these are read as two
-things: a *resource* (quota, credits, usage limit …) and its *exhaustion* (reached, exceeded,
-insufficient …), in either order, within one sentence. How much counts as a resource depends on
-where it stands: a refusal of access (403) is about the account anyway, a server's error only where
-it names what an account has.
+Providers put the same few statements into ever new sentences, codes and languages, so these are
+read as two things: a *subject* (quota, credits, usage limit …; account, key …) and what became of
+it (reached, insufficient, suspended …), in either order, within one sentence. How much counts
+depends on where it stands: a refusal of access (403) is about the account anyway, a server's error
+only where it names what an account has, and words under a status that blames the request (400)
+only where they name no part of a request, and only outside of what they quote.
 """
 
 import re
+from collections.abc import Callable, Mapping
 from typing import Literal
 
-type Belief = Literal["code", "money", "account", "any"]
-"""What counts as a resource: in a code, under a request fault, in a server's error, in a refusal."""
+from litellm_hybrid.quota import languages
+
+type Reading = Literal[
+    "code",
+    "account",
+    "any",
+    "spent",
+    "barred",
+    "signed out",
+    "overloaded",
+    "policy",
+    "policy code",
+    "request",
+]
+"""How a text is read. That something is used up: in a code, in a server's error ("account"), in a
+refusal of access ("any"), under a status that blames the request ("spent")."""
 
 _WINDOW = (
     r"(?:\d+[- ]?)?(?:hour|day|week|month|minute|second|session)s?|hourly|daily|weekly|monthly|annual|rolling"
 )
 _LIMITED = (
     rf"(?:usage|rate|spend(?:ing)?|cost|budget|account|organi[sz]ation|team|user|member(?:ship)?|plan|tier"
-    rf"|key"
-    rf"|billing|credits?|premium|requests?|tokens?|concurren\w+|inference|throughput|{_WINDOW})"
+    rf"|key|billing|credits?|premium|requests?|tokens?|concurren\w+|inference|throughput|{_WINDOW})"
 )
 _LIMIT = r"(?:limit(?:s|ed|ing)?|caps?|allocations?|allotment|ceiling)"
+
+# What only an account has.
+_OWNED = (
+    r"quotas?|credits?|balances?|allowances?|allotments?|funds|wallets?|prepaid|overages?"
+    r"|(?:account|monthly|weekly|daily|organi[sz]ation|team|user|project|key|max|spend(?:ing)?) budgets?"
+    r"|free (?:tier|usage|allocation|plan|trial|quota)|trial"
+    r"|(?:usage|spend(?:ing)?|billing|weekly|daily|monthly|hourly|session|plan|account|credit|cost)s? "
+    r"(?:[\w()-]{1,20} ){0,2}?(?:limits?|caps?|ceiling|allocation|maximum)|extra usage"
+)
 _ACCOUNT = (
-    r"quotas?|budgets?|credits?|balances?|allowances?|funds|subscriptions?|free (?:tier|usage|allocation"
-    r"|plan)"
+    rf"{_OWNED}|budgets?|subscriptions?"
     rf"|{_LIMITED}[\s()-]{{1,3}}(?:[\w()-]+\s){{0,2}}{_LIMIT}"
     rf"|{_LIMIT} (?:for|on|of) (?:the |this |your )?(?:account|organi[sz]ation|team|plan|key|subscription)"
     r"|resource pack(?:age)?s?|resource|rate[- ]?limit\w*|[rt]p[mdh]|usage|spend(?:ing)?|capacity on this "
@@ -32,111 +55,161 @@ _ACCOUNT = (
 )
 _EXHAUSTED = (
     r"reach(?:ed|es)|exceed(?:s|ed|ing)?|exhaust(?:ed|ion|s)?|deplet(?:ed|ion)|consumed|used up|used all"
-    r"|all used"
-    r"|insufficient|inadequate|not enough|(?:doesn't|don't|not) have (?:enough|any|sufficient)|no longer "
-    r"ha(?:s|ve)"
-    r"|out of|overdue|over (?:the|your|its)|too (?:many|much|low|frequent\w*)|r[au]n out|no (?:more"
-    r"|remaining)"
-    r"|hit|negative|spent|lapsed|none left|is empty|maxed|surpassed"
-    r"|not included|(?:rate[- ]?)?limited|throttled|arrears|r[au]n dry|nothing (?:is |was )?left|all spent"
-    r"|(?:is|are) (?:all )?gone"
+    r"|all used|insufficient|inadequate|not enough|(?:doesn't|don't|not) have (?:enough|any|sufficient)"
+    r"|no longer ha(?:s|ve)|out of|overdue|over (?:the|your|its)|too (?:many|much|low|frequent\w*)|r[au]n "
+    r"(?:out|dry)|no (?:more|remaining)|hit|negative|spent|lapsed|none left"
+    r"|(?:is|are|was) (?:all )?(?:empty|over|gone|met|zero|at an end)|nothing (?:is |was )?left|maxed"
+    r"|surpassed|not included|(?:rate[- ]?)?limited|throttled|arrears|past due|unpaid|all spent"
 )
-# What an account is paid with, and that it is gone. Under a request fault only this is believed, and not
-# where a part of the request is named; what stands in quotes, or behind a field's name, is the request's.
-_MONEY = (
-    r"credits?|balances?|funds|wallet|quotas?|free tier|(?:free )?trial|subscription|payments?|invoices?|bill"
-    r"|usage|spend(?:ing)?[- ](?:limits?|caps?)|allowances?"
-)
-_GONE = (
-    rf"{_EXHAUSTED}|(?:is|are|was|has) (?:all )?(?:zero|over|at an end|spent|closed|failed|stopped|expired"
-    r"|ended)|no|none|nothing|unpaid|not paid|not (?:cover|suffice)|run dry"
-)
-_OF_THE_REQUEST = re.compile(
-    r"\b(?:arguments?|parameters?|fields?|propert(?:y|ies)|schema|functions?|tools?|json|formats?|headers?|types?"
-    r"|values?|files?|images?|videos?|audio|documents?|pdf|pages?|prompts?|contents?|inputs?|outputs?|texts?"
-    r"|batch|cache\w*|reasoning|sequences?|characters?|bytes|messages?\W|max_\w+|max tokens)"
-)
-_PAID_MOST = 300
-"""Characters of a refusal that is about money; one that describes a request is longer."""
+_NONE = r"(?:no|zero|without(?: any)?|(?<![\d.,])0) (?:[\w-]+ ){0,2}?"
 
+# What is used up by working, where that is said in so many words.
+_WORKED = r"messages?|requests?|calls?|tokens?|prompts?|generations?|units|points|minutes|hours|neurons|usage"
+_GONE = (
+    r"used up|used all|all used|r[au]n out|out of|all gone|none left|no more|depleted|consumed|exhausted"
+    r"|(?:are|is|were|was|been) (?:all )?(?:used|spent|gone|taken)|(?:left|remaining) (?:until|this|today)"
+)
 _CODED = (
     r"quotas?|credits?|balance|allowance|funds|usage|spend(?:ing)?|cost|billing|budget|resource|payment"
-    r"|rate|weekly|monthly|daily|hourly|free tier"
+    r"|rate|weekly|monthly|daily|hourly|free tier|request limit|consumption"
 )
 _CODED_EXHAUSTED = (
     r"reached|exceeded?|exhausted|depleted|insufficient|not enough|too low|over|hit|limit(?:ed)?"
-    r"|required|throttled|failed|empty|capped|free tier only|hard limit"
+    r"|required|throttled|failed|empty|capped|free tier only|hard limit|violation"
 )
 
 
-def _pair(resource: str, exhausted: str) -> re.Pattern[str]:
+def _pair(one: str, other: str) -> re.Pattern[str]:
     # Both in one sentence; what is between them is short, so the search stays linear.
     gap = r"\b(?:[^.!?;\n]|[.](?=\w)){0,120}?\b"
-    return re.compile(rf"\b(?:(?:{resource}){gap}(?:{exhausted})|(?:{exhausted}){gap}(?:{resource}))\b")
+    return re.compile(rf"\b(?:(?:{one}){gap}(?:{other})|(?:{other}){gap}(?:{one}))\b")
 
 
 _READ = {
     "code": _pair(_CODED, _CODED_EXHAUSTED),
-    "money": re.compile(r"[^'\"`{\[:]*?" + _pair(_MONEY, _GONE).pattern),
     "account": _pair(_ACCOUNT, _EXHAUSTED),
     "any": _pair(
         rf"{_ACCOUNT}|limits?|requests?|tokens?|sessions?|messages?|calls|plan|package|capacity", _EXHAUSTED
     ),
+    "spent": _pair(
+        rf"{_OWNED}|subscriptions?|payments?|invoices?|usage",
+        rf"{_EXHAUSTED}|(?:is|are|was|has) (?:closed|failed|stopped|expired|ended)|not paid"
+        r"|not (?:cover|suffice)",
+    ),
+    "worked": _pair(_WORKED, _GONE),
 }
 _SAYS_IT = re.compile(
     r"(?<![\d.,])0 (?:credits?|requests?|tokens?|messages?) (?:left|remaining)"
-    r"|(?:credits?|trial) (?:has |have )?expired|out of tokens|too many (?:concurrent |parallel "
-    r")?(?:requests|sessions|connections)|throttl(?:ed|ing)"
-    r"|rate[- ]?limited|due to rate[- ]?limit|limited to [\d,]+ (?:\w+ ){0,3}(?:calls|requests|tokens)"
-    r"|no (?:credits?|quota|balance|funds|requests|tokens) (?:left|remaining)"
-    r"|nothing (?:is )?left (?:of|on|in) (?:your|the|this)"
+    r"|(?:credits?|trial) (?:has |have )?expired|out of tokens|too many (?:concurrent |parallel )?"
+    r"(?:requests|sessions|connections|calls)|throttl(?:ed|ing)"
+    r"|(?:budget|quota|allowance|allotment|credit|usage)s? (?:all |fully )?used\b"
+    r"|rate[- ]?limited|due to rate[- ]?limit"
+    r"|limited to [\d,]+ (?:\w+ ){0,3}(?:calls|requests|tokens)|.payment required|rate limit you"
+    rf"|\b{_NONE}(?:{_WORKED}|credits?|quota|balance|funds|budget)(?: [\w ]{{1,40}}?)? (?:left|remaining|to "
+    r"spend)\b|^(?:\w+ )?limit exceeded\W*$"
     r"|\bat (?:its|your|the|their) (?:\w+ ){0,2}(?:limit|cap)\b"
 )
+_HAS_NONE = re.compile(rf"\b{_NONE}(?:{_OWNED}|budgets?)\b(?! (?:is|was|were|are) )")
 _SAYS_IT_ALONE = re.compile(
-    r"\b(?:arrear\w*|account overdue|overdue\w*|throttling\w*|rate ?limit\w*|service overdue)\b"
+    r"\b(?:arrear\w*|account overdue|overdue\w*|throttling\w*|rate ?limit\w*|service overdue|unpaid"
+    r"|quota violation|spike arrest\w*)\b"
 )
 
-# The commonest languages of relays and their users; these say nothing else.
-_FOREIGN_MONEY = re.compile(
-    r"[^'\"`{\[:]*?(?:欠费|余额.{0,4}(?:不足|不够|[为是] ?0)|请.{0,4}(?:充值|续费)|(?:套餐|资源包|订阅).{0,8}"
-    r"(?:到期|过期|耗尽|用[完尽])"
-    r"|残高.{0,4}不足|잔액.{0,6}부족|недостаточно (?:средств|кредитов)|saldo .{0,30}insuficiente"
-    r"|(?:solde|cr[eé]dits?) .{0,30}(?:insuffisant|[eé]puis[eé])"
-    r"|guthaben .{0,30}(?:aufgebraucht|ersch[oö]pft))"
+_BARRED = _pair(
+    r"account|organi[sz]ation|workspace|team|subscription|membership|api key|credentials?|licen[cs]e|seat",
+    r"(?:been |is |was |are |currently )?(?:disabled|suspended|deactivated|banned|restricted|locked|blocked"
+    r"|frozen|closed|inactive|not active|archived|terminated|paused|expired|lapsed|discontinued|unpaid"
+    r"|not eligible|on hold|disallowed|under review)|only authorized",
 )
-_FOREIGN = re.compile(
-    r"欠费|余额不足|(?:扣费|扣除)额度失败|(?:额度|余额|配额|限额|用量|套餐|次数|频率|速率|并发|流量|上限|限制|资源包).{0,12}"
-    r"(?:不足|不够|用[完尽光]|耗尽|超[出过限]|达到|已达|过[高快]|上限)"
-    r"|(?:超[出过]|达到|已达|耗尽|无可用).{0,16}(?:额度|余额|配额|限额|用量|套餐|次数|频率|速率|并发|上限|限制|资源包)"
-    r"|(?:利用|使用|リクエスト).{0,8}(?:上限|制限).{0,8}(?:達し|超え)|残高.{0,4}不足"
-    r"|(?:한도|할당량|잔액|크레딧).{0,10}(?:초과|도달|부족|소진)"
-    r"|недостаточно (?:средств|кредитов)|(?:лимит|квота|баланс)\w* .{0,30}(?:исчерпан|превышен|достигнут)"
-    r"|(?:saldo|cr[eé]ditos?|cuota|cota|l[ií]mite) .{0,30}(?:insuficiente|agotad|esgotad|alcanzad|superad"
-    r"|excedid)"
-    r"|(?:quota|limite|solde|cr[eé]dits?) .{0,30}(?:d[eé]pass[eé]|atteinte?|insuffisant|[eé]puis[eé])"
-    r"|(?:guthaben|kontingent|limit) .{0,30}(?:aufgebraucht|ersch[oö]pft|[uü]berschritten|erreicht)"
+_SIGNED_OUT = re.compile(
+    r"\b(?:signed|logged) out\b"
+    r"|\bsession (?!id\b)(?:\w+ ){0,3}(?:ended|expired|over|invalid|closed|not recogni[sz]ed)"
+    r"|\b(?:sign|log) ?in (?:again|once more|to continue)\b|re-?authenticate"
 )
+_OVERLOADED = re.compile(
+    r"\bmore (?:work|requests|traffic|load|demand) than\b|\btoo much (?:traffic|load|demand)\b|\bflooded\b"
+    r"|\b(?:heavy|high|excessive|elevated) (?:demand|traffic|load|strain|usage)\b|\bcongest(?:ed|ion)\b"
+    r"|\bunable to process your request\.?$|\bservers? (?:are|is) full\b"
+)
+_POLICY = re.compile(
+    r"\b(?:moderation|guardrails?|content[- ](?:filter\w*|moderation|safety)|jailbreak|prompt injection"
+    r"|safety (?:filter|classifier|check|system)\w*)\b"
+)
+_POLICY_CODE = re.compile(
+    r"\b(?:content (?:filter\w*|polic\w+|blocked|violation|safety)|moderation\w*|guardrail\w*|flagged"
+    r"|safety|sensitive\w*|data inspection|cyber policy"
+    r"|(?:input|text|prompt|output) \w* ?(?:blocked|sensitive)\w*)\b"
+)
+
+# What a request has: its members by their path or their name, and what it is made of.
+_REQUEST = re.compile(
+    r"\b[a-z]\w*(?:\.\d+\b|\[\d+\])|\b(?:max|min|top|tool|prompt|response|stream)_\w"
+    r"|\b(?:tools?|functions?|schema|param(?:eter)?s?|propert(?:y|ies)|fields?|arguments?|images?|videos?"
+    r"|audio|pdfs?|documents?|files?|attachments?|pages?|characters?|strings?|arrays?|items?|metadata|headers?"
+    r"|roles?|prefill|stop sequences?|json|payload|batch|mcp|connector|thinking|reasoning|temperature|context"
+    r"|prompt|turns?|values?|format|mime|url|tags?|depth|descriptions?|choices?|completions?|dimensions?|pixels"
+    r"|bytes|[km]b|vector store|stop sequences|features?|beta|search|execution|computer use|caching|citations"
+    r"|ranges?|fetch\w*|download\w*|message \d+|input \d+)\b|\bsupported for this\b"
+    # How validators speak of what is wrong with it.
+    r"|\b(?:extra inputs?|inputs? (?:should|is|are)|should (?:be|have|match|contain)|must (?:be"
+    r"|have|match|contain|not)|expected|at (?:least|most)|(?:greater|less|larger|smaller|longer) than"
+    r"|does not match|malformed|unexpected|supported (?:values|formats)"
+    r"|(?:invalid|unsupported|unknown|missing|required|unexpected) (?:value|parameter|field|argument|type"
+    r"|request|')|cannot unmarshal|failed to (?:parse|deserialize))"
+    rf"|^\s*<|{languages.REQUEST}"
+)
+_SNAKE = re.compile(r"(?<![\w/.-])[a-z]+(?:_[a-z]+)+\b")
+_NO_MEMBER = re.compile(r"\b(?:trace|request|error|status|upstream|api|reason|account|org|denied)\b")
+_LONGEST = 300
+"""Characters of a refusal that is about the account; one that describes a request is longer."""
+_QUOTED = re.compile(r"`[^`]*`|\"[^\"]*\"|“[^”]*”|«[^»]*»|(?<![\w])'[^']*'(?!\w)")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
-def used_up(text: str, belief: Belief) -> bool:
-    """Whether a sentence, or a code as `code_words` makes it, says that something is used up.
+def says(text: str, reading: Reading) -> bool:
+    """Whether a sentence, or a code as `code_words` makes it, says what is asked.
 
     Args:
         text: in lower case, spaces single.
-        belief: what counts as a resource there.
+        reading: what is asked.
     """
-    if belief == "money":
-        if len(text) > _PAID_MOST or _OF_THE_REQUEST.search(text):
-            return False
-        return bool(_READ[belief].match(text) or _FOREIGN_MONEY.match(text))
-    if _READ[belief].search(text):
-        return True
-    if belief == "code":
-        return bool(_SAYS_IT_ALONE.search(text))
-    return bool(_SAYS_IT.search(text) or _FOREIGN.search(text))
+    return _READINGS[reading](text)
 
 
 def code_words(code: str) -> str:
     """The words of a code: "Throttling.RateQuota" and "insufficient_user_quota" become sentences."""
     return " ".join(re.split(r"[^A-Za-z0-9]+", _CAMEL.sub(" ", code))).strip().lower()
+
+
+def names_request(text: str) -> bool:
+    """Whether a sentence names a part of a request."""
+    return bool(_REQUEST.search(text))
+
+
+def _account(text: str) -> bool:
+    patterns = (_READ["account"], _SAYS_IT, _READ["worked"], _HAS_NONE, languages.USED_UP)
+    return any(pattern.search(text) for pattern in patterns)
+
+
+def _blameless(text: str, *patterns: re.Pattern[str]) -> bool:
+    """Whether one of them is there, outside of quotes, in words that name no part of a request."""
+    members = (code_words(word) for word in _SNAKE.findall(text))
+    named = (word for word in members if not _NO_MEMBER.search(word) and not says(word, "code"))
+    if len(text) > _LONGEST or names_request(text) or any(named):
+        return False
+    plain = _QUOTED.sub(" ", text)
+    return any(pattern.search(plain) for pattern in patterns)
+
+
+_READINGS: Mapping[Reading, Callable[[str], bool]] = {
+    "code": lambda text: bool(_READ["code"].search(text) or _SAYS_IT_ALONE.search(text)),
+    "account": _account,
+    "any": lambda text: any(pattern.search(text) for pattern in (_READ["any"], _SAYS_IT, languages.USED_UP)),
+    "spent": lambda text: _blameless(text, _READ["spent"], _HAS_NONE, languages.SPENT),
+    "barred": lambda text: _blameless(text, _BARRED, languages.BARRED),
+    "signed out": lambda text: bool(_SIGNED_OUT.search(text) or languages.SIGNED_OUT.search(text)),
+    "overloaded": lambda text: bool(_OVERLOADED.search(text) or languages.OVERLOADED.search(text)),
+    "policy": lambda text: bool(_POLICY.search(text)),
+    "policy code": lambda text: bool(_POLICY_CODE.search(text)),
+    "request": names_request,
+}

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corpus.answers import FIELD, OWN, OWN_FIELD, SHARED, UNSEEN, Answer, real
+from corpus.answers import FIELD, OWN, OWN_FIELD, SHARED, UNSEEN, Answer, real, request_faults
 from litellm_hybrid.config.settings import DEFAULT_FALLBACK_KINDS, FALLBACK_KINDS
 from litellm_hybrid.message import sse
 from litellm_hybrid.quota.classifier import StreamJudge, Verdict, classify, classify_unread
@@ -70,6 +70,34 @@ def test_of_what_was_captured_every_failure_falls_back_and_nothing_else() -> Non
     assert wrong == []
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "in_stream"),
+    [
+        (400, {"error": {"message": "{}"}}, False),
+        (400, {"type": "error", "error": {"type": "invalid_request_error", "message": "{}"}}, False),
+        (404, {"error": "{}"}, False),
+        (422, {"detail": "{}"}, False),
+        # Behind keep-alives, and in streams, where the status is gone; as CLIProxyAPI tells Gemini's clients.
+        (200, {"error": {"message": "{}"}}, False),
+        (200, {"error": {"message": "{}", "type": "BadRequestError"}}, False),
+        (200, {"error": {"code": 400, "message": "{}", "status": "INVALID_ARGUMENT"}}, True),
+        # As it tells a failure in a stream to who asked for a whole answer.
+        (502, {"type": "error", "error": {"type": "api_error", "message": "{}"}}, False),
+    ],
+)
+def test_no_request_fault_falls_back_whatever_words_it_has(
+    status: int, body: object, in_stream: bool
+) -> None:
+    wrong = []
+    for message in request_faults():
+        text = json.dumps(body).replace('"{}"', json.dumps(message))
+        sent = f"data: {text}\n\n" if in_stream else text
+        verdict = classify(status, STREAM if in_stream else JSON, sent.encode(), now=NOW)
+        if verdict.kind in DEFAULT_FALLBACK_KINDS:
+            wrong.append((message, verdict))
+    assert wrong == []
+
+
 # What a verdict says.
 
 
@@ -79,11 +107,7 @@ def test_of_what_was_captured_every_failure_falls_back_and_nothing_else() -> Non
         (429, {"error": {"code": "model_cooldown", "message": "x"}}, "quota code model_cooldown"),
         (529, {}, "status 503 or 529"),
         (429, {"error": {"code": "Weekly_Quota_Reached", "message": "x"}}, "quota code weekly_quota_reached"),
-        (
-            400,
-            {"error": {"message": "Your credit balance is too low to go on"}},
-            "words 'nothing to pay with'",
-        ),
+        (400, {"error": {"message": "Your credit balance is too low to go on"}}, "words 'nothing left'"),
         (400, {"error": {"message": "x", "code": "invalid_value"}}, "request code invalid_value"),
         (400, {"error": {"message": "x"}}, "status of a request fault"),
         (200, {"error": {"message": "x"}}, "no rule"),
