@@ -140,8 +140,6 @@ _WORDS = ("message", "msg", "Message", "error_message", "errorMessage", "error_m
 """Where those that do not call it an error put their words."""
 _CODES = ("code", "error_code", "errorCode", "errcode", "error_type", "__type", "reason")
 _NUMBERED = ("status", "status_code", "statusCode", "http_code", "http_status")
-_SAYING = frozenset({*_WORDS, *_CODES, *_NUMBERED, "request_id", "requestId", "success", "type", "param"})
-"""What a body has that is nothing but a refusal's words; an answer has more."""
 
 _REFUSES = re.compile(r"error|exceed|denied|invalid|unauthor|forbidden|limit|quota|unavailable|overload")
 
@@ -378,7 +376,7 @@ def _only_says(payload: Fields) -> bool:
     """Whether a body is nothing but words, and not an event that has some."""
     kind = payload.get("type")
     refuses = kind is None or bool(_REFUSES.search(str(kind).lower()))
-    return refuses and _SAYING.issuperset(key for key, value in payload.items() if value is not None)
+    return refuses and not any(isinstance(value, dict | list) for value in payload.values())
 
 
 def _detail(payload: Fields, detail: object) -> _Layer | None:
