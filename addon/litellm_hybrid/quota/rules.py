@@ -280,14 +280,14 @@ ACCOUNT: tuple[Rule, ...] = (
         says=phrases(
             r"(?:does not|doesn't|do not|don't|not) (?:have|meet) (?:sufficient |the |any )?"
             r"(?:access|permission|scope|\S{1,60} role)",
-            r"(?:may not|cannot|can't) (?:use|access|call) (?:this |the )?(?:api|model|endpoint|service)\b",
             "not (?:part of|included in|available (?:on|in|for)) (?:your|this) (?:\\w+ ){0,2}(?:plan|tier)",
             "(?:unusual|suspicious) activity",
             "(?:bind|verify|link) your (?:\\w+ ){0,3}account",
             r"\b(?:account|organization|workspace|team|project|plan|key|token|oauth|user|you"
             r"|this)\b[\w: /]{0,60}"
             " not (?:allowed|permitted|authorized)",
-            r"\b(?:account|organization|workspace|team|project|plan|key|you) (?:may|can) ?not (?:use|access)",
+            r"\b(?:account|organization|workspace|team|project|plan|key|token|you) (?:may|can) ?not "
+            r"(?:use|access)",
             "not whitelisted",
             "(?:account|access|project|organization|token|key)[\\w ]{0,40} (?:denied|suspended|disabled"
             "|revoked|restricted|paused|disallowed|turned off)",
