@@ -19,10 +19,12 @@ from litellm_hybrid.fallback.loops import MOST_RETURNS, Loops
 from litellm_hybrid.fallback.replay import Replays
 from litellm_hybrid.fallback.state import FallbackState
 from litellm_hybrid.flow.exchange import Exchange
+from litellm_hybrid.llm.history.plan import UPSTREAM_MARKS
 from litellm_hybrid.llm.history.rejections import HistoryRejection, detect_history_rejection
 from litellm_hybrid.quota.classifier import Verdict
 from litellm_hybrid.routing import access, paths, rules
 from litellm_hybrid.routing.access import AccessDenied
+from litellm_hybrid.routing.paths import Api, identify_api
 from litellm_hybrid.routing.requested_model import Named
 from litellm_hybrid.routing.rules import Reason, Routed, Target
 from litellm_hybrid.routing.stored_state import is_litellms_id
@@ -129,6 +131,25 @@ class Bypass:
         may_return = fallback.enabled or fallback.to_upstream
         if exchange.model is not None and may_return and self.was_served_by_litellm(exchange):
             self._replays.adapt_history(request, exchange, exchange.content, "upstream")
+
+    def adapt_routed(self, request: http.Request, exchange: Exchange, body: bytes) -> None:
+        """Leave out of a routed request what upstream left in its history, or LiteLLM has refused of it.
+
+        Args:
+            request: for LiteLLM; changed in place.
+            exchange: its.
+            body: the request's, without its content coding.
+        """
+        api, conversations = identify_api(exchange.path), self._state.conversations
+        # In Responses LiteLLM's own seals look the same.
+        marked = api is not Api.RESPONSES and any(mark in body for mark in UPSTREAM_MARKS)
+        if not marked and conversations.has_refused:
+            conversation = conversation_id(exchange)
+            marked = conversation is not None and bool(
+                conversations.refused(conversation, "litellm", monotonic())
+            )
+        if marked:
+            self._replays.adapt_history(request, exchange, body, "litellm")
 
     def detect_history_rejection(
         self, exchange: Exchange, status: int, body: bytes

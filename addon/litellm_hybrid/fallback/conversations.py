@@ -146,6 +146,11 @@ class Conversations:
         """That side refuses its history, and will again in the next turn."""
         self._refused.add((conversation, side, rejection), now + SERVED_FOR)
 
+    @property
+    def has_refused(self) -> bool:
+        """Whether any side has refused any history."""
+        return len(self._refused) > 0
+
     def refused(self, conversation: str, side: str, now: float) -> tuple[HistoryRejection, ...]:
         """Why that side has refused its history before."""
         return tuple(r for r in REJECTIONS if self._refused.has((conversation, side, r), now))

@@ -30,6 +30,7 @@ from litellm_hybrid.fallback.response_hold import (
 from litellm_hybrid.fallback.state import SUSPENDED_MAX, UNKNOWN_FOR, FallbackState
 from litellm_hybrid.flow import local_replies
 from litellm_hybrid.flow.exchange import Exchange
+from litellm_hybrid.llm.history.rejections import detect_history_rejection
 from litellm_hybrid.llm.replay.remedies import Action
 from litellm_hybrid.observability.history import FallbackOutcome, FallbackRecord
 from litellm_hybrid.proxy.interfaces import ForwardingPolicy
@@ -138,12 +139,13 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         exchange = Exchange.of(flow)
         if exchange is None:
             return None
-        returns = exchange.unrouted is not None or exchange.outcome.reason is Reason.LITELLM_FAILED
-        if not (exchange.outcome.may_fall_back or returns):
+        is_routed = exchange.outcome.target is Target.LITELLM and not exchange.outcome.may_fall_back
+        is_routed = is_routed or exchange.outcome.reason is Reason.LITELLM_FAILED
+        if not (exchange.outcome.may_fall_back or is_routed) or exchange.model is None:
             return None
         headers = {name.lower(): value for name, value in response.headers.items(multi=True)}
         head = ResponseHead(response.status_code, headers)
-        return self._hold_for_upstream(exchange, head) if returns else self._hold(exchange, head)
+        return self._hold_routed(exchange, head) if is_routed else self._hold(exchange, head)
 
     def _hold(self, exchange: Exchange, head: ResponseHead) -> JudgedResponse | None:
         """Hold upstream's response that LiteLLM's may replace, or LiteLLM's that has replaced it."""
@@ -181,12 +183,12 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         if windows := gauge.read_event(data, time()):
             self.state.gauge.note(exchange.model_name or "", windows, time())
 
-    def _hold_for_upstream(self, exchange: Exchange, head: ResponseHead) -> JudgedResponse | None:
-        """Hold LiteLLM's response that upstream's may replace; of upstream's own only a refused history."""
-        by_litellm = exchange.outcome.target is Target.LITELLM
+    def _hold_routed(self, exchange: Exchange, head: ResponseHead) -> JudgedResponse | None:
+        """Hold LiteLLM's response that upstream's may replace; else only a history that is refused."""
+        by_litellm, returns = exchange.outcome.target is Target.LITELLM, exchange.unrouted is not None
         if not needs_inspection(head) or len(self.state.held) >= MOST_AT_ONCE:
             return None
-        if not by_litellm and (head.status < 400 or exchange.history_retried):
+        if not returns and (head.status < 400 or exchange.history_retried):
             return None
         fallback = self._settings.current.fallback
         held = JudgedResponse(
@@ -194,8 +196,10 @@ class Policy(ForwardingPolicy[JudgedResponse]):
             since=monotonic(),
             hold_max=fallback.hold_max,
             opening_max=fallback.opening_max,
-            fails=lambda verdict: by_litellm and _is_failure(head.status, verdict),
-            refuses=None if by_litellm else partial(self.bypass.detect_history_rejection, exchange),
+            fails=lambda verdict: returns and _is_failure(head.status, verdict),
+            refuses=detect_history_rejection
+            if by_litellm
+            else partial(self.bypass.detect_history_rejection, exchange),
         )
         return self._count_held(exchange, held)
 
@@ -224,7 +228,14 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         assert flow.response is not None
         status = flow.response.status_code
         if verdict.kind == HISTORY:
-            return self._without_history(exchange, verdict)
+            by_litellm = exchange.outcome.target is Target.LITELLM
+            request = (
+                self._remedied(exchange, status, held.words, of_history=True)
+                if by_litellm
+                else self._without_history(exchange, verdict)
+            )
+            if request is not None or exchange.unrouted is None:
+                return request
         if exchange.unrouted is not None:
             self._listener.replaced(flow)
             return self._ask_upstream(flow, exchange, status, str(status))
@@ -377,9 +388,16 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         exchange.begin_attempt(request)
         self._listener.settled(flow)
 
-    def _remedied(self, exchange: Exchange, status: int, words: bytes) -> http.Request | None:
-        """Return a replay that LiteLLM has refused, with a change that may make it pass."""
-        request = self._replays.build_remedied_retry(exchange, status, words, monotonic())
+    def _remedied(
+        self, exchange: Exchange, status: int, words: bytes, *, of_history: bool = False
+    ) -> http.Request | None:
+        """Return a request that LiteLLM has refused, with a change that may make it pass.
+
+        `of_history`: only the history is changed, of a request that is routed.
+        """
+        request = self._replays.build_remedied_retry(
+            exchange, status, words, monotonic(), of_history=of_history
+        )
         if request is not None:
             if exchange.remedies[-1].action is Action.REDUCE_HISTORY:
                 self.state.counts["history-reduced"] += 1

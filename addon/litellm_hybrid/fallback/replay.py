@@ -125,7 +125,7 @@ class Replays:
             _put_body(request, exchange, body, reduce_again(body, api, side, known))
 
     def build_remedied_retry(
-        self, exchange: Exchange, status: int, words: bytes, now: float
+        self, exchange: Exchange, status: int, words: bytes, now: float, *, of_history: bool = False
     ) -> http.Request | None:
         """Return the last request for LiteLLM with a change that the table knows for its refusal, or None.
 
@@ -134,6 +134,7 @@ class Replays:
             status: of the refusal; 200 for an error event inside a stream.
             words: its body, decoded, or the event's data.
             now: monotonic seconds.
+            of_history: nothing but the history is changed.
         """
         sent = exchange.attempts[-1].request if exchange.attempts else None
         api = identify_api(exchange.path)
@@ -145,6 +146,8 @@ class Replays:
             return None
         request = sent.copy()
         for remedy in remedies(status, words, api):
+            if of_history and remedy.action is not Action.REDUCE_HISTORY:
+                continue
             if remedy not in exchange.remedies and self._apply(request, exchange, api, remedy):
                 exchange.retries += 1
                 return request

@@ -82,6 +82,7 @@ class RequestHandler:
             stored_path=stored[1] if stored is not None else "",
         )
         to_litellm(flow.request, outgoing)
+        self._policy.bypass.adapt_routed(flow.request, exchange, outgoing.body)
         log.emit(
             logging.INFO,
             f"litellm routing: {exchange.model_name or exchange.path} → LiteLLM",
