@@ -101,9 +101,9 @@ CHAPTERS: dict[str, tuple[Key, ...]] = {
             "if you want them. With `[]` nothing falls back. What each kind means: "
             "[fallback.md](fallback.md)."),
         Key("fallback.to-upstream", takes.flag, "true",
-            "The other direction: a request for a listed model that LiteLLM cannot serve goes to upstream, "
-            "under the client's spelling, before the client has seen a byte. Upstream's response is then "
-            "final. It works without fallback.enabled."),
+            "A request for a listed model that LiteLLM cannot serve goes to upstream. It goes there under "
+            "the client's spelling, before the client has seen a byte. Upstream's response is then final. "
+            "It works without fallback.enabled."),
         Key("fallback.models", takes.names, '["claude-*", gpt-5]',
             "Which requested models may fall back."),
         Key("fallback.except", takes.names, '["*-haiku-*"]',
@@ -132,8 +132,8 @@ CHAPTERS: dict[str, tuple[Key, ...]] = {
             "0 is no limit. It counts in each process; an ERROR says once an hour that it has been "
             "reached."),
         Key("fallback.max-cost-per-day", takes.dollars, "2.50",
-            "Another brake: the US dollars that a day's (UTC) replays may cost; beyond it upstream's "
-            "failures reach the client. 0 is no limit. Costs count once a response has ended, so what runs "
+            "The US dollars that a day's (UTC) replays may cost; beyond it upstream's failures reach the "
+            "client. 0 is no limit. Costs count once a response has ended, so what runs "
             "at that moment may exceed it, in each process. With it a model without a price in LiteLLM's "
             "`/model/info` is not replayed."),
         Key("fallback.history", takes.one_of("auto", "keep", "reduce"), "reduce",
@@ -141,9 +141,9 @@ CHAPTERS: dict[str, tuple[Key, ...]] = {
             "sends them, `reduce` leaves them out, `auto` decides by API and model; a refusal is retried "
             "reduced. More: [history.md](history.md)."),
         Key("fallback.drop-params", takes.flag, "false",
-            "A replay's body says `\"drop_params\": true`, so that LiteLLM leaves out what its backend does "
-            "not know: it was made for another provider. Not where the request forces a tool or demands "
-            "JSON, which would be left out in silence. Routed requests never say it."),
+            "LiteLLM is asked to leave out of a replay what its backend does not know: it was made for "
+            'another provider. The body then says `"drop_params": true`. Not where the request forces a tool '
+            "or demands JSON, which would be left out in silence. Routed requests never say it."),
         Key("fallback.sticky", takes.duration, "1h",
             "After a fallback the same conversation stays on LiteLLM with that model for this long, so "
             "that its prompt cache and history stay on one side. 0s is off. The conversation is known by "
@@ -201,9 +201,9 @@ CHAPTERS: dict[str, tuple[Key, ...]] = {
             "routes. `auto` asks upstream for its models there, without a key, when the first such request "
             "comes: where that is 404, the prefix is stripped. On the way to LiteLLM it is stripped anyway."),
         Key("models-list", takes.one_of("merge", "pass"), "pass",
-            "`merge`: upstream's `GET /v1/models` and `/v1beta/models` also list what is routed: exact "
-            "entries, names that are mapped, and for globs what LiteLLM lists. `pass` leaves them as they "
-            "are."),
+            "Whether upstream's `GET /v1/models` and `/v1beta/models` also list what is routed (`merge`): "
+            "exact entries, names that are mapped, and for globs what LiteLLM lists. `pass` leaves them as "
+            "they are."),
         Key("max-in-flight", takes.at_least(0), "500",
             "How many requests may run at once in each process; the others are answered with 503 and "
             "Retry-After. 0 is no limit."),

@@ -89,6 +89,8 @@ def test_the_default_can_be_written_down(key: Key) -> None:
 def test_every_key_is_described_in_a_sentence(key: Key) -> None:
     assert key.meaning[0].isupper() or key.meaning[0] == "`"
     assert key.meaning.endswith(".")
+    first = re.split(r"(?<=[.:;])\s", key.meaning)[0]  # what the overview of the reference shows
+    assert first.count("`") % 2 == 0
 
 
 def test_exactly_the_secrets_are_marked() -> None:
