@@ -27,7 +27,7 @@ from litellm_hybrid.config.schema import CHAPTERS, DEFAULTS, KEYS, NOT_SET, Key
 from litellm_hybrid.config.settings import Address, SettingsStore
 from litellm_hybrid.observability.history import ReloadHistory
 from litellm_hybrid.observability.log import AppLog
-from litellm_hybrid.runtime.config_reloader import ConfigReloader
+from litellm_hybrid.runtime.lifecycle import ConfigReloader
 
 FILE = Path(__file__).parents[1] / "docs" / "configuration.md"
 PROSE = FILE.with_suffix(".md.in")

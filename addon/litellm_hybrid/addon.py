@@ -30,8 +30,7 @@ from litellm_hybrid.proxy.connection import NextLayer, build_layer, configure_co
 from litellm_hybrid.proxy.interfaces import HybridProxy
 from litellm_hybrid.routing.rules import Target
 from litellm_hybrid.runtime.admin import AdminContext, AdminPages
-from litellm_hybrid.runtime.graceful_shutdown import GracefulShutdown
-from litellm_hybrid.runtime.lifecycle import Lifecycle
+from litellm_hybrid.runtime.lifecycle import GracefulShutdown, Lifecycle
 from litellm_hybrid.runtime.model_lists import ModelLists
 from litellm_hybrid.runtime.notices import Notices
 from litellm_hybrid.runtime.observer import Observer
@@ -72,7 +71,7 @@ class HybridAddon:
         self._admin = AdminPages(
             AdminContext(
                 settings,
-                self._shutdown,
+                lambda: self._shutdown.is_draining,
                 ReloadHistory(),
                 self._last_seen,
                 self._counters,

@@ -10,7 +10,7 @@ import pytest
 from e2e.conftest import Start
 from e2e.harness import PATIENCE, Stub, settings, until
 from litellm_hybrid.config.file_watcher import Watcher
-from litellm_hybrid.runtime import config_reloader
+from litellm_hybrid.runtime import lifecycle
 from support.processes import MASTER_KEY
 from support.servers import Reply
 from support.wire import Request
@@ -60,7 +60,7 @@ async def test_a_change_reroutes_the_next_request_and_breaks_no_stream(
 
 def test_a_change_is_seen_within_two_seconds() -> None:
     """Two looks that find the file unchanged have to fit."""
-    assert 3 * config_reloader.LOOK_EVERY < 2
+    assert 3 * lifecycle.LOOK_EVERY < 2
 
 
 # As CLIProxyAPI writes it; prints the longest time for which a part of the file was there.
@@ -102,7 +102,7 @@ async def test_half_a_file_is_never_in_force(start: Start, upstream: Stub, litel
 
     await asyncio.gather(*(ask() for _ in range(4)))
     longest = float((await written)[0])
-    if longest > config_reloader.LOOK_EVERY / 2:
+    if longest > lifecycle.LOOK_EVERY / 2:
         pytest.skip(f"this machine stopped for {longest:.1f} s while half a file was there")
 
     assert upstream.requests == []
@@ -114,7 +114,7 @@ async def test_a_file_that_is_still_growing_is_not_taken(
     start: Start, upstream: Stub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each look finds more of it than the one before; only the whole file stands still."""
-    monkeypatch.setattr(config_reloader, "LOOK_EVERY", 0.001)
+    monkeypatch.setattr(lifecycle, "LOOK_EVERY", 0.001)
     look, turns, looked = Watcher.look, threading.Semaphore(0), asyncio.Semaphore(0)
     loop = asyncio.get_running_loop()
 
@@ -171,7 +171,7 @@ def _ourselves(file: Path, url: str) -> None:
 async def test_a_bad_file_keeps_the_last_good_settings_and_says_so_once(
     spoil: object, start: Start, litellm: Stub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(config_reloader, "LOOK_EVERY", 0.02)
+    monkeypatch.setattr(lifecycle, "LOOK_EVERY", 0.02)
     looks = _count_looks(monkeypatch)
     proxy = await start()
     assert callable(spoil)
@@ -194,7 +194,7 @@ async def test_a_bad_file_keeps_the_last_good_settings_and_says_so_once(
 async def test_a_file_that_points_litellm_at_ourselves_is_not_taken(
     start: Start, upstream: Stub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(config_reloader, "LOOK_EVERY", 0.02)
+    monkeypatch.setattr(lifecycle, "LOOK_EVERY", 0.02)
     proxy = await start()
     _ourselves(proxy.config, upstream.url)
 
@@ -206,7 +206,7 @@ async def test_a_file_that_points_litellm_at_ourselves_is_not_taken(
 async def test_a_file_that_is_mended_is_in_force_again(
     start: Start, litellm: Stub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(config_reloader, "LOOK_EVERY", 0.02)
+    monkeypatch.setattr(lifecycle, "LOOK_EVERY", 0.02)
     proxy = await start()
     good = proxy.config.read_text()
     _empty(proxy.config)
@@ -231,7 +231,7 @@ def _count_looks(monkeypatch: pytest.MonkeyPatch) -> list[None]:
 
 
 async def test_watching_ends_with_the_proxy(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(config_reloader, "LOOK_EVERY", 0.02)
+    monkeypatch.setattr(lifecycle, "LOOK_EVERY", 0.02)
     looks = _count_looks(monkeypatch)
     proxy = await start()
     async with asyncio.timeout(PATIENCE):

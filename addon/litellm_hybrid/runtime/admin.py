@@ -29,7 +29,6 @@ from litellm_hybrid.observability.metrics import (
 )
 from litellm_hybrid.observability.status import CONTENT_SECURITY_POLICY, ReplayChanges, ServerState, Status
 from litellm_hybrid.routing.rules import Target
-from litellm_hybrid.runtime.graceful_shutdown import GracefulShutdown
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +37,11 @@ class AdminContext:
 
     Attributes:
         settings: those in force.
-        shutdown: says whether the process has been told to end.
+        is_draining: whether the process has been told to end.
     """
 
     settings: SettingsStore
-    shutdown: GracefulShutdown
+    is_draining: Callable[[], bool]
     reloads: ReloadHistory
     last_seen: LastSeen
     counters: RequestCounters
@@ -130,7 +129,7 @@ class AdminPages:
         return State(
             None if store.is_empty else store.current,
             broken=store.broken,
-            draining=self._context.shutdown.is_draining,
+            draining=self._context.is_draining(),
             down=frozenset(target for target in Target if self._context.last_seen.is_down(target, now)),
         )
 
