@@ -50,9 +50,12 @@ def prepare(body: bytes, api: Api, *, drop_params: bool) -> bytes:
         nonlocal may_drop
         may_drop = drop_params and "drop_params" not in request and not demanded(request, api)
         priced = [name for name in _PRICED if request.pop(name, None) is not None]
-        changed = documents.as_text(request) if api is Api.MESSAGES else False
-        changed |= _hoist_tools(request) if api is Api.RESPONSES else False
-        return changed or bool(priced)
+        changed = bool(priced)
+        if api is Api.MESSAGES and documents.may_be_in(body):
+            changed |= documents.as_text(request)
+        if api is Api.RESPONSES and b'"additional_tools"' in body:
+            changed |= _hoist_tools(request)
+        return changed
 
     edited = edit_body(body, edit)
     return with_member(edited, "drop_params", value=True) if may_drop else edited

@@ -26,7 +26,11 @@ from litellm_hybrid.llm.history.json_edit import (
 from litellm_hybrid.routing.paths import Api
 
 _SIGNS = (b'"document"', b'"search_result"', b'"container_upload"')
-"""A body without any of them is not looked at."""
+
+
+def may_be_in(body: bytes) -> bool:
+    """Whether a body is worth a closer look."""
+    return any(sign in body for sign in _SIGNS)
 
 
 def as_text(request: Object) -> bool:
@@ -42,7 +46,7 @@ def loses_attachment(body: bytes, api: Api, *, chat_completions: bool) -> bool:
         api: its shape.
         chat_completions: LiteLLM is told to ask the backend by chat completions.
     """
-    if api is not Api.MESSAGES or not any(sign in body for sign in _SIGNS):
+    if api is not Api.MESSAGES or not may_be_in(body):
         return False
     found = False
 
