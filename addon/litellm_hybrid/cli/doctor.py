@@ -1,7 +1,7 @@
 """`litellm-hybrid doctor`: prints what is wrong with a set-up, why, and what to change."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -12,7 +12,7 @@ import yaml
 from litellm_hybrid.cli.common import FILE, as_json_option, config_option, load, show
 from litellm_hybrid.config.converters import parse_listen, parse_url
 from litellm_hybrid.config.parser import Parsed
-from litellm_hybrid.diagnostics.doctor.doctor import examine
+from litellm_hybrid.diagnostics.doctor.doctor import Options, examine
 from litellm_hybrid.terminal import hide, printable
 
 
@@ -79,8 +79,7 @@ def doctor(
         return replace(changed, hints=hints, has_upstream_keys=True)
 
     own = _read_yaml(litellm_config) if litellm_config else None
-    asked = {"key": key, "replay": replay}
-    run(context, file, read, secrets, live=live, litellm_config=own, as_json=as_json, **asked)
+    run(context, file, read, secrets, Options(key, live, replay, own), as_json=as_json)
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:
@@ -96,16 +95,13 @@ def run(
     file: Path,
     read: Callable[[], Parsed],
     secrets: Sequence[str],
+    options: Options,
     *,
-    key: str = "",
-    live: bool = False,
-    replay: str = "",
-    litellm_config: Mapping[str, Any] | None = None,
     as_json: bool = False,
 ) -> NoReturn:
     """Look at everything, show what was found, and end with its exit code.
 
-    What is being done is shown on a terminal's stderr, and wiped away; with `live` or `replay` it stays,
+    What is being done is shown on a terminal's stderr, and wiped away; where models are called it stays,
     and is shown without a terminal too: it says what will be spent.
 
     Args:
@@ -113,22 +109,17 @@ def run(
         file: the configuration, for the report.
         read: reads it; raises ConfigError.
         secrets: are shown nowhere; more of them may have been added when the file is read.
-        key: a client key to present to upstream.
-        live: also send one real request each way.
-        replay: a model of LiteLLM's to ask in each agent's form; "": none.
-        litellm_config: what stands in LiteLLM's own file.
+        options: what else is wanted.
         as_json: print one JSON object.
     """
-    spends = live or bool(replay)
-    wiped = sys.stderr.isatty() and not spends
+    wiped = sys.stderr.isatty() and not options.spends
 
     def progress(text: str) -> None:
-        if spends or wiped:
+        if options.spends or wiped:
             shown = printable(hide(text, secrets))
-            click.echo(f"\r\033[K{shown}" if wiped else shown, err=True, nl=spends)
+            click.echo(f"\r\033[K{shown}" if wiped else shown, err=True, nl=options.spends)
 
-    asked = {"key": key, "replay": replay}
-    report = examine(file, read, live=live, litellm_config=litellm_config, progress=progress, **asked)
+    report = examine(file, read, options, progress)
     if wiped:
         click.echo("\r\033[K", err=True, nl=False)
     show(report, secrets, as_json=as_json)

@@ -15,6 +15,7 @@ from litellm_hybrid.config.parser import ConfigError, parse
 from litellm_hybrid.config.settings import Address, Secret, Settings
 from litellm_hybrid.diagnostics import init as first
 from litellm_hybrid.diagnostics.doctor import http_client, probes
+from litellm_hybrid.diagnostics.doctor.doctor import Options
 from litellm_hybrid.diagnostics.doctor.probes import Program, Results
 from litellm_hybrid.diagnostics.init import CLIENT_KEY, LITELLM_KEY, Match, Proposal, SetUp
 from litellm_hybrid.terminal import printable
@@ -117,7 +118,8 @@ def init(
     _show_next(wanted, output, env_file if typed else None)
 
     secrets = [value for value in (litellm_key, client_key) if value]
-    doctor.run(context, output, lambda: Watcher(output, os.environ | typed).load(), secrets)
+    read = Watcher(output, os.environ | typed).load
+    doctor.run(context, output, read, secrets, Options())
 
 
 class _Asking:

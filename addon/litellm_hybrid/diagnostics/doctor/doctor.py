@@ -2,7 +2,7 @@
 
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,25 +20,37 @@ from litellm_hybrid.diagnostics.doctor.probes import Results
 from litellm_hybrid.diagnostics.doctor.report import Finding, Report
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the doctor is asked for besides.
+
+    Attributes:
+        key: a client key to present to upstream; "": the first one that the file has.
+        live: also send one real request each way.
+        replay: a model of LiteLLM's that is asked in each agent's form; "": none.
+        litellm_config: what stands in LiteLLM's own file; None: it was not given.
+    """
+
+    key: str = ""
+    live: bool = False
+    replay: str = ""
+    litellm_config: Mapping[str, Any] | None = None
+
+    @property
+    def spends(self) -> bool:
+        """Whether models are called."""
+        return self.live or bool(self.replay)
+
+
 def examine(
-    file: Path,
-    load: Callable[[], Parsed],
-    *,
-    key: str = "",
-    live: bool,
-    replay: str = "",
-    litellm_config: Mapping[str, Any] | None = None,
-    progress: Callable[[str], None],
+    file: Path, load: Callable[[], Parsed], options: Options, progress: Callable[[str], None]
 ) -> Report:
     """Look at everything.
 
     Args:
         file: the configuration file, for the report.
         load: reads it; raises ConfigError.
-        key: a client key to present to upstream; "": the first one that the file has.
-        live: also send one real request each way.
-        replay: a model of LiteLLM's that is asked in each agent's form; "": none.
-        litellm_config: what stands in LiteLLM's own file, if it was given.
+        options: what else is wanted.
         progress: is told what is being done.
     """
     progress("looking at Python and mitmproxy …")
@@ -49,7 +61,7 @@ def examine(
     except ConfigError as e:
         return Report(str(file), [*check_local.broken(e.problems), *surroundings], versions)
     settings = parsed.settings
-    presented = replace(settings, client_keys=(Secret(key),)) if key else settings
+    presented = replace(settings, client_keys=(Secret(options.key),)) if options.key else settings
     progress(f"asking upstream{' and LiteLLM' if settings.base_url else ''}, 6 s at most …")
     results = Results(http_client.send_all(probes.plan(presented), settings.tls_ca))
     runs = check_local.runs(results)
@@ -62,21 +74,21 @@ def examine(
         *check_local.listen(settings, results, bound),
         *check_servers.check_upstream(settings, results),
         *check_servers.check_litellm(settings, results),
-        *_proposals(settings, results, litellm_config),
+        *_proposals(settings, results, options.litellm_config),
         *check_models.check_names(settings, results),
         *check_local.clock(results),
     ]
-    if live:
+    if options.live:
         planned = check_models.plan_live(presented, results, runs=runs)
         for each in planned:
             progress(f"asking {each.message} …")
         lived = http_client.send_all({each.check: each.probe for each in planned}, settings.tls_ca)
         findings += [check_models.check_live(each, lived[each.check]) for each in planned]
         findings += check_models.unasked(settings, planned)
-    if replay:
-        progress(f"asking {check_replays.cost(replay)} …")
+    if options.replay:
+        progress(f"asking {check_replays.cost(options.replay)} …")
         findings += check_replays.ask(
-            settings, replay, lambda send: http_client.send_all(send, settings.tls_ca)
+            settings, options.replay, lambda send: http_client.send_all(send, settings.tls_ca)
         )
     return Report(str(file), [*findings, *surroundings], versions)
 
