@@ -90,8 +90,10 @@ def log_internal_error(exchange: Exchange, error: Exception) -> None:
 
 
 def server_unreachable(exchange: Exchange, failure: Failure) -> http.Response:
-    """502 for a request without a response of a server; 500 where our own code has failed."""
-    exchange.outcome.reason = Reason.ERROR
+    """502 for a request without a response of a server; 500 where our own code has failed.
+
+    It may be made before it is decided whether the client gets it: the observer's `failed` says that.
+    """
     if failure.cause is Cause.INTERNAL_ERROR:
         exchange.set_outcome(Target.NONE, Reason.ERROR)
         return _internal_error(exchange)

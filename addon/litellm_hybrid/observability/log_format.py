@@ -43,6 +43,7 @@ Event = Literal[
     "config-warning",
     "config-broken",
     "request-id-replaced",
+    "sent-again",
     "routed",
     "answered",
     "fallback",

@@ -8,6 +8,9 @@ from mitmproxy.proxy.layers.http._events import ResponseHeaders
 
 from litellm_hybrid.proxy.held_response import HeldResponse
 
+LOST_AT_ONCE = 1.0
+"""Within so many seconds a kept connection that its server had closed already is seen to be lost."""
+
 
 @dataclass(slots=True)
 class Attempt:
@@ -41,13 +44,16 @@ class Attempt:
         assert self.head is not None
         return self.head.response.status_code
 
-    @property
-    def may_be_sent_again(self) -> bool:
+    def may_be_sent_again(self, after: float) -> bool:
         """Whether the connection may have been closed before the request came: a race that HTTP/1.1 has.
 
-        RFC 9112, 9.3.1. Not a byte of a response has come then, for a POST as for a GET.
+        RFC 9112, 9.3.1. Not a byte of a response has come then, for a POST as for a GET. A server that had
+        the request for longer has worked on it, and what it did would be done, and paid, twice.
+
+        Args:
+            after: how long, in seconds, after the request was sent the connection was lost.
         """
-        return self.reuses_connection
+        return self.reuses_connection and after <= LOST_AT_ONCE
 
     def again(self) -> "Attempt":
         """The same request, on a connection of its own."""

@@ -120,6 +120,10 @@ class ProxyObserver[H: HeldResponse](Protocol):
         """
         ...
 
+    def sent_again(self, flow: http.HTTPFlow) -> None:
+        """A request was lost with a kept connection, and is sent once more on a new one."""
+        ...
+
     def failed(self, flow: http.HTTPFlow, failure: Failure, *, response_begun: bool) -> None:
         """A request failed; called once for each server that was tried.
 

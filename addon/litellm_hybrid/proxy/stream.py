@@ -386,7 +386,10 @@ class HybridStream(BaseStream):
         if failure.cause is Cause.CLIENT_LEFT or self._has_begun:
             self._report(failure)
             yield from super().handle_protocol_error(event)
-        elif isinstance(event.message, ClosedBeforeResponse) and self.attempt.may_be_sent_again:
+        elif isinstance(event.message, ClosedBeforeResponse) and self.attempt.may_be_sent_again(
+            self._proxy.clock() - self._timer.since
+        ):
+            self._proxy.observer.sent_again(self.flow)
             yield from self._send(self.attempt.again())
         elif self.first is not None:
             yield from self._restore_first(failure.error_type.value)

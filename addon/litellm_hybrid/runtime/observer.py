@@ -93,6 +93,13 @@ class Observer(ProxyObserver[JudgedResponse]):
             self._last_seen.replay_failed(exchange.outcome.target, why, monotonic())
         self._policy.replay_failed(flow, why, held)
 
+    def sent_again(self, flow: http.HTTPFlow) -> None:
+        """A request was lost with a kept connection."""
+        if (exchange := Exchange.of(flow)) is not None:
+            what = f"{exchange.method} {exchange.path}"
+            message = f"litellm: {what} was lost with a kept connection, and is sent again"
+            log.emit(logging.INFO, message, event="sent-again", **exchange.log_fields())
+
     def failed(self, flow: http.HTTPFlow, failure: Failure, *, response_begun: bool) -> None:
         """A server gave no response, or it or the client broke off."""
         exchange = Exchange.of(flow) or Exchange.begin(flow)

@@ -40,10 +40,17 @@ def test_one_request_too_many(exchange: Exchange) -> None:
     ("target", "body"), [(Target.LITELLM, LITELLM_UNREACHABLE), (Target.UPSTREAM, UPSTREAM_UNREACHABLE)]
 )
 def test_an_unreachable_server(target: Target, body: bytes, exchange: Exchange) -> None:
-    exchange.set_outcome(target, Reason.MODEL)
+    exchange.set_outcome(target, Reason.ERROR)
     response = local_replies.server_unreachable(exchange, Failure(Cause.CONNECT_FAILED, "refused"))
     assert (response.status_code, response.raw_content) == (502, body)
     assert response.headers["x-hybrid-route"] == f"{target}; reason=error"
+
+
+def test_what_would_be_said_of_a_slow_server_does_not_decide(exchange: Exchange) -> None:
+    """It is made beforehand, and the server may respond after all."""
+    exchange.set_outcome(Target.UPSTREAM, Reason.NOT_LISTED)
+    local_replies.server_unreachable(exchange, Failure(Cause.FIRST_BYTE_LIMIT, "nothing within 10 s"))
+    assert exchange.outcome.reason is Reason.NOT_LISTED
 
 
 def _fail() -> None:

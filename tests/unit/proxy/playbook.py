@@ -145,6 +145,9 @@ class Rest:
         assert flow.response is not None
         self.lines.append(f"tell replay_failed {why}, {flow.response.status_code} stands")
 
+    def sent_again(self, flow: http.HTTPFlow) -> None:  # noqa: ARG002
+        self.lines.append("tell sent_again")
+
     def failed(self, flow: http.HTTPFlow, failure: Failure, *, response_begun: bool) -> None:  # noqa: ARG002
         self.lines.append(f"tell failed {failure.cause}{', begun' if response_begun else ''}")
 

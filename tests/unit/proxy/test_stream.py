@@ -249,7 +249,9 @@ def served_once(play: Playbook) -> Playbook:
 
 
 def test_a_request_that_is_lost_with_a_kept_connection_is_sent_again_once(play: Playbook) -> None:
-    assert served_once(play).server_closes("upstream") == ["close upstream", "open upstream#2"]
+    assert served_once(play).server_closes("upstream") == [
+        *("close upstream", "tell sent_again", "open upstream#2")
+    ]
     assert play.connected("upstream#2") == ["upstream#2 < POST /v1/messages", "upstream#2 < {}"]
 
     assert play.server_closes("upstream#2")[:2] == [
@@ -263,7 +265,16 @@ def test_a_request_that_was_sent_again_is_served(play: Playbook) -> None:
 
     assert play.server("upstream#2", WHOLE) == SERVED
     assert play.client(REQUEST) == [*DECIDED, "upstream#2 < POST /v1/messages", "upstream#2 < {}"]
-    assert play.server_closes("upstream#2") == ["close upstream#2", "open upstream#3"]
+    assert play.server_closes("upstream#2") == ["close upstream#2", "tell sent_again", "open upstream#3"]
+
+
+def test_a_request_that_its_server_has_had_for_a_while_is_not_sent_again(play: Playbook) -> None:
+    """It may have been worked on, and paid."""
+    served_once(play).wait(2)
+
+    assert play.server_closes("upstream")[:2] == [
+        *("close upstream", "tell failed server closed the connection")
+    ]
 
 
 @pytest.mark.parametrize("begun", [b"H", b"HTTP/1.1 103 Early Hints\r\n\r\n"])
