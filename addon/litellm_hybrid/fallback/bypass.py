@@ -19,7 +19,7 @@ from litellm_hybrid.fallback.loops import MOST_RETURNS, Loops
 from litellm_hybrid.fallback.replay import Replays
 from litellm_hybrid.fallback.state import FallbackState
 from litellm_hybrid.flow.exchange import Exchange
-from litellm_hybrid.llm.history.plan import UPSTREAM_MARKS
+from litellm_hybrid.llm.history.reduction import UPSTREAM_MARKS
 from litellm_hybrid.llm.history.rejections import HistoryRejection, detect_history_rejection
 from litellm_hybrid.quota.classifier import Verdict
 from litellm_hybrid.routing import access, paths, rules

@@ -14,8 +14,8 @@ from litellm_hybrid.config.settings import SettingsStore
 from litellm_hybrid.fallback.conversations import conversation_id
 from litellm_hybrid.fallback.state import HOUR, FallbackState
 from litellm_hybrid.flow.exchange import Exchange, to_litellm
-from litellm_hybrid.llm.history.plan import Side
 from litellm_hybrid.llm.history.reduce import Reduced, reduce, reduce_again, travels
+from litellm_hybrid.llm.history.reduction import Side
 from litellm_hybrid.llm.history.rejections import REJECTIONS
 from litellm_hybrid.llm.replay import body as replay_body
 from litellm_hybrid.llm.replay import documents

@@ -27,18 +27,7 @@ from litellm_hybrid.llm.history.json_edit import (
     replace,
     text,
 )
-from litellm_hybrid.llm.history.plan import (
-    NOT_IN_A_TURN,
-    Changes,
-    Plan,
-    keep_only,
-    plain_ids,
-    remove,
-    switch_off,
-    switch_off_suffix,
-    switch_off_within,
-    thinned,
-)
+from litellm_hybrid.llm.history.reduction import NOT_IN_A_TURN, Reduction
 
 _THINKING = frozenset({"thinking", "redacted_thinking"})
 _ID_KEYS = ("id", "tool_use_id")
@@ -51,62 +40,62 @@ _DOCUMENTED = {
 """The members of the blocks that other makers add to."""
 
 
-def reduce_messages(request: Object, changes: Changes, plan: Plan) -> bool:
+def reduce_messages(request: Object, work: Reduction) -> bool:
     """Reduce a Messages request in place; says whether it was changed.
 
     A message that held nothing but thinking goes as a whole: empty content is
     refused, and Anthropic joins neighbouring messages of the same role.
     """
-    step = partial(_message, changes=changes, plan=plan)
+    step = partial(_message, work=work)
     changed = replace(request, "messages", lambda raw: filtered(raw, step))
-    dropped = _dropped_thinking(changes)
-    if plan.rejection == "thinking-missing" or (dropped and _manual(request, plan) and in_tool_loop(request)):
-        changed |= _switch_thinking_off(request, changes)
-        changed |= switch_off_suffix(request, changes, plan)
-    depends = dropped or plan.rejection in {"thinking-missing", "clear-thinking"}
+    dropped = _dropped_thinking(work)
+    if work.rejection == "thinking-missing" or (dropped and _manual(request, work) and in_tool_loop(request)):
+        changed |= _switch_thinking_off(request, work)
+        changed |= work.switch_off_suffix(request)
+    depends = dropped or work.rejection in {"thinking-missing", "clear-thinking"}
     if depends and omit_clear_thinking(request):
-        changes.switched_off.append("context_management.clear_thinking")
+        work.switched_off.append("context_management.clear_thinking")
         changed = True
     return changed
 
 
-def _message(raw: Raw, *, changes: Changes, plan: Plan) -> Raw | None:
-    message = thinned(raw, "content", partial(_block, changes=changes, plan=plan), changes, "message")
-    if message is None or not plan.strips("provider_specific_fields"):
+def _message(raw: Raw, *, work: Reduction) -> Raw | None:
+    message = work.thinned(raw, "content", partial(_block, work=work), "message")
+    if message is None or not work.strips("provider_specific_fields"):
         return message
-    return edited(message, lambda members: remove(members, ("provider_specific_fields",), changes))
+    return edited(message, lambda members: work.remove(members, ("provider_specific_fields",)))
 
 
-def _block(raw: Raw, *, changes: Changes, plan: Plan) -> Raw | None:
+def _block(raw: Raw, *, work: Reduction) -> Raw | None:
     block = opened(raw)
     if block is None:
         return raw
     name = kind(block)
-    if name in _THINKING and plan.leaves_out(block.get("signature" if name == "thinking" else "data")):
-        changes.dropped[name] += 1
+    if name in _THINKING and work.leaves_out(block.get("signature" if name == "thinking" else "data")):
+        work.dropped[name] += 1
         return None
     if name == "text" and text(block.get("text")) == "":
-        changes.dropped["empty text"] += 1
+        work.dropped["empty text"] += 1
         return None
     # A compaction block also has its summary as plain text, which stays.
-    reduced = name == "compaction" and plan.everything
-    reduced = reduced and remove(block, ("encrypted_content", "signature"), changes)
-    reduced |= remove(block, plan.added_members(name), changes)
-    if plan.rejection == "unknown-member" and name in _DOCUMENTED:
-        reduced |= keep_only(block, _DOCUMENTED[name], changes)
-    if plan.everything:
-        reduced |= plain_ids(block, _ID_KEYS, changes, anthropic=True)
+    reduced = name == "compaction" and work.everything
+    reduced = reduced and work.remove(block, ("encrypted_content", "signature"))
+    reduced |= work.remove(block, work.added_members(name))
+    if work.rejection == "unknown-member" and name in _DOCUMENTED:
+        reduced |= work.keep_only(block, _DOCUMENTED[name])
+    if work.everything:
+        reduced |= work.plain_ids(block, _ID_KEYS, anthropic=True)
     return encoded(block) if reduced else raw
 
 
-def _dropped_thinking(changes: Changes) -> bool:
-    return any(changes.dropped[name] for name in _THINKING)
+def _dropped_thinking(work: Reduction) -> bool:
+    return any(work.dropped[name] for name in _THINKING)
 
 
-def _manual(request: Object, plan: Plan) -> bool:
+def _manual(request: Object, work: Reduction) -> bool:
     thinking = opened(request["thinking"]) if "thinking" in request else None
     has_suffix = without_suffix(text(request.get("model")) or "")[1] != ""
-    return (has_suffix and plan.side == "upstream") or (thinking is not None and kind(thinking) == "enabled")
+    return (has_suffix and work.side == "upstream") or (thinking is not None and kind(thinking) == "enabled")
 
 
 def in_tool_loop(request: Object) -> bool:
@@ -120,15 +109,15 @@ def in_tool_loop(request: Object) -> bool:
     return any(block is not None and kind(block) == "tool_result" for block in blocks)
 
 
-def _switch_thinking_off(request: Object, changes: Changes) -> bool:
+def _switch_thinking_off(request: Object, work: Reduction) -> bool:
     """Leave `thinking` out, and the effort, from which LiteLLM would make it anew.
 
     Left out rather than `disabled`: that means off wherever manual mode exists, and
     newer models refuse `disabled` (ex-machina-co/opencode-anthropic-auth#159), or
     refuse it beside a high `output_config.effort` (anthropics/claude-code#84844).
     """
-    changed = switch_off(request, ("thinking",), changes)
-    return switch_off_within(request, "output_config", ("effort",), changes) or changed
+    changed = work.switch_off(request, ("thinking",))
+    return work.switch_off_within(request, "output_config", ("effort",)) or changed
 
 
 def omit_clear_thinking(request: Object) -> bool:

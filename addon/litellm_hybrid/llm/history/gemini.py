@@ -24,7 +24,7 @@ from litellm_hybrid.llm.history.json_edit import (
     replace,
     text,
 )
-from litellm_hybrid.llm.history.plan import Changes, Plan, remove, switch_off_within, thinned
+from litellm_hybrid.llm.history.reduction import Reduction
 
 PLACEHOLDER = "skip_thought_signature_validator"
 _PLACEHOLDERS = frozenset({PLACEHOLDER, "context_engineering_is_the_way_to_go"})
@@ -40,41 +40,41 @@ _UNSIGNED = {_EMPTY, "provider_specific_fields"}
 _COUNTED = ("generateContentRequest", "generate_content_request")
 
 
-def reduce_gemini(request: Object, changes: Changes, plan: Plan) -> bool:
+def reduce_gemini(request: Object, work: Reduction) -> bool:
     """Reduce a generateContent or countTokens request in place; says whether it was changed.
 
     A signature on a function call becomes the placeholder, any other goes. Once a
     request has foreign parts, or was refused for a missing signature, each model
     content's first function call gets the placeholder if it has no signature.
     """
-    changed = plan.everything and remove(request, _CACHE_NAMES, changes)
-    step = partial(_content, changes=changes, plan=plan)
+    changed = work.everything and work.remove(request, _CACHE_NAMES)
+    step = partial(_content, work=work)
     changed |= replace(request, "contents", lambda raw: filtered(raw, step))
-    if (changed and changes.dropped.keys() - _UNSIGNED) or plan.rejection == "thought-signature-missing":
-        changed |= replace(request, "contents", lambda raw: filtered(raw, partial(_signed, changes=changes)))
-    if plan.rejection == "thinking-missing":
+    if (changed and work.dropped.keys() - _UNSIGNED) or work.rejection == "thought-signature-missing":
+        changed |= replace(request, "contents", lambda raw: filtered(raw, partial(_signed, work=work)))
+    if work.rejection == "thinking-missing":
         for config in _CONFIGS:
-            changed |= switch_off_within(request, config, _THINKING, changes)
+            changed |= work.switch_off_within(request, config, _THINKING)
     for key in _COUNTED:
         changed |= replace(
-            request, key, lambda raw: edited(raw, lambda counted: reduce_gemini(counted, changes, plan))
+            request, key, lambda raw: edited(raw, lambda counted: reduce_gemini(counted, work))
         )
     return changed
 
 
-def _content(raw: Raw, *, changes: Changes, plan: Plan) -> Raw | None:
-    return thinned(raw, "parts", partial(_part, changes=changes, plan=plan), changes, "content")
+def _content(raw: Raw, *, work: Reduction) -> Raw | None:
+    return work.thinned(raw, "parts", partial(_part, work=work), "content")
 
 
-def _part(raw: Raw, *, changes: Changes, plan: Plan) -> Raw | None:
+def _part(raw: Raw, *, work: Reduction) -> Raw | None:
     part = opened(raw)
     if part is None:
         return raw
     call = _is_call(part)
     sealed = [key for key in _SIGNATURES if not is_empty(part.get(key)) and not _is_placeholder(part[key])]
-    foreign = [key for key in sealed if plan.everything or plan.is_foreign(part[key])]
-    if is_true(part.get("thought")) and not call and (plan.everything or foreign):
-        changes.dropped["thought"] += 1
+    foreign = [key for key in sealed if work.everything or work.is_foreign(part[key])]
+    if is_true(part.get("thought")) and not call and (work.everything or foreign):
+        work.dropped["thought"] += 1
         return None
     if (
         text(part.get("text")) == ""
@@ -82,12 +82,12 @@ def _part(raw: Raw, *, changes: Changes, plan: Plan) -> Raw | None:
         and part.keys() <= {"text", *_SIGNATURES}
     ):
         # Google's clients send back the empty text that its streams end with; Anthropic and Vertex refuse it.
-        changes.dropped["thoughtSignature" if foreign else _EMPTY] += 1
+        work.dropped["thoughtSignature" if foreign else _EMPTY] += 1
         return None
-    added = remove(part, plan.added_members(None), changes)
+    added = work.remove(part, work.added_members(None))
     if not foreign:
         return encoded(part) if added else raw
-    changes.dropped["thoughtSignature"] += 1
+    work.dropped["thoughtSignature"] += 1
     for key in foreign:
         del part[key]
     if call:
@@ -96,7 +96,7 @@ def _part(raw: Raw, *, changes: Changes, plan: Plan) -> Raw | None:
     return encoded(part) if any(not is_empty(value) for value in part.values()) else None
 
 
-def _signed(raw: Raw, *, changes: Changes) -> Raw:
+def _signed(raw: Raw, *, work: Reduction) -> Raw:
     content = opened(raw)
     parts = elements(content.get("parts")) if content is not None else None
     if content is None or parts is None:
@@ -108,7 +108,7 @@ def _signed(raw: Raw, *, changes: Changes) -> Raw:
         if any(not is_empty(part.get(key)) for key in _SIGNATURES):
             return raw
         part["thoughtSignature"] = encoded(PLACEHOLDER)
-        changes.dropped["thoughtSignature"] += 1
+        work.dropped["thoughtSignature"] += 1
         content["parts"] = encoded([*parts[:position], encoded(part), *parts[position + 1 :]])
         return encoded(content)
     return raw

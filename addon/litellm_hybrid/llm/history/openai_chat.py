@@ -24,16 +24,7 @@ from litellm_hybrid.llm.history.json_edit import (
     replace,
     text,
 )
-from litellm_hybrid.llm.history.plan import (
-    NOT_IN_A_TURN,
-    Changes,
-    Plan,
-    plain_ids,
-    remove,
-    switch_off,
-    switch_off_suffix,
-    switch_off_within,
-)
+from litellm_hybrid.llm.history.reduction import NOT_IN_A_TURN, Reduction
 
 _BESIDE_CONTENT = (
     "reasoning_content",
@@ -48,7 +39,7 @@ _BESIDE_CONTENT = (
 )
 _BESIDE_CALL = ("provider_specific_fields", "extra_content")
 _REASONING_PARTS = frozenset({"thinking", "redacted_thinking", "reasoning"})
-_WORDS = ("content", "tool_calls", "function_call", "rejection", "audio")
+_WORDS = ("content", "tool_calls", "function_call", "refusal", "audio")
 _ANTHROPIC_PARTS = ("thinking_blocks", "thinking", "redacted_thinking")
 
 
@@ -56,72 +47,72 @@ _THINKING_OPTIONS = ("thinking", "reasoning_effort", "reasoning")
 """LiteLLM makes Anthropic's thinking of any of them."""
 
 
-def reduce_chat(request: Object, changes: Changes, plan: Plan) -> bool:
+def reduce_chat(request: Object, work: Reduction) -> bool:
     """Reduce a chat completions request in place; says whether it was changed.
 
     An assistant message that held nothing but reasoning goes as a whole. The options that ask for
     thinking are left out where Anthropic would miss what was dropped.
     """
-    step = partial(_message, changes=changes, plan=plan)
+    step = partial(_message, work=work)
     changed = replace(request, "messages", lambda raw: filtered(raw, step))
-    dropped = any(changes.dropped[part] for part in _ANTHROPIC_PARTS)
-    if plan.rejection == "thinking-missing" or (dropped and in_tool_loop(request)):
-        changed |= switch_off(request, _THINKING_OPTIONS, changes)
-        changed |= switch_off_within(request, "output_config", ("effort",), changes)
-        changed |= switch_off_suffix(request, changes, plan)
+    dropped = any(work.dropped[part] for part in _ANTHROPIC_PARTS)
+    if work.rejection == "thinking-missing" or (dropped and in_tool_loop(request)):
+        changed |= work.switch_off(request, _THINKING_OPTIONS)
+        changed |= work.switch_off_within(request, "output_config", ("effort",))
+        changed |= work.switch_off_suffix(request)
     return changed
 
 
-def _message(raw: Raw, *, changes: Changes, plan: Plan) -> Raw | None:
+def _message(raw: Raw, *, work: Reduction) -> Raw | None:
     message = opened(raw)
     if message is None:
         return raw
     role = text(message.get("role"))
     if role == "tool":
-        named = plan.everything and plain_ids(message, ("tool_call_id",), changes)
+        named = work.everything and work.plain_ids(message, ("tool_call_id",))
         return encoded(message) if named else raw
     if role != "assistant":
         return raw
-    step = partial(_part, changes=changes, plan=plan)
-    if plan.everything:
-        reduced = remove(message, _BESIDE_CONTENT, changes)
+    step = partial(_part, work=work)
+    if work.everything:
+        reduced = work.remove(message, _BESIDE_CONTENT)
     else:
-        reduced = remove(message, plan.added_members(None), changes)
+        reduced = work.remove(message, work.added_members(None))
         reduced |= replace(message, "thinking_blocks", lambda raw: filtered(raw, step))
         if reduced and "thinking_blocks" in message and is_empty(message["thinking_blocks"]):
             del message["thinking_blocks"]
     reduced |= replace(message, "content", lambda raw: filtered(raw, step))
     if reduced and all(is_empty(message.get(key)) for key in _WORDS):
-        changes.dropped["message"] += 1
+        work.dropped["message"] += 1
         return None
     if reduced and "content" in message and is_empty(message["content"]):
         message["content"] = Raw(b"null")
-    call = partial(_call, changes=changes, plan=plan)
+    call = partial(_call, work=work)
     reduced |= replace(message, "tool_calls", lambda raw: filtered(raw, call))
     return encoded(message) if reduced else raw
 
 
-def _part(raw: Raw, *, changes: Changes, plan: Plan) -> Raw | None:
+def _part(raw: Raw, *, work: Reduction) -> Raw | None:
     part = opened(raw)
     name = kind(part) if part is not None else None
     if part is None or name not in _REASONING_PARTS:
         return raw
-    if not plan.leaves_out(part.get("data" if name == "redacted_thinking" else "signature")):
+    if not work.leaves_out(part.get("data" if name == "redacted_thinking" else "signature")):
         return raw
-    changes.dropped[name] += 1
+    work.dropped[name] += 1
     return None
 
 
-def _call(raw: Raw, *, changes: Changes, plan: Plan) -> Raw:
-    members = _BESIDE_CALL if plan.everything else plan.added_members(None)
+def _call(raw: Raw, *, work: Reduction) -> Raw:
+    members = _BESIDE_CALL if work.everything else work.added_members(None)
 
     def edit(call: Object) -> bool:
-        reduced = remove(call, members, changes)
-        reduced |= plan.everything and plain_ids(call, ("id",), changes)
+        reduced = work.remove(call, members)
+        reduced |= work.everything and work.plain_ids(call, ("id",))
         return reduced | replace(call, "function", lambda raw: edited(raw, _function))
 
     def _function(function: Object) -> bool:
-        return remove(function, members, changes)
+        return work.remove(function, members)
 
     return edited(raw, edit)
 

@@ -18,15 +18,7 @@ from litellm_hybrid.llm.history.json_edit import (
     opened,
     text,
 )
-from litellm_hybrid.llm.history.plan import (
-    NOT_IN_A_TURN,
-    Changes,
-    Plan,
-    plain_ids,
-    remove,
-    switch_off,
-    switch_off_suffix,
-)
+from litellm_hybrid.llm.history.reduction import NOT_IN_A_TURN, Reduction
 
 _COMPACTED = frozenset({"compaction", "compaction_summary", "context_compaction"})
 """Items that are the only record of earlier turns, sealed. `compaction_trigger` asks for one and stays."""
@@ -50,7 +42,7 @@ _ID_REQUIRED = frozenset(
 """Their type wants an id, so they get one that no server knows, with the prefix that it checks."""
 
 
-def reduce_responses(request: Object, changes: Changes, plan: Plan) -> bool:
+def reduce_responses(request: Object, work: Reduction) -> bool:
     """Reduce a Responses request in place; says whether it was changed.
 
     `include: ["reasoning.encrypted_content"]` stays: it asks for new content. So does
@@ -60,16 +52,16 @@ def reduce_responses(request: Object, changes: Changes, plan: Plan) -> bool:
     items = elements(request.get("input"))
     if items is None:
         return False
-    kept = [step for item in items if (step := _unsealed(item, changes, plan)) is not None]
-    unbind = len(kept) < len(items) or plan.rejection == "reasoning-item"
-    after = [_reduced(item, position, changes, plan, unbind=unbind) for position, item in enumerate(kept)]
+    kept = [step for item in items if (step := _unsealed(item, work)) is not None]
+    unbind = len(kept) < len(items) or work.rejection == "reasoning-item"
+    after = [_reduced(item, position, work, unbind=unbind) for position, item in enumerate(kept)]
     changed = len(after) != len(items) or any(new is not old for new, old in zip(after, items, strict=True))
     if changed:
         request["input"] = encoded(after)
-    refused = plan.rejection in {"thinking-signature", "clear-thinking"} and in_tool_loop(request)
-    if plan.rejection == "thinking-missing" or refused:
-        changed |= switch_off(request, ("reasoning",), changes)
-        changed |= switch_off_suffix(request, changes, plan)
+    refused = work.rejection in {"thinking-signature", "clear-thinking"} and in_tool_loop(request)
+    if work.rejection == "thinking-missing" or refused:
+        changed |= work.switch_off(request, ("reasoning",))
+        changed |= work.switch_off_suffix(request)
     return changed
 
 
@@ -79,39 +71,39 @@ def in_tool_loop(request: Object) -> bool:
     return last is not None and (kind(last) or "").endswith("_output")
 
 
-def _reduced(raw: Raw, position: int, changes: Changes, plan: Plan, *, unbind: bool) -> Raw:
+def _reduced(raw: Raw, position: int, work: Reduction, *, unbind: bool) -> Raw:
     item = opened(raw)
     if item is None or raw is _NOTE:
         return raw
-    reduced = plan.is_foreign(item.get("encrypted_content")) or plan.everything
-    reduced = reduced and remove(item, ("encrypted_content",), changes)
-    reduced |= remove(item, plan.added_members(None), changes)
-    reduced |= plan.everything and plain_ids(item, ("id", "call_id"), changes)
+    reduced = work.is_foreign(item.get("encrypted_content")) or work.everything
+    reduced = reduced and work.remove(item, ("encrypted_content",))
+    reduced |= work.remove(item, work.added_members(None))
+    reduced |= work.everything and work.plain_ids(item, ("id", "call_id"))
     if unbind:
-        reduced |= _unbind(item, position, changes)
+        reduced |= _unbind(item, position, work)
     return encoded(item) if reduced else raw
 
 
-def _unsealed(raw: Raw, changes: Changes, plan: Plan) -> Raw | None:
+def _unsealed(raw: Raw, work: Reduction) -> Raw | None:
     """The item, a note in its place, or None where it is nothing but sealed state."""
     item = opened(raw)
     if item is None:
         return raw
     name = kind(item)
-    sealed = plan.everything or plan.is_foreign(item.get("encrypted_content"))
+    sealed = work.everything or work.is_foreign(item.get("encrypted_content"))
     if name in _COMPACTED and sealed:
-        changes.dropped[name] += 1
+        work.dropped[name] += 1
         return _NOTE
     if name == "reasoning" and sealed:
-        changes.dropped[name] += 1
+        work.dropped[name] += 1
         return None
-    if plan.everything and name in {None, "item_reference"} and _id(item).startswith("rs_"):
-        changes.dropped["item_reference"] += 1
+    if work.everything and name in {None, "item_reference"} and _id(item).startswith("rs_"):
+        work.dropped["item_reference"] += 1
         return None
     return raw
 
 
-def _unbind(item: Object, position: int, changes: Changes) -> bool:
+def _unbind(item: Object, position: int, work: Reduction) -> bool:
     name = kind(item)
     prefix, _, serial = _id(item).partition("_")
     if not serial or serial == f"reduced{position}":
@@ -122,7 +114,7 @@ def _unbind(item: Object, position: int, changes: Changes) -> bool:
         item["id"] = encoded(f"{prefix}_reduced{position}")
     else:
         return False
-    changes.dropped["item id"] += 1
+    work.dropped["item id"] += 1
     return True
 
 

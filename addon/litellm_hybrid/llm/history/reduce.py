@@ -9,6 +9,7 @@ each provider refuses, and where that is said: docs/history.md.
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 from msgspec import Raw
@@ -17,7 +18,7 @@ from litellm_hybrid.config.settings import HistoryPolicy
 from litellm_hybrid.llm.history import anthropic, openai_chat, openai_responses
 from litellm_hybrid.llm.history.gemini import reduce_gemini
 from litellm_hybrid.llm.history.json_edit import Object, edit_body
-from litellm_hybrid.llm.history.plan import Changes, Plan, Side
+from litellm_hybrid.llm.history.reduction import Reduction, Side
 from litellm_hybrid.llm.history.rejections import HistoryRejection
 from litellm_hybrid.message.json import readable
 from litellm_hybrid.routing.paths import Api
@@ -27,7 +28,7 @@ from litellm_hybrid.routing.paths import Api
 # LiteLLM's key is another one's.
 _SAME_PROVIDER = {Api.MESSAGES: ("claude", "anthropic"), Api.GENERATE_CONTENT: ("gemini", "google")}
 
-_REDUCERS: dict[Api, Callable[[Object, Changes, Plan], bool]] = {
+_REDUCERS: dict[Api, Callable[[Object, Reduction], bool]] = {
     Api.RESPONSES: openai_responses.reduce_responses,
     Api.MESSAGES: anthropic.reduce_messages,
     Api.CHAT: openai_chat.reduce_chat,
@@ -95,7 +96,7 @@ def reduce(
             (`thinking-missing`, `thought-signature-missing`, `reasoning-item`) makes
             the request do without it even where nothing foreign is left.
     """
-    return _carried_out(body, api, Plan(side, rejection=rejection))
+    return _carried_out(body, api, partial(Reduction, side, rejection=rejection))
 
 
 def strip_foreign(body: bytes, api: Api, side: Side) -> Reduced:
@@ -104,7 +105,7 @@ def strip_foreign(body: bytes, api: Api, side: Side) -> Reduced:
     That is: thinking whose seal is empty or tells a maker on the other side, members that such a maker adds
     to blocks, and empty texts. Everything else, seals too, stays.
     """
-    return _carried_out(body, api, Plan(side, everything=False))
+    return _carried_out(body, api, partial(Reduction, side, everything=False))
 
 
 def reduce_again(body: bytes, api: Api, side: Side, rejections: Collection[HistoryRejection]) -> Reduced:
@@ -119,7 +120,8 @@ def reduce_again(body: bytes, api: Api, side: Side, rejections: Collection[Histo
     passing = [rejection for rejection in rejections if rejection == _OF_A_TURN and _in_tool_loop(body, api)]
     lasting = [rejection for rejection in rejections if rejection not in {_OF_A_TURN, _UNSIGNED}]
     first = next(iter([*unsigned, *passing, *lasting]), None)
-    return _carried_out(body, api, Plan(side, everything=bool(passing or lasting), rejection=first))
+    everything = bool(passing or lasting)
+    return _carried_out(body, api, partial(Reduction, side, everything=everything, rejection=first))
 
 
 def _in_tool_loop(body: bytes, api: Api) -> bool:
@@ -129,18 +131,17 @@ def _in_tool_loop(body: bytes, api: Api) -> bool:
         return False
 
 
-def _carried_out(body: bytes, api: Api, plan: Plan) -> Reduced:
-    changes, reducer = Changes(), _REDUCERS.get(api)
+def _carried_out(body: bytes, api: Api, start: Callable[[], Reduction]) -> Reduced:
+    work, reducer = start(), _REDUCERS.get(api)
     if reducer is None:
         return Reduced(body)
 
     def edit(request: Object) -> bool:
-        nonlocal changes
-        changes = Changes()  # a body with a lone surrogate is edited a second time
-        return reducer(request, changes, plan)
+        nonlocal work
+        work = start()  # a body with a lone surrogate is edited a second time
+        return reducer(request, work)
 
     after = edit_body(body, edit)
     if after is body:
         return Reduced(body)
-    dropped = tuple(sorted((+changes.dropped).items()))
-    return Reduced(after, dropped, tuple(changes.switched_off))
+    return Reduced(after, tuple(sorted((+work.dropped).items())), tuple(work.switched_off))

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from litellm_hybrid.config.settings import HistoryPolicy
 from litellm_hybrid.llm.history.openai_responses import COMPACTION_NOTE
-from litellm_hybrid.llm.history.plan import Side
 from litellm_hybrid.llm.history.reduce import Reduced, reduce, strip_foreign, travels
+from litellm_hybrid.llm.history.reduction import Side
 from litellm_hybrid.llm.history.rejections import HistoryRejection, detect_history_rejection
 from litellm_hybrid.routing.paths import Api
 
@@ -147,6 +147,13 @@ def dumped(value: object) -> bytes:
 def reduced(value: object, api: Api, rejection: HistoryRejection | None = None) -> tuple[Any, Reduced]:
     result = reduce(dumped(value), api, rejection=rejection)
     return json.loads(result.body), result
+
+
+@pytest.mark.parametrize("words", ["refusal", "audio"])
+def test_a_chat_message_with_words_of_another_kind_stays(words: str) -> None:
+    message = {"role": "assistant", "content": None, words: "No."}
+    after, _ = reduced({"messages": [message | {"reasoning_content": "sealed"}]}, Api.CHAT)
+    assert after["messages"] == [message]
 
 
 def test_codex_session() -> None:
@@ -578,7 +585,11 @@ TOOL_LOOP_WITHOUT_THINKING = {
         (
             Api.MESSAGES,
             "unknown-member",
-            {"messages": [{"role": "assistant", "content": [{"type": "tool_use", "id": "t", "x": 1}]}]},
+            {
+                "messages": [
+                    {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "x": 1, "y": None}]}
+                ]
+            },
             {"messages": [{"role": "assistant", "content": [{"type": "tool_use", "id": "t"}]}]},
         ),
         (

@@ -1,0 +1,157 @@
+"""One reduction: what it is asked to do, the edits that it counts, and which seals tell who made them."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal
+from zlib import crc32
+
+from msgspec import Raw
+
+from litellm_hybrid.config.model_patterns import without_suffix
+from litellm_hybrid.llm.history.json_edit import Object, encoded, filtered, is_empty, opened, replace, text
+from litellm_hybrid.llm.history.rejections import HistoryRejection
+
+type Side = Literal["litellm", "upstream"]
+"""Where a history goes."""
+
+NOT_IN_A_TURN = frozenset({"system", "developer"})
+"""Roles whose messages may stand behind the last turn; clients put reminders there."""
+
+# What CLIProxyAPI's accounts make: OpenAI's reasoning under another name, Antigravity's Claude and Gemini.
+_OF_UPSTREAM = re.compile(r"gAAA|claude#|cpa-gemini-carrier-v1:")
+UPSTREAM_MARKS = (b'"gAAA', b'"claude#', b'"cpa-gemini-carrier-v1:')
+"""One of these stands in a body that has such a seal; looking for them costs less than reading it."""
+_OF_LITELLM = re.compile(r"litellm_enc:")
+
+
+_LITELLM_ADDS = "provider_specific_fields"
+"""What LiteLLM keeps of a provider's response, in messages, blocks and calls of every API."""
+
+_UPSTREAM_ADDS = {"tool_use": "signature"}
+"""What CLIProxyAPI adds for Antigravity's Claude models, by the type of the block."""
+
+# LiteLLM hides Gemini's thought signature in the id of a tool call (`call_<uuid>__thought__<base64>`): longer
+# than the 64 characters that OpenAI's Responses API takes, and with characters outside Anthropic's
+# `^[a-zA-Z0-9_-]+$`. Other models make ids like `functions.Bash:0`.
+# Sources: BerriAI/litellm#41534 and #18160, langchain-ai/langchain#37756.
+_SIGNATURE_MARK = "__thought__"
+_NOT_ANTHROPIC = re.compile(r"[^a-zA-Z0-9_-]")
+
+
+@dataclass(slots=True)
+class Reduction:
+    """What to leave out of a history, and what has been left out so far.
+
+    Attributes:
+        side: where it goes.
+        everything: all that is sealed is left out; else only what nobody on that side can read.
+        rejection: the refusal that this answers.
+        dropped: how many parts of each kind were taken out or made neutral, by
+            the name that the part has in JSON.
+        switched_off: options of the request that were switched off, by their path.
+    """
+
+    side: Side
+    everything: bool = True
+    rejection: HistoryRejection | None = None
+    dropped: Counter[str] = field(default_factory=Counter)
+    switched_off: list[str] = field(default_factory=list)
+
+    def leaves_out(self, seal: Raw | None) -> bool:
+        """Whether a part sealed so is left out; one without a seal was made by who cannot seal."""
+        return self.everything or is_empty(seal) or self.is_foreign(seal)
+
+    def is_foreign(self, seal: Raw | None) -> bool:
+        """Whether a seal tells that its maker is on the other side."""
+        foreign = _OF_UPSTREAM if self.side == "litellm" else _OF_LITELLM
+        return foreign.match(text(seal) or "") is not None
+
+    def strips(self, member: str) -> bool:
+        """Whether a member that one side adds is taken off."""
+        return self.everything or (self.side == "upstream") == (member == _LITELLM_ADDS)
+
+    def added_members(self, name: str | None) -> tuple[str, ...]:
+        """The members to take off a block or item of this type: its maker on the other side added them."""
+        added = (_LITELLM_ADDS, _UPSTREAM_ADDS.get(name or "", ""))
+        return tuple(member for member in added if member and self.strips(member))
+
+    def remove(self, members: Object, keys: Iterable[str]) -> bool:
+        """Take members out and count them; an empty one (see `is_empty`) binds nobody and stays."""
+        return self._take_out(members, [key for key in keys if not is_empty(members.get(key))])
+
+    def keep_only(self, members: Object, documented: frozenset[str]) -> bool:
+        """Take out every other member, empty ones too."""
+        return self._take_out(members, [key for key in members if key not in documented])
+
+    def _take_out(self, members: Object, keys: list[str]) -> bool:
+        for key in keys:
+            del members[key]
+        self.dropped.update(keys)
+        return bool(keys)
+
+    def switch_off(self, members: Object, keys: Iterable[str], path: str = "") -> bool:
+        """Leave options out of a request, and say so under `path`."""
+        found = [key for key in keys if not is_empty(members.get(key))]
+        for key in found:
+            del members[key]
+            self.switched_off.append(path + key)
+        return bool(found)
+
+    def switch_off_within(self, members: Object, outer: str, keys: Iterable[str]) -> bool:
+        """Leave options out of an object of the request, and the object if nothing else is in it."""
+        inner = opened(members[outer]) if outer in members else None
+        if inner is None or not self.switch_off(inner, keys, f"{outer}."):
+            return False
+        if inner:
+            members[outer] = encoded(inner)
+        else:
+            del members[outer]
+        return True
+
+    def switch_off_suffix(self, request: Object) -> bool:
+        """Leave the thinking setting out of the model's name: CLIProxyAPI switches it on for `M(high)`."""
+        plain, suffix = without_suffix(text(request.get("model")) or "")
+        if self.side != "upstream" or not suffix:
+            return False
+        request["model"] = encoded(plain)
+        self.switched_off.append(f"model {suffix}")
+        return True
+
+    def thinned(self, raw: Raw, member: str, reduce: Callable[[Raw], Raw | None], name: str) -> Raw | None:
+        """An object whose list `member` was filtered; None, counted as `name`, if nothing is left in it."""
+        whole = opened(raw)
+        if whole is None or not replace(whole, member, lambda elements: filtered(elements, reduce)):
+            return raw
+        if is_empty(whole[member]):
+            self.dropped[name] += 1
+            return None
+        return encoded(whole)
+
+    def plain_ids(self, members: Object, keys: tuple[str, ...], *, anthropic: bool = False) -> bool:
+        """Make tool call ids such that every provider takes them, and count them; whether one was not.
+
+        A call and its result are rewritten alike, so that they still belong together.
+
+        Args:
+            members: a tool call, its result, or whatever holds their ids.
+            keys: the members that are such ids.
+            anthropic: also replace characters that Anthropic refuses.
+        """
+        found = [key for key in keys if replace(members, key, partial(_plain, anthropic=anthropic))]
+        self.dropped["tool id"] += len(found)
+        return bool(found)
+
+
+def _plain(raw: Raw, *, anthropic: bool) -> Raw:
+    before = text(raw)
+    if not before:
+        return raw
+    head, mark, _ = before.partition(_SIGNATURE_MARK)
+    after = head if mark and head else before
+    if anthropic and _NOT_ANTHROPIC.search(after):
+        # The checksum keeps ids apart that would be cleaned to the same.
+        after = f"{_NOT_ANTHROPIC.sub('_', after)}_{crc32(after.encode()):08x}"
+    return raw if after == before else encoded(after)
