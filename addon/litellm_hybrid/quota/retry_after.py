@@ -35,8 +35,21 @@ _WORDS = r"ms|milliseconds?|seconds?|secs?|minutes?|mins?|hours?|hrs?|days?|[dhm
 _TEXT_PART = re.compile(rf"({_NUMBER})\s?({_WORDS})(?![a-z])", re.IGNORECASE)
 _SPAN = rf"(?:{_NUMBER}\s?(?:{_WORDS})(?:,? and |, |\s)?){{1,6}}(?![a-z])"
 _TEXT = re.compile(
-    rf"\b(?:try again|retry|retrying|reset|resets|available|wait)(?: again)?(?: in| after| for)?"
+    rf"\b(?:try again|retry|retrying|reset|resets|available|back|wait)(?: again)?(?: in| after| for)?"
     rf"(?: about| approximately)? ~?({_SPAN})|\b({_SPAN})\s?remaining\b",
+    re.IGNORECASE,
+)
+# "30 秒后重试", "5分後", "20초 후"; "in 5 Minuten", "dans 2 heures", "через 20 секунд".
+_FOREIGN_UNITS: Mapping[str, float] = {
+    r"秒|초|sekund\w*|second[eoi]\w*|segund\w*|секунд\w*": 1.0,
+    r"分钟?|분|minut\w*|минут\w*": 60.0,
+    r"(?:个)?小时|時間|시간|stunden?|heures?|horas?|or[ae]|uur|godzin\w*|час\w*": 3600.0,
+    r"天|日|일|tage?n?|jours?|d[ií]as?|giorn\w|dagen|dni|дн\w*|день": 86400.0,
+}
+_FOREIGN = re.compile(
+    rf"({_NUMBER})\s?(?:{'|'.join(f'({unit})' for unit in _FOREIGN_UNITS)})\s?(?:之?[后後]|以[后後]|후|뒤)"
+    rf"|\b(?:in|dans|en|em|tra|fra|over|za|через)\s({_NUMBER})\s"
+    rf"(?:{'|'.join(f'({unit})' for unit in _FOREIGN_UNITS)})(?!\w)",
     re.IGNORECASE,
 )
 _TEXT_LONGEST = 2000
@@ -77,12 +90,14 @@ def _stated(
     headers: Mapping[str, str], sources: Sequence[Fields], messages: Sequence[str], now: float
 ) -> Iterator[float | None]:
     header = headers.get("retry-after", "")
-    yield _number(header)  # RFC 9110, section 10.2.3: seconds or a date
+    yield _span(header)  # RFC 9110, section 10.2.3: seconds or a date
+    milliseconds = _number(headers.get("retry-after-ms"))  # Azure's and OpenAI's
+    yield None if milliseconds is None else milliseconds / 1000
     for read in _RELATIVE:
         yield from (read(source) for source in sources)
     yield from (_text(message) for message in messages)
     moments = (
-        _http_date(header),
+        _http_date(header) or _moment(header),
         *(read_moment(source) for read_moment in _ABSOLUTE for source in sources),
         _number(headers.get("anthropic-ratelimit-unified-reset")),
         *(_date(message) for message in messages),
@@ -99,6 +114,12 @@ def _number(value: object) -> float | None:
         return None
     # Compared first: an integer may be larger than any float.
     return float(value) if abs(value) < 1e15 else None
+
+
+def _span(value: object) -> float | None:
+    """Seconds: a number, or a duration as Go writes it."""
+    seconds = _number(value)
+    return go_duration(value) if seconds is None else seconds
 
 
 def go_duration(value: object) -> float | None:
@@ -126,27 +147,71 @@ def _in_details(source: Fields, read: Callable[[Fields], object]) -> float | Non
     return next((span for span in spans if span is not None), None)
 
 
+def _moment(value: object) -> float | None:
+    """Epoch seconds, or a date as in RFC 3339."""
+    seconds = _number(value)
+    if seconds is not None:
+        return seconds / 1000 if seconds > _MILLISECONDS else seconds
+    if not isinstance(value, str):
+        return None
+    try:
+        return _timestamp(datetime.fromisoformat(value))
+    except (ValueError, OverflowError):
+        return None
+
+
+def _timestamp(date: datetime) -> float:
+    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+
+
 def _openrouter_reset(source: Fields) -> float | None:
     """OpenRouter's `metadata.headers`, the provider's own: a reset in milliseconds since the epoch."""
     headers = members(members(source.get("metadata")).get("headers"))
     fields = {str(name).lower(): value for name, value in headers.items()}
-    moment = _number(fields.get("x-ratelimit-reset"))
-    return None if moment is None else moment / 1000 if moment > _MILLISECONDS else moment
+    return _moment(fields.get("x-ratelimit-reset"))
 
 
 _MILLISECONDS = 1e11
 """A number of seconds since the epoch that is larger (the year 5138) is one of milliseconds."""
 
+_SECONDS = (
+    "reset_seconds",  # CLIProxyAPI's model_cooldown
+    "resets_in_seconds",  # Codex's usage_limit_reached
+    *("retry_after", "retryAfter", "retry_after_seconds", "reset_after", "reset_after_seconds"),  # relays
+    *("cooldown_seconds", "clears_in"),
+)
+_MOMENTS = (
+    "resets_at",  # Codex's usage_limit_reached
+    *("resetsAt", "reset_at", "resetAt", "reset_time", "quotaResetTimeStamp"),  # relays, Google
+)
+
+
+def _any_of(keys: Sequence[str], read: Callable[[object], float | None]) -> Callable[[Fields], float | None]:
+    """Read the first of some members, of an object or of its `metadata`, that holds what is read."""
+
+    def found(source: Fields) -> float | None:
+        places = (source, members(source.get("metadata")))
+        values = (read(place.get(key)) for key in keys for place in places)
+        return next((value for value in values if value is not None), None)
+
+    return found
+
+
+def _in_any_detail(source: Fields) -> float | None:
+    """Google's `metadata.quotaResetTimeStamp`, where no delay stands beside it."""
+    moments = (_any_of(_MOMENTS, _moment)(entry) for entry in objects(source.get("details")))
+    return next((moment for moment in moments if moment is not None), None)
+
+
 _RELATIVE: tuple[Callable[[Fields], float | None], ...] = (
-    lambda source: _number(source.get("reset_seconds")),  # CLIProxyAPI's model_cooldown
-    lambda source: _number(source.get("resets_in_seconds")),  # Codex's usage_limit_reached
-    lambda source: _number(source.get("retry_after")),  # relays
+    *(_any_of((key,), _span) for key in _SECONDS),
     _retry_info,
     _quota_reset_delay,
 )
 
 _ABSOLUTE: tuple[Callable[[Fields], float | None], ...] = (
-    lambda source: _moment(source.get("resets_at")),  # Codex's usage_limit_reached
+    _any_of(_MOMENTS, _moment),
+    _in_any_detail,
     _openrouter_reset,
 )
 
@@ -155,9 +220,19 @@ def _text(message: str) -> float | None:
     """The wait in a sentence: "try again in 2m10s", "retry in 41.5s", "2m10s remaining"."""
     found = _TEXT.search(message[:_TEXT_LONGEST])
     if not found:
-        return None
+        return _foreign(message[:_TEXT_LONGEST])
     parts = _TEXT_PART.findall(found[1] or found[2])
     return sum(float(number) * _UNITS[_unit(word.lower())] for number, word in parts)
+
+
+def _foreign(text: str) -> float | None:
+    """The wait in a sentence of another language."""
+    found = _FOREIGN.search(text)
+    if not found:
+        return None
+    groups, scales = found.groups(), tuple(_FOREIGN_UNITS.values())
+    number, *units = groups[:5] if groups[0] else groups[5:]
+    return float(number) * next(scale for scale, unit in zip(scales, units, strict=True) if unit)
 
 
 def _date(message: str) -> float | None:
@@ -188,18 +263,3 @@ def _http_date(value: str) -> float | None:
         return _timestamp(parsedate_to_datetime(value))
     except (ValueError, OverflowError):
         return None
-
-
-def _moment(value: object) -> float | None:
-    """Epoch seconds, or a date as in RFC 3339."""
-    seconds = _number(value)
-    if seconds is not None or not isinstance(value, str):
-        return seconds
-    try:
-        return _timestamp(datetime.fromisoformat(value))
-    except (ValueError, OverflowError):
-        return None
-
-
-def _timestamp(date: datetime) -> float:
-    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()

@@ -22,6 +22,8 @@ def wait(
         (" 30 ", 30),
         ("0", 0),
         ("1.2", 2),
+        ("1m30s", 90),
+        ("1994-11-06T08:50:37Z", 60),
         ("Sun, 06 Nov 1994 08:50:37 GMT", 60),
         ("Sunday, 06-Nov-94 08:50:37 GMT", 60),
         ("Sun Nov  6 08:50:37 1994", 60),
@@ -54,6 +56,14 @@ def test_the_header_is_seconds_or_a_date(header: str, seconds: float | None) -> 
         ({"reset_seconds": 30 * DAY + 1}, None),
         ({"reset_seconds": 10**400}, None),
         ({"resets_in_seconds": 7200}, 7200),
+        ({"retry_after": "30s"}, 30),
+        ({"retryAfter": 30}, 30),
+        ({"clears_in": 30}, 30),
+        ({"metadata": {"retry_after_seconds": 30}}, 30),
+        ({"resets_at": (NOW + 10) * 1000}, 10),
+        ({"reset_at": NOW + 10}, 10),
+        ({"resetsAt": "1994-11-06T08:49:47Z"}, 10),
+        ({"details": [{"metadata": {"quotaResetTimeStamp": "1994-11-06T08:49:47Z"}}]}, 10),
         ({"resets_at": NOW + 10}, 10),
         ({"resets_at": NOW - 10}, None),
         ({"resets_at": str(int(NOW) + 10)}, 10),
@@ -211,3 +221,33 @@ def test_the_most_telling_source_comes_first() -> None:
 )
 def test_durations_as_go_writes_them(text: object, seconds: float | None) -> None:
     assert go_duration(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("message", "seconds"),
+    [
+        ("try again in 3h 12m", 11520),
+        ("come back in 2 hours", 7200),
+        ("请求过于频繁, 请在 30 秒后重试", 30),
+        ("额度已用完, 请 5 分钟之后再试", 300),
+        ("2小时后重置", 7200),
+        ("請於 1 天後重試", 86400),
+        ("30秒後に再試行してください", 30),
+        ("2時間後", 7200),
+        ("20초 후에 다시 시도하세요", 20),
+        ("bitte in 30 Sekunden erneut versuchen", 30),
+        ("réessayez dans 5 minutes", 300),
+        ("reintente en 10 minutos", 600),
+        ("riprova tra 2 ore", 7200),
+        ("tente em 3 dias", 3 * DAY),
+        ("повторите через 20 секунд", 20),
+        ("limite de 30 secondes", None),
+        ("30 秒", None),
+    ],
+)
+def test_a_sentence_of_any_language_says_how_long(message: str, seconds: float | None) -> None:
+    assert wait(message=message) == seconds
+
+
+def test_a_header_in_milliseconds() -> None:
+    assert retry_after({"retry-after-ms": "1500"}, [], [], now=NOW) == 2
