@@ -38,6 +38,7 @@ AS_GEMINI = {
     ]
 }
 AGENT = (("Authorization", "Bearer sk-client"), ("User-Agent", "claude-cli/2.1"))
+OTHER = [{"role": "user", "content": "Read the file"}, {"role": "user", "content": "That one"}]
 OF_LITELLM = {"Authorization": "Bearer sk-of-the-deployment", "User-Agent": "AsyncOpenAI/Python 2.9.0"}
 TRIES = 4
 KEYS: dict[str, Any] = {"fallback": {"enabled": True}}
@@ -123,22 +124,34 @@ async def test_one_that_the_client_has_left_ends(
     assert (len(upstream.requests), len(litellm.requests)) == (1, 1)
 
 
-async def test_a_client_with_litellms_own_key_is_litellm(start: Start, litellm: Stub) -> None:
+OUR_KEY = {"Authorization": f"Bearer {MASTER_KEY}"}
+
+
+@pytest.mark.parametrize("clients", [False, True], ids=["", "it-is-a-clients"])
+async def test_with_our_own_key_it_may_say_anything(start: Start, litellm: Stub, *, clients: bool) -> None:
+    """LiteLLM may have changed the words, or the client has that key."""
+    loop = Looping(CHAT, BODY | {"messages": OTHER}, OUR_KEY)
+    keys = [MASTER_KEY, "sk-client"] if clients else []
+    proxy = await start(**KEYS, **{"client-api-keys": keys})
+    loop.url = proxy.url
+
+    async def once(request: Request, reply: Reply) -> None:
+        litellm.does = hello
+        await loop(request, reply)
+
+    litellm.does = once
+    assert (await proxy.ask("POST", CHAT, BODY, AGENT)).status == 200
+    assert [route.partition(";")[0] for _, route in loop.routes] == ["litellm" if clients else "upstream"]
+
+
+async def test_a_client_alone_may_use_litellms_key(start: Start) -> None:
     proxy = await start(**KEYS)
-    answer = await proxy.ask("POST", CHAT, BODY, [("Authorization", f"Bearer {MASTER_KEY}")])
-    assert answer.route == "upstream; reason=never-reroute"
-    assert litellm.requests == []
-
-
-async def test_unless_the_key_is_its_clients_too(start: Start) -> None:
-    proxy = await start(**KEYS, **{"client-api-keys": [MASTER_KEY]})
-    answer = await proxy.ask("POST", CHAT, BODY, [("Authorization", f"Bearer {MASTER_KEY}")])
-    assert answer.route == "litellm; reason=model"
+    for _ in range(2):
+        answer = await proxy.ask("POST", CHAT, BODY, list(OUR_KEY.items()))
+        assert answer.route == "litellm; reason=model"
 
 
 # -- what is none ------------------------------------------------------------------------------
-
-OTHER = [{"role": "user", "content": "Read the file"}, {"role": "user", "content": "That one"}]
 
 
 @pytest.mark.parametrize(

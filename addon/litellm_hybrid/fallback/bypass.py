@@ -196,8 +196,9 @@ class Bypass:
         at_risk = route.target is Target.LITELLM or route.may_fall_back
         if routed.named is None or routed.refusal is not None or not at_risk:
             return routed
-        returns = self.loops.count_return(exchange, routed.named.content or b"")
-        if not returns and not _presents_our_key(settings, exchange):
+        ours = _presents_our_key(settings, exchange)
+        returns = self.loops.count_return(exchange, routed.named.content or b"", with_our_key=ours)
+        if not returns:
             return routed
         log_lines.came_back(exchange, routed.named.model or "")
         refusal = AccessDenied(508, _LOOP, "loop_detected") if returns > MOST_RETURNS else None

@@ -131,22 +131,23 @@ class Loops:
                 self._left.put(waiting.says(), waiting, monotonic() + _LEFT_FOR)
             waiting.exchange = None
 
-    def count_return(self, exchange: Exchange, body: bytes) -> int:
+    def count_return(self, exchange: Exchange, body: bytes, *, with_our_key: bool = False) -> int:
         """Return how often what a request says has come back from LiteLLM, this time included; 0: never.
 
         Args:
             exchange: the request's.
             body: its body, without its content coding.
+            with_our_key: it presents the key that LiteLLM gets from us: then it may say anything.
         """
         sender = _sender(exchange)
         others = [waiting for other, waiting in self._waiting.items() if other != sender]
         if not others and not len(self._left):
             return 0
         words = said(body)
-        if not words:
-            return 0
-        every = (waiting for of_sender in others for waiting in of_sender.values())
-        found = next((waiting for waiting in every if waiting.is_open and waiting.says() == words), None)
+        is_open = [waiting for of_sender in others for waiting in of_sender.values() if waiting.is_open]
+        found = next((waiting for waiting in is_open if words and waiting.says() == words), None)
+        if found is None and with_our_key and is_open:
+            found = is_open[0]
         left = self._left.get(words, monotonic())
         if found is None and left is not None and left.sender != sender:
             found = left
