@@ -8,6 +8,7 @@ from typing import NamedTuple
 from litellm_hybrid.config.settings import SettingsStore
 from litellm_hybrid.diagnostics.doctor import http_client
 from litellm_hybrid.diagnostics.doctor.http_client import Probe, ProbeResult, bearer
+from litellm_hybrid.diagnostics.doctor.probes import litellm_key
 from litellm_hybrid.llm.usage import PriceList, Usage
 from litellm_hybrid.observability.counters import Spend, SpendKey
 
@@ -29,8 +30,7 @@ async def ask_litellm(store: SettingsStore, path: str) -> ProbeResult | None:
     settings = None if store.is_empty else store.current
     if settings is None or settings.base_url is None:
         return None
-    key = settings.api_key.value if settings.api_key is not None and not settings.no_auth else ""
-    probe = Probe(settings.base_url, path, headers=bearer(key), within=_PATIENCE)
+    probe = Probe(settings.base_url, path, headers=bearer(litellm_key(settings)), within=_PATIENCE)
     found = await asyncio.to_thread(http_client.send, probe, settings.tls_ca)
     return found if found.status == 200 else None
 

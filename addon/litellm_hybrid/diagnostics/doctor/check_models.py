@@ -10,7 +10,7 @@ from litellm_hybrid.config.model_patterns import Patterns, bare, is_glob
 from litellm_hybrid.config.settings import Address, Settings
 from litellm_hybrid.diagnostics.doctor.check_servers import takes_for_models
 from litellm_hybrid.diagnostics.doctor.http_client import Probe, ProbeResult, bearer
-from litellm_hybrid.diagnostics.doctor.probes import Results, client_key, proxy_address
+from litellm_hybrid.diagnostics.doctor.probes import Results, client_key, litellm_key, proxy_address
 from litellm_hybrid.diagnostics.doctor.report import Finding, error, not_checked, ok, some, warning
 from litellm_hybrid.diagnostics.explain.reasons import REASONS
 from litellm_hybrid.routing.rules import Reason, name_for_litellm
@@ -222,9 +222,10 @@ def plan_live(settings: Settings, results: Results, *, runs: bool) -> list[LiveR
         planned.append(LiveRequest("LiteLLM", entry, _chat(here, key, entry), "litellm;"))
     elif settings.base_url is not None:
         names = [name_for_litellm(settings, entry, entry)] if entry else settings.mappings.values()
-        own_key = settings.api_key.value if settings.api_key else ""
         if name := next(iter((*names, *KnownModels(results.models("litellm") or ()).names)), ""):
-            planned.append(LiveRequest("LiteLLM", name, _chat(settings.base_url, own_key, name), ""))
+            planned.append(
+                LiveRequest("LiteLLM", name, _chat(settings.base_url, litellm_key(settings), name), "")
+            )
     routed = settings.models if settings.routing else Patterns()
     own = next((name for name in results.models("upstream") or () if not routed.match(name)), None)
     if own is not None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from litellm_hybrid.config.settings import Settings
 from litellm_hybrid.diagnostics.doctor.http_client import Probe, ProbeResult, bearer
+from litellm_hybrid.diagnostics.doctor.probes import Backends, litellm_key
 from litellm_hybrid.diagnostics.doctor.report import Finding, error, not_checked, ok, some, warning
 from litellm_hybrid.llm.replay import body as replay_body
 from litellm_hybrid.llm.replay.refusals import remedies
@@ -17,8 +18,6 @@ from litellm_hybrid.llm.replay.remedies import Action, Remedy, apply
 from litellm_hybrid.routing.paths import Api
 
 type Json = dict[str, Any]
-type Backends = list[tuple[str, Json]]
-"""(name, `litellm_params`) of each entry of LiteLLM's model_list."""
 
 CHECK = "replay"
 WITHIN = 60.0
@@ -275,8 +274,7 @@ def _probe(settings: Settings, form: Form, model: str) -> Probe:
     body = replay_body.prepare(
         json.dumps(named | form.body).encode(), form.api, drop_params=settings.fallback.drop_params
     )
-    key = bearer(settings.api_key.value) if settings.api_key else ()
-    fields = (*key, ("Content-Type", "application/json"), *form.headers.items())
+    fields = (*bearer(litellm_key(settings)), ("Content-Type", "application/json"), *form.headers.items())
     return Probe(settings.base_url, form.path.format(model), "POST", fields, body, WITHIN)
 
 

@@ -1,6 +1,5 @@
 """What is at `upstream-url` and `base-url`: the right program or not, whom it lets in, where it leads."""
 
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -10,8 +9,10 @@ from litellm_hybrid.config.settings import Address, Settings
 from litellm_hybrid.diagnostics.doctor.http_client import FailureKind, ProbeResult
 from litellm_hybrid.diagnostics.doctor.probes import (
     ALIVE,
+    Backends,
     Program,
     Results,
+    backends_of,
     identify,
     is_safe_mode,
     lacks_provider_routes,
@@ -28,9 +29,6 @@ _GIVE_API_KEY = "`api-key: ${LITELLM_API_KEY}`, with the `master_key` of LiteLLM
 
 _KNOW_THEM = ("openai/", "azure/", "gpt-")
 """Backends that know what agents of OpenAI's send; the last is LiteLLM's guess for a bare name."""
-
-type _Backends = list[tuple[str, dict[str, Any]]]
-"""(name, `litellm_params`) of each entry of LiteLLM's model_list."""
 
 
 class Server(NamedTuple):
@@ -256,20 +254,11 @@ def _backends(settings: Settings, results: Results) -> list[Finding]:
         takes = "an `api-key` that may read LiteLLM's `/model/info`, as its master key may"
         symptom = f"where LiteLLM's models lead is not known: status {info.status} from /model/info"
         return [not_checked("loops", symptom, takes), *_drop_params(settings, results, None)]
-    backends = models_of(info.entries)
+    backends = backends_of(info.entries)
     return [_loops(settings, backends), *_drop_params(settings, results, backends)]
 
 
-def models_of(entries: Iterable[dict[str, Any]]) -> _Backends:
-    """Return the name and `litellm_params` of each entry, of `/model/info` or of a `model_list`."""
-    return [
-        (str(entry.get("model_name")), params)
-        for entry in entries
-        if isinstance(params := entry.get("litellm_params"), dict)
-    ]
-
-
-def _loops(settings: Settings, backends: _Backends) -> Finding:
+def _loops(settings: Settings, backends: Backends) -> Finding:
     fix = "give these models of LiteLLM's model_list another `api_base`"
     if back := [name for name, params in backends if _leads_to(params, proxy_address(settings))]:
         return error("loops", f"LiteLLM sends {some(back)} back to this proxy, in a circle", fix)
@@ -286,7 +275,7 @@ def _leads_to(params: dict[str, Any], address: Address) -> bool:
         return False
 
 
-def _drop_params(settings: Settings, results: Results, backends: _Backends | None) -> list[Finding]:
+def _drop_params(settings: Settings, results: Results, backends: Backends | None) -> list[Finding]:
     """Tell whether LiteLLM leaves out what a backend does not know, as it has to for other providers'."""
     if not settings.active:
         return []

@@ -1,7 +1,9 @@
 """What the doctor asks of the servers, and which program a response comes from: plain values, no I/O."""
 
 import json
+from collections.abc import Iterable
 from enum import StrEnum
+from typing import Any
 
 from litellm_hybrid.config.settings import Address, Settings
 from litellm_hybrid.diagnostics.doctor.http_client import Probe, ProbeResult, bearer
@@ -29,6 +31,19 @@ HEAD is 404 and OPTIONS is 204 in all of them.
 """
 
 _LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+
+
+type Backends = list[tuple[str, dict[str, Any]]]
+"""(name, `litellm_params`) of each entry of LiteLLM's model_list."""
+
+
+def backends_of(entries: Iterable[object]) -> Backends:
+    """Return what the entries of a model_list, or of `/model/info`, say; what is none is left out."""
+    return [
+        (str(entry.get("model_name")), params)
+        for entry in entries
+        if isinstance(entry, dict) and isinstance(params := entry.get("litellm_params"), dict)
+    ]
 
 
 class Results(dict[str, ProbeResult]):
@@ -95,6 +110,11 @@ def client_key(settings: Settings) -> str:
     return settings.client_keys[0].value if settings.client_keys else ""
 
 
+def litellm_key(settings: Settings) -> str:
+    """Return the key that LiteLLM gets; "" if there is none."""
+    return settings.api_key.value if settings.api_key else ""
+
+
 def plan(settings: Settings) -> dict[str, Probe]:
     """Plan the requests to everything that these settings name; none reaches a model or spends anything.
 
@@ -122,7 +142,7 @@ def plan(settings: Settings) -> dict[str, Probe]:
 
 def _of_litellm(settings: Settings, address: Address) -> dict[str, Probe]:
     models = "/v1/models?return_wildcard_routes=True"
-    key = bearer(settings.api_key.value) if settings.api_key else ()
+    key = bearer(litellm_key(settings))
     planned = {
         "litellm-alive": Probe(address, ALIVE),
         "litellm-ready": Probe(address, "/health/readiness"),
