@@ -259,6 +259,24 @@ async def test_the_provider_prefix_is_stripped_where_upstream_has_no_such_routes
     assert [request.target for request in upstream.requests[-2:]] == [PROBE, path]
 
 
+async def test_a_routed_request_that_goes_upstream_after_all_is_stripped_too(
+    start: Start, upstream: Stub, litellm: Stub
+) -> None:
+    async def answer(request: Request, reply: Reply) -> None:
+        gone = request.target == PROBE
+        await (reply.json(404, {}) if gone else reply.json(200, said_hello(request.path)))
+
+    async def unknown(_: Request, reply: Reply) -> None:
+        await reply.json(
+            400, {"error": {"message": "Invalid model name passed in model=gpt-5", "code": "400"}}
+        )
+
+    upstream.does, litellm.does = answer, unknown
+    proxy = await start(fallback={"to-upstream": True})
+
+    assert (await proxy.ask("POST", AMP, {"model": "gpt-5"})).json()["hello"] == CHAT
+
+
 async def test_it_is_asked_once_for_all_that_wait_and_they_may_leave(start: Start, upstream: Stub) -> None:
     asked, go_on = asyncio.Event(), asyncio.Event()
 

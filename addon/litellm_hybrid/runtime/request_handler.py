@@ -61,7 +61,7 @@ class RequestHandler:
             flow.response = local_replies.upgrade_refused(exchange)
         else:
             self._policy.bypass.adapt_history(flow.request, exchange)
-            self._provider_routes.adapt(settings, flow)
+            self._provider_routes.adapt(settings, flow, flow.request)
 
     def _send_to_litellm(
         self, settings: Settings, flow: http.HTTPFlow, exchange: Exchange, routed: Routed
@@ -72,6 +72,7 @@ class RequestHandler:
         may_return = settings.fallback.to_upstream and routed.route.reason is Reason.MODEL
         if may_return and not routed.named.stateful:
             exchange.unrouted = flow.request.copy()
+            self._provider_routes.adapt(settings, flow, exchange.unrouted)
         stored = paths.stored_response(exchange.method, exchange.path)
         outgoing = rewrite.for_litellm(
             settings,
@@ -115,9 +116,9 @@ class ProviderRoutes:
         """Ask again."""
         self._gone.clear()
 
-    def adapt(self, settings: Settings, flow: http.HTTPFlow) -> None:
-        """Put the path of a request for upstream right, now or before it goes on."""
-        request, strip = flow.request, settings.strip_provider_prefix
+    def adapt(self, settings: Settings, flow: http.HTTPFlow, request: http.Request) -> None:
+        """Put the path of a flow's request for upstream right, now or before the flow goes on."""
+        strip = settings.strip_provider_prefix
         stripped = rewrite.without_provider_prefix(request.path) if strip else request.path
         if stripped == request.path:
             return
@@ -125,19 +126,23 @@ class ProviderRoutes:
             upstream = Address(request.scheme, request.host, request.port)
             gone, since = self._gone.get(upstream, (None, 0.0))
             if gone is None or monotonic() - since > _HOLDS:
-                self._wait(flow, stripped, upstream, settings.tls_ca)
+                self._wait(flow, request, stripped, self._asked(upstream, settings.tls_ca))
                 return
             strip = gone
         if strip:
             request.path = stripped
 
-    def _wait(self, flow: http.HTTPFlow, stripped: str, upstream: Address, tls_ca: Path | None) -> None:
-        asking = self._asking.get(upstream)
-        if asking is None:
-            asking = self._asking[upstream] = asyncio.create_task(self._ask(upstream, tls_ca))
+    def _asked(self, upstream: Address, tls_ca: Path | None) -> "asyncio.Task[bool | None]":
+        if upstream not in self._asking:
+            self._asking[upstream] = asyncio.create_task(self._ask(upstream, tls_ca))
+        return self._asking[upstream]
+
+    def _wait(
+        self, flow: http.HTTPFlow, request: http.Request, stripped: str, asked: "asyncio.Task[bool | None]"
+    ) -> None:
         users = flow.intercepted  # somebody looks at it in mitmweb, and will let it go on
         flow.intercept()
-        waiting = asyncio.create_task(_strip_if(asking, flow, stripped, resume=not users))
+        waiting = asyncio.create_task(_strip_if(asked, flow, request, stripped, resume=not users))
         self._waiting.add(waiting)
         waiting.add_done_callback(self._waiting.discard)
 
@@ -153,13 +158,18 @@ class ProviderRoutes:
 
 
 async def _strip_if(
-    asking: asyncio.Task[bool | None], flow: http.HTTPFlow, stripped: str, *, resume: bool
+    asked: "asyncio.Task[bool | None]",
+    flow: http.HTTPFlow,
+    request: http.Request,
+    stripped: str,
+    *,
+    resume: bool,
 ) -> None:
-    path = flow.request.path
+    path = request.path
     try:
         # Edited meanwhile: it is somebody's wish.
-        if await asyncio.shield(asking) and flow.request.path == path:
-            flow.request.path = stripped
+        if await asyncio.shield(asked) and request.path == path:
+            request.path = stripped
     finally:
         if resume:
             flow.resume()
