@@ -146,32 +146,34 @@ class Observer(ProxyObserver[JudgedResponse]):
         exchange.end()
 
     def _account(self, flow: http.HTTPFlow, exchange: Exchange, *, whole: bool) -> None:
+        if exchange.outcome.reason is Reason.OWN_PAGE:
+            return  # a line for each health check would bury the others
         status = flow.response.status_code if flow.response is not None else None
-        # A line for each health check would bury the others.
-        if exchange.outcome.reason is not Reason.OWN_PAGE:
-            end = _end_of_response(flow, exchange)
-            late = end.late_error() if end is not None and whole else None
-            if late is not None:
-                self._fail_late(exchange, Failure(Cause.LATE_ERROR, late))
-            self._policy.exchange_ended(exchange, status if whole and late is None else None)
-            self._notices.exchange_ended(
-                exchange,
-                served=whole and late is None and status is not None and status < 400,
-                litellm_is_down=self._last_seen.is_down(Target.LITELLM, monotonic()),
-            )
-            if exchange.counters is not None:
-                _count_end(exchange.counters, exchange, status, whole=whole)
-            if end is not None and exchange.outcome.target is Target.LITELLM:
-                self._remember_responses(exchange, end)
-            if end is not None and exchange.model_name is not None and status is not None and status < 400:
-                exchange.usage = end.usage()
-            times = timing(flow) if flow.response is not None else None
-            record = _record(flow, exchange, times, status if whole else None)
-            self._history.last.append(record)
-            if end is not None and exchange.model_name is not None and status is not None and status < 400:
-                self._charge(exchange, record, exchange.model_name)
-            if whole and times is not None:
-                _log_answered(flow, exchange, times, end, late)
+        is_success = status is not None and status < 400
+        end = _end_of_response(flow, exchange)
+        late = end.late_error() if end is not None and whole else None
+        if late is not None:
+            self._fail_late(exchange, Failure(Cause.LATE_ERROR, late))
+        self._policy.exchange_ended(exchange, status if whole and late is None else None)
+        self._notices.exchange_ended(
+            exchange,
+            served=whole and late is None and is_success,
+            litellm_is_down=self._last_seen.is_down(Target.LITELLM, monotonic()),
+        )
+        if exchange.counters is not None:
+            _count_end(exchange.counters, exchange, status, whole=whole)
+        if end is not None and exchange.outcome.target is Target.LITELLM:
+            self._remember_responses(exchange, end)
+        model = exchange.model_name if is_success else None
+        if end is not None and model is not None:
+            exchange.usage = end.usage()
+        times = timing(flow) if flow.response is not None else None
+        record = _record(flow, exchange, times, status if whole else None)
+        self._history.last.append(record)
+        if end is not None and model is not None:
+            self._charge(exchange, record, model)
+        if whole and times is not None:
+            _log_answered(flow, exchange, times, end, late)
 
     def _remember_responses(self, exchange: Exchange, end: ResponseTap) -> None:
         if exchange.method == "POST" and identify_api(exchange.path) is Api.RESPONSES:
