@@ -81,7 +81,7 @@ _PHRASES: tuple[tuple[HistoryRejection, str], ...] = (
 )
 _BEGINNING = r"(?:^|[\"'>:\-]\s*|\d{3}\s)"
 _REJECTIONS = tuple(
-    (rejection, re.compile(_BEGINNING + phrase.replace("~", r"[\\'\"`]*"), re.IGNORECASE | re.DOTALL))
+    (rejection, re.compile(_BEGINNING + phrase.replace("~", r"[\\'\"`]{0,20}+"), re.IGNORECASE | re.DOTALL))
     for rejection, phrase in _PHRASES
 )
 

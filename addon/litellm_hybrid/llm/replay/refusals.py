@@ -16,6 +16,9 @@ from litellm_hybrid.message.json import decode
 from litellm_hybrid.quota import error_shapes
 from litellm_hybrid.routing.paths import Api
 
+_LONGEST = 8_000
+"""Characters of a message that are read: some servers repeat the whole request behind their words."""
+
 _STATUSES = frozenset({200, 400, 404, 422, 500})
 """200 is an error event in a stream; LiteLLM passes a backend's 400 on as 500 where it cannot map it."""
 
@@ -64,9 +67,9 @@ def _found(status: int, body: bytes, api: Api) -> Iterator[Remedy]:
     named = (
         next((source["param"] for source in failure.sources if source.get("param")), "") if failure else ""
     )
-    messages = tuple(f'{message} "param": "{named}"' for message in messages)
+    messages = tuple(f'{message[:_LONGEST]} "param": "{named}"' for message in messages)
     if isinstance(payload, dict) and isinstance(payload.get("detail"), list):
-        messages = (*messages, str(payload["detail"]))  # FastAPI's own refusals
+        messages = (*messages, str(payload["detail"])[:_LONGEST])  # FastAPI's own refusals
     for message in messages:
         for row in ROWS:
             if row.status in (0, status) and (found := row.pattern.search(message)):
@@ -157,11 +160,11 @@ def _system_as_user(_: _Found, __: Api) -> Iterable[Remedy]:
 
 # -- the table ------------------------------------------------------------------
 
-_QUOTE = r"[\\'\"`]*"
+_QUOTE = r"[\\'\"`]{0,20}+"
 _BEGINNING = r"(?:^|[\"'>:\-]\s*|\d{3}\s)"
 _PARAM = r"~(?P<name>[\w.\[\]-]{1,80})~"
 _SPENT = r"(?:max_tokens|max_completion_tokens|max_output_tokens|max_new_tokens|maxOutputTokens)"
-_MODEL = r"[\w./:@-]{1,100}(?: models?)?(?: \([^)]{1,80}\))?"
+_MODEL = r"\w[\w./:@-]{0,100}+(?: models?)?(?: \([^)]{1,80}\))?"
 
 
 def _row(source: str, pattern: str, suggest: _Suggest, *, status: int = 0) -> Row:
@@ -400,7 +403,7 @@ ROWS: tuple[Row, ...] = (
         r"(?:on|for|by) this model",
         _thinking,
     ),
-    _row("Anthropic", r"Thinking may not be enabled when ~?tool_choice~? forces tool use", _thinking),
+    _row("Anthropic", r"Thinking may not be enabled when ~tool_choice~ forces tool use", _thinking),
     _row("Anthropic", r"~max_tokens~ must be greater than ~thinking\.budget_tokens", _thinking),
     _row("Ollama and others", r"~[\w./:@-]{1,100}~ does not support thinking", _thinking),
 )
