@@ -50,6 +50,7 @@ class HybridAddon:
             worker_dir: where a worker shares its numbers with others (see metrics/exporter.py).
             app_log: the process's log; None: nothing has written to it before.
         """
+        app_log = app_log or AppLog()
         self._settings = settings = SettingsStore()
         self._counters, self._last_seen, history = RequestCounters(), LastSeen(), RequestHistory()
         self._fallbacks = FallbackState()
@@ -78,11 +79,12 @@ class HybridAddon:
                 self._fallbacks,
                 history,
                 spend,
+                lambda: app_log.lost,
             ),
             worker_dir,
         )
         settings.subscribe(self._apply)
-        self.lifecycle = Lifecycle(settings, app_log or AppLog(), self._admin, self._shutdown, self._proxy)
+        self.lifecycle = Lifecycle(settings, app_log, self._admin, self._shutdown, self._proxy)
         self.display = Display(annotations, self._redactor)
         commands = Commands(settings, self._admin.status, self._fallbacks.cooldowns)
         self.addons = [self.lifecycle, self.display, commands]

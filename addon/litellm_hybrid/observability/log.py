@@ -18,6 +18,7 @@ from typing import Any, Protocol, Unpack
 
 from litellm_hybrid.config.settings import LogFormat, Secret
 from litellm_hybrid.observability.log_format import OURS, Fields, JsonFormatter, TextFormatter
+from litellm_hybrid.observability.log_writer import LogWriter
 from litellm_hybrid.terminal import SecretMask
 
 _logger = logging.getLogger(OURS)
@@ -32,7 +33,7 @@ _BATCH_DELAY = 0.05
 class _TermLog(Protocol):
     """The part of mitmproxy's `termlog` addon that is used here."""
 
-    logger: logging.Handler
+    logger: Any
 
 
 def emit(
@@ -63,7 +64,7 @@ class AppLog:
     def __init__(self, log_format: LogFormat = "text") -> None:
         self._handler = _StdoutHandler()
         self._mask = SecretMask()
-        self._termlog: logging.Handler | None = None
+        self._termlog: Any = None
         self._replaced: list[tuple[Any, str, Callable[..., None]]] = []
         self._last_resort: logging.Formatter | None = None
         self.use_format(log_format)
@@ -90,9 +91,28 @@ class AppLog:
             self._termlog.addFilter(self._is_for_termlog)
         self._set_formatters()
 
+    def never_wait(self) -> None:
+        """Let no request wait for a line from now on: what cannot be written at once is left to a thread."""
+        try:
+            sys.stdout.flush()
+            writer = LogWriter(sys.stdout.fileno(), _tell_lost)
+        except (AttributeError, OSError, ValueError):  # closed, or no file
+            return
+        self._handler.writer = writer
+        if self._termlog is not None:
+            self._termlog.file = writer  # it ends the process where a line cannot be written
+
+    @property
+    def lost(self) -> int:
+        """How many lines could not be written."""
+        return self._handler.writer.lost if self._handler.writer is not None else 0
+
     def uninstall(self) -> None:
         """Stop writing our lines. What Python itself has to say in the end is still written in our format."""
         self._handler.flush()
+        if self._handler.writer is not None:
+            self._handler.writer.close()
+            self._handler.writer = None
         _logger.removeHandler(self._handler)
         _logger.removeFilter(self._mask_record)
 
@@ -179,6 +199,7 @@ class _StdoutHandler(logging.Handler):
     """
 
     loop: asyncio.AbstractEventLoop | None = None
+    writer: LogWriter | None = None
 
     def __init__(self) -> None:
         super().__init__()
@@ -202,7 +223,17 @@ class _StdoutHandler(logging.Handler):
 
     def _write(self) -> None:
         lines, self._pending = self._pending, []
-        print("".join(lines), end="", flush=True)  # noqa: T201
+        if self.writer is not None:
+            self.writer.write("".join(lines))
+        else:
+            print("".join(lines), end="", flush=True)  # noqa: T201
+
+
+def _tell_lost(lines: int) -> None:
+    message = (
+        f"litellm: {lines} lines of the log are lost: they could not be written, or were not read in time"
+    )
+    emit(logging.WARNING, message, event="log-lost")
 
 
 def _log_crash(message: str, error: BaseException | None) -> None:

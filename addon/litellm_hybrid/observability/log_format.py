@@ -42,6 +42,7 @@ Event = Literal[
     "config-changed",
     "config-warning",
     "config-broken",
+    "log-lost",
     "request-id-replaced",
     "sent-again",
     "routed",

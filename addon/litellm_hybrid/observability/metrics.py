@@ -60,6 +60,7 @@ class MetricSources:
         quotas: gives what upstream says of its quotas, by model.
         held_bytes: gives the bytes of responses that are held right now.
         versions: of litellm-hybrid and of mitmproxy.
+        lost_lines: gives how many lines of the log could not be written.
     """
 
     counters: RequestCounters
@@ -70,6 +71,7 @@ class MetricSources:
     quotas: Callable[[], Iterable[tuple[str, Window]]]
     held_bytes: Callable[[], int]
     versions: tuple[str, str]
+    lost_lines: Callable[[], int] = lambda: 0
 
 
 class Family(NamedTuple):
@@ -242,6 +244,13 @@ FAMILIES = (
         ("result",),
         "Changes of the configuration file: applied, or rejected because it has an error.",
         lambda sources: {(result,): sources.reloads.get(result, 0) for result in (APPLIED, REJECTED)},
+    ),
+    Family(
+        "log_lines_lost",
+        "counter",
+        (),
+        "Lines of the log that could not be written, or that nobody read in time.",
+        lambda sources: _one(sources.lost_lines()),
     ),
     Family(
         "build_info",

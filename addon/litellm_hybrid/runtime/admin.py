@@ -38,6 +38,7 @@ class AdminContext:
     Attributes:
         settings: those in force.
         is_draining: whether the process has been told to end.
+        lost_lines: how many lines of the log could not be written.
     """
 
     settings: SettingsStore
@@ -48,6 +49,7 @@ class AdminContext:
     fallbacks: FallbackState
     requests: RequestHistory
     spend: Spend
+    lost_lines: Callable[[], int] = lambda: 0
 
 
 class AdminPages:
@@ -81,6 +83,7 @@ class AdminPages:
             quotas=fallbacks.gauge.last,
             held_bytes=lambda: fallbacks.held.bytes,
             versions=(self._versions["litellm-hybrid"], self._versions["mitmproxy"]),
+            lost_lines=context.lost_lines,
         )
         self._metrics = SharedMetrics(sources, worker_dir) if worker_dir else Metrics(sources)
         self._flushing: asyncio.Task[None] | None = None

@@ -292,6 +292,7 @@ class Lifecycle:
     def running(self) -> None:
         """Begin to watch the file, and to wait for signals."""
         self._running = True
+        self._app_log.never_wait()
         tune_malloc()
         here = Listeners(ctx.master.addons.get("proxyserver"), self._proxy)
         self._shutdown.watch(here, ctx.master.shutdown)
