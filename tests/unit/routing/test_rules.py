@@ -29,7 +29,7 @@ def route(settings: Settings, body: bytes, path: str = CHAT, method: str = "POST
 
 def test_the_reasons_are_the_closed_list_of_the_interface() -> None:
     assert {str(reason) for reason in Reason} == {
-        *("model", "passthrough", "fallback", "unreachable", "cooldown", "sticky"),
+        *("model", "passthrough", "fallback", "unreachable", "cooldown", "sticky", "spill"),
         *("disabled", "no-base-url", "not-listed", "not-post", "no-model", "unreadable-body"),
         *("never-reroute", "websocket", "stateful", "fallback-failed", "litellm-failed"),
         *("own-page", "refused", "error"),
