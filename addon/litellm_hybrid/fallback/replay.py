@@ -22,13 +22,9 @@ from litellm_hybrid.llm.replay import documents
 from litellm_hybrid.llm.replay.refusals import remedies
 from litellm_hybrid.llm.replay.remedies import Action, Remedy, apply
 from litellm_hybrid.observability import log
-from litellm_hybrid.quota import served
 from litellm_hybrid.routing import access, rewrite
 from litellm_hybrid.routing.paths import Api, identify_api
 from litellm_hybrid.routing.rules import Reason, Target
-
-_REPLAYED = frozenset({Api.RESPONSES, Api.MESSAGES, Api.CHAT, Api.GENERATE_CONTENT})
-"""The APIs whose bodies are made fit for another provider."""
 
 # CLIProxyAPI switches thinking on for `models/M(high):generateContent`.
 _SUFFIX_IN_PATH = re.compile(r"(?:\(|%28)[^()/%?]*(?:\)|%29)(?=(?::|%3A)\w+(?:\?|$))", re.IGNORECASE)
@@ -89,13 +85,13 @@ class Replays:
             _put_body(request, exchange, body, reduced)
             body = reduced.body
         self.adapt_history(request, exchange, body, "litellm")
-        if api in _REPLAYED and served.asked(exchange.path, b"").generates:
+        if (replayed := replay_body.api_of(exchange.path)) is not None:
             body = request.raw_content or b""
-            prepared = replay_body.prepare(body, api, drop_params=settings.fallback.drop_params)
+            prepared = replay_body.prepare(body, replayed, drop_params=settings.fallback.drop_params)
             if prepared is not body:
                 _set_body(request, prepared)
             for remedy in known:
-                self._apply(request, exchange, api, remedy)
+                self._apply(request, exchange, replayed, remedy)
         return request
 
     def _remembered(self, exchange: Exchange, api: Api | None, now: float) -> tuple[Remedy, ...]:
@@ -137,8 +133,8 @@ class Replays:
             of_history: nothing but the history is changed.
         """
         sent = exchange.attempts[-1].request if exchange.attempts else None
-        api = identify_api(exchange.path)
-        if sent is None or api not in _REPLAYED:
+        api = replay_body.api_of(exchange.path)
+        if sent is None or api is None:
             return None
         if exchange.refused_at is None:
             exchange.refused_at = now

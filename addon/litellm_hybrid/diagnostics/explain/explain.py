@@ -12,6 +12,7 @@ from litellm_hybrid.config.settings import FALLBACK_KINDS, Settings
 from litellm_hybrid.diagnostics.explain import remedies
 from litellm_hybrid.diagnostics.explain.reasons import REASONS
 from litellm_hybrid.diagnostics.explain.remedies import Obstacle, UpstreamResponse
+from litellm_hybrid.llm.replay import body as replay_body
 from litellm_hybrid.message import credentials, forwarded, ids
 from litellm_hybrid.message.credentials import redact_as_text, redact_target
 from litellm_hybrid.observability.admin_endpoints import PAGES, AdminRequest, AdminResponse, is_own, respond
@@ -59,7 +60,9 @@ class Sent:
         ]
 
 
-def _to_server(settings: Settings, request: Request, routed: Routed, target: Target) -> Sent:
+def _to_server(
+    settings: Settings, request: Request, routed: Routed, target: Target, *, replayed: bool = False
+) -> Sent:
     """Make the request as a server gets it.
 
     Args:
@@ -67,6 +70,7 @@ def _to_server(settings: Settings, request: Request, routed: Routed, target: Tar
         request: the client's.
         routed: what was decided about it.
         target: which server; for LiteLLM the request names a model.
+        replayed: it goes to LiteLLM in upstream's place.
     """
     if target is not Target.LITELLM:
         return _to_upstream(settings, request)
@@ -80,6 +84,11 @@ def _to_server(settings: Settings, request: Request, routed: Routed, target: Tar
         note.append(f"decoded from {coding}")
     if named.where in ("json", "form") and named.model != model:
         note.append(f'names "{model}" for "{named.model}", all else as it was')
+    if replayed and (api := replay_body.api_of(sent.path)) is not None:
+        body = replay_body.prepare(outgoing.body, api, drop_params=settings.fallback.drop_params)
+        if body != outgoing.body:
+            outgoing = replace(outgoing, body=body, headers=rewrite.with_body(outgoing.headers, body))
+            note = ["in the form of a replay, see docs/fallback.md"]
     return Sent(
         server="litellm",
         url=str(replace(outgoing.address, path="")),
@@ -328,7 +337,7 @@ def explain(
             steps.append(access_step(request, refusal))
             if refusal is None:
                 target, reason = Target.LITELLM, Reason.FALLBACK
-                sent, fixes = _to_server(settings, request, routed, target), []
+                sent, fixes = _to_server(settings, request, routed, target, replayed=True), []
             else:
                 reason = Reason.FALLBACK_FAILED
     elif routed.named is not None and target is Target.UPSTREAM:

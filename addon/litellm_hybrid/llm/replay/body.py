@@ -23,7 +23,10 @@ from litellm_hybrid.llm.history.json_edit import (
     text,
 )
 from litellm_hybrid.llm.replay import documents
-from litellm_hybrid.routing.paths import Api
+from litellm_hybrid.quota import served
+from litellm_hybrid.routing.paths import Api, identify_api
+
+_APIS = frozenset({Api.RESPONSES, Api.MESSAGES, Api.CHAT, Api.GENERATE_CONTENT})
 
 _PRICED = ("service_tier", "serviceTier")
 """Tiers of a subscription are another price of an API key: `priority` doubles it."""
@@ -33,6 +36,12 @@ _FREE = frozenset({"auto", "AUTO", "VALIDATED", "MODE_UNSPECIFIED"})
 
 _PLAIN = frozenset({"text", "text/plain"})
 """Formats of an answer that ask for nothing."""
+
+
+def api_of(path: str) -> Api | None:
+    """Return the API of a path on which replays are made to fit; None: they are sent as if routed."""
+    api = identify_api(path)
+    return api if api in _APIS and served.asked(path, b"").generates else None
 
 
 def prepare(body: bytes, api: Api, *, drop_params: bool) -> bytes:

@@ -418,6 +418,18 @@ def test_the_body_that_litellm_gets(model: str, coding: bytes, summary: str) -> 
     assert sent.body == summary
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_the_body_of_a_replay(*, told: bool) -> None:
+    body = b'{"model": "other"}'
+    fallback = FALLBACK.replace("true}", f"true, drop-params: {str(told).lower()}}}")
+    sent = explain(settings_of(fallback), request_of(body=body), QUOTA).sent
+    assert sent is not None
+    length = len(body) + (len(',"drop_params":true') if told else 0)
+    assert sent.body.startswith(f"{length} bytes, ")
+    assert ("in the form of a replay" in sent.body) is told
+    assert ("Content-Length", str(length)) in sent.headers
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.reason.value)
 def test_no_secret_is_in_any_output(case: Case) -> None:
     credentials = (
