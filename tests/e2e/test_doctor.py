@@ -71,7 +71,7 @@ class LiteLLM(Server):
 
 
 @dataclass
-class House:
+class SetUp:
     """Where everything is, and the configuration to run the doctor with."""
 
     folder: Path
@@ -98,11 +98,11 @@ class House:
 
 
 @contextmanager
-def house(
+def a_set_up(
     folder: Path, *, upstream: CLIProxyAPI | None = None, litellm: LiteLLM | None = None
-) -> Iterator[House]:
+) -> Iterator[SetUp]:
     with ExitStack() as stack:
-        yield House(
+        yield SetUp(
             folder,
             stack.enter_context(in_thread(upstream or CLIProxyAPI(**USUAL))),
             stack.enter_context(in_thread(litellm or LiteLLM())),
@@ -110,8 +110,8 @@ def house(
 
 
 @pytest.fixture
-def good(tmp_path: Path) -> Iterator[House]:
-    with house(tmp_path) as found:
+def good(tmp_path: Path) -> Iterator[SetUp]:
+    with a_set_up(tmp_path) as found:
         yield found
 
 
@@ -145,7 +145,7 @@ def bad(found: list[dict[str, str]]) -> list[dict[str, str]]:
 # -- nothing is wrong ---------------------------------------------------------
 
 
-def test_a_good_house(good: House) -> None:
+def test_a_good_set_up(good: SetUp) -> None:
     done = doctor(good.config())
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     assert "\x1b" not in done.stdout
@@ -157,7 +157,7 @@ def test_a_good_house(good: House) -> None:
     assert lines[-1] == "result everything was looked at and is in order"
 
 
-def test_it_calls_no_model_and_counts_towards_no_ban(good: House) -> None:
+def test_it_calls_no_model_and_counts_towards_no_ban(good: SetUp) -> None:
     doctor(good.config())
     asked = [*good.upstream.requests, *good.litellm.requests]
     assert {request.path for request in asked if request.method != "GET"} == {TRANSFORM}
@@ -165,7 +165,7 @@ def test_it_calls_no_model_and_counts_towards_no_ban(good: House) -> None:
     assert good.upstream.failed_attempts == 0
 
 
-def test_json_names_the_versions(good: House) -> None:
+def test_json_names_the_versions(good: SetUp) -> None:
     report = json.loads(doctor(good.config(), "--json").stdout)
     assert (report["severity"], report["versions"]["upstream"], report["versions"]["litellm"]) == (
         "ok",
@@ -237,7 +237,7 @@ BOTH = ("upstream-url", "base-url")
     ],
 )
 def test_a_server_that_is_not_there(
-    good: House, key: str, server: Callable[[], Any], symptom: str, fix: str
+    good: SetUp, key: str, server: Callable[[], Any], symptom: str, fix: str
 ) -> None:
     with server() as url:
         code, found = findings(good.config(**{key: url}))
@@ -247,7 +247,7 @@ def test_a_server_that_is_not_there(
     assert (symptom in wrong["symptom"], fix.format(key=key) in wrong["fix"]) == (True, True), wrong
 
 
-def test_the_two_are_mixed_up(good: House) -> None:
+def test_the_two_are_mixed_up(good: SetUp) -> None:
     with serving(cliproxyapi)() as first, serving(litellm_answers)() as second:  # type: ignore[attr-defined]
         _, found = findings(good.config(base_url=first, upstream_url=second))
     assert [each["symptom"] for each in bad(found)] == [
@@ -269,7 +269,7 @@ def test_the_two_are_mixed_up(good: House) -> None:
     ],
 )
 def test_what_the_file_says_is_wrong(
-    good: House, keys: dict[str, Any], check: str, severity: str, fix: str
+    good: SetUp, keys: dict[str, Any], check: str, severity: str, fix: str
 ) -> None:
     code, found = findings(good.config(**keys))
     (wrong,) = bad(found)
@@ -278,12 +278,12 @@ def test_what_the_file_says_is_wrong(
     assert code == {"warning": 1, "error": 2}[severity]
 
 
-def test_a_path_in_base_url_that_litellm_does_not_have(good: House) -> None:
+def test_a_path_in_base_url_that_litellm_does_not_have(good: SetUp) -> None:
     code, found = findings(good.config(base_url=f"{good.litellm.url}/ui"))
     assert (code, [each["fix"] for each in bad(found)]) == (2, [f"`base-url: {good.litellm.url}`"])
 
 
-def test_a_v1_in_base_url_is_noted(good: House) -> None:
+def test_a_v1_in_base_url_is_noted(good: SetUp) -> None:
     code, found = findings(good.config(base_url=f"{good.litellm.url}/v1"))
     assert code == 0
     assert [(each["severity"], each["fix"]) for each in found if "/v1" in each["symptom"]] == [
@@ -292,8 +292,8 @@ def test_a_v1_in_base_url_is_noted(good: House) -> None:
 
 
 def test_litellm_is_not_ready(tmp_path: Path) -> None:
-    with house(tmp_path, litellm=LiteLLM(ready=503)) as found_house:
-        code, found = findings(found_house.config())
+    with a_set_up(tmp_path, litellm=LiteLLM(ready=503)) as set_up:
+        code, found = findings(set_up.config())
     assert (code, [each["check"] for each in bad(found)]) == (2, ["litellm"])
     assert "curl --fail" in bad(found)[0]["fix"]
 
@@ -306,8 +306,8 @@ def test_litellm_is_not_ready(tmp_path: Path) -> None:
     ],
 )
 def test_litellm_takes_no_keys(tmp_path: Path, key: str, symptom: str) -> None:
-    with house(tmp_path, litellm=LiteLLM(key=None)) as found_house:
-        code, found = findings(found_house.config(api_key=key))
+    with a_set_up(tmp_path, litellm=LiteLLM(key=None)) as set_up:
+        code, found = findings(set_up.config(api_key=key))
     assert code == 0
     (api_key,) = [each for each in found if each["check"] == "api-key"]
     assert (api_key["severity"], api_key["symptom"]) == ("ok", symptom)
@@ -334,14 +334,14 @@ def test_litellm_takes_no_keys(tmp_path: Path, key: str, symptom: str) -> None:
 def test_what_is_wrong_with_upstream(
     tmp_path: Path, upstream: CLIProxyAPI, keys: dict[str, Any], check: str, severity: str
 ) -> None:
-    with house(tmp_path, upstream=upstream) as found_house:
-        _, found = findings(found_house.config(**keys))
+    with a_set_up(tmp_path, upstream=upstream) as set_up:
+        _, found = findings(set_up.config(**keys))
     assert [(each["check"], each["severity"]) for each in found if each["severity"] != "ok"] == [
         (check, severity)
     ]
 
 
-def test_each_model_that_may_fall_back_is_looked_up(good: House) -> None:
+def test_each_model_that_may_fall_back_is_looked_up(good: SetUp) -> None:
     code, found = findings(good.config(fallback={"enabled": True}, models=[], enabled=False))
     (wrong,) = bad(found)
     assert (code, wrong["check"], wrong["severity"]) == (1, "fallback", "warning")
@@ -352,7 +352,7 @@ def test_each_model_that_may_fall_back_is_looked_up(good: House) -> None:
     assert (code, [each["check"] for each in bad(found)]) == (2, ["fallback"])
 
 
-def test_without_a_client_key_it_is_not_content(good: House) -> None:
+def test_without_a_client_key_it_is_not_content(good: SetUp) -> None:
     """The lists cannot be compared: it says so, and what it takes."""
     file = good.config(client_api_keys=None)
     done = doctor(file)
@@ -367,14 +367,14 @@ def test_without_a_client_key_it_is_not_content(good: House) -> None:
     assert ("client-keys", "warning") in [(each["check"], each["severity"]) for each in found]
 
 
-def test_a_loop_through_litellm(good: House) -> None:
+def test_a_loop_through_litellm(good: SetUp) -> None:
     file = good.config()
     good.litellm.leads_to = json.loads(file.read_text())["extensions"]["litellm"]["upstream-url"]
     _, found = findings(file)
     assert [(each["check"], each["severity"]) for each in bad(found)] == [("loops", "warning")]
 
 
-def test_cliproxyapis_own_file(good: House) -> None:
+def test_cliproxyapis_own_file(good: SetUp) -> None:
     theirs = good.folder / "cliproxyapi.yaml"
     theirs.write_text("port: 8317\nmax-retry-interval: 30\npassthrough-headers: true\n")
     code, found = findings(good.config(), "--upstream-config", str(theirs))
@@ -396,7 +396,7 @@ def test_a_broken_file(tmp_path: Path) -> None:
 # -- the address to listen on -------------------------------------------------
 
 
-def test_the_address_is_taken(good: House) -> None:
+def test_the_address_is_taken(good: SetUp) -> None:
     with in_thread(Server(page)) as other:
         _, found = findings(good.config(listen=f"127.0.0.1:{other.port}"))
     (wrong,) = bad(found)
@@ -407,7 +407,7 @@ def test_the_address_is_taken(good: House) -> None:
 
 
 @contextmanager
-def serving_proxy(good: House, file: Path, port: int) -> Iterator[None]:
+def serving_proxy(good: SetUp, file: Path, port: int) -> Iterator[None]:
     with running(
         [PROGRAM, "serve", "-c", file],
         name="serve",
@@ -419,7 +419,7 @@ def serving_proxy(good: House, file: Path, port: int) -> Iterator[None]:
         yield
 
 
-def test_the_proxy_runs_already(good: House) -> None:
+def test_the_proxy_runs_already(good: SetUp) -> None:
     port = free_port()
     file = good.config(listen=f"127.0.0.1:{port}")
     with serving_proxy(good, file, port):
@@ -428,7 +428,7 @@ def test_the_proxy_runs_already(good: House) -> None:
     assert (code, said["listen"]) == (0, f"litellm-hybrid runs at 127.0.0.1:{port} and is ready")
 
 
-def test_the_proxy_runs_with_a_broken_file(good: House) -> None:
+def test_the_proxy_runs_with_a_broken_file(good: SetUp) -> None:
     port = free_port()
     file = good.config(listen=f"127.0.0.1:{port}")
     with serving_proxy(good, file, port):
@@ -439,7 +439,7 @@ def test_the_proxy_runs_with_a_broken_file(good: House) -> None:
     assert "did you mean `models`?" in done.stdout
 
 
-def test_addresses_that_mitmdumps_mode_says(good: House) -> None:
+def test_addresses_that_mitmdumps_mode_says(good: SetUp) -> None:
     with in_thread(Server(page)) as other, in_thread(CLIProxyAPI(version="7.1.0")) as upstream:
         file, listen = good.config(client_api_keys=None), f"127.0.0.1:{other.port}"
         _, found = findings(file, "--upstream", upstream.url, "--listen", listen)
@@ -448,7 +448,7 @@ def test_addresses_that_mitmdumps_mode_says(good: House) -> None:
     assert f"{listen} is taken by another program" in said
 
 
-def test_a_wrong_address_is_a_wrong_call(good: House) -> None:
+def test_a_wrong_address_is_a_wrong_call(good: SetUp) -> None:
     done = doctor(good.config(), "--listen", "127.0.0.1")
     assert (done.returncode, done.stdout) == (2, "")
     assert "the port is missing or not 1 to 65535" in done.stderr
@@ -457,7 +457,7 @@ def test_a_wrong_address_is_a_wrong_call(good: House) -> None:
 # -- live ---------------------------------------------------------------------
 
 
-def test_live_through_the_running_proxy(good: House) -> None:
+def test_live_through_the_running_proxy(good: SetUp) -> None:
     port = free_port()
     file = good.config(listen=f"127.0.0.1:{port}", models=["gpt-5", "gpt-5.5"], fallback=None)
     with serving_proxy(good, file, port):
@@ -473,7 +473,7 @@ def test_live_through_the_running_proxy(good: House) -> None:
     ]
 
 
-def test_live_without_a_proxy_asks_the_servers(good: House) -> None:
+def test_live_without_a_proxy_asks_the_servers(good: SetUp) -> None:
     done = doctor(good.config(), "--live")
     assert done.returncode == 0, done.stdout
     assert "for $0.0001" in done.stdout
@@ -535,7 +535,7 @@ def test_tls(confdir: Path) -> None:
     )
 
 
-def test_a_self_signed_certificate_is_called_so(good: House) -> None:
+def test_a_self_signed_certificate_is_called_so(good: SetUp) -> None:
     with in_thread(Server(page, tls=self_signed_context(good.folder))) as server:
         code, found = findings(good.config(upstream_url=f"https://127.0.0.1:{server.port}"))
     (upstream,) = [each for each in found if each["check"] == "upstream"]
@@ -578,14 +578,14 @@ def on_terminal(file: Path, env: dict[str, str]) -> str:
     return shown.decode()
 
 
-def test_on_a_terminal_it_has_colors_and_shows_progress(good: House) -> None:
+def test_on_a_terminal_it_has_colors_and_shows_progress(good: SetUp) -> None:
     shown = on_terminal(good.config(models=["GPT-5"]), {"NO_COLOR": ""})
     assert "\r\x1b[Kasking upstream and LiteLLM, 6 s at most" in shown
     assert "\x1b[31merror        LiteLLM does not know" in shown
     assert "\x1b[32mok" in shown
 
 
-def test_no_color(good: House) -> None:
+def test_no_color(good: SetUp) -> None:
     shown = on_terminal(good.config(models=["GPT-5"]), {"NO_COLOR": "1"})
     assert "[31m" not in shown
     assert "error        LiteLLM does not know" in shown

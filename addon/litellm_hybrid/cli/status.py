@@ -78,7 +78,7 @@ def _ask(address: Address, settings: Settings) -> tuple[dict[str, Any] | None, s
         return None, f"it shows this to nobody without a client key: put one into {CLIENT_KEY}"
     if result.status:
         return None, "another program is there, or another version of litellm-hybrid"
-    return None, f"no proxy {result.failure or 'answers'}: {result.detail}"
+    return None, f"the proxy {result.failure}: {result.detail}"
 
 
 class _Screen:
