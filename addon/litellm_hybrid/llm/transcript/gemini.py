@@ -164,7 +164,7 @@ def ends(event: Object) -> bool:
 
 
 _LAST = ("modelVersion", "responseId", "usageMetadata", "promptFeedback")
-"""Object that every chunk may repeat: the last counts."""
+"""Members that every chunk may repeat: the last counts."""
 
 
 def assemble(events: Iterable[Object]) -> dict[str, Any]:
