@@ -5,7 +5,9 @@ from collections.abc import Iterator
 import pytest
 
 from support import replay_matrix
+from support.agent_requests import AGENT_REQUESTS
 from support.replay_matrix import Row
+from support.strict_backends import BY_NAME
 
 pytestmark = [pytest.mark.litellm, pytest.mark.timeout(900)]
 
@@ -22,8 +24,23 @@ LITELLMS_OWN = {
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Row]]:
+    """All; what was answered when it was last written down, and is not, is asked once more.
+
+    A replay gives up 5 s after the first refusal, which a busy machine may take for what is one of milliseconds.
+    """
     with replay_matrix.running(tmp_path_factory.mktemp("replays")) as house:
-        yield replay_matrix.measure(house)
+        measured = replay_matrix.measure(house)
+        lost = answered(replay_matrix.read()) - answered(measured)
+        house.relay.sent.clear()
+        for agent, backend in sorted({(agent, backend) for agent, _, backend in lost}):
+            requests = [request for request in AGENT_REQUESTS if request.agent == agent]
+            again = replay_matrix.measure(house, requests, [BY_NAME[backend]])
+            measured = [row for row in measured if (row.agent, row.backend) != (agent, backend)] + again
+        yield measured
+
+
+def answered(rows: list[Row]) -> set[tuple[str, str, str]]:
+    return {(row.agent, row.turn, row.backend) for row in rows if row.result == "answered"}
 
 
 def test_most_requests_are_answered(rows: list[Row]) -> None:
@@ -39,9 +56,6 @@ def test_nothing_is_answered_with_another_meaning(rows: list[Row]) -> None:
 
 
 def test_what_was_answered_when_it_was_last_written_down_still_is(rows: list[Row]) -> None:
-    def answered(them: list[Row]) -> set[tuple[str, str, str]]:
-        return {(row.agent, row.turn, row.backend) for row in them if row.result == "answered"}
-
     assert not answered(replay_matrix.read()) - answered(rows)
 
 

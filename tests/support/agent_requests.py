@@ -16,7 +16,7 @@ type Json = dict[str, Any]
 
 SEAL = FOREIGN + "eHh4" * 50
 SESSION = "5e5510-session"
-ASK, RESULT, AGAIN = "marker-question", "marker-result", "marker-second-question"
+ASK, RESULT = f"marker-question of {SESSION}", "marker-result"
 SYSTEM = "You are a coding agent. Work in small steps and keep to the conventions of the project."
 USER_ID = json.dumps({"device_id": "d" * 64, "account_uuid": "", "session_id": SESSION + "0" * 22})
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -62,6 +62,10 @@ class AgentRequest:
     headers: Mapping[str, str]
     arrives: tuple[str, ...]
     forces: str = ""
+
+    def to_arrive(self, session: str) -> tuple[str, ...]:
+        """What has to be in what the backend gets of a session that is named so."""
+        return tuple(what.replace(SESSION, session) for what in self.arrives)
 
     @property
     def name(self) -> str:

@@ -229,7 +229,8 @@ def _lost(house: House, request: AgentRequest, deployment: Deployment) -> str:
     ]
     arrived = accepted[-1]
     text = json.dumps(arrived)
-    missing = [what for what in request.arrives if what not in text]
+    session = _session_of(_name(deployment, request.agent))
+    missing = [what for what in request.to_arrive(session) if what not in text]
     choices = [arrived.get(name) for name in ("tool_choice", "toolConfig", "tool_config")]
     if request.forces and request.forces not in json.dumps(choices):
         missing.append(f"the forced {request.forces}")
