@@ -9,7 +9,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from e2e.test_doctor import CLIENT_KEY, PROGRAM, USUAL, House, house
+from e2e.test_doctor import CLIENT_KEY, PROGRAM, USUAL, SetUp, a_set_up
 from litellm_hybrid.cli.main import main
 from support.cliproxyapi import CLIProxyAPI
 from support.processes import MASTER_KEY, free_port
@@ -49,15 +49,15 @@ def models() -> tuple[str, ...]:
 
 @pytest.fixture
 def servers(tmp_path: Path, models: tuple[str, ...]) -> object:
-    with house(tmp_path, upstream=CLIProxyAPI(**USUAL | {"models": models})) as found:
+    with a_set_up(tmp_path, upstream=CLIProxyAPI(**USUAL | {"models": models})) as found:
         yield found
 
 
-def addresses(servers: House) -> tuple[str, ...]:
+def addresses(servers: SetUp) -> tuple[str, ...]:
     return ("--upstream", servers.upstream.url, "--litellm", servers.litellm.url)
 
 
-def test_nothing_is_asked(servers: House, tmp_path: Path) -> None:
+def test_nothing_is_asked(servers: SetUp, tmp_path: Path) -> None:
     done = init(tmp_path, "--yes", *addresses(servers), "--output", "own.yaml", env=KEYS)
 
     assert done.returncode in (0, 1), done.stdout + done.stderr  # warnings of the doctor's are no failure
@@ -78,13 +78,13 @@ def test_nothing_is_asked(servers: House, tmp_path: Path) -> None:
     assert checks["fallback"] == "ok"
 
 
-def test_another_variable_for_litellms_key(servers: House, tmp_path: Path) -> None:
+def test_another_variable_for_litellms_key(servers: SetUp, tmp_path: Path) -> None:
     init(tmp_path, "--yes", *addresses(servers), "--litellm-key-env", "MINE", env={"MINE": MASTER_KEY})
 
     assert written(tmp_path / "litellm-hybrid.yaml")["api-key"] == "${MINE}"
 
 
-def test_cliproxyapis_own_file_is_read(servers: House, tmp_path: Path) -> None:
+def test_cliproxyapis_own_file_is_read(servers: SetUp, tmp_path: Path) -> None:
     port = servers.upstream.url.rpartition(":")[2]
     (tmp_path / "config.yaml").write_text(f"port: {port}\napi-keys: [{CLIENT_KEY}]\n")
 
@@ -98,7 +98,7 @@ def test_cliproxyapis_own_file_is_read(servers: House, tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_known_is_asked_for(
-    servers: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    servers: SetUp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The addresses, both keys, and of the models one by one what to change."""
     monkeypatch.chdir(tmp_path)
@@ -128,7 +128,7 @@ def test_what_cannot_be_known_is_asked_for(
     assert not any(secret in done.output for secret in KEYS.values())
 
 
-def test_nothing_is_overwritten(servers: House, tmp_path: Path) -> None:
+def test_nothing_is_overwritten(servers: SetUp, tmp_path: Path) -> None:
     for name in ("own.yaml", "own.env"):
         (tmp_path / name).write_text("mine")
         done = init(tmp_path, "--yes", *addresses(servers), "--output", "own.yaml", env=KEYS)
