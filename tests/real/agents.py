@@ -18,8 +18,9 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -58,6 +59,9 @@ class Agent:
         out: at which steps the provider refuses.
         sticky: `fallback.sticky`; then the provider is asked once when its quota is used up.
         talks: it has no tools; its turns are questions of its own.
+        own: more keys of `extensions.litellm`.
+        behind: further models that LiteLLM has.
+        subscribed: CLIProxyAPI has accounts in auth files, instead of keys.
     """
 
     client: str
@@ -70,6 +74,9 @@ class Agent:
     out: range = OUT
     sticky: str = ""
     talks: bool = False
+    own: Mapping[str, object] = field(default_factory=dict)
+    behind: Sequence[str] = ()
+    subscribed: bool = False
 
 
 SONNET, HAIKU = "claude-sonnet-4-5-20250929", "claude-haiku-4-5-20251001"
@@ -257,6 +264,43 @@ AGENTS |= {
 }
 
 
+PICKED = "claude-fable-5-dd-5.5-tpg"
+"""gpt-5.5, as Claude Code's picker shows it since CLIProxyAPI 7.2."""
+
+
+def picked(**changes: Any) -> Agent:
+    """Claude Code with gpt-5.5 from its picker."""
+    claude = AGENTS["claude"]
+    command = [PICKED if word == SONNET else word for word in claude.command]
+    return replace(
+        claude,
+        **{
+            "models": {"codex": ["gpt-5.5"], "anthropic": [HAIKU]},
+            "refusal": "cd_429_usage_team",
+            "command": command,
+            **changes,
+        },
+    )
+
+
+AGENTS |= {
+    "claude-account": replace(AGENTS["claude"], subscribed=True),
+    "claude-gemini-interlude": replace(
+        AGENTS["claude"], own={"model-mappings": {SONNET: GEMINI}}, behind=[GEMINI], subscribed=True
+    ),
+    "claude-picker": picked(),
+    "claude-picker-mapped": picked(own={"model-mappings": {"gpt-5.5": SONNET}}, behind=[SONNET]),
+    "codex-account": replace(AGENTS["codex"], subscribed=True),
+    "codex-claude": replace(
+        AGENTS["codex"],
+        models={"anthropic": [SONNET]},
+        refusal="an_429_weekly",
+        files={".codex/config.toml": CODEX_PROVIDER.replace("gpt-5.5", SONNET)},
+        subscribed=True,
+    ),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """What came of a session."""
@@ -313,7 +357,7 @@ def play_session(name: str, binary: Path, folder: Path) -> Session:
     refusal = agent.refusal
     if isinstance(refusal, str):
         refusal = next(case for case in provider_errors() if case.name == agent.refusal)
-    listed = [model for models in agent.models.values() for model in models]
+    listed = [*(model for models in agent.models.values() for model in models), *agent.behind]
 
     def fails(request: Request, step: int) -> ProviderError | None:
         is_turn = agent.talks or b'"tools"' in request.body
@@ -329,8 +373,15 @@ def play_session(name: str, binary: Path, folder: Path) -> Session:
         in_thread(CodingModel("provider", STEPS, fails)) as provider,
         in_thread(CodingModel("backend", STEPS)) as backend,
         real_litellm(backend.url, listed, folder) as litellm,
-        cliproxyapi(binary, provider, agent.models, folder / "upstream", extra=keys) as upstream,
-        product(upstream.process.url, litellm.url, folder / "product", fallback, keys) as hybrid,
+        cliproxyapi(
+            binary,
+            provider,
+            agent.models,
+            folder / "upstream",
+            extra=keys,
+            subscriptions=agent.subscribed,
+        ) as upstream,
+        product(upstream.process.url, litellm.url, folder / "product", fallback, keys, agent.own) as hybrid,
     ):
         url = hybrid.process.url
         for file, text in agent.files.items():

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from real.corpus import ProviderError
-from real.providers import data, event, play
+from real.providers import PROFILE, data, event, play
 from support.servers import Reply, Server
 from support.wire import Request
 
@@ -68,14 +68,22 @@ class CodingModel(Server):
         self.steps = steps
         self.fails = fails
         self.turns: list[Turn] = []
+        self._cached: dict[str, Json] = {}
 
     async def _reply(self, request: Request, reply: Reply) -> None:
         body: Json = json.loads(request.body) if request.body.startswith(b"{") else {}
         self.requests.clear()
         style = next((style for end, style in STYLES.items() if end in request.path), None)
         if style is None:
-            await reply.json(200, {"input_tokens": 20, "totalTokens": 20, "object": "list", "data": []})
+            await reply.json(200, self._aside(request, body))
             return
+        # LiteLLM puts what Anthropic's clients mark into Gemini's cache, and sends the rest.
+        cached = self._cached.get(str(body.pop("cachedContent", "")), {})
+        body = (
+            {**cached, **body, "contents": [*cached.get("contents", ()), *body["contents"]]}
+            if cached
+            else body
+        )
         asked = [int(number) for number in _QUESTION.findall(request.body)]
         step = max(asked) - 1 if asked else len(re.findall(style.result, json.dumps(body.get(style.history))))
         refused = self.fails(request, step) if self.fails else None
@@ -90,6 +98,18 @@ class CodingModel(Server):
             reply, Answer(str(body.get("model")), step, tool, streamed, f"{step}_{len(self.turns)}")
         )
 
+    def _aside(self, request: Request, body: Json) -> Json:
+        """What is asked for beside answers: a profile, a cache, a count of tokens, a list of models."""
+        if "/oauth/profile" in request.path:
+            return PROFILE
+        if "cachedContents" not in request.path:
+            return {"input_tokens": 20, "totalTokens": 20, "object": "list", "data": []}
+        if request.method == "GET":
+            return {"cachedContents": []}
+        name = f"cachedContents/{len(self._cached)}"
+        self._cached[name] = {key: value for key, value in body.items() if key in {"contents", "tools"}}
+        return {"name": name, "model": str(body.get("model")), "displayName": body.get("displayName")}
+
     def _note(self, request: Request, body: Json, step: int, said: str, *, refused: bool = False) -> None:
         self.turns.append(Turn(request.path, str(body.get("model")), step, said, refused))
 
@@ -101,7 +121,14 @@ def _shell(body: Json) -> Json | None:
         declared = tool.get("functionDeclarations") or tool.get("function_declarations")
         for each in declared or [tool.get("function") or tool]:
             tools[str(each.get("name") or each.get("type"))] = each
-    return next(({**tools[name], "name": name} for name in SHELLS if name in tools), None)
+    # CLIProxyAPI renames the tools of Claude subscriptions: `mcp__play_simple__exercise_Bash`.
+    shells = (
+        given
+        for name in SHELLS
+        for given in tools
+        if given == name or (given.startswith("mcp__") and given.endswith(f"_{name}"))
+    )
+    return next(({**tools[given], "name": given} for given in shells), None)
 
 
 @dataclass(frozen=True, slots=True)

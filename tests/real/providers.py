@@ -48,6 +48,13 @@ def mark(case: str, place: str) -> str:
     return f"case-{case}-in-{place}"
 
 
+PROFILE = {
+    "account": {"uuid": "11111111-1111-4111-8111-111111111111", "email": "someone@example.com"},
+    "organization": {"uuid": "22222222-2222-4222-8222-222222222222"},
+}
+"""What Anthropic says of an account."""
+
+
 class Providers(Server):
     """All of them at one port, by path; without a case they answer well.
 
@@ -98,9 +105,7 @@ class Providers(Server):
     async def _aside(self, request: Request, reply: Reply) -> None:
         """What is asked for beside models: a profile once for each Claude account, lists, telemetry."""
         if "/oauth/profile" in request.path:
-            account = {"uuid": "11111111-1111-4111-8111-111111111111", "email": "someone@example.com"}
-            organization = {"uuid": "22222222-2222-4222-8222-222222222222"}
-            await reply.json(200, {"account": account, "organization": organization})
+            await reply.json(200, PROFILE)
         else:
             await reply.json(200, {})
 
