@@ -20,7 +20,7 @@ from litellm_hybrid.llm.history.rejections import REJECTIONS
 from litellm_hybrid.llm.replay import body as replay_body
 from litellm_hybrid.llm.replay import documents
 from litellm_hybrid.llm.replay.refusals import remedies
-from litellm_hybrid.llm.replay.remedies import Action, Remedy, apply
+from litellm_hybrid.llm.replay.remedies import RETRIES_MAX, Action, Remedy, apply
 from litellm_hybrid.observability import log
 from litellm_hybrid.routing import access, rewrite
 from litellm_hybrid.routing.paths import Api, identify_api
@@ -28,9 +28,6 @@ from litellm_hybrid.routing.rules import Reason, Target
 
 # CLIProxyAPI switches thinking on for `models/M(high):generateContent`.
 _SUFFIX_IN_PATH = re.compile(r"(?:\(|%28)[^()/%?]*(?:\)|%29)(?=(?::|%3A)\w+(?:\?|$))", re.IGNORECASE)
-
-RETRIES_MAX = 5
-"""How often a replay that was refused is sent again, each time with another change."""
 
 RETRIES_FOR = 5.0
 """How long, in seconds, after the first refusal it may be sent again."""

@@ -14,7 +14,7 @@ from litellm_hybrid.diagnostics.doctor.probes import Backends, litellm_key
 from litellm_hybrid.diagnostics.doctor.report import Finding, error, not_checked, ok, some, warning
 from litellm_hybrid.llm.replay import body as replay_body
 from litellm_hybrid.llm.replay.refusals import remedies
-from litellm_hybrid.llm.replay.remedies import Action, Remedy, apply
+from litellm_hybrid.llm.replay.remedies import RETRIES_MAX, Action, Remedy, apply
 from litellm_hybrid.routing.paths import Api
 
 type Json = dict[str, Any]
@@ -22,9 +22,6 @@ type Json = dict[str, Any]
 CHECK = "replay"
 WITHIN = 60.0
 """Seconds for one request."""
-
-FURTHER_MAX = 5
-"""Attempts behind the first, as of a replay."""
 
 _OWN = ("openai.com", "azure.com")
 
@@ -241,7 +238,7 @@ def cost(model: str) -> str:
     agents = ", ".join(form.agent for form in FORMS)
     return (
         f"LiteLLM for {model} in the form of {agents}: some hundred tokens each, "
-        f"{FURTHER_MAX + 1} attempts at most; its provider bills what it answers"
+        f"{RETRIES_MAX + 1} attempts at most; its provider bills what it answers"
     )
 
 
@@ -259,7 +256,7 @@ def ask(
         return [not_checked(CHECK, "LiteLLM was not asked", "`base-url` and `api-key`")]
     trials = {form.agent: _Trial(form, _probe(settings, form, model)) for form in FORMS}
     waiting = dict(trials)
-    for _ in range(FURTHER_MAX + 1):
+    for _ in range(RETRIES_MAX + 1):
         for agent, result in send({agent: trial.probe for agent, trial in waiting.items()}).items():
             waiting[agent].result = result
         waiting = {agent: trial for agent, trial in waiting.items() if _try_another(trial)}
@@ -281,7 +278,7 @@ def _probe(settings: Settings, form: Form, model: str) -> Probe:
 def _try_another(trial: _Trial) -> bool:
     """Whether there is a change to try after a refusal; makes it."""
     result = trial.result
-    if result is None or not _is_refusal(result) or len(trial.tried) >= FURTHER_MAX:
+    if result is None or not _is_refusal(result) or len(trial.tried) >= RETRIES_MAX:
         return False
     for remedy in remedies(result.status, result.body, trial.form.api):
         if remedy in trial.tried or remedy.action is Action.REDUCE_HISTORY:

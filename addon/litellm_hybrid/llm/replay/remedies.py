@@ -32,6 +32,9 @@ from litellm_hybrid.llm.replay.body import demanded
 from litellm_hybrid.llm.replay.documents import is_lost_by_chat_completions
 from litellm_hybrid.routing.paths import Api
 
+RETRIES_MAX = 5
+"""How often a replay that was refused is sent again, each time with another change."""
+
 HOSTED = "hosted"
 """Stands for the types of tools that a provider's own servers run."""
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from litellm_hybrid.config.settings import Address, Secret, Settings
-from litellm_hybrid.diagnostics.doctor.check_replays import FORMS, FURTHER_MAX, ask, cost, propose
+from litellm_hybrid.diagnostics.doctor.check_replays import FORMS, ask, cost, propose
 from litellm_hybrid.diagnostics.doctor.http_client import FailureKind, Probe, ProbeResult
+from litellm_hybrid.llm.replay.remedies import RETRIES_MAX
 from support.probes import failed, response
 
 SETTINGS = Settings(base_url=Address("http", "127.0.0.1", 4000), api_key=Secret("sk-key-of-litellm"))
@@ -124,7 +125,7 @@ def test_a_backend_that_refuses_for_ever_is_left_alone() -> None:
 
     found = ask(SETTINGS, "m", send)
     assert {each.severity for each in found} == {"error"}
-    assert len(asked) <= len(FORMS) * (FURTHER_MAX + 1)
+    assert len(asked) <= len(FORMS) * (RETRIES_MAX + 1)
 
 
 def test_no_response_and_no_litellm() -> None:
