@@ -47,7 +47,7 @@ class HybridAddon:
         """Make one.
 
         Args:
-            worker_dir: where a worker shares its numbers with others (see metrics/exporter.py).
+            worker_dir: where a worker shares its numbers with others (see metrics.py).
             app_log: the process's log; None: nothing has written to it before.
         """
         app_log = app_log or AppLog()
