@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import batched
 from pathlib import Path
 
 from real.apis import Seen
@@ -23,6 +24,9 @@ SLOW = 1.3
 
 SLOW_EVERY = 4
 """How many of the whole requests, one in so many, are asked a second time that way."""
+
+CASES_AT_ONCE = 120
+"""How many cases one process serves: its work for each request grows with the models that it has."""
 
 ROUNDS = 4
 """How often what did not reach its provider, because an earlier case took the account away, is asked anew."""
@@ -96,13 +100,16 @@ def measure(
     """Play them all."""
     began = time.monotonic()
     providers = set(CHANNELS if subscriptions else SECTIONS)
-    todo = plays(case for case in cases if case.provider in providers)
+    known = [case for case in cases if case.provider in providers]
     bench = _Bench(binary, cases, folder, subscriptions, advance)
     outcomes: list[Outcome] = []
-    for slow in (False, True):
-        asked = [play for play in todo if not slow or not play.stream][:: SLOW_EVERY if slow else 1]
-        asked = [Play(play.case, play.api, play.stream, slow) for play in asked]
-        outcomes += bench.compare(asked, slow=slow, own_fallback=own_fallback and not slow)
+    for part in batched(known, CASES_AT_ONCE, strict=False):
+        for slow in (False, True):
+            asked = [play for play in plays(part) if not slow or not play.stream][
+                :: SLOW_EVERY if slow else 1
+            ]
+            asked = [Play(play.case, play.api, play.stream, slow) for play in asked]
+            outcomes += bench.compare(asked, slow=slow, own_fallback=own_fallback and not slow)
     return Matrix(version_of(binary), subscriptions, outcomes, time.monotonic() - began)
 
 
