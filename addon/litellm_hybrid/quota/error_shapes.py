@@ -107,6 +107,7 @@ _PARTS = (
         403,
         re.compile(
             r"forbidden|permission|access_denied|suspended|deactivated|terminated|disabled|missing_scope"
+            r"|banned|(?:region|country|user|account)_blocked|no_subscription"
         ),
     ),
     (429, re.compile(r"too_many_requests|rate_limit|throttl|queue_exceeded")),
@@ -130,7 +131,7 @@ _REASON_PHRASES: Mapping[str, int] = {
 
 # What a web server or Cloudflare writes in the place of an error.
 _PAGE = re.compile(
-    r"(?:.{0,400}?<title>|error code:|http)?[\s:]*([45]\d\d)(?![\d.])", re.IGNORECASE | re.DOTALL
+    r"(?:.{0,400}?<title>(?:error )?|error code:|http)?[\s:]*([45]\d\d)(?![\d.])", re.IGNORECASE | re.DOTALL
 )
 
 # A relay's words for what it was told: "upstream status 429", "status_code=529", "HTTP 402".

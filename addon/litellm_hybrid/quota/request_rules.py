@@ -109,6 +109,8 @@ OWN: tuple[Rule, ...] = (
         shapes=frozenset({""}),
         statuses=frozenset({503}),
     ),
+    # What is said of a prompt may sound like a bar of the account.
+    Rule("policy code", "none", "any", coded="policy code"),
 )
 
 REQUEST_FAULTS: tuple[Rule, ...] = (
@@ -157,7 +159,6 @@ REQUEST_FAULTS: tuple[Rule, ...] = (
         "MiniMax",
         names=frozenset({"base_resp 1026", "base_resp 1027", "base_resp 1042", "base_resp 2013"}),
     ),
-    Rule("policy code", "none", "any", coded="policy code"),
     Rule("words 'policy'", "none", "any", words="policy"),
     Rule(
         "phrase 'policy'",

@@ -211,6 +211,7 @@ NOTHING_LEFT: tuple[Rule, ...] = (
         statuses=FAULT_STATUSES | {412},
     ),
     Rule("words 'account barred'", "account", "any", words="barred", statuses=FAULT_STATUSES),
+    Rule("account code", "account", "any", coded="barred", statuses=FAULT_STATUSES),
 )
 
 ACCOUNT: tuple[Rule, ...] = (
@@ -225,7 +226,6 @@ ACCOUNT: tuple[Rule, ...] = (
             "saturated|all slots",
             "busy|currently loading",
             "unable to handle (?:additional|more|your)",
-            "no instances? (?:are |is )?available",
             "(?:service|model|server|engine)s? (?:is |are )?(?:temporarily |currently )?unavailable",
             "no healthy upstream|upstream connect error or disconnect/reset before headers",
         ),
@@ -282,6 +282,8 @@ ACCOUNT: tuple[Rule, ...] = (
             r"(?:access|permission|scope|\S{1,60} role)",
             "not (?:part of|included in|available (?:on|in|for)) (?:your|this) (?:\\w+ ){0,2}(?:plan|tier)",
             "(?:unusual|suspicious) activity",
+            r"(?:region|country|location)\b.{0,20} not (?:served|supported|offered)|not offered where",
+            "(?:switched|turned) off for your|user banned",
             "(?:bind|verify|link) your (?:\\w+ ){0,3}account",
             r"\b(?:account|organization|workspace|team|project|plan|key|token|oauth|user|you"
             r"|this)\b[\w: /]{0,60}"
@@ -293,7 +295,7 @@ ACCOUNT: tuple[Rule, ...] = (
             "|revoked|restricted|paused|disallowed|turned off)",
             "(?:identity|account) verification|forbidden by|requires approval",
         ),
-        statuses=frozenset({0}),
+        statuses=frozenset({0, 502}),
     ),
     Rule(
         "words 'not signed in'",

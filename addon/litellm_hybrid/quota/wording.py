@@ -45,6 +45,7 @@ _OWNED = (
     r"|free (?:tier|usage|allocation|plan|trial|quota)|trial"
     r"|(?:usage|spend(?:ing)?|billing|weekly|daily|monthly|hourly|session|plan|account|credit|cost)s? "
     r"(?:[\w()-]{1,20} ){0,2}?(?:limits?|caps?|ceiling|allocation|maximum)|extra usage"
+    rf"|{_LIMIT} (?:for|on|of) (?:the |this |your )?(?:spend(?:ing)?|usage|costs?|credits?)"
 )
 _ACCOUNT = (
     rf"{_OWNED}|budgets?|subscriptions?"
@@ -58,7 +59,8 @@ _EXHAUSTED = (
     r"|all used|insufficient|inadequate|not enough|(?:doesn't|don't|not) have (?:enough|any|sufficient)"
     r"|no longer ha(?:s|ve)|out of|overdue|over (?:the|your|its)|too (?:many|much|low|frequent\w*)|r[au]n "
     r"(?:out|dry)|no (?:more|remaining)|hit|negative|spent|lapsed|none left"
-    r"|(?:is|are|was) (?:all )?(?:empty|over|gone|met|zero|at an end)|nothing (?:is |was )?left|maxed"
+    r"|(?:is|are|was) (?:all )?(?:empty|over|gone|(?:at )?zero|at an end|finished)|(?<!not )met"
+    r"|nothing (?:is |was )?left|maxed"
     r"|surpassed|not included|(?:rate[- ]?)?limited|throttled|arrears|past due|unpaid|all spent"
 )
 _NONE = r"(?:no|zero|without(?: any)?|(?<![\d.,])0) (?:[\w-]+ ){0,2}?"
@@ -107,7 +109,13 @@ _SAYS_IT = re.compile(
     r"|limited to [\d,]+ (?:\w+ ){0,3}(?:calls|requests|tokens)|.payment required|rate limit you"
     rf"|\b{_NONE}(?:{_WORKED}|credits?|quota|balance|funds|budget)(?: [\w ]{{1,40}}?)? (?:left|remaining|to "
     r"spend)\b|^(?:\w+ )?limit exceeded\W*$"
+    r"|^(?:qp[sm]|[rt]pm|rate) limit\b|\bfaster than\b"
     r"|\bat (?:its|your|the|their) (?:\w+ ){0,2}(?:limit|cap)\b"
+)
+_PAY = re.compile(
+    r"\btop(?:ping)? up\b|\badd (?:more )?(?:credits?|funds|money)\b|\brecharge\b|\bpayment method\b"
+    r"|\b(?:card|payment) (?:\w+ ){0,3}(?:declined|failed|charged)\b|\byour (?:plan"
+    r"|billing) and (?:plan|billing)"
 )
 _HAS_NONE = re.compile(rf"\b{_NONE}(?:{_OWNED}|budgets?)\b(?! (?:is|was|were|are) )")
 _SAYS_IT_ALONE = re.compile(
@@ -119,19 +127,25 @@ _BARRED = _pair(
     r"account|organi[sz]ation|workspace|team|subscription|membership|api key|credentials?|licen[cs]e|seat",
     r"(?:been |is |was |are |currently )?(?:disabled|suspended|deactivated|banned|restricted|locked|blocked"
     r"|frozen|closed|inactive|not active|archived|terminated|paused|expired|lapsed|discontinued|unpaid"
-    r"|not eligible|on hold|disallowed|under review)|only authorized",
+    r"|not eligible|on hold|disallowed|under review|cancell?ed|(?:switched|turned) off)|only authorized",
 )
 _SIGNED_OUT = re.compile(
     r"\b(?:signed|logged) out\b"
     r"|\bsession (?!id\b)(?:\w+ ){0,3}(?:ended|expired|over|invalid|closed|not recogni[sz]ed)"
+    r"|(?:^|api |access )key (?:has |was |is )?(?:expired|revoked|disabled|deleted)\b"
     r"|\b(?:sign|log) ?in (?:again|once more|to continue)\b|re-?authenticate"
 )
 _OVERLOADED = re.compile(
     r"\bmore (?:work|requests|traffic|load|demand) than\b|\btoo much (?:traffic|load|demand)\b|\bflooded\b"
     r"|\b(?:heavy|high|excessive|elevated) (?:demand|traffic|load|strain|usage)\b|\bcongest(?:ed|ion)\b"
-    r"|\bunable to process your request\.?$|\bservers? (?:are|is) full\b"
+    r"|\bunable to process your request\.?$|\b(?:is|are) full(?: at|[,.]|$)"
+    r"|\bno (?:replicas?|workers?|instances?|servers?|gpus?|nodes?) (?:are |is )?(?:ready|available"
+    r"|free|left)\b"
+    r"|\bkeep(?:ing)? up with\b|\btoo many (?:pending|queued|waiting|people|users|jobs)\b|\bdraining\b"
+    r"|\bwarming up\b"
 )
 _POLICY = re.compile(
+    r"\b(?:judged|deemed|considered|found) (?:to be )?(?:harmful|unsafe|offensive|inappropriate|sensitive)\b|"
     r"\b(?:moderation|guardrails?|content[- ](?:filter\w*|moderation|safety)|jailbreak|prompt injection"
     r"|safety (?:filter|classifier|check|system)\w*)\b"
 )
@@ -145,9 +159,11 @@ _POLICY_CODE = re.compile(
 _REQUEST = re.compile(
     r"\b[a-z]\w*(?:\.\d+\b|\[\d+\])|\b(?:max|min|top|tool|prompt|response|stream)_\w"
     r"|\b(?:tools?|functions?|schema|param(?:eter)?s?|propert(?:y|ies)|fields?|arguments?|images?|videos?"
-    r"|audio|pdfs?|documents?|files?|attachments?|pages?|characters?|strings?|arrays?|items?|metadata|headers?"
+    r"|audio|pdfs?|documents?|files?|attachments?|pages?|characters?|strings?|arrays?|items?|metadata"
+    r"|headers?"
     r"|roles?|prefill|stop sequences?|json|payload|batch|mcp|connector|thinking|reasoning|temperature|context"
-    r"|prompt|turns?|values?|format|mime|url|tags?|depth|descriptions?|choices?|completions?|dimensions?|pixels"
+    r"|prompt|turns?|values?|format|mime|url|tags?|depth|descriptions?|choices?|completions?"
+    r"|dimensions?|pixels"
     r"|bytes|[km]b|vector store|stop sequences|features?|beta|search|execution|computer use|caching|citations"
     r"|ranges?|fetch\w*|download\w*|message \d+|input \d+)\b|\bsupported for this\b"
     # How validators speak of what is wrong with it.
@@ -187,7 +203,7 @@ def names_request(text: str) -> bool:
 
 
 def _account(text: str) -> bool:
-    patterns = (_READ["account"], _SAYS_IT, _READ["worked"], _HAS_NONE, languages.USED_UP)
+    patterns = (_READ["account"], _SAYS_IT, _READ["worked"], _HAS_NONE, _PAY, languages.USED_UP)
     return any(pattern.search(text) for pattern in patterns)
 
 
@@ -204,8 +220,10 @@ def _blameless(text: str, *patterns: re.Pattern[str]) -> bool:
 _READINGS: Mapping[Reading, Callable[[str], bool]] = {
     "code": lambda text: bool(_READ["code"].search(text) or _SAYS_IT_ALONE.search(text)),
     "account": _account,
-    "any": lambda text: any(pattern.search(text) for pattern in (_READ["any"], _SAYS_IT, languages.USED_UP)),
-    "spent": lambda text: _blameless(text, _READ["spent"], _HAS_NONE, languages.SPENT),
+    "any": lambda text: any(
+        pattern.search(text) for pattern in (_READ["any"], _SAYS_IT, _PAY, languages.USED_UP)
+    ),
+    "spent": lambda text: _blameless(text, _READ["spent"], _HAS_NONE, _PAY, languages.SPENT),
     "barred": lambda text: _blameless(text, _BARRED, languages.BARRED),
     "signed out": lambda text: bool(_SIGNED_OUT.search(text) or languages.SIGNED_OUT.search(text)),
     "overloaded": lambda text: bool(_OVERLOADED.search(text) or languages.OVERLOADED.search(text)),
