@@ -20,8 +20,9 @@ from litellm_hybrid.diagnostics.doctor.http_client import (
     FailureKind,
     ProbeResult,
 )
+from litellm_hybrid.diagnostics.doctor.probes import Results
 from litellm_hybrid.diagnostics.doctor.report import Finding, Severity
-from support.probes import failed, lists
+from support.probes import NO_KEY, REFUSED, failed, lists, models
 
 LISTED = ("gpt-5", "claude-sonnet-4-5", "openai/o3", "gemini-2.5-pro")
 
@@ -183,6 +184,16 @@ def test_what_cannot_be_looked_at_without_litellms_list(rest: str, checks: list[
     assert [(each.check, each.severity) for each in found] == [
         (name, Severity.NOT_CHECKED) for name in checks
     ]
+
+
+@pytest.mark.parametrize(
+    ("upstream", "takes"), [(NO_KEY, "--key KEY"), (REFUSED, "see what is said of upstream above")]
+)
+def test_what_it_takes_to_know_upstreams_models(upstream: ProbeResult, takes: str) -> None:
+    found = check_names(
+        settings(FALLBACK), Results({"litellm-open": models(*LISTED), "upstream-open": upstream})
+    )
+    assert [takes in each.fix for each in found if each.severity is Severity.NOT_CHECKED] == [True]
 
 
 def test_without_any_name_there_is_nothing_to_say() -> None:
