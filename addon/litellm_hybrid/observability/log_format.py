@@ -43,6 +43,7 @@ Event = Literal[
     "config-warning",
     "config-broken",
     "log-lost",
+    "few-files",
     "request-id-replaced",
     "sent-again",
     "routed",

@@ -27,6 +27,7 @@ from litellm_hybrid.proxy import compat, trust
 from litellm_hybrid.proxy.connection import Listeners, listeners
 from litellm_hybrid.proxy.interfaces import HybridProxy
 from litellm_hybrid.proxy.trust import TrustStore
+from litellm_hybrid.runtime import open_files
 from litellm_hybrid.runtime.admin import AdminPages
 
 LOOK_EVERY = 0.5
@@ -293,6 +294,8 @@ class Lifecycle:
         """Begin to watch the file, and to wait for signals."""
         self._running = True
         self._app_log.never_wait()
+        open_files.raise_limit()
+        open_files.survive_exhaustion(asyncio.get_running_loop())
         tune_malloc()
         here = Listeners(ctx.master.addons.get("proxyserver"), self._proxy)
         self._shutdown.watch(here, ctx.master.shutdown)
