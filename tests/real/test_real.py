@@ -9,6 +9,10 @@ from typing import Any
 
 import httpx
 import pytest
+from anthropic import Anthropic
+from google import genai
+from google.genai import types
+from openai import OpenAI
 
 from real.apis import CLIENT_KEY
 from real.cliproxyapi import cliproxyapi
@@ -92,3 +96,16 @@ def test_its_lists_of_models_also_have_what_is_routed(binary: Path | None, tmp_p
         assert ids(through["models"]) == sorted(
             [*ids(direct["models"]), "models/Routed-1", "models/claude-x"]
         )
+
+        url = hybrid.process.url
+        options = types.HttpOptions(base_url=url)
+        with (
+            OpenAI(base_url=f"{url}/v1", api_key=CLIENT_KEY) as openai,
+            Anthropic(base_url=url, auth_token=CLIENT_KEY, default_headers=claude_code) as anthropic,
+            genai.Client(api_key=CLIENT_KEY, http_options=options) as gemini,
+        ):
+            assert {"Routed-1", "claude-x", "gpt-5.5"} <= {model.id for model in openai.models.list()}
+            assert {ours, "claude-x"} <= {model.id for model in anthropic.models.list()}
+            assert {"models/Routed-1", "models/gemini-2.5-pro"} <= {
+                model.name for model in gemini.models.list()
+            }

@@ -141,7 +141,8 @@ class Policy(ForwardingPolicy[JudgedResponse]):
             return None
         is_routed = exchange.outcome.target is Target.LITELLM and not exchange.outcome.may_fall_back
         is_routed = is_routed or exchange.outcome.reason is Reason.LITELLM_FAILED
-        if not (exchange.outcome.may_fall_back or is_routed) or exchange.model is None:
+        concerned = exchange.outcome.may_fall_back or exchange.unrouted is not None
+        if not (concerned or (is_routed and response.status_code >= 400)) or exchange.model is None:
             return None
         headers = {name.lower(): value for name, value in response.headers.items(multi=True)}
         head = ResponseHead(response.status_code, headers)
