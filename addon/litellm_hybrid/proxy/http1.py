@@ -1,6 +1,7 @@
 """HTTP/1 on both sides: mitmproxy's, with what it does not check, or gets wrong (docs/upstreaming.md)."""
 
 import json
+import math
 import re
 from typing import Any, cast, override
 
@@ -31,6 +32,9 @@ from litellm_hybrid.proxy.interfaces import HybridProxy
 
 MOST_HEAD = 64 * 1024
 """The longest head of a request or response, first line and headers together, in bytes."""
+
+HEAD_LIMIT = 15.0
+"""Longest time, in seconds, from the first byte of a request's head to its end."""
 
 HEAD_END = re.compile(rb"\n\r?\n")
 
@@ -186,6 +190,7 @@ class HybridHttp1Server(Http1Server):
 
     Attributes:
         is_half_closed: the client sends no more, but reads on.
+        head_due: when, on the proxy's clock, a head that has begun must have ended.
     """
 
     def __init__(self, context: Context, proxy: HybridProxy[Any]) -> None:
@@ -193,6 +198,7 @@ class HybridHttp1Server(Http1Server):
         self._proxy = proxy
         self._request_ended = 0.0
         self.is_half_closed = False
+        self.head_due = math.inf
 
     @override
     def send(self, event: HttpEvent) -> layer.CommandGenerator[None]:
@@ -251,6 +257,7 @@ class HybridHttp1Server(Http1Server):
             # RFC 9112, 2.2; mitmproxy would wait for more behind them, although the request is there.
             self.buf.maybe_extract_at_most(blank.end())
         head = bytes(self.buf)
+        self.head_due = min(self.head_due, self._proxy.clock() + HEAD_LIMIT) if head else math.inf
         if is_too_long(head):
             yield from self._refuse(f"The request's head is longer than {MOST_HEAD} bytes.", 431)
             yield from self._end()
@@ -265,6 +272,14 @@ class HybridHttp1Server(Http1Server):
                     yield from self._refuse(_NOT_HTTP)
                 elif not isinstance(command, commands.Log):
                     yield command
+            if self.state != self.read_headers:
+                self.head_due = math.inf
+
+    def refuse_slow_head(self) -> layer.CommandGenerator[None]:
+        """End a connection on which `head_due` has passed."""
+        self.head_due = math.inf
+        yield from self._refuse(f"The request's head has not come to its end within {HEAD_LIMIT:g} s.", 408)
+        yield from self._end()
 
     @override
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:

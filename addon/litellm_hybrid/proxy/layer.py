@@ -66,6 +66,7 @@ class HybridLayer(HttpLayer):
                     self._look_again = self.proxy.clock() + half_close.RECHECK_FIRST
                     self.checks.schedule(self._look_again)
             yield from super()._handle_event(event)
+            self.checks.schedule(self._head_due)
         yield from self.checks.wakeup()
 
     @override
@@ -148,10 +149,19 @@ class HybridLayer(HttpLayer):
         for stream in list(self._hybrid_streams()):
             if stream.due <= now:
                 yield from self.event_to_child(stream, stream.deadline_event())
+        client_side = self.connections.get(self.client)
+        if self._head_due <= now and isinstance(client_side, HybridHttp1Server):
+            yield from client_side.refuse_slow_head()
         yield from self._look_after_half_closed(now)
         waits = [stream.due for stream in self._hybrid_streams()]
         connects = [due for conn, due in self._connecting.items() if conn not in self._gave_up]
-        self.checks.reschedule(min([*waits, *connects, self._look_again], default=math.inf))
+        self.checks.reschedule(min([*waits, *connects, self._look_again, self._head_due]))
+
+    @property
+    def _head_due(self) -> float:
+        """When the head that the client is sending must have ended; HTTP/2 has no such limit here."""
+        client_side = self.connections.get(self.client)
+        return client_side.head_due if isinstance(client_side, HybridHttp1Server) else math.inf
 
     def _look_after_half_closed(self, now: float) -> layer.CommandGenerator[None]:
         """Find out whether a client that sends no more has left meanwhile: nothing tells."""

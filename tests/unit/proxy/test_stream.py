@@ -100,6 +100,35 @@ def test_a_body_that_grows_too_long_is_refused(play: Playbook, monkeypatch: pyte
     assert play.is_idle
 
 
+@pytest.mark.parametrize("before", [(), (REQUEST,)], ids=["the first", "a later one"])
+def test_a_head_that_comes_too_slowly_is_refused(play: Playbook, before: tuple[bytes, ...]) -> None:
+    for request in before:
+        play.client(request)
+        play.connected("upstream")
+        play.server("upstream", WHOLE)
+    assert play.wait(3600) == [], "a kept connection may be silent"
+    play.client(HEAD[:10])
+    for byte in HEAD[10:13]:
+        assert play.wait(4) == []
+        play.client(bytes([byte]))
+
+    seen = play.wait(9)
+
+    assert seen[0] == "tell malformed"
+    assert seen[1].startswith('client < 408 Request Time-out | {"error": "request_timeout"')
+    assert play.is_idle
+
+
+def test_a_head_that_ends_in_time_has_no_limit_any_more(play: Playbook) -> None:
+    play.client(HEAD[:10])
+    play.wait(14)
+    assert play.client(REQUEST[10:]) == [*DECIDED, "open upstream"]
+    assert play.connected("upstream") == UPSTREAM
+    assert play.wait(60) == []
+    assert play.server("upstream", WHOLE) == SERVED
+    assert play.wait(60) == []
+
+
 def test_an_upload_that_falls_silent_is_refused(play: Playbook) -> None:
     play.client(HEAD + b"Content-Length: 2\r\n\r\n")
     assert play.wait(299) == []
