@@ -347,6 +347,7 @@ class Exchange:
             "reason": outcome.reason.value,
             "detail": outcome.detail,
             "upstream_status": outcome.upstream_status,
+            "litellm_status": outcome.litellm_status,
             "kind": self.fallback.kind if self.fallback is not None else "",
             "fallback_failed": outcome.fallback_failed,
             "model": self.model_name,

@@ -19,6 +19,7 @@ class Snapshot(TypedDict):
         path: the client's, without its query.
         target, reason, detail: as in the route header.
         upstream_status: of the response that LiteLLM's replaces.
+        litellm_status: of the LiteLLM response that upstream's replaces.
         kind: of upstream's failure, as in `fallback.on`; "" where it has not failed.
         fallback_failed: why LiteLLM could not help, as there; "" where it was not asked to or could.
         model: as the client spells it.
@@ -38,6 +39,7 @@ class Snapshot(TypedDict):
     reason: str
     detail: str
     upstream_status: int | None
+    litellm_status: int | None
     kind: str
     fallback_failed: str
     model: str | None

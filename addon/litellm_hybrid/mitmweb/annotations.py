@@ -95,10 +95,11 @@ class Annotations(FallbackListener):
         row.metadata[METADATA] = exchange.snapshot()
         row.marked = FAILED
         kind = _KINDS.get(exchange.fallback.kind, "") if exchange.fallback is not None else ""
-        row.comment = (
-            f"{exchange.model_name} ⚠ upstream {_status(flow)} {kind}: replaced by a fallback; "
-            f"request id {exchange.id}"
-        )
+        if exchange.outcome.target is Target.LITELLM:
+            what = f"LiteLLM {_status(flow)}: upstream is asked"
+        else:
+            what = f"upstream {_status(flow)} {kind}: replaced by a fallback"
+        row.comment = f"{exchange.model_name} ⚠ {what}; request id {exchange.id}"
         if row.response is not None and row.response.timestamp_end is None:
             row.response.timestamp_end = time()
         exchange.supersede(row)
@@ -141,6 +142,8 @@ def _headline(flow: http.HTTPFlow, snapshot: Snapshot) -> str:
         happened += f" ⚠ {status}" if status >= 400 else ""
     else:
         happened = "→ upstream"
+        if reason == Reason.LITELLM_FAILED:
+            happened = f"↩ upstream after LiteLLM {snapshot['litellm_status'] or 'gave no response'}"
         happened += f" ⚠ {status}" if status >= 400 and reason not in _EXPECTED else ""
     cost = f", ${snapshot['cost_usd']:.2g}" if snapshot["cost_usd"] else ""
     return f"{snapshot['model'] or snapshot['path']} {happened}{cost}"

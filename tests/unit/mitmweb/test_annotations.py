@@ -196,3 +196,18 @@ def test_upstreams_failed_response_has_no_credentials_of_an_earlier_state(world:
 def test_outside_mitmweb_there_are_no_rows(world: World) -> None:
     Annotations().replaced(world.flow)
     assert (world.flow.marked, world.flow.comment) == ("", "")
+
+
+def test_the_other_direction(world: World) -> None:
+    """LiteLLM's failed response has a row of its own, and upstream's says what it replaced."""
+    assert world.flow.response
+    world.exchange.fallback = None
+    world.exchange.set_outcome(Target.LITELLM, Reason.MODEL)
+    world.flow.response.status_code = 503
+    world.annotations.replaced(world.flow)
+    assert world.rows.rows[0].comment == "gpt-5 ⚠ LiteLLM 503: upstream is asked; request id req-1"
+
+    world.flow.response.status_code = 200
+    world.exchange.set_outcome(Target.UPSTREAM, Reason.LITELLM_FAILED, litellm_status=503)
+    world.annotations.settled(world.flow)
+    assert world.flow.comment.startswith("gpt-5 ↩ upstream after LiteLLM 503; reason=litellm-failed; ")
