@@ -353,3 +353,22 @@ async def test_what_litellm_could_not_try_is_tried_next_time(
 
     assert (await ask(proxy, streamed, MESSAGES)).route == FELL_BACK
     assert len(litellm.requests) == 3
+
+
+async def test_a_beta_that_the_backend_does_not_know(start: Start, upstream: Stub, litellm: Stub) -> None:
+    proxy = await start(fallback=ON)
+    upstream.does = OUT_OF_QUOTA
+
+    async def without_scopes(request: Request, reply: Reply) -> None:
+        if "scope-1" in (request.header("anthropic-beta") or ""):
+            await as_400(reply, "Unexpected value(s) `scope-1` for the `anthropic-beta` header.")
+        else:
+            await hello(request, reply)
+
+    litellm.does = without_scopes
+    betas = [("anthropic-beta", "thinking-1,scope-1")]
+    for attempts in (2, 3):
+        assert (await ask(proxy, {"messages": []}, MESSAGES, betas)).route == FELL_BACK
+        assert len(litellm.requests) == attempts
+    assert litellm.last.values("anthropic-beta") == ["thinking-1"]
+    assert upstream.last.values("anthropic-beta") == ["thinking-1,scope-1"]

@@ -20,7 +20,7 @@ from litellm_hybrid.llm.history.rejections import REJECTIONS
 from litellm_hybrid.llm.replay import body as replay_body
 from litellm_hybrid.llm.replay import documents
 from litellm_hybrid.llm.replay.refusals import remedies
-from litellm_hybrid.llm.replay.remedies import RETRIES_MAX, Action, Remedy, apply
+from litellm_hybrid.llm.replay.remedies import RETRIES_MAX, Action, Remedy, apply, without_betas
 from litellm_hybrid.observability import log
 from litellm_hybrid.routing import access, rewrite
 from litellm_hybrid.routing.paths import Api, identify_api
@@ -155,6 +155,14 @@ class Replays:
             if (conversation := conversation_id(exchange)) is not None:
                 self._state.conversations.add_refused(conversation, "litellm", known, monotonic())
             changed = reduced.body is not body
+        elif remedy.action is Action.OMIT_BETA:
+            given = request.headers.get("anthropic-beta", "")
+            kept = without_betas(given, remedy.name)
+            changed = kept is not given
+            if kept:
+                request.headers["anthropic-beta"] = kept
+            else:
+                request.headers.pop("anthropic-beta", None)
         else:
             after = apply(body, api, remedy)
             changed = after is not body

@@ -113,6 +113,14 @@ def _effort(_: _Found, __: Api) -> Iterable[Remedy]:
     return Remedy(Action.OMIT, "reasoning_effort"), Remedy(Action.NO_THINKING)
 
 
+def _omit_betas(found: _Found, _: Api) -> Iterable[Remedy]:
+    return (Remedy(Action.OMIT_BETA, ", ".join(re.findall(r"[\w.-]+", found["name"]))),)
+
+
+def _without_long_context(_: _Found, __: Api) -> Iterable[Remedy]:
+    return (Remedy(Action.OMIT_BETA, "context-1m-"),)
+
+
 def _thinking(_: _Found, __: Api) -> Iterable[Remedy]:
     return (Remedy(Action.NO_THINKING),)
 
@@ -360,6 +368,17 @@ ROWS: tuple[Row, ...] = (
         r"OpenAIException - (?:404 page not found|\{~detail~: ?~Not Found~\}|Not Found\b)",
         _chat_completions,
         status=404,
+    ),
+    # Headers.
+    _row(
+        "Anthropic, Vertex: anthropics/claude-code#53855, QuantumNous/new-api#2975",
+        r"Unexpected value\(s\) (?P<name>[\w.,`'\"\\ -]{1,500}) for the ~anthropic-beta~ header",
+        _omit_betas,
+    ),
+    _row(
+        "Anthropic, of keys without it",
+        r"The long context beta is not (?:yet )?available for this",
+        _without_long_context,
     ),
     # Roles.
     _row(

@@ -54,6 +54,7 @@ class Action(StrEnum):
     UNSEAL = "omit encrypted content"
     NO_THINKING = "omit thinking"
     SYSTEM_AS_USER = "system messages as user messages"
+    OMIT_BETA = "omit anthropic-beta"
     REDUCE_HISTORY = "reduce history"
 
 
@@ -63,8 +64,8 @@ class Remedy:
 
     Attributes:
         name: the option that is left out, as the refusal spells it, `name=value` with this value alone; the
-            type of the tools, `hosted`, or "" for all but functions; the refusal of a history, see
-            `rejections.py`.
+            type of the tools, `hosted`, or "" for all but functions; betas, or how they begin; the refusal of
+            a history, see `rejections.py`.
         limit: the most tokens that an answer may have.
         lasting: the model needs it again next time; else it answers this request's length.
     """
@@ -161,7 +162,8 @@ def apply(body: bytes, api: Api, remedy: Remedy) -> bytes:
     Args:
         body: without content coding.
         api: its shape.
-        remedy: any but `REDUCE_HISTORY`, which is `history.reduce`'s.
+        remedy: `REDUCE_HISTORY`, which is `history.reduce`'s, and `OMIT_BETA`, see `without_betas`, do
+            nothing here.
     """
 
     def edit(request: Object) -> bool:
@@ -169,6 +171,13 @@ def apply(body: bytes, api: Api, remedy: Remedy) -> bytes:
         return _apply(request, api, remedy) and demanded(request, api) == before
 
     return edit_body(body, edit)
+
+
+def without_betas(given: str, names: str) -> str:
+    """Return a header `anthropic-beta` without the betas that begin so; `given` itself if it has none."""
+    betas = [beta for part in given.split(",") if (beta := part.strip())]
+    kept = [beta for beta in betas if not beta.startswith(tuple(names.split(", ")))]
+    return given if len(kept) == len(betas) else ",".join(kept)
 
 
 def _apply(request: Object, api: Api, remedy: Remedy) -> bool:
@@ -181,7 +190,7 @@ def _apply(request: Object, api: Api, remedy: Remedy) -> bool:
         Action.NO_THINKING: lambda: _without_thinking(request),
         Action.SYSTEM_AS_USER: lambda: api is Api.MESSAGES and _system_as_user(request),
     }
-    return changes[remedy.action]()
+    return changes.get(remedy.action, bool)()
 
 
 def _ask_for_chat_completions(request: Object, api: Api) -> bool:

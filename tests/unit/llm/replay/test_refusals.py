@@ -103,6 +103,14 @@ KNOWN: list[tuple[str, list[Remedy]]] = [
     ("extraneous key [top_k] is not permitted, please reformat your input", omit("top_k")),
     ("Argument not supported on this model: stop", omit("stop")),
     (
+        "Unexpected value(s) `prompt-caching-scope-2026-01-05`, `effort-2025-11-24` for the `anthropic-beta` header.",
+        [Remedy(Action.OMIT_BETA, "prompt-caching-scope-2026-01-05, effort-2025-11-24")],
+    ),
+    (
+        "The long context beta is not yet available for this subscription.",
+        [Remedy(Action.OMIT_BETA, "context-1m-")],
+    ),
+    (
         "Unrecognized request argument supplied: reasoning_content",
         [*omit("reasoning_content"), UNKNOWN_MEMBER, NO_THINKING],
     ),
@@ -302,6 +310,8 @@ def test_a_server_without_responses() -> None:
         "Authentication Error, Invalid proxy server token passed",
         "The user saw unknown variant `custom`, expected `function`",
         "messages.1: Unexpected text in the role system",
+        "Unexpected value(s) `a` for the `anthropic-version` header.",
+        "The long context is not available for this model",
         "messages.0.content: Input should be a valid list",
         "gpt-5 only supports images when they are small",
         "The user asked what Unsupported parameter: 'temperature' means",

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from litellm_hybrid.llm.replay.remedies import HOSTED, Action, Remedy, apply
+from litellm_hybrid.llm.replay.remedies import HOSTED, Action, Remedy, apply, without_betas
 from litellm_hybrid.routing.paths import Api
 
 CHAT, MESSAGES, RESPONSES, GEMINI = Api.CHAT, Api.MESSAGES, Api.RESPONSES, Api.GENERATE_CONTENT
@@ -220,6 +220,8 @@ LEFT: list[tuple[Api, Remedy, dict[str, Any]]] = [
     (RESPONSES, UNSEAL, {"input": [{"type": "message", "content": "a"}]}),
     (MESSAGES, UNSEAL, {"include": ["a"]}),
     (CHAT, NO_THINKING, {"seed": 1}),
+    (MESSAGES, Remedy(Action.OMIT_BETA, "a"), {"betas": ["a"]}),
+    (MESSAGES, Remedy(Action.REDUCE_HISTORY, "tool-id"), {"messages": []}),
 ]
 
 
@@ -227,6 +229,19 @@ LEFT: list[tuple[Api, Remedy, dict[str, Any]]] = [
 def test_what_stays_as_it_is(api: Api, remedy: Remedy, request_: dict[str, Any]) -> None:
     body = json.dumps({"model": "m", **request_}).encode()
     assert apply(body, api, remedy) is body
+
+
+@pytest.mark.parametrize(
+    ("given", "names", "kept"),
+    [
+        ("a-1, context-1m-2025-08-07,b-2", "context-1m-", "a-1,b-2"),
+        ("a-1,b-2", "a-1, b-2", ""),
+        ("a-1, b-2", "c-3", "a-1, b-2"),
+        ("", "a-1", ""),
+    ],
+)
+def test_betas_that_are_left_out(given: str, names: str, kept: str) -> None:
+    assert without_betas(given, names) == kept
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"not json", b'{"store":'])
