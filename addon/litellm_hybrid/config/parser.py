@@ -227,7 +227,7 @@ def _settings(values: dict[str, Any], keys: KeyCollector, locations: Locations) 
         plain["mapping_patterns"] = Patterns(mappings)
     if (base_url := plain.get("base_url")) and base_url.path.endswith("/v1"):
         plain["base_url"] = replace(base_url, path=base_url.path.removesuffix("/v1").rstrip("/"))
-        message = "the `/v1` at the end is dropped; every request brings its own"
+        message = "the `/v1` at the end is dropped, every request brings its own; write base-url without it"
         keys.warnings.append(Diagnostic(*locations["base-url"], message, "base-url-ends-in-v1"))
     if any(TEMPLATE_KEY.fullmatch(key.value) for key in plain.get("client_keys", ())):
         keys.problems.append(Diagnostic(*locations["client-api-keys"], IS_TEMPLATE))
@@ -266,24 +266,26 @@ def _warnings(settings: Settings, locations: Locations) -> Iterator[Diagnostic]:
     if settings.enabled and not settings.base_url:
         yield Diagnostic(
             *locations["enabled"],
-            "has no effect without base-url; nothing goes to LiteLLM",
+            "has no effect without base-url; set it to LiteLLM's address: `base-url: http://127.0.0.1:4000`",
             "routing-without-base-url",
         )
     if settings.routing and not settings.models and not settings.passthrough:
         yield Diagnostic(
             *locations["enabled"],
-            "has no effect while models is empty and passthrough-mode is off",
+            "has no effect while models is empty and passthrough-mode is off; `models: [NAME, …]`",
             "routing-without-models",
         )
     if settings.passthrough and not settings.enabled:
         yield Diagnostic(
-            *locations["passthrough-mode"], "has no effect without enabled", "passthrough-without-enabled"
+            *locations["passthrough-mode"],
+            "has no effect without enabled; `enabled: true`, or take passthrough-mode out",
+            "passthrough-without-enabled",
         )
     if settings.base_url and not settings.fallback.enabled:
         yield Diagnostic(
             0,
             "",
-            "fallback is off: quota failures reach the client; fallback.enabled replays them to LiteLLM",
+            "fallback is off: quota failures reach the client; `fallback: {enabled: true}` turns it on",
             "fallback-off",
         )
 

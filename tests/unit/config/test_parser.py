@@ -17,7 +17,7 @@ from litellm_hybrid.config.yaml_nodes import Code
 
 ENV = {"KEY": "sk-env", "HOST": "litellm", "PORT": "4000", "YES": "Yes", "EMPTY": "", "LINE": " sk-line\n"}
 LITELLM = "base-url: http://127.0.0.1:4000\napi-key: sk-1\n"
-FALLBACK_OFF = "f: fallback is off: quota failures reach the client; fallback.enabled replays them to LiteLLM"
+FALLBACK_OFF = "f: fallback is off: quota failures reach the client; `fallback: {enabled: true}` turns it on"
 
 
 def read(text: str) -> Parsed:
@@ -442,7 +442,7 @@ def test_false(spelling: str) -> None:
 )
 def test_v1_at_the_end_of_base_url_is_dropped(url: str, path: str, *, warned: bool) -> None:
     parsed = read(f"litellm-base-url: {url}")
-    warning = "f:1: litellm-base-url: the `/v1` at the end is dropped; every request brings its own"
+    warning = "f:1: litellm-base-url: the `/v1` at the end is dropped, every request brings its own; write base-url without it"
     assert parsed.settings.base_url == Address("http", "a", 1, path)
     assert (warning in map(str, parsed.warnings)) is warned
 
@@ -452,7 +452,7 @@ def test_v1_at_the_end_of_base_url_is_dropped(url: str, path: str, *, warned: bo
     [
         ("", ()),
         ("enabled: false", ()),
-        ("enabled: true", ("f:3: extensions.litellm.enabled: has no effect without base-url; nothing goes",)),
+        ("enabled: true", ("f:3: extensions.litellm.enabled: has no effect without base-url; set it",)),
         (
             "passthrough-mode: true",
             ("f:3: extensions.litellm.passthrough-mode: has no effect without enabled",),

@@ -20,23 +20,14 @@ _MAKE_KEY = "`client-api-keys: [KEY]`, with a KEY from `openssl rand -hex 24`"
 _FINE: frozenset[Code] = frozenset({"fallback-off", "base-url-ends-in-v1", "upstream-headers"})
 """What the file may well mean; the fix says how to have it otherwise."""
 
-_FIXES: Mapping[Code, str] = {
-    "routing-without-base-url": "`base-url: http://127.0.0.1:4000`",
-    "routing-without-models": "`models: [NAME, …]`, or `passthrough-mode: true`",
-    "passthrough-without-enabled": "`enabled: true`, or take passthrough-mode out",
-    "fallback-off": "`fallback: {enabled: true}`, if that is what you want",
-    "base-url-ends-in-v1": "write base-url without it",
-}
-"""By a warning's code, where its message does not say what to write."""
-
 
 def file(parsed: Parsed, name: str) -> list[Finding]:
     """Look at a file that can be used: its warnings and hints, and what a start would refuse."""
     settings, found = parsed.settings, []
     for each in (*parsed.warnings, *hints(parsed)):
         symptom, _, advice = str(each).partition("; ")
-        fix = _FIXES.get(each.code) or advice or "correct that line"
-        found.append((ok if each.code in _FINE else warning)("file", symptom, fix))
+        severity = ok if each.code in _FINE else warning
+        found.append(severity("file", symptom, advice or "correct that line"))
     found += broken(circles(name, settings, (*settings.listen, settings.upstream)))
     if not parsed.has_keys:
         fix = "name the right file: `litellm-hybrid doctor -c FILE`, or write `extensions: {litellm: {…}}`"
