@@ -50,7 +50,7 @@ SIGNED_OUT = re.compile(
     _pair(
         r"令牌|密钥|凭证|api ?キー|トークン|api ?키|토큰|ключ|токен|schl[uü]ssel|token|clave|chave|cl[eé]\b"
         r"|chiave|sleutel|klucz|anahtar|khóa api",
-        r"无效|过期|错误|失效|無効|期限切れ|正しく|유효하지|만료|недейств|неверн|ист[её]к|ung[uü]ltig|abgelaufen"
+        r"无效|过期|错误|失效|非法|無効|期限切れ|正しく|유효하지|만료|недейств|неверн|ист[её]к|ung[uü]ltig|abgelaufen"
         r"|inv[aá]lid[aoe]s?\b|expirad|expiré|non valid|scadut|ongeldig|verlopen|nieprawid|geçersiz"
         r"|không hợp lệ",
     )

@@ -282,6 +282,7 @@ ACCOUNT: tuple[Rule, ...] = (
             r"(?:access|permission|scope|\S{1,60} role)",
             "not (?:part of|included in|available (?:on|in|for)) (?:your|this) (?:\\w+ ){0,2}(?:plan|tier)",
             "(?:unusual|suspicious) activity",
+            "(?:plan|subscription|tier|seat)s? (?:does not|doesn't|do not|don't) (?:include|cover)",
             r"(?:region|country|location)\b.{0,20} not (?:served|supported|offered)|not offered where",
             "(?:switched|turned) off for your|user banned",
             "(?:bind|verify|link) your (?:\\w+ ){0,3}account",

@@ -56,7 +56,8 @@ _ACCOUNT = (
 )
 _EXHAUSTED = (
     r"reach(?:ed|es)|exceed(?:s|ed|ing)?|exhaust(?:ed|ion|s)?|deplet(?:ed|ion)|consumed|used up|used all"
-    r"|all used|insufficient|inadequate|not enough|(?:doesn't|don't|not) have (?:enough|any|sufficient)"
+    r"|all used|(?:in|not )sufficient|inadequate"
+    r"|not enough|(?:doesn't|don't|not) have (?:enough|any|sufficient)"
     r"|no longer ha(?:s|ve)|out of|overdue|over (?:the|your|its)|too (?:many|much|low|frequent\w*)|r[au]n "
     r"(?:out|dry)|no (?:more|remaining)|hit|negative|spent|lapsed|none left"
     r"|(?:is|are|was) (?:all )?(?:empty|over|gone|(?:at )?zero|at an end|finished)|(?<!not )met"

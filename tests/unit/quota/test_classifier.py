@@ -1,4 +1,6 @@
 import json
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -95,6 +97,56 @@ def test_no_request_fault_falls_back_whatever_words_it_has(
         verdict = classify(status, STREAM if in_stream else JSON, sent.encode(), now=NOW)
         if verdict.kind in DEFAULT_FALLBACK_KINDS:
             wrong.append((message, verdict))
+    assert wrong == []
+
+
+def _rewritten(body: str, change: Callable[[Any], Any], separators: tuple[str, str] = (", ", ": ")) -> str:
+    """A body with its JSON, or that of its events, changed."""
+
+    def one(text: str) -> str:
+        try:
+            return json.dumps(change(json.loads(text)), separators=separators)
+        except ValueError:
+            return text
+
+    if not body.startswith(("data:", "event:", ":")):
+        return one(body)
+    lines = body.split("\n")
+    return "\n".join(f"data: {one(line[5:])}" if line.startswith("data:") else line for line in lines)
+
+
+def _backwards(value: Any) -> Any:
+    """The members of all objects in reverse, but for two: CLIProxyAPI's plugins are known by their order."""
+    if isinstance(value, list):
+        return [_backwards(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    members = [(key, _backwards(inner)) for key, inner in value.items()]
+    return dict(members if value.keys() == {"message", "type"} else reversed(members))
+
+
+def _with_more(value: Any) -> Any:
+    return {**value, "ray": "1a", "more": None} if isinstance(value, dict) else value
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda body: _rewritten(body, lambda value: value, (",", ":")),
+        lambda body: _rewritten(body, _backwards),
+        lambda body: _rewritten(body, _with_more),
+        lambda body: "\ufeff \r\n" + body if body.startswith("{") else body.replace("\n", "\r\n"),
+    ],
+    ids=["compact", "backwards", "more members", "white space"],
+)
+def test_how_an_error_is_written_down_does_not_matter(change: Callable[[str], str]) -> None:
+    wrong = []
+    for entry in captured()[::4]:
+        headers = {name.lower(): value for name, value in entry.headers.items()}
+        body = entry.body.lstrip()
+        verdicts = [classify(entry.status, headers, text.encode(), now=NOW) for text in (body, change(body))]
+        if len({(verdict.kind, verdict.retry_after) for verdict in verdicts}) > 1:
+            wrong.append((entry.name, entry.at, verdicts))
     assert wrong == []
 
 

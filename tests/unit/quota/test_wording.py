@@ -128,6 +128,8 @@ def test_codes_are_read_like_sentences(code: str, words: str, expected: bool) ->
         ("signed out", "session was signed out elsewhere"),
         ("signed out", "your session has ended"),
         ("signed out", "密钥已失效"),
+        ("signed out", "authorization token非法"),
+        ("spent", "your account balance is not sufficient"),
         ("signed out", "apiキーが無効です"),
         ("signed out", "api 키가 유효하지 않습니다"),
         ("signed out", "неверный ключ? ключ недействителен"),
