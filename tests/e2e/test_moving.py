@@ -56,4 +56,6 @@ def test_moving(servers: tuple[Stub, Stub], tmp_path: Path) -> None:
     assert "\nextensions:\n  litellm:\n    # ── the fork ──\n    enabled: true\n" in file.read_text()
     assert (tmp_path / "config.yaml.bak").read_text() == before
     assert [request.json()["model"] for request in litellm.requests] == ["gpt-5"] * 2
-    assert [request.json()["model"] for request in upstream.requests] == ["claude-3-opus"] * 2
+    # It is also asked whether it has Amp's routes (`strip-provider-prefix: auto`).
+    asked = [request.json()["model"] for request in upstream.requests if request.method == "POST"]
+    assert asked == ["claude-3-opus"] * 2
