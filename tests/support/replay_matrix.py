@@ -10,6 +10,7 @@ import json
 import re
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -157,8 +158,14 @@ def measure(
 
 
 def _session(house: House, turns: Sequence[AgentRequest], deployment: Deployment) -> list[Row]:
+    rows: list[Row] = []
     with httpx.Client(timeout=90, trust_env=False) as http:
-        return [_ask(house, http, turn, deployment) for turn in turns]
+        for turn in turns:
+            # LiteLLM leaves a backend alone for some seconds after a 404; no user's turns follow so fast.
+            if rows and (cooling := re.search(r"Try again in (\d+) seconds", rows[-1].said)):
+                time.sleep(int(cooling[1]) + 1)
+            rows.append(_ask(house, http, turn, deployment))
+    return rows
 
 
 def _ask(house: House, http: httpx.Client, request: AgentRequest, deployment: Deployment) -> Row:
