@@ -107,7 +107,9 @@ def _proposals(
         wanted = set(check_models.may_fall_back(settings, upstream_models).values())
         backends = [backend for backend in backends if backend[0] in wanted]
     own = (litellm_config or {}).get("litellm_settings")
-    return check_replays.propose(backends, own if isinstance(own, dict) else {} if litellm_config else None)
+    return check_replays.propose(
+        backends, own if isinstance(own, dict) else None if litellm_config is None else {}
+    )
 
 
 def _surroundings() -> tuple[dict[str, str], str]:
