@@ -188,7 +188,10 @@ class _Bench:
                 self.advance(what, before + done, total)
 
         async def one(play: Play) -> Seen:
-            return await ask_play(port, play, request_id=play.model)
+            try:
+                return await ask_play(port, play, request_id=play.model)
+            except (OSError, TimeoutError) as e:
+                return Seen(0, (), f"no response: {e}".encode(), whole=False, first_byte=0.0)
 
         return dict(zip(todo, await ask_all(todo, one, advance), strict=True))
 

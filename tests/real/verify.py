@@ -177,7 +177,7 @@ def _rows(binary: Path, wanted: Wanted, folder: Path, progress: Progress) -> Ite
                 return Row("ok", scenario.text, scenario.check(place))
             except NotSeen as e:
                 return Row("not seen", scenario.text, str(e))
-            except Differs as e:
+            except (Differs, OSError) as e:
                 return Row("DIFFERS", scenario.text, str(e), scenario.means)
 
         for number, row in enumerate(threads.map(look, range(len(chosen)))):
