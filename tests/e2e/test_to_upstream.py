@@ -172,3 +172,22 @@ async def test_a_client_gets_the_rest_of_litellms_stream(start: Start, upstream:
     assert (answer.status, answer.route) == (200, "litellm; reason=model")
     assert b"Hi" in answer.body
     assert upstream.requests == []
+
+
+async def test_what_was_left_out_for_litellm_is_there_again(
+    start: Start, upstream: Stub, litellm: Stub
+) -> None:
+    """Upstream can read what its account has sealed."""
+    litellm.does = error(503, "down")
+    block = {"type": "thinking", "thinking": "t", "signature": "claude#EqQB"}
+    turns = [
+        {"role": "user", "content": "Hello"},
+        {"role": "assistant", "content": [block, {"type": "text", "text": "Hi"}]},
+        {"role": "user", "content": "Go on"},
+    ]
+    body = {"model": "gpt-5", "max_tokens": 9, "messages": turns}
+    proxy = await start(fallback={"to-upstream": True})
+    answer = await proxy.ask("POST", "/v1/messages", body)
+    assert answer.route == "upstream; reason=litellm-failed; litellm-status=503"
+    assert block not in litellm.last.json()["messages"][1]["content"]
+    assert upstream.last.json() == body

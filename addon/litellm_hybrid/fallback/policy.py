@@ -379,6 +379,8 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         assert request is not None
         exchange.set_outcome(Target.UPSTREAM, Reason.LITELLM_FAILED, litellm_status=status)
         log_lines.litellm_failed(exchange, why)
+        exchange.outcome.reduced = False
+        exchange.remedies.clear()
         self.bypass.adapt_history(request, exchange)
         exchange.begin_attempt(request)
         self._listener.settled(flow)
