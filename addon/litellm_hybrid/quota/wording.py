@@ -146,9 +146,12 @@ _OVERLOADED = re.compile(
     r"|\bwarming up\b"
 )
 _POLICY = re.compile(
-    r"\b(?:judged|deemed|considered|found) (?:to be )?(?:harmful|unsafe|offensive|inappropriate|sensitive)\b|"
-    r"\b(?:moderation|guardrails?|content[- ](?:filter\w*|moderation|safety)|jailbreak|prompt injection"
-    r"|safety (?:filter|classifier|check|system)\w*)\b"
+    r"\b(?:judged|deemed|considered|found) (?:to be )?(?:harmful|unsafe|offensive|inappropriate|sensitive)\b"
+    r"|\b(?:moderation|guardrails?|guard model|content[- ](?:filter\w*|moderation|safety)|jailbreak"
+    r"|prompt injection|safety (?:filter|classifier|check|system)\w*|unsafe content|content not allowed"
+    r"|model (?:refused|declined))\b"
+    r"|\b(?:inputs?|prompts?|contents?|texts?|outputs?|messages?|images?) (?:\w+ ){0,3}(?:flagged|withheld)\b"
+    r"|\b(?:sexual|violence|self-harm|hateful|profanity|nsfw|copyright)\b|内容审核|内容安全"
 )
 _POLICY_CODE = re.compile(
     r"\b(?:content (?:filter\w*|polic\w+|blocked|violation|safety)|moderation\w*|guardrail\w*|flagged"

@@ -153,6 +153,14 @@ def test_codes_are_read_like_sentences(code: str, words: str, expected: bool) ->
         ("overloaded", "der dienst ist überlastet"),
         ("overloaded", "le service est surchargé"),
         ("policy", "blocked by the moderation filter"),
+        ("policy", "the text was judged harmful"),
+        ("policy", "it contains unsafe content"),
+        ("policy", "input flagged for self-harm"),
+        ("policy", "sexual content is not permitted"),
+        ("policy", "the output was withheld"),
+        ("policy", "the model refused this request"),
+        ("policy", "refused by guard model"),
+        ("policy", "内容审核未通过"),
         ("policy code", "input text sensitive content detected"),
         ("request", "messages.3.content: bad"),
         ("request", "'max_tokens' is wrong"),
@@ -180,3 +188,15 @@ def test_what_the_readings_read(reading: Reading, text: str) -> None:
 def test_what_names_or_quotes_the_request_is_not_about_the_account(text: str) -> None:
     assert not says(text, "spent")
     assert not says(text, "barred")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "your account has been flagged for potential abuse",
+        "your organization's policy blocks this api key",
+        "blocked by the organization's spend policy",
+    ],
+)
+def test_what_bars_an_account_is_no_refusal_of_a_prompt(text: str) -> None:
+    assert not says(text, "policy")
