@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 from collections import Counter, deque
 from collections.abc import Iterable
 
@@ -37,6 +36,9 @@ HOSTS = {
 """Where subscription accounts are asked → path prefix."""
 
 SERVED = "served by the provider"
+CREATED = 1_790_000_000
+"""When an answer was made, in epoch seconds; the same for all, so that two can be compared."""
+
 OF_PROVIDER = {"X-Request-Id": "of-the-provider"}
 """What a good answer carries; `passthrough-headers` passes it on."""
 
@@ -149,7 +151,7 @@ def good_answer(style: str, text: str = SERVED) -> object:
         return _candidate(text)
     choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
     usage = {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14}
-    return {"id": "c-good", "object": "chat.completion", "created": int(time.time()), "model": "m"} | {
+    return {"id": "c-good", "object": "chat.completion", "created": CREATED, "model": "m"} | {
         "choices": [choice],
         "usage": usage,
     }
@@ -180,7 +182,7 @@ def good_events(style: str, text: str = SERVED) -> list[str]:
         return [data(_candidate(text))]
     if style == "antigravity":
         return [data({"response": _candidate(text), "traceId": "t"})]
-    chunk = {"id": "c-good", "object": "chat.completion.chunk", "created": int(time.time()), "model": "m"}
+    chunk = {"id": "c-good", "object": "chat.completion.chunk", "created": CREATED, "model": "m"}
     usage = {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14}
     return [
         data(chunk | {"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]}),
@@ -206,7 +208,7 @@ def _item(text: str) -> dict[str, object]:
 
 
 def _response(status: str, text: str = "") -> dict[str, object]:
-    response: dict[str, object] = {"id": "resp_good", "object": "response", "created_at": int(time.time())}
+    response: dict[str, object] = {"id": "resp_good", "object": "response", "created_at": CREATED}
     response |= {"status": status, "model": "m", "output": [_item(text)] if text else []}
     if text:
         response["usage"] = {"input_tokens": 9, "output_tokens": 5, "total_tokens": 14}
