@@ -37,6 +37,7 @@ FILE = Path(__file__).parents[1] / "litellm" / "replays.json"
 """What the last run measured; docs/replays.md is made of it."""
 
 _AT_ONCE = 4
+_DROPS = b',"drop_params":true}'
 _HOP_BY_HOP = frozenset({"host", "connection", "content-length", "transfer-encoding"})
 
 
@@ -55,7 +56,7 @@ class Row:
 
     Attributes:
         attempts: how often LiteLLM was asked.
-        result: answered, refused, or changed: answered with another meaning.
+        result: answered, refused, or changed: answered with another meaning, or sent in other bytes for no reason.
         again: how often LiteLLM was asked when the session asked once more; 0 if it did not.
         said: the last refusal, or what was missing; "" if it was answered.
         remedies: what the product has changed of it at the last attempt.
@@ -173,15 +174,17 @@ def _ask(house: House, http: httpx.Client, request: AgentRequest, deployment: De
     got, sent = _send(house, http, request, model)
     lost = said = ""
     again = 0
+    _, asked = request.for_model(model, _session_of(model))
+    remedies = "; ".join(changes(json.loads(asked), json.loads(sent[-1].body))) if sent else ""
     if answered := got.status_code == 200 and TEXT in got.text:
         lost = _lost(house, request, deployment)
+        if not remedies and sent[-1].body.replace(_DROPS, b"}") != asked:
+            lost = "bytes of the body"
         if len(sent) > 1:
             again = len(_send(house, http, request, model, "-again")[1])
     else:
         said = words(sent[-1]) if sent else f"{got.status_code} {got.headers.get('x-hybrid-route')}"
     result = "changed" if lost else "answered" if answered else "refused"
-    _, asked = request.for_model(model, _session_of(model))
-    remedies = "; ".join(changes(json.loads(asked), json.loads(sent[-1].body))) if sent else ""
     return Row(request.agent, request.turn, deployment.name, len(sent), result, again, lost or said, remedies)
 
 
