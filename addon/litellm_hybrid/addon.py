@@ -61,6 +61,7 @@ class HybridAddon:
         spend = Spend()
         self._prices = Prices(settings, spend)
         self._fallbacks.cost_refusal = self._prices.refusal
+        self._fallbacks.may_lead_to = self._prices.may_lead_to
         self._model_lists = ModelLists(settings, self._fallbacks)
         self._observer = Observer(
             *(self._policy, self._counters, self._last_seen, history, spend, self._prices, Notices(settings))

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from e2e.conftest import Start
-from e2e.harness import Proxy, Stub, hello, until
+from e2e.harness import PATIENCE, Proxy, Stub, hello, until
 from support.processes import MASTER_KEY
 from support.servers import Reply
 from support.wire import Request
@@ -44,6 +44,11 @@ TRIES = 4
 KEYS: dict[str, Any] = {"fallback": {"enabled": True}}
 
 
+def asked(litellm: Stub) -> int:
+    """How many requests for a model LiteLLM has got."""
+    return sum(request.method == "POST" for request in litellm.requests)
+
+
 class Looping:
     """LiteLLM: asks the proxy for what it is asked for, several times where that fails."""
 
@@ -52,7 +57,10 @@ class Looping:
         self.url = ""
         self.routes: list[tuple[int, str]] = []
 
-    async def __call__(self, _: Request, reply: Reply) -> None:
+    async def __call__(self, request: Request, reply: Reply) -> None:
+        if request.path == "/model/info":
+            await reply.json(403, {"error": "not for this key"})
+            return
         async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
             for _attempt in range(TRIES):
                 answer = await client.post(self.url + self.path, json=self.body, headers=self.headers)
@@ -78,7 +86,7 @@ async def test_a_listed_model_is_served_by_upstream(
     answer = await proxy.ask("POST", CHAT, BODY, AGENT)
     assert answer.status == 200
     assert loop.routes == [(200, "upstream; reason=never-reroute")]
-    assert (len(upstream.requests), len(litellm.requests)) == (1, 1)
+    assert (len(upstream.requests), asked(litellm)) == (1, 1)
     assert [line.level for line in proxy.lines if line.fields.get("event") == "loop"] == ["ERROR"]
 
 
@@ -96,7 +104,7 @@ async def test_an_exhausted_upstream_is_asked_three_times_at_most(
     assert answer.status in {429, 508}
     assert [status for status, _ in loop.routes] == [429, 429, 508, 508]
     assert len(upstream.requests) == (2 if listed else 3)
-    assert len(litellm.requests) == 1
+    assert asked(litellm) == 1
 
 
 @pytest.mark.parametrize("headers", [AGENT, (("User-Agent", "opencode"),)])
@@ -121,7 +129,51 @@ async def test_one_that_the_client_has_left_ends(
     has_left.set()
     await until(lambda: loop.routes)
     assert loop.routes == [(200, "upstream; reason=never-reroute")]
-    assert (len(upstream.requests), len(litellm.requests)) == (1, 1)
+    assert (len(upstream.requests), asked(litellm)) == (1, 1)
+
+
+@pytest.mark.parametrize("api_base", ["https://api.openai.com/v1", None])
+async def test_two_users_who_say_the_same_are_no_loop_where_no_model_leads_here(
+    start: Start, litellm: Stub, api_base: str | None
+) -> None:
+    """LiteLLM is asked where its models lead once two say the same: from then on it is known."""
+    waiting = asyncio.Event()
+    told = asyncio.Event()
+
+    async def slow(request: Request, reply: Reply) -> None:
+        if request.path == "/model/info":
+            await reply.json(
+                200, {"data": [{"model_name": "gpt-5", "litellm_params": {"api_base": api_base}}]}
+            )
+            told.set()
+            return
+        await waiting.wait()
+        await reply.json(200, {"choices": [{"message": {"content": "Hi"}}]})
+
+    litellm.does = slow
+    proxy = await start(**KEYS)
+    other = [("User-Agent", "other"), ("Authorization", "Bearer sk-other")]
+    first = asyncio.create_task(proxy.ask("POST", CHAT, BODY, AGENT))
+    await litellm.seen()
+    assert (await proxy.ask("POST", CHAT, BODY, other)).route == "upstream; reason=never-reroute"
+    await told.wait()
+
+    async def goes_to_litellm() -> bool:
+        before = asked(litellm)
+        task = asyncio.create_task(proxy.ask("POST", CHAT, BODY, other))
+        await asyncio.wait([task], timeout=0.2)
+        found = asked(litellm) > before and not task.done()
+        tasks.append(task)
+        return found
+
+    tasks: list[asyncio.Task[Any]] = []
+    async with asyncio.timeout(PATIENCE):
+        while not await goes_to_litellm():
+            pass
+    waiting.set()
+    assert (await first).status == 200
+    assert (await tasks[-1]).route.startswith("litellm; reason=model")
+    await asyncio.gather(*tasks)
 
 
 OUR_KEY = {"Authorization": f"Bearer {MASTER_KEY}"}
@@ -212,6 +264,6 @@ async def test_nothing_of_it_is_kept(start: Start, litellm: Stub) -> None:
     proxy = await start(**KEYS)
     for _ in range(3):
         await proxy.ask("POST", CHAT, BODY, AGENT)
-    assert len(litellm.requests) == 3
+    assert asked(litellm) == 3
     loops = proxy.addon._policy.bypass.loops
     assert (len(loops._waiting), len(loops._left)) == (0, 0)

@@ -190,15 +190,22 @@ class Bypass:
         route = rules.Route(Target.LITELLM, Reason.STICKY, model, name)
         return Routed(named, route, access.check(settings, request.client))
 
-    def break_loop(self, exchange: Exchange, routed: Routed) -> Routed:
-        """Keep a request away from LiteLLM that comes from there: it gets upstream's answer."""
+    def break_loop(self, exchange: Exchange, routed: Routed, port: int) -> Routed:
+        """Keep a request away from LiteLLM that comes from there: it gets upstream's answer.
+
+        Args:
+            exchange: the request's.
+            routed: what was decided without regard to that.
+            port: of this proxy, which it has come to.
+        """
         settings, route = self._settings.current, routed.route
         at_risk = route.target is Target.LITELLM or route.may_fall_back
         if routed.named is None or routed.refusal is not None or not at_risk:
             return routed
         ours = _presents_our_key(settings, exchange)
         returns = self.loops.count_return(exchange, routed.named.content or b"", with_our_key=ours)
-        if not returns:
+        # Two users may say the same at a time: LiteLLM knows whether any of its models leads here.
+        if not returns or not (exchange.client.forwarded or self._state.may_lead_to(port)):
             return routed
         log_lines.came_back(exchange, routed.named.model or "")
         refusal = AccessDenied(508, _LOOP, "loop_detected") if returns > MOST_RETURNS else None

@@ -93,6 +93,7 @@ class FallbackState:
             suspended for.
         remedies: (LiteLLM's name of a model, API) → the changes that its backend has needed there.
         gauge: how much of a quota is used, by what upstream says.
+        may_lead_to: whether a model of LiteLLM's may lead to a port of this proxy's.
         cost_refusal: says of LiteLLM's name of a model why a replay may not be paid for; "": it may.
         told: clients (see `client_hash`) that have been told that stored responses cannot fall back.
         history: the last fallbacks, for people to look at.
@@ -113,6 +114,7 @@ class FallbackState:
         default_factory=lambda: ExpiringDict(_ENTRIES_MAX)
     )
     gauge: Gauge = field(default_factory=Gauge)
+    may_lead_to: Callable[[int], bool] = lambda _: True
     cost_refusal: Callable[[str], str] = lambda _: ""
     told: ExpiringSet[str] = field(default_factory=lambda: ExpiringSet(_ENTRIES_MAX))
     history: FallbackHistory = field(default_factory=FallbackHistory)

@@ -1,10 +1,12 @@
-"""LiteLLM's prices, asked of it when they are first needed, and what responses of its cost by them."""
+"""What LiteLLM says of its models when that is first needed: their prices, and where they lead."""
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic, time
 from typing import NamedTuple
 
+from litellm_hybrid.config.converters import parse_url
 from litellm_hybrid.config.settings import SettingsStore
 from litellm_hybrid.diagnostics.doctor import http_client
 from litellm_hybrid.diagnostics.doctor.http_client import Probe, ProbeResult, bearer
@@ -52,6 +54,7 @@ class Prices:
         self._settings = settings
         self._spend = spend
         self._prices = PriceList()
+        self._ports: frozenset[int] | None = None
         self._asked: float | None = None
         self._generation = 0
         self._is_running = False
@@ -60,7 +63,7 @@ class Prices:
 
     def forget(self) -> None:
         """Forget all prices: LiteLLM may be another one from now on."""
-        self._prices, self._asked = PriceList(), None
+        self._prices, self._ports, self._asked = PriceList(), None, None
         self._generation += 1
         if self._is_running:
             self.running()
@@ -87,6 +90,13 @@ class Prices:
                 self._ask(delay=0)
             return f"LiteLLM has no price for {name}, and `fallback.max-cost-per-day` is set"
         return ""
+
+    def may_lead_to(self, port: int) -> bool:
+        """Tell whether a model of LiteLLM's may lead to a port of this machine: True until it is known."""
+        age = None if self._asked is None else monotonic() - self._asked
+        if age is None or age > (_RETRY_AFTER if self._ports is None else _RENEW_AFTER):
+            self._ask(delay=0)
+        return self._ports is None or port in self._ports
 
     def charge(
         self, key: SpendKey, usage: Usage, model: str, deployment: str, tell: Callable[[float], None]
@@ -128,6 +138,7 @@ class Prices:
             found = await ask_litellm(self._settings, "/model/info")
         if found is not None:
             self._prices = PriceList(found.json)
+            self._ports = _ports(found)
         self._asked = monotonic()
         pending, self._pending = self._pending, []
         for one in pending:
@@ -136,3 +147,15 @@ class Prices:
                 self._spend.add_cost(one.key, None)
             else:
                 self._charge(one.key, price.of(one.usage), one.tell)
+
+
+def _ports(info: ProbeResult) -> frozenset[int] | None:
+    """Return the ports of the servers behind LiteLLM's models; None: it does not tell of any model."""
+    if not info.entries:
+        return None
+    ports = set()
+    for entry in info.entries:
+        params = entry.get("litellm_params")
+        with suppress(ValueError):
+            ports.add(parse_url(str(params.get("api_base")) if isinstance(params, dict) else "").port)
+    return frozenset(ports)

@@ -44,7 +44,7 @@ class RequestHandler:
             _log_replaced_id(exchange)
         routed = rules.route(settings, exchange.request)
         routed = self._policy.bypass.to_its_maker(exchange, routed)
-        routed = self._policy.bypass.break_loop(exchange, routed)
+        routed = self._policy.bypass.break_loop(exchange, routed, flow.client_conn.sockname[1])
         exchange.decide(routed)
         if routed.reason is Reason.STATEFUL:
             self._policy.log_stateful(exchange)
