@@ -18,7 +18,7 @@ ALLOWED_SKIPS = (
     "memory is read from /proc",
     "the kernel is older than 6.3",
     "there are more rows for the screenshots",
-    "CLIPROXYAPI names no binary",
+    "no real CLIProxyAPI was asked",
 )
 """Beginnings of the reasons for which a test may be left out of a full run: none can be mended by installing
 something, but for a CLIProxyAPI's binary, whose captured answers are replayed always."""
