@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Makes docs/replays.md of what tests/support/replay_matrix.py has measured; see scripts/reference.py."""
 
 import json

@@ -247,7 +247,7 @@ AGENTS = {
             *("--no-show-model-warnings", "--analytics-disable", "--yes-always", "--load", "questions.txt"),
         ),
         {"OPENAI_API_BASE": "@URL/v1", "OPENAI_API_KEY": CLIENT_KEY},
-        {"../work/questions.txt": "".join(f"/ask question {n}\n" for n in range(1, STEPS + 2)) + "/exit\n"},
+        {"../project/questions.txt": "".join(f"/ask question {n}\n" for n in range(1, STEPS + 2)) + "/exit\n"},
         talks=True,
     ),
     "codex-gemini-no-output": Agent(
@@ -366,7 +366,7 @@ def play_session(name: str, binary: Path, folder: Path) -> Session:
     keys = {"api-keys": [CLIENT_KEY, agent.key]}
     fallback = {"sticky": agent.sticky} if agent.sticky else None
     home = folder / "home"
-    work = folder / "work"
+    work = folder / "project"
     home.mkdir(parents=True)
     work.mkdir()
     with (

@@ -19,12 +19,10 @@ from typing import Any, Protocol, Unpack
 from litellm_hybrid.config.settings import LogFormat, Secret
 from litellm_hybrid.observability.log_format import OURS, Fields, JsonFormatter, TextFormatter
 from litellm_hybrid.observability.log_writer import LogWriter
+from litellm_hybrid.proxy import CONNECTION_LOGGER
 from litellm_hybrid.terminal import SecretMask
 
 _logger = logging.getLogger(OURS)
-
-_CONNECTIONS = "mitmproxy.proxy.server"
-"""mitmproxy's logger of peers that connect and disconnect; its neighbours say where it listens."""
 
 _BATCH_DELAY = 0.05
 """Seconds that a line may wait to be written together with others."""
@@ -164,7 +162,7 @@ class AppLog:
         return True
 
     def _is_for_termlog(self, record: logging.LogRecord) -> bool:
-        if record.name == _CONNECTIONS and record.levelno < logging.WARNING:
+        if record.name == CONNECTION_LOGGER and record.levelno < logging.WARNING:
             return self._termlog is not None and self._termlog.level <= logging.DEBUG
         return record.name != OURS
 
