@@ -247,7 +247,10 @@ AGENTS = {
             *("--no-show-model-warnings", "--analytics-disable", "--yes-always", "--load", "questions.txt"),
         ),
         {"OPENAI_API_BASE": "@URL/v1", "OPENAI_API_KEY": CLIENT_KEY},
-        {"../project/questions.txt": "".join(f"/ask question {n}\n" for n in range(1, STEPS + 2)) + "/exit\n"},
+        {
+            "../project/questions.txt": "".join(f"/ask question {n}\n" for n in range(1, STEPS + 2))
+            + "/exit\n"
+        },
         talks=True,
     ),
     "codex-gemini-no-output": Agent(
