@@ -1,19 +1,18 @@
 #!/usr/bin/env python3
-"""Makes docs/configuration.md, the reference of every setting, out of the code.
+"""Makes what the code says in the documents, or finds what has drifted.
 
-docs/replays.md is made of a measurement, by replays_page.py.
+- docs/configuration.md: names, meanings and examples from config/schema.py, defaults from `Settings`, and
+  what stands between them from docs/configuration.md.in.
+- docs/replays.md: of a measurement, by replays_page.py.
+- The tables in docs/troubleshooting.md and docs/fallback.md that stand behind `<!-- generated: NAME -->`: of
+  the catalogue of reasons, and of the rules' codes.
 
-Names, meanings and examples come from config/schema.py, defaults from `Settings`, the
-words of errors and warnings from the parser, and what stands between them from
-docs/configuration.md.in.
 Start it with scripts/reference.
 """
 
 import argparse
 import re
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from textwrap import fill
 
@@ -22,36 +21,78 @@ from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.test import taddons
 
 from litellm_hybrid.addon import HybridAddon
-from litellm_hybrid.config.parser import ConfigError, parse
 from litellm_hybrid.config.schema import CHAPTERS, DEFAULTS, KEYS, NOT_SET, Key
-from litellm_hybrid.config.settings import Address, SettingsStore
-from litellm_hybrid.observability.history import ReloadHistory
-from litellm_hybrid.observability.log import AppLog
-from litellm_hybrid.runtime.lifecycle import ConfigReloader
+from litellm_hybrid.config.settings import FALLBACK_KINDS
+from litellm_hybrid.diagnostics.explain.reasons import FALLBACK_FAILURES, REASONS
+from litellm_hybrid.quota.rules import RULES
+from litellm_hybrid.routing.rules import Target
 
-FILE = Path(__file__).parents[1] / "docs" / "configuration.md"
-PROSE = FILE.with_suffix(".md.in")
-ENV = {"LITELLM_API_KEY": "sk-1", "HYBRID_CLIENT_KEY": "sk-2"}
-WIDTH = 110
+DOCS = Path(__file__).parents[1] / "docs"
+WIDTH = 124
 
 
 def main() -> int:
     """Write, print or check the files."""
-    options = argparse.ArgumentParser(description="Make docs/configuration.md and docs/replays.md.")
-    options.add_argument("--check", action="store_true", help="end with 1 if one is not up to date")
-    options.add_argument("--print", action="store_true", help="print the reference, and write nothing")
+    options = argparse.ArgumentParser(description="Make what the code says in docs/.")
+    options.add_argument("--check", action="store_true", help="end with 1 if something is not up to date")
+    options.add_argument(
+        "--print", action="store_true", help="print the configuration's page, and write nothing"
+    )
     chosen = options.parse_args()
     if chosen.print:
         print(reference(), end="")
         return 0
+    pages = {"configuration.md": reference(), "replays.md": replays_page.page()}
+    pages |= {
+        name: with_tables((DOCS / name).read_text("utf-8")) for name in ("fallback.md", "troubleshooting.md")
+    }
     drifted = False
-    for file, text in ((FILE, reference()), (FILE.with_name("replays.md"), replays_page.page())):
+    for name, text in pages.items():
+        file = DOCS / name
         if not chosen.check:
             file.write_text(text, "utf-8")
         elif not file.exists() or file.read_text("utf-8") != text:
-            print(f"{file.name} is not what the code says: run scripts/reference", file=sys.stderr)
+            print(f"{name} is not what the code says: run scripts/reference", file=sys.stderr)
             drifted = True
     return 1 if drifted else 0
+
+
+def with_tables(text: str) -> str:
+    """A document with its generated tables as they should be."""
+    return re.sub(
+        r"(<!-- generated: ([a-z-]+) -->\n).*?(?=<!-- end -->)",
+        lambda found: found[1] + "".join(f"{line}\n" for line in _TABLES[found[2]]()),
+        text,
+        flags=re.DOTALL,
+    )
+
+
+def _reasons() -> list[str]:
+    """A row for each reason of the route header."""
+    by = {Target.LITELLM: "LiteLLM", Target.UPSTREAM: "upstream", Target.NONE: "the proxy itself"}
+    rows = [
+        f"| `{reason}` | {by[said.target]} | {said.means} | {said.fix} |" for reason, said in REASONS.items()
+    ]
+    return ["| reason | answered by | means | fix |", "|---|---|---|---|", *rows]
+
+
+def _fallback_failures() -> list[str]:
+    """A row for each word behind `fallback-failed=`."""
+    rows = [f"| `{why}` | {means} | {fix} |" for why, (means, fix) in FALLBACK_FAILURES.items()]
+    return ["| `fallback-failed=` | means | fix |", "|---|---|---|", *rows]
+
+
+def _codes() -> list[str]:
+    """A row for each kind with the codes that decide it."""
+    rows = []
+    for kind in (*FALLBACK_KINDS, "none"):
+        codes = sorted(frozenset().union(*(rule.names for rule in RULES if rule.kind == kind)))
+        if codes:
+            rows.append(f"| `{kind}` | {', '.join(f'`{code}`' for code in codes)} |")
+    return ["| kind | codes |", "|---|---|", *rows]
+
+
+_TABLES = {"reasons": _reasons, "fallback-failures": _fallback_failures, "codes": _codes}
 
 
 def reference() -> str:
@@ -59,11 +100,9 @@ def reference() -> str:
     parts = {
         "overview": _overview(),
         "settings": _settings(),
-        "file": _whole_file(),
-        "start": "\n".join(f"- {problem}" for problem in _at_start()),
         "options": _options(),
     }
-    _, _, page = PROSE.read_text("utf-8").partition("-->\n")
+    _, _, page = (DOCS / "configuration.md.in").read_text("utf-8").partition("-->\n")
     return re.sub(r"<!-- (\w+) -->", lambda place: parts[place[1]], page)
 
 
@@ -84,14 +123,12 @@ def _overview() -> str:
 
 
 def _setting(key: Key) -> str:
-    facts = (
-        f"Takes {key.convert.takes}; default: {_default(key)}. Example: `{_below(key.name, key.example)}`."
-    )
-    if key.flat:
-        facts += f" Flat: `{key.flat}`."
+    text = f"{key.meaning} Takes {key.convert.takes}; default: {_default(key)}. "
+    text += f"Example: `{_below(key.name, key.example)}`."
     if key.at_start:
-        facts += " Takes effect **at start**."
-    return "\n".join([f"### {key.name}", "", _wrapped(key.meaning), "", _wrapped(facts)])
+        text += " Takes effect **at start**."
+    wrapped = fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)
+    return f"### {key.name}\n\n{wrapped}"
 
 
 def _default(key: Key) -> str:
@@ -105,78 +142,14 @@ def _first_sentence(text: str) -> str:
     return re.split(r"(?<=[.:;])\s", text)[0].rstrip(".:;") + "."
 
 
-def _wrapped(text: str) -> str:
-    return fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)
-
-
 def _below(name: str, value: str) -> str:
     """A setting as it stands below `extensions.litellm`."""
     section, _, last = name.rpartition(".")
     return f"{section}: {{{last}: {value}}}" if section else f"{last}: {value}"
 
 
-def _messages(text: str) -> Iterator[tuple[str, str]]:
-    """(error or warning, what the parser says) for each thing that it says."""
-    try:
-        said = [("warning", str(warning)) for warning in parse(text, source="f", env=ENV).warnings]
-    except ConfigError as error:
-        said = [("error", line) for line in error.problems]
-    for what, line in said:
-        # The lines are those of a snippet; nobody has that file.
-        message = re.sub(r",? (?:\(line \d+\)|on line \d+)", "", re.sub(r"^f(?::\d+)?: ", "", line))
-        yield f"**{what}**", message
-
-
-def _code(text: str) -> str:
-    # Code in a cell loses the blanks before it.
-    return "<br>".join(
-        f"{'&emsp;' * ((len(line) - len(line.lstrip())) // 2)}`{line.lstrip()}`" for line in text.split("\n")
-    )
-
-
 def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("*", "\\*").replace("<", "&lt;")
-
-
-WHOLE = (
-    "litellm-modles: [a]",
-    "extensions:\n  litellm:\n    modles: [a]",
-    "litellm-timeouts: 5s",
-    "litellm_base_url: http://127.0.0.1:4000",
-    "litellm-models: [a]\nextensions:\n  litellm:\n    models: [b]",
-    "litellm-models: [a]\nlitellm-models: [b]",
-    "litellm-api-key: ${NOT_SET}",
-    "litellm-models: [a",
-    "litellm-api-key: *sk-1",
-    "litellm-fallback-enabled: true",
-    "litellm-hybrid-mode: true",
-    "litellm-passthrough-mode: true",
-    "litellm-base-url: http://127.0.0.1:4000/v1",
-    "litellm-base-url: http://127.0.0.1:8317\nextensions:\n  litellm:\n    upstream-url: http://localhost:8317",
-    "api-keys: [1234]",
-)
-
-
-def _whole_file() -> str:
-    rows = ["| what is wrong or odd | | is said |", "|---|---|---|"]
-    for text in WHOLE:
-        for what, message in _messages(text):
-            rows.append(f"| {_code(text)} | {what} | {_cell(message)} |")
-    return "\n".join(rows)
-
-
-def _at_start() -> Iterator[str]:
-    """What a start says to a file that does not fit its addresses."""
-    upstream = Address("http", "127.0.0.1", 8317)
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "config.yaml"
-        file.write_text("litellm-base-url: http://127.0.0.1:8317\n")
-        listener = ("0.0.0.0", 8318, upstream)  # noqa: S104 (it is refused)
-        try:
-            ConfigReloader(file, [listener], SettingsStore(), ReloadHistory(), AppLog())
-        except ConfigError as error:
-            for line in error.problems:
-                yield line.replace(f"{file}: ", "")
 
 
 def _options() -> str:
