@@ -262,7 +262,7 @@ async def test_what_is_held(start: Start, upstream: Stub) -> None:
     client = await proxy.client()
     await client.request("POST", "/v1/chat/completions", {"model": "o3"})
     await half.wait()
-    await until(lambda: proxy.addon._fallbacks.held.bytes)
+    await until(lambda: proxy.addon._fallbacks.held_bytes)
     assert (await _scrape(proxy))["held_bytes"] == 14
     go_on.set()
     assert (await client.answer()).status == 200

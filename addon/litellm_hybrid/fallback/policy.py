@@ -162,7 +162,7 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         kinds = fallback.on - {"unreachable"}
         if not (fallback.enabled and kinds and needs_inspection(head)):
             return None
-        if len(self.state.held) >= MOST_AT_ONCE or self.state.held.bytes >= MOST_IN_ALL:
+        if len(self.state.held) >= MOST_AT_ONCE or self.state.held_bytes >= MOST_IN_ALL:
             self.state.counts["hold-capacity-reached"] += 1
             log_lines.hold_capacity_reached(exchange, MOST_AT_ONCE)
             return None
@@ -282,11 +282,11 @@ class Policy(ForwardingPolicy[JudgedResponse]):
             reason = Reason.UNREACHABLE if kind == "unreachable" else Reason.FALLBACK
             exchange.set_outcome(Target.LITELLM, Reason.COOLDOWN if was_probe else reason)
             if is_ours:
-                log_lines.too_slow(exchange, failure)
+                log_lines.no_response(exchange, "has not begun in time", failure)
             elif kind == "server-error":
-                log_lines.broke_off(exchange, failure)
+                log_lines.no_response(exchange, "broke off", failure, kind)
             else:
-                log_lines.unreachable(exchange)
+                log_lines.no_response(exchange, "is unreachable", None)
             self._replay_begins(flow, exchange, request)
         return request
 

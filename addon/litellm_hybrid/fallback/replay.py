@@ -21,7 +21,6 @@ from litellm_hybrid.llm.replay import body as replay_body
 from litellm_hybrid.llm.replay import documents
 from litellm_hybrid.llm.replay.refusals import remedies
 from litellm_hybrid.llm.replay.remedies import RETRIES_MAX, Action, Remedy, apply, without_betas
-from litellm_hybrid.observability import log
 from litellm_hybrid.routing import access, rewrite
 from litellm_hybrid.routing.paths import Api, identify_api
 from litellm_hybrid.routing.rules import Reason, Target
@@ -52,7 +51,7 @@ class Replays:
         refusal = access.check(settings, exchange.client)
         if refusal is not None:
             message = f"litellm: no fallback, access refused: {refusal.message}"
-            log.emit(logging.WARNING, message, event="fallback-refused", **exchange.log_fields())
+            exchange.log(logging.WARNING, message, event="fallback-refused")
             mark_refused(exchange, "not-allowed")
             return None
         if self._state.unknown_models.has(name, now):
@@ -215,7 +214,7 @@ class Replays:
             return True
         if budget.should_log_exhausted(now):
             message = f"litellm: no fallback, {refusal or f'all {most} of this hour are spent'}"
-            log.emit(logging.ERROR, message, event="fallback-refused", **exchange.log_fields())
+            exchange.log(logging.ERROR, message, event="fallback-refused")
         return False
 
 
@@ -241,9 +240,8 @@ def _put_body(request: http.Request, exchange: Exchange, body: bytes, reduced: R
     exchange.outcome.reduced = True
     dropped = ", ".join(f"{what} ({count})" for what, count in reduced.dropped)
     off = f"; switched off for this turn: {', '.join(reduced.switched_off)}" if reduced.switched_off else ""
-    log.emit(
+    exchange.log(
         logging.INFO,
         f"litellm: history reduced for {exchange.model_name}: {dropped or 'nothing dropped'}{off}",
         event="history-reduced",
-        **exchange.log_fields(),
     )

@@ -6,7 +6,7 @@ Pure: the bytes come in, a `HoldDecision` comes out, and the caller does what it
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from functools import wraps
 from typing import Concatenate
 
@@ -111,91 +111,55 @@ def _fail_closed[**P](
     return guarded
 
 
+@dataclass(slots=True, eq=False)
 class JudgedResponse:
     """A `proxy.interfaces.HeldResponse`: what has come of it, and what that means so far.
 
     Attributes:
+        since: when its head came, on a monotonic clock.
+        hold_max: longest time, in seconds, that anything but a stream's opening is held.
+        fails: which verdicts are failures; the others release.
+        opening_max: as `hold_max`, for a stream's opening.
+        refuses: tells a refusal of the request's history, where one would be acted on; it makes the
+            verdict's kind `history`.
+        asked: of LiteLLM's response to a replay, what the request wanted; None for upstream's.
+        known_model: whether upstream has served or listed the request's model before.
+        on_close: called once it is held no longer.
+        on_rate_limits: gets the data of an event that says how much of a quota is used.
         body: the bytes held, in order, as they came.
         verdict: why it failed, once it has.
         words: what the verdict was read from: the body, decoded, or an event's data.
         complete: whether its end has come.
-        on_close: called once it is held no longer.
-        on_rate_limits: gets the data of an event that says how much of a quota is used.
+        due: when, on the clock of `since`, `expire` has to be called.
     """
 
-    __slots__ = (
-        "_asked",
-        "_by_head",
-        "_events",
-        "_fails",
-        "_head",
-        "_judge",
-        "_known_model",
-        "_limit",
-        "_opening_max",
-        "_refuses",
-        "_since",
-        "_sniffed",
-        "body",
-        "complete",
-        "on_close",
-        "on_fault",
-        "on_rate_limits",
-        "verdict",
-        "words",
-    )
+    head: ResponseHead
+    _: KW_ONLY
+    since: float
+    hold_max: float
+    fails: Callable[[Verdict], bool]
+    opening_max: float = OPENING_LIMIT
+    refuses: Refuses | None = None
+    asked: Asked | None = None
+    known_model: Callable[[], bool] = lambda: False
+    on_close: Callable[["JudgedResponse"], None] | None = None
+    on_rate_limits: Callable[[str], None] | None = None
+    on_fault: Callable[[Exception], None] | None = None
+    body: bytearray = field(default_factory=bytearray, init=False)
+    verdict: Verdict | None = field(default=None, init=False)
+    words: bytes = field(default=b"", init=False)
+    complete: bool = field(default=False, init=False)
+    due: float = field(init=False)
+    _events: sse.EventReader | None = field(default=None, init=False)
+    _judge: StreamJudge | None = field(default=None, init=False)
+    _sniffed: bool = field(init=False)
+    _by_head: bool = field(default=False, init=False)
 
-    def __init__(
-        self,
-        head: ResponseHead,
-        *,
-        since: float,
-        hold_max: float,
-        fails: Callable[[Verdict], bool],
-        opening_max: float = OPENING_LIMIT,
-        refuses: Refuses | None = None,
-        asked: Asked | None = None,
-        known_model: Callable[[], bool] = lambda: False,
-    ) -> None:
-        """Begin to hold.
-
-        Args:
-            head: its head.
-            since: when it came, on a monotonic clock.
-            hold_max: longest time, in seconds, that anything but a stream's opening is held.
-            opening_max: the same for a stream's opening.
-            fails: which verdicts are failures; the others release.
-            refuses: tells a refusal of the request's history, where one would be acted on; it makes the
-                verdict's kind `history`.
-            asked: of LiteLLM's response to a replay, what the request wanted; None for upstream's.
-            known_model: whether upstream has served or listed the request's model before.
-        """
-        self._head = head
-        self._fails = fails
-        self._refuses = refuses
-        self._asked = asked
-        self._known_model = known_model
-        self._limit = hold_max
-        self._opening_max = opening_max
-        self._since = since
-        self._events: sse.EventReader | None = None
-        self._judge: StreamJudge | None = None
-        self._sniffed = head.status >= 400 or not head.is_plain
-        self.body = bytearray()
-        self.verdict: Verdict | None = None
-        self.words = b""
-        self.complete = False
-        self.on_close: Callable[[JudgedResponse], None] | None = None
-        self.on_rate_limits: Callable[[str], None] | None = None
-        self.on_fault: Callable[[Exception], None] | None = None
-        self._by_head = False
-        if head.is_stream and not self._sniffed:
+    def __post_init__(self) -> None:
+        self.due = self.since + self.hold_max
+        self._sniffed = self.head.status >= 400 or not self.head.is_plain
+        if self.head.is_stream and not self._sniffed:
             self._read_events()
-
-    @property
-    def due(self) -> float:
-        """When, on the clock of `since`, `expire` has to be called."""
-        return self._since + self._limit
 
     @property
     def is_failure(self) -> bool:
@@ -219,7 +183,7 @@ class JudgedResponse:
                 self._sniffed = is_stream is not None
                 if is_stream:
                     self._read_events()
-                elif self._sniffed and not (self._head.is_json or text.startswith((b"{", b"["))):
+                elif self._sniffed and not (self.head.is_json or text.startswith((b"{", b"["))):
                     return HoldDecision.RELEASE
             for event in self._events.feed(data) if self._events is not None else ():
                 if self.on_rate_limits is not None and gauge.EVENT in event.data[:_SNIFFED]:
@@ -227,10 +191,10 @@ class JudgedResponse:
                 verdict = self._verdict_of(event, now)
                 if verdict is None:
                     continue
-                if verdict.kind != HISTORY and not self._fails(verdict):
+                if verdict.kind != HISTORY and not self.fails(verdict):
                     return HoldDecision.RELEASE
                 self.verdict = verdict
-                self._since, self._limit = clock, COLLECT_LIMIT
+                self.due = clock + COLLECT_LIMIT
                 break
         most = OPENING_MOST if self._events is not None and self.verdict is None else MOST
         return HoldDecision.HOLD if len(self.body) <= most else self._overflow(now)
@@ -246,7 +210,7 @@ class JudgedResponse:
     @_fail_closed
     def expire(self, *, now: float) -> HoldDecision:
         """`due` has passed; `now`: epoch seconds."""
-        if self.verdict is None and self._head.status < 400:
+        if self.verdict is None and self.head.status < 400:
             return HoldDecision.TIMED_OUT
         return self._by_status(now=now)
 
@@ -258,16 +222,16 @@ class JudgedResponse:
     def fail(self, verdict: Verdict) -> None:
         """Make it a failure by its head alone; its words are waited for a moment."""
         self.verdict = verdict
-        self._limit = COLLECT_LIMIT
+        self.due = self.since + COLLECT_LIMIT
         self._by_head = True
 
     def _read_events(self) -> None:
         self._sniffed = True
-        self._limit = self._opening_max
+        self.due = self.since + self.opening_max
         self._events = sse.EventReader()
-        headers = self._head.headers
+        headers = self.head.headers
         self._judge = (
-            StreamJudge(headers=headers) if self._asked is None else ReplayJudge(self._asked, headers=headers)
+            StreamJudge(headers=headers) if self.asked is None else ReplayJudge(self.asked, headers=headers)
         )
 
     def _verdict_of(self, event: sse.Event, now: float) -> Verdict | None:
@@ -282,7 +246,7 @@ class JudgedResponse:
         """There is too much of it to be held."""
         if self.verdict is not None:
             return HoldDecision.REPLACE
-        if self._head.status >= 400:
+        if self.head.status >= 400:
             return self._by_status(now=now)
         # An error is short: JSON of this length that does not begin with one is an answer.
         clear = self._events is None and b'"error"' not in self.body[:MOST_BEFORE_ERROR]
@@ -290,35 +254,35 @@ class JudgedResponse:
 
     def _by_status(self, *, now: float) -> HoldDecision:
         """Its end does not come, or cannot be read: the status decides."""
-        self._set(classifier.classify_unread(self._head.status, self._head.headers, now=now))
+        self._set(classifier.classify_unread(self.head.status, self.head.headers, now=now))
         return HoldDecision.RELEASE if self.verdict is None else HoldDecision.REPLACE
 
     def _judge_whole(self, now: float) -> None:
-        head = self._head
+        head = self.head
         try:
             body = decode(bytes(self.body), head.headers.get("content-encoding", ""), limit=16 * MOST)
         except UndecodableError:
             self._by_status(now=now)
             return
         self.words = body
-        if self._asked is None:
+        if self.asked is None:
             verdict = self._known(classifier.classify(head.status, head.headers, body, now=now))
         else:
-            verdict = served.judge(self._asked, head.status, head.headers, body, now=now)
+            verdict = served.judge(self.asked, head.status, head.headers, body, now=now)
         if verdict is not classifier.ANSWER and (refusal := self._refusal(body)) is not None:
             self.verdict = refusal
         else:
             self._set(verdict)
 
     def _known(self, verdict: Verdict) -> Verdict:
-        return verdict.for_known_model() if verdict.is_unknown_provider and self._known_model() else verdict
+        return verdict.for_known_model() if verdict.is_unknown_provider and self.known_model() else verdict
 
     def _set(self, verdict: Verdict) -> None:
-        if self.verdict is None and self._fails(verdict):
+        if self.verdict is None and self.fails(verdict):
             self.verdict = verdict
 
     def _refusal(self, body: bytes) -> Verdict | None:
-        reason = self._refuses(self._head.status, body) if self._refuses is not None else None
+        reason = self.refuses(self.head.status, body) if self.refuses is not None else None
         return Verdict(HISTORY, reason) if reason is not None else None
 
 
@@ -327,14 +291,8 @@ def hold_replay(
 ) -> JudgedResponse | None:
     """Begin to hold LiteLLM's response to a replay: whatever is no answer is a failure.
 
-    Args:
-        head: its head.
-        asked: what the request wants.
-        since: when it came, on a monotonic clock.
-        opening_max: longest time, in seconds, that a stream's opening, or JSON that does not end, is held.
-
-    Returns:
-        None for a compressed stream, which cannot be read on the way.
+    `asked` is what the request wants; `opening_max`, in seconds, is also for JSON that does not end. None for
+    a compressed stream, which cannot be read on the way.
     """
     if head.status == 200 and head.is_stream and not head.is_plain:
         return None
@@ -346,7 +304,6 @@ def hold_replay(
         fails=lambda verdict: verdict is not classifier.ANSWER,
         asked=asked,
     )
-    refused = served.refused_by_head(head.status, head.content_type)
-    if refused is not None:
+    if (refused := served.refused_by_head(head.status, head.content_type)) is not None:
         held.fail(refused)
     return held

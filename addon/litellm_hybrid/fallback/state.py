@@ -6,11 +6,11 @@ All of it is of this process alone. Times are seconds on a clock that the caller
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from litellm_hybrid.fallback.conversations import Conversations
 from litellm_hybrid.fallback.cooldowns import Cooldowns
 from litellm_hybrid.fallback.expiring import ExpiringDict, ExpiringSet
+from litellm_hybrid.fallback.response_hold import JudgedResponse
 from litellm_hybrid.llm.replay.remedies import Remedy
 from litellm_hybrid.observability.history import FallbackHistory
 from litellm_hybrid.quota.gauge import Gauge
@@ -53,33 +53,6 @@ class Budget:
         return True
 
 
-class _Held(Protocol):
-    body: bytearray
-
-
-class HeldResponses:
-    """Which responses are held right now."""
-
-    def __init__(self) -> None:
-        self._held: set[_Held] = set()
-
-    def __len__(self) -> int:
-        return len(self._held)
-
-    def add(self, held: _Held) -> None:
-        """Count one as held."""
-        self._held.add(held)
-
-    def discard(self, held: _Held) -> None:
-        """It is held no longer, whatever has become of it."""
-        self._held.discard(held)
-
-    @property
-    def bytes(self) -> int:
-        """How many bytes of them are held."""
-        return sum(len(held.body) for held in self._held)
-
-
 @dataclass(slots=True)
 class FallbackState:
     """Everything that outlives a request; made once for a process.
@@ -96,6 +69,7 @@ class FallbackState:
         may_lead_to: whether a model of LiteLLM's may lead to a port of this proxy's.
         cost_refusal: says of LiteLLM's name of a model why a replay may not be paid for; "": it may.
         told: clients (see `client_hash`) that have been told that stored responses cannot fall back.
+        held: the responses that are held right now.
         history: the last fallbacks, for people to look at.
         counts: how often something else happened, by its name.
     """
@@ -118,5 +92,10 @@ class FallbackState:
     cost_refusal: Callable[[str], str] = lambda _: ""
     told: ExpiringSet[str] = field(default_factory=lambda: ExpiringSet(_ENTRIES_MAX))
     history: FallbackHistory = field(default_factory=FallbackHistory)
-    held: HeldResponses = field(default_factory=HeldResponses)
+    held: set[JudgedResponse] = field(default_factory=set)
     counts: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def held_bytes(self) -> int:
+        """How many bytes of responses are held."""
+        return sum(len(held.body) for held in self.held)

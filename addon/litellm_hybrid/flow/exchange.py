@@ -6,6 +6,7 @@ see of it stands in `flow.metadata["litellm_hybrid"]`, see `Snapshot`.
 
 from dataclasses import dataclass, field, replace
 from time import monotonic
+from typing import Unpack
 from urllib.parse import quote
 
 from mitmproxy import http
@@ -19,9 +20,10 @@ from litellm_hybrid.message import forwarded, ids
 from litellm_hybrid.message.credentials import Headers, RequestHead
 from litellm_hybrid.message.decoders import UndecodableError, decode
 from litellm_hybrid.message.forwarded import ClientAddress
+from litellm_hybrid.observability import log
 from litellm_hybrid.observability.counters import RequestCounters
 from litellm_hybrid.observability.history import FallbackRecord
-from litellm_hybrid.observability.log_format import OfRequest
+from litellm_hybrid.observability.log_format import Fields, OfRequest
 from litellm_hybrid.routing.access import Client
 from litellm_hybrid.routing.requested_model import Named
 from litellm_hybrid.routing.rewrite import Incoming, Outgoing
@@ -321,10 +323,12 @@ class Exchange:
         model = f"; model={quote(served_as, safe=_UNQUOTED)}" if served_as else ""
         return f"{outcome.target}; reason={outcome.reason}{outcome.detail}{model}"
 
-    def log_fields(self) -> OfRequest:
-        """What a log line about it says of it."""
+    def log(
+        self, level: int, message: str, *, exc_info: BaseException | None = None, **fields: Unpack[Fields]
+    ) -> None:
+        """Log a line about it, see `log.emit`."""
         request, trace = self.request, self.trace
-        return {
+        about: OfRequest = {
             "method": request.method,
             "path": request.sent.path,
             "client_ip": request.address.ip,
@@ -334,6 +338,7 @@ class Exchange:
             "trace_id": trace.trace_id if trace else None,
             "span_id": trace.span_id if trace else None,
         }
+        log.emit(level, message, about=about, exc_info=exc_info, **fields)
 
     def snapshot(self) -> Snapshot:
         """It as plain data."""

@@ -8,7 +8,6 @@ from mitmproxy import http
 from litellm_hybrid import errors
 from litellm_hybrid.errors import Cause, ErrorType, Failure
 from litellm_hybrid.flow.exchange import Exchange, add_response_headers
-from litellm_hybrid.observability import log
 from litellm_hybrid.observability.admin_endpoints import AdminResponse, is_own
 from litellm_hybrid.routing.access import AccessDenied
 from litellm_hybrid.routing.rules import Reason, Target
@@ -28,7 +27,7 @@ def refused(exchange: Exchange, refusal: AccessDenied) -> http.Response:
     """401 or 403 for a client that may not spend the LiteLLM key, 413 for a long request, 508 for a loop."""
     what = "request" if refusal.status in {413, 508} else "access"
     message = f"litellm: {what} refused: {refusal.message}"
-    log.emit(logging.WARNING, message, event="refused", **exchange.log_fields())
+    exchange.log(logging.WARNING, message, event="refused")
     response = _response(refusal.status, refusal.body(), exchange)
     if not is_own(exchange.path):
         # CLIProxyAPI's (internal/api/server_middleware.go): a web client can read why it was refused.
@@ -41,7 +40,7 @@ def too_busy(exchange: Exchange, most: int) -> http.Response:
     """503 for a request above `max-in-flight`."""
     exchange.set_outcome(Target.NONE, Reason.REFUSED)
     message = f"litellm: refused, {most} requests are running"
-    log.emit(logging.WARNING, message, event="refused", **exchange.log_fields())
+    exchange.log(logging.WARNING, message, event="refused")
     response = _response(503, _TOO_BUSY, exchange)
     response.headers["Retry-After"] = str(_RETRY_AFTER)
     return response
@@ -79,13 +78,12 @@ def internal_error(exchange: Exchange, error: Exception) -> http.Response:
 
 def log_internal_error(exchange: Exchange, error: Exception) -> None:
     """Log that our own code has failed, and where."""
-    log.emit(
+    exchange.log(
         logging.ERROR,
         f"litellm proxy error for {exchange.method} {exchange.path}: {type(error).__name__}: {error}",
         exc_info=error,
         event="error",
         error_type=ErrorType.PROXY_ERROR.value,
-        **exchange.log_fields(),
     )
 
 
@@ -105,12 +103,11 @@ def hide_redirect(response: http.Response, exchange: Exchange) -> None:
     """Turn LiteLLM's redirect into 502: it names an address that the client has no business at."""
     exchange.outcome.reason = Reason.ERROR
     where = f"{exchange.method} {exchange.path}"
-    log.emit(
+    exchange.log(
         logging.ERROR,
         f"litellm proxy error for {where}: LiteLLM redirects (status {response.status_code})",
         event="error",
         error_type=ErrorType.PROXY_ERROR.value,
-        **exchange.log_fields(),
     )
     body = errors.LITELLM_UNREACHABLE
     response.status_code, response.reason = 502, "Bad Gateway"

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Protocol, Unpack
 
 from litellm_hybrid.config.settings import LogFormat, Secret
-from litellm_hybrid.observability.log_format import OURS, Fields, JsonFormatter, TextFormatter
+from litellm_hybrid.observability.log_format import OURS, Fields, JsonFormatter, OfRequest, TextFormatter
 from litellm_hybrid.observability.log_writer import LogWriter
 from litellm_hybrid.proxy import CONNECTION_LOGGER
 from litellm_hybrid.terminal import SecretMask
@@ -35,19 +35,26 @@ class _TermLog(Protocol):
 
 
 def emit(
-    level: int, message: str, *, exc_info: BaseException | None = None, **fields: Unpack[Fields]
+    level: int,
+    message: str,
+    *,
+    about: OfRequest | None = None,
+    exc_info: BaseException | None = None,
+    **fields: Unpack[Fields],
 ) -> None:
     """Log one line.
 
     Args:
         level: as in `logging`.
         message: for people; users of the fork grep for some of them.
+        about: the request that it is about, see `Exchange.log`.
         exc_info: an exception whose traceback goes with it: a field in JSON, indented lines in text.
         fields: members in JSON, and `name=value` behind the message in text; None is left out.
     """
     if not _logger.isEnabledFor(level):
         return
-    present = {name: value for name, value in fields.items() if value is not None}
+    every = fields if about is None else {**fields, **about}
+    present = {name: value for name, value in every.items() if value is not None}
     trace = (type(exc_info), exc_info, exc_info.__traceback__) if exc_info is not None else None
     # Not logger.log: that finds out which line of code has called, and nobody is told.
     _logger.handle(_logger.makeRecord(OURS, level, "", 0, message, (), trace, extra={"fields": present}))

@@ -81,7 +81,7 @@ class AdminPages:
             events=fallbacks.counts,
             reloads=context.reloads.counts,
             quotas=fallbacks.gauge.last,
-            held_bytes=lambda: fallbacks.held.bytes,
+            held_bytes=lambda: fallbacks.held_bytes,
             versions=(self._versions["litellm-hybrid"], self._versions["mitmproxy"]),
             lost_lines=context.lost_lines,
         )
@@ -154,7 +154,7 @@ class AdminPages:
             settings=schema.effective_settings(store.current) if not store.is_empty else (),
             in_flight=context.counters.in_flight,
             streams=context.counters.streaming,
-            held_bytes=context.fallbacks.held.bytes,
+            held_bytes=context.fallbacks.held_bytes,
             requests=totals["requests"],
             fallbacks=totals["fallbacks"],
             recent=tuple(context.fallbacks.history.last),

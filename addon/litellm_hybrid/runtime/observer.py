@@ -98,7 +98,7 @@ class Observer(ProxyObserver[JudgedResponse]):
         if (exchange := Exchange.of(flow)) is not None:
             what = f"{exchange.method} {exchange.path}"
             message = f"litellm: {what} was lost with a kept connection, and is sent again"
-            log.emit(logging.INFO, message, event="sent-again", **exchange.log_fields())
+            exchange.log(logging.INFO, message, event="sent-again")
 
     def failed(self, flow: http.HTTPFlow, failure: Failure, *, response_begun: bool) -> None:
         """A server gave no response, or it or the client broke off."""
@@ -279,7 +279,7 @@ def _log_answered(
     if late is not None:
         level, message = logging.ERROR, f"{message}: the stream ended with an error"
     usage = exchange.usage
-    log.emit(
+    exchange.log(
         level,
         message,
         event="answered" if late is None else "error",
@@ -298,7 +298,6 @@ def _log_answered(
         **times,
         upstream_ms=exchange.time_at(Target.UPSTREAM),
         litellm_ms=exchange.time_at(Target.LITELLM),
-        **exchange.log_fields(),
     )
 
 
@@ -309,11 +308,10 @@ def _log_failure(exchange: Exchange, failure: Failure) -> None:
         level, message = logging.WARNING, f"{who}: client disconnected during {where}"
     else:
         level, message = logging.ERROR, f"{who} proxy error for {where}: {failure.detail}"
-    log.emit(
+    exchange.log(
         level,
         message,
         event="error" if level == logging.ERROR else "client-disconnected",
         error_type=failure.error_type.value,
-        **exchange.log_fields(),
         error=failure.detail,
     )

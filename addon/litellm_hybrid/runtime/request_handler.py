@@ -14,7 +14,6 @@ from litellm_hybrid.diagnostics.doctor.probes import PROVIDER_MODELS, lacks_prov
 from litellm_hybrid.fallback.policy import Policy
 from litellm_hybrid.flow import local_replies
 from litellm_hybrid.flow.exchange import Exchange, to_litellm
-from litellm_hybrid.observability import log
 from litellm_hybrid.observability.counters import RequestCounters
 from litellm_hybrid.routing import paths, rewrite, rules
 from litellm_hybrid.routing.rules import Reason, Routed, Target
@@ -84,13 +83,12 @@ class RequestHandler:
         )
         to_litellm(flow.request, outgoing)
         self._policy.bypass.adapt_routed(flow.request, exchange, outgoing.body)
-        log.emit(
+        exchange.log(
             logging.INFO,
             f"litellm routing: {exchange.model_name or exchange.path} → LiteLLM",
             event="routed",
             reason=routed.reason.value,
             litellm_model=name or None,
-            **exchange.log_fields(),
         )
 
 
@@ -176,9 +174,8 @@ async def _strip_if(
 
 
 def _log_replaced_id(exchange: Exchange) -> None:
-    log.emit(
+    exchange.log(
         logging.WARNING,
         "litellm: the client's X-Request-ID was replaced: it is not 1 to 128 visible ASCII characters",
         event="request-id-replaced",
-        **exchange.log_fields(),
     )

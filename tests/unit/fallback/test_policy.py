@@ -583,9 +583,9 @@ def test_a_response_is_counted_as_held_until_it_is_closed(world: World) -> None:
     held = world.hold(world.flow())
     assert held is not None
     held.feed(b"12345", now=0.0, clock=world.now)
-    assert (len(world.state.held), world.state.held.bytes) == (1, 5)
+    assert (len(world.state.held), world.state.held_bytes) == (1, 5)
     held.close()
-    assert (len(world.state.held), world.state.held.bytes) == (0, 0)
+    assert (len(world.state.held), world.state.held_bytes) == (0, 0)
 
 
 def test_where_our_own_code_fails_the_client_gets_the_servers_response(

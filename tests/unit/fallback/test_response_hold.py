@@ -432,7 +432,7 @@ def test_a_fault_of_our_own_decides_without_a_judgement(
     elif at == "end":
         decision = held.end(now=NOW)
     else:
-        held._head = ResponseHead(429, JSON)
+        held.head = ResponseHead(429, JSON)
         decision = held.expire(now=NOW)
     assert decision is (HoldDecision.REPLACE if failed else HoldDecision.RELEASE)
     assert [type(error) for error in told] == [ZeroDivisionError]

@@ -1,5 +1,6 @@
 """What is remembered between requests, apart from cooldowns and conversations."""
 
+from litellm_hybrid.fallback.response_hold import JudgedResponse, ResponseHead
 from litellm_hybrid.fallback.state import HOUR, Budget, FallbackState
 
 
@@ -42,18 +43,12 @@ def test_an_exhausted_budget_is_logged_once_an_hour() -> None:
     ]
 
 
-class _Held:
-    def __init__(self, body: bytes) -> None:
-        self.body = bytearray(body)
-
-
-def test_what_is_held_is_counted_until_it_is_released() -> None:
-    held = FallbackState().held
-    one, other = _Held(b"123"), _Held(b"4567")
-    held.add(one)
-    held.add(other)
-    one.body += b"89"
-    assert (len(held), held.bytes) == (2, 9)
-    for _ in range(2):
-        held.discard(one)
-    assert (len(held), held.bytes) == (1, 4)
+def test_what_is_held_is_counted() -> None:
+    state, head = FallbackState(), ResponseHead(200, {"content-type": "application/json"})
+    one, other = (JudgedResponse(head, since=0.0, hold_max=1.0, fails=lambda _: True) for _ in range(2))
+    state.held |= {one, other}
+    one.body += b"12345"
+    other.body += b"6789"
+    assert state.held_bytes == 9
+    state.held.discard(one)
+    assert state.held_bytes == 4
