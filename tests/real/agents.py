@@ -39,6 +39,9 @@ STEPS = 6
 OUT = range(2, 4)
 """At which steps the quota is used up."""
 
+TWICE = (2, 3, 6, 7)
+"""Out and back, and once more."""
+
 FOR_GOOD = range(2, 99)
 """The same where it does not come back."""
 
@@ -62,6 +65,8 @@ class Agent:
         own: more keys of `extensions.litellm`.
         behind: further models that LiteLLM has.
         subscribed: CLIProxyAPI has accounts in auth files, instead of keys.
+        steps: how many commands it is asked to run.
+        signs: both providers sign what they think, and refuse what the other has signed.
     """
 
     client: str
@@ -71,12 +76,14 @@ class Agent:
     env: Mapping[str, str]
     files: Mapping[str, str]
     key: str = CLIENT_KEY
-    out: range = OUT
+    out: Sequence[int] = OUT
     sticky: str = ""
     talks: bool = False
     own: Mapping[str, object] = field(default_factory=dict)
     behind: Sequence[str] = ()
     subscribed: bool = False
+    steps: int = STEPS
+    signs: bool = False
 
 
 SONNET, HAIKU = "claude-sonnet-4-5-20250929", "claude-haiku-4-5-20251001"
@@ -267,6 +274,26 @@ AGENTS |= {
 }
 
 
+ANTIGRAVITY = "claude-sonnet-4-6"
+"""A Claude that Antigravity has."""
+
+
+def antigravity() -> Agent:
+    """Claude Code on Antigravity's Claude; both sides sign what they think."""
+    claude = AGENTS["claude"]
+    return replace(
+        claude,
+        models={"antigravity": [ANTIGRAVITY]},
+        refusal="go_429_spend",
+        command=[ANTIGRAVITY if word == SONNET else word for word in claude.command],
+        env={**claude.env, "ANTHROPIC_DEFAULT_HAIKU_MODEL": ANTIGRAVITY},
+        steps=10,
+        out=TWICE,
+        signs=True,
+        subscribed=True,
+    )
+
+
 PICKED = "claude-fable-5-dd-5.5-tpg"
 """gpt-5.5, as Claude Code's picker shows it since CLIProxyAPI 7.2."""
 
@@ -291,6 +318,8 @@ AGENTS |= {
     "claude-gemini-interlude": replace(
         AGENTS["claude"], own={"model-mappings": {SONNET: GEMINI}}, behind=[GEMINI], subscribed=True
     ),
+    "claude-antigravity": antigravity(),
+    "claude-signatures": replace(AGENTS["claude"], steps=10, out=TWICE, signs=True, subscribed=True),
     "claude-picker": picked(),
     "claude-picker-mapped": picked(own={"model-mappings": {"gpt-5.5": SONNET}}, behind=[SONNET]),
     "codex-account": replace(AGENTS["codex"], subscribed=True),
@@ -323,17 +352,21 @@ class Session:
         out = self.agent.out
         if self.code:
             yield f"exit code {self.code}"
-        wanted = [] if self.agent.talks else [f"step {number}" for number in range(1, STEPS + 1)]
+        steps = self.agent.steps
+        wanted = [] if self.agent.talks else [f"step {number}" for number in range(1, steps + 1)]
         if self.steps != wanted:
-            yield f"it has run {self.steps}, not each of {STEPS} steps once"
-        if self.output.count(DONE) < (STEPS + 1 if self.agent.talks else 1):
+            yield f"it has run {self.steps}, not each of {steps} steps once"
+        if self.output.count(DONE) < (steps + 1 if self.agent.talks else 1):
             yield "it does not say that it is done"
         if not any(turn.step in out for turn in self.backend):
             yield "LiteLLM served no turn"
         if out is FOR_GOOD:
             yield from self._sticky_problems()
-        elif not any(turn.step >= out.stop and not turn.refused for turn in self.provider):
+        elif not any(turn.step > out[-1] and not turn.refused for turn in self.provider):
             yield "the provider served no turn after its quota came back"
+        for name, turns in (("provider", self.provider), ("LiteLLM's backend", self.backend)):
+            if len(lost := {turn.step for turn in turns if turn.unread}) > 1:
+                yield f"{name} refused the history at {len(lost)} steps, and not only at the first"
 
     def _sticky_problems(self) -> Iterator[str]:
         refused = sum(turn.refused for turn in self.provider)
@@ -373,8 +406,8 @@ def play_session(name: str, binary: Path, folder: Path) -> Session:
     home.mkdir(parents=True)
     work.mkdir()
     with (
-        in_thread(CodingModel("provider", STEPS, fails)) as provider,
-        in_thread(CodingModel("backend", STEPS)) as backend,
+        in_thread(CodingModel("provider", agent.steps, fails, signs=agent.signs)) as provider,
+        in_thread(CodingModel("backend", agent.steps, signs=agent.signs)) as backend,
         real_litellm(backend.url, listed, folder) as litellm,
         cliproxyapi(
             binary,
@@ -408,7 +441,7 @@ def play_session(name: str, binary: Path, folder: Path) -> Session:
         routes = [
             f"{line.get('status')} {line.get('target')} {line.get('reason')} {line.get('path')} {line['message']}"
             for line in hybrid.log()
-            if line.get("event") in {"answered", "fallback", "failed"}
+            if line.get("event") in {"answered", "fallback", "failed", "history-reduced"}
         ]
         return Session(
             done.returncode,

@@ -40,13 +40,13 @@ CHANNELS = {
 """Provider → its name in `oauth-model-alias`, for subscriptions."""
 
 SUBSCRIBED = {
-    "anthropic": "claude-sonnet-4-5-20250929",
-    "codex": "gpt-5.5",
-    "antigravity": "gemini-3-flash",
-    "xai": "grok-4.3",
-    "kimi": "kimi-k2.5",
+    "anthropic": ("claude-sonnet-4-5-20250929",),
+    "codex": ("gpt-5.5",),
+    "antigravity": ("gemini-3-flash", "claude-sonnet-4-6"),
+    "xai": ("grok-4.3",),
+    "kimi": ("kimi-k2.5",),
 }
-"""Provider → a model that CLIProxyAPI's catalogue has for its subscriptions."""
+"""Provider → models that CLIProxyAPI's catalogue has for its subscriptions; any other is an alias of the first."""
 
 type Models = Mapping[str, Sequence[str]]
 """Provider → the models that clients may ask it for."""
@@ -152,15 +152,16 @@ def cliproxyapi(
     if subscriptions:
         aliases = {
             CHANNELS[provider]: [
-                {"name": SUBSCRIBED[provider], "alias": alias, "fork": True}
+                {"name": SUBSCRIBED[provider][0], "alias": alias, "fork": True}
                 for alias in listed
-                if alias != SUBSCRIBED[provider]
+                if alias not in SUBSCRIBED[provider]
             ]
             for provider, listed in models.items()
         }
         with forward_proxy(providers, folder) as proxy:
-            for name, account in accounts().items():
-                (auth_dir / name).write_text(json.dumps(account), encoding="utf-8")
+            every = accounts()
+            for name in (f"{CHANNELS[provider]}.json" for provider in models):
+                (auth_dir / name).write_text(json.dumps(every[name]), encoding="utf-8")
             keys = {"proxy-url": proxy.url, "oauth-model-alias": aliases, **keys}
             # Some of its own look-ups know nothing of `proxy-url`.
             environment |= {"HTTPS_PROXY": proxy.url, "HTTP_PROXY": proxy.url}

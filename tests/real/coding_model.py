@@ -4,14 +4,17 @@ It speaks the four APIs, at a provider's place and as the backend of LiteLLM, so
 a session that changes places goes on where it was. What it was asked, and what it made of that, is its transcript.
 """
 
+import base64
 import json
 import re
+from binascii import Error
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, override
 
 from real.corpus import ProviderError
 from real.providers import PROFILE, data, event, play
+from support.makers import MadeMessages, Maker
 from support.servers import Reply, Server
 from support.wire import Request
 
@@ -42,6 +45,7 @@ class Turn:
         step: how many results of commands its history has.
         said: what it was answered with.
         refused: whether that is what a test has it refused with.
+        unread: its history is refused, because somebody else has signed a part of it.
     """
 
     path: str
@@ -49,6 +53,29 @@ class Turn:
     step: int
     said: str
     refused: bool = False
+    unread: bool = False
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """A short field of bytes in protobuf."""
+    return bytes([number << 3 | 2, len(content)]) + content
+
+
+class Signed(MadeMessages):
+    """Claude as a maker of signatures, which look like Anthropic's; nobody else's are taken."""
+
+    @override
+    def seal(self) -> str:
+        # In protobuf: field 2, in that field 1, in that the channel's number. CLIProxyAPI drops any other.
+        block = b"\x08\x0b" + _field(5, f"signed by {self.name} ".ljust(60, ".").encode())
+        return base64.b64encode(_field(2, _field(1, block))).decode()
+
+    @override
+    def opens(self, seal: object) -> bool:
+        try:
+            return f"signed by {self.name} ".encode() in base64.b64decode(str(seal), validate=True)
+        except Error:
+            return False
 
 
 class CodingModel(Server):
@@ -58,13 +85,22 @@ class CodingModel(Server):
         name: who answers, for the transcript.
         steps: how many commands it asks for.
         fails: what a request at a step is refused with, or None.
+        signs: it thinks, signs that, and refuses what it has not signed itself.
     """
 
     def __init__(
-        self, name: str, steps: int = 6, fails: Callable[[Request, int], ProviderError | None] | None = None
+        self,
+        name: str,
+        steps: int = 6,
+        fails: Callable[[Request, int], ProviderError | None] | None = None,
+        *,
+        signs: bool = False,
     ) -> None:
         super().__init__(self._reply)
         self.name = name
+        self.signed = Signed(name) if signs else None
+        if self.signed is not None:
+            self.signed.maker = Maker(name, "anthropic", "", "")
         self.steps = steps
         self.fails = fails
         self.turns: list[Turn] = []
@@ -77,6 +113,8 @@ class CodingModel(Server):
         if style is None:
             await reply.json(200, self._aside(request, body))
             return
+        if inner := body.get("request"):  # Antigravity's envelope
+            style, body = replace(style, answer=_antigravity), {"model": body.get("model"), **inner}
         # LiteLLM puts what Anthropic's clients mark into Gemini's cache, and sends the rest.
         cached = self._cached.get(str(body.pop("cachedContent", "")), {})
         body = (
@@ -91,12 +129,34 @@ class CodingModel(Server):
             self._note(request, body, step, f"{refused.status} {refused.text[:70]}", refused=True)
             await play(refused, reply)
             return
+        if unread := self._unread(body, style.history):
+            self._note(request, body, step, unread, unread=True)
+            error = {"type": "invalid_request_error", "code": 400, "status": "INVALID_ARGUMENT"}
+            await reply.json(400, {"type": "error", "error": {**error, "message": unread}})
+            return
         tool = None if step >= self.steps else _shell(body)
         self._note(request, body, step, f"calls {tool['name']}" if tool else DONE)
         streamed = bool(body.get("stream")) or "streamGenerate" in request.path
         await style.answer(
-            reply, Answer(str(body.get("model")), step, tool, streamed, f"{step}_{len(self.turns)}")
+            reply,
+            Answer(
+                str(body.get("model")),
+                step,
+                tool,
+                streamed,
+                f"{step}_{len(self.turns)}",
+                self.signed.seal() if self.signed is not None and _thinks(body) else "",
+            ),
         )
+
+    def _unread(self, body: Json, history: str) -> str | None:
+        """Why a history is refused, if it is."""
+        if self.signed is None:
+            return None
+        if history == "messages":
+            return self.signed.refusal(body)
+        seals = [part.get("thoughtSignature") for turn in body[history] for part in turn["parts"]]
+        return self.signed.refused([seal for seal in seals if seal])
 
     def _aside(self, request: Request, body: Json) -> Json:
         """What is asked for beside answers: a profile, a cache, a count of tokens, a list of models."""
@@ -110,8 +170,23 @@ class CodingModel(Server):
         self._cached[name] = {key: value for key, value in body.items() if key in {"contents", "tools"}}
         return {"name": name, "model": str(body.get("model")), "displayName": body.get("displayName")}
 
-    def _note(self, request: Request, body: Json, step: int, said: str, *, refused: bool = False) -> None:
-        self.turns.append(Turn(request.path, str(body.get("model")), step, said, refused))
+    def _note(
+        self,
+        request: Request,
+        body: Json,
+        step: int,
+        said: str,
+        *,
+        refused: bool = False,
+        unread: bool = False,
+    ) -> None:
+        self.turns.append(Turn(request.path, str(body.get("model")), step, said, refused, unread))
+
+
+def _thinks(body: Json) -> bool:
+    """Whether a request asks for thinking, of Anthropic or Google."""
+    asked = body.get("thinking") or body.get("generationConfig", {}).get("thinkingConfig") or {}
+    return bool(asked) and asked.get("type") != "disabled"
 
 
 def _shell(body: Json) -> Json | None:
@@ -138,6 +213,7 @@ class Answer:
     Attributes:
         tool: the one that is called, None where the model is done.
         key: tells this answer's ids from every other's.
+        seal: what its thinking is signed with; "": it does not think.
     """
 
     model: str
@@ -145,6 +221,7 @@ class Answer:
     tool: Json | None
     streamed: bool
     key: str
+    seal: str = ""
 
     @property
     def text(self) -> str:
@@ -176,24 +253,28 @@ async def _messages(reply: Reply, answer: Answer) -> None:
     reason = "tool_use" if answer.tool else "end_turn"
     call: Json = {"type": "tool_use", "id": f"toolu_{answer.key}", "name": answer.name}
     if not answer.streamed:
-        content: list[Json] = [{"type": "text", "text": answer.text}]
+        content: list[Json] = []
+        if answer.seal:
+            content.append({"type": "thinking", "thinking": "Hm.", "signature": answer.seal})
+        content.append({"type": "text", "text": answer.text})
         content += [call | {"input": answer.arguments}] if answer.tool else []
         await reply.json(200, message | {"content": content, "stop_reason": reason, "usage": usage})
         return
     start = message | {"content": [], "stop_reason": None, "stop_sequence": None, "usage": usage}
-    events = [
-        event("message_start", message=start),
-        event("content_block_start", index=0, content_block={"type": "text", "text": ""}),
-        event("content_block_delta", index=0, delta={"type": "text_delta", "text": answer.text}),
-        event("content_block_stop", index=0),
-    ]
+    blocks: list[tuple[Json, list[Json]]] = []
+    if answer.seal:
+        thought = {"type": "thinking_delta", "thinking": "Hm."}
+        signature = {"type": "signature_delta", "signature": answer.seal}
+        blocks.append(({"type": "thinking", "thinking": "", "signature": ""}, [thought, signature]))
+    blocks.append(({"type": "text", "text": ""}, [{"type": "text_delta", "text": answer.text}]))
     if answer.tool:
         piece = json.dumps(answer.arguments)
-        events += [
-            event("content_block_start", index=1, content_block=call | {"input": {}}),
-            event("content_block_delta", index=1, delta={"type": "input_json_delta", "partial_json": piece}),
-            event("content_block_stop", index=1),
-        ]
+        blocks.append((call | {"input": {}}, [{"type": "input_json_delta", "partial_json": piece}]))
+    events = [event("message_start", message=start)]
+    for index, (block, deltas) in enumerate(blocks):
+        events.append(event("content_block_start", index=index, content_block=block))
+        events += [event("content_block_delta", index=index, delta=delta) for delta in deltas]
+        events.append(event("content_block_stop", index=index))
     events += [
         event(
             "message_delta", delta={"stop_reason": reason, "stop_sequence": None}, usage={"output_tokens": 9}
@@ -275,16 +356,34 @@ async def _chat(reply: Reply, answer: Answer) -> None:
 
 
 async def _gemini(reply: Reply, answer: Answer) -> None:
-    parts: list[Json] = [{"text": answer.text}]
-    if answer.tool:
-        parts.append({"functionCall": {"name": answer.name, "args": answer.arguments}})
-    usage = {"promptTokenCount": 30, "candidatesTokenCount": 9, "totalTokenCount": 39}
-    candidate = {"content": {"role": "model", "parts": parts}, "finishReason": "STOP", "index": 0}
-    whole = {"candidates": [candidate], "usageMetadata": usage, "modelVersion": answer.model}
+    whole = _candidates(answer)
     if answer.streamed:
         await reply.events([data(whole)])
     else:
         await reply.json(200, whole)
+
+
+async def _antigravity(reply: Reply, answer: Answer) -> None:
+    whole = {"response": _candidates(answer), "traceId": "t"}
+    if answer.streamed:
+        await reply.events([data(whole)])
+    else:
+        await reply.json(200, whole)
+
+
+def _candidates(answer: Answer) -> Json:
+    parts: list[Json] = [{"text": answer.text}]
+    if answer.seal:
+        parts.insert(0, {"text": "Hm.", "thought": True, "thoughtSignature": answer.seal})
+    if answer.tool:
+        parts.append({"functionCall": {"name": answer.name, "args": answer.arguments}})
+        if answer.seal:
+            parts[-1]["thoughtSignature"] = answer.seal
+    usage = {"promptTokenCount": 30, "candidatesTokenCount": 9, "totalTokenCount": 39}
+    candidate = {"content": {"role": "model", "parts": parts}, "finishReason": "STOP", "index": 0}
+    # Claude Code takes two answers of one id for one.
+    whole: Json = {"candidates": [candidate], "usageMetadata": usage, "modelVersion": answer.model}
+    return whole | {"responseId": answer.key}
 
 
 @dataclass(frozen=True, slots=True)
