@@ -14,21 +14,19 @@ import argparse
 import re
 import sys
 from pathlib import Path
-from textwrap import fill
 
 import replays_page
 from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.test import taddons
 
 from litellm_hybrid.addon import HybridAddon
-from litellm_hybrid.config.schema import CHAPTERS, DEFAULTS, KEYS, NOT_SET, Key
+from litellm_hybrid.config.schema import CHAPTERS, DEFAULTS, NOT_SET, Key
 from litellm_hybrid.config.settings import FALLBACK_KINDS
 from litellm_hybrid.diagnostics.explain.reasons import FALLBACK_FAILURES, REASONS
 from litellm_hybrid.quota.rules import RULES
 from litellm_hybrid.routing.rules import Target
 
 DOCS = Path(__file__).parents[1] / "docs"
-WIDTH = 124
 
 
 def main() -> int:
@@ -98,7 +96,6 @@ _TABLES = {"reasons": _reasons, "fallback-failures": _fallback_failures, "codes"
 def reference() -> str:
     """The whole page."""
     parts = {
-        "overview": _overview(),
         "settings": _settings(),
         "options": _options(),
     }
@@ -109,26 +106,19 @@ def reference() -> str:
 def _settings() -> str:
     chapters = []
     for title, keys in CHAPTERS.items():
-        chapters.append("\n\n".join([f"## {title}", *map(_setting, keys)]))
+        rows = ["| `extensions.litellm.…` | default | what |", "|---|---|---|", *map(_setting, keys)]
+        chapters.append("\n".join([f"### {title}", "", *rows]))
     return "\n\n".join(chapters)
 
 
-def _overview() -> str:
-    rows = ["| `extensions.litellm.…` | flat | default | what |", "|---|---|---|---|"]
-    for key in KEYS:
-        flat = f"`{key.flat}`" if key.flat else ""
-        link = f"[`{key.name}`](#{key.name.replace('.', '')})"
-        rows.append(f"| {link} | {flat} | {_default(key)} | {_first_sentence(key.meaning)} |")
-    return "\n".join(rows)
-
-
 def _setting(key: Key) -> str:
-    text = f"{key.meaning} Takes {key.convert.takes}; default: {_default(key)}. "
-    text += f"Example: `{_below(key.name, key.example)}`."
+    name = f'<a id="{key.name.replace(".", "")}"></a>`{key.name}`'
+    if key.flat:
+        name += f"<br>`{key.flat}`"
+    text = f"{key.meaning} Takes {key.convert.takes}. Example: `{_below(key.name, key.example)}`."
     if key.at_start:
         text += " Takes effect **at start**."
-    wrapped = fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)
-    return f"### {key.name}\n\n{wrapped}"
+    return f"| {name} | {_default(key)} | {text.replace('|', '\\|')} |"
 
 
 def _default(key: Key) -> str:
@@ -136,10 +126,6 @@ def _default(key: Key) -> str:
         return key.default
     default = DEFAULTS[key.name]
     return default if default == NOT_SET else f"`{default}`"
-
-
-def _first_sentence(text: str) -> str:
-    return re.split(r"(?<=[.:;])\s", text)[0].rstrip(".:;") + "."
 
 
 def _below(name: str, value: str) -> str:

@@ -105,8 +105,7 @@ def preparation() -> tuple[Command, Command]:
     """The configuration of the page, and the command that starts the proxy with it."""
     found = commands(DOCUMENT.name, DOCUMENT.read_text(encoding="utf-8"))
     file = next(command for command in found if command.kind is Kind.FILE)
-    start = next(command for command in found if command.kind is Kind.BLOCK)
-    return file, start
+    return file, replace(file, kind=Kind.BLOCK, text="./scripts/run", output=None)
 
 
 async def used_up(request: Request, reply: Reply) -> None:

@@ -13,9 +13,12 @@ EACH = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative
 
 
 def _anchors(page: Path) -> set[str]:
-    """What GitHub makes of the headings."""
-    heads = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
+    """What GitHub makes of the headings, and those that stand in the text."""
+    text = page.read_text("utf-8")
+    heads = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {*re.findall(r'<a id="([^"]+)">', text)} | {
+        re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads
+    }
 
 
 @EACH
