@@ -121,6 +121,8 @@ class Loops:
 
     def leave(self, exchange: Exchange) -> None:
         """It has ended; one whose response has not even begun may still come back."""
+        if not self._waiting:
+            return
         sender = _sender(exchange)
         of_sender = self._waiting.get(sender, {})
         waiting = of_sender.pop(exchange, None)
@@ -139,6 +141,8 @@ class Loops:
             body: its body, without its content coding.
             with_our_key: it presents the key that LiteLLM gets from us: then it may say anything.
         """
+        if not self._waiting and not len(self._left):
+            return 0
         sender = _sender(exchange)
         others = [waiting for other, waiting in self._waiting.items() if other != sender]
         if not others and not len(self._left):

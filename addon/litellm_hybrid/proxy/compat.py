@@ -7,7 +7,7 @@ What is swapped or patched at run time, and why, stands where it is done:
 - `http1.HybridHttp1Client.put_in_place_of`: the class of a server's HTTP/1 side;
 - `connection.configure_connection`: the class of a connection's handler, in mitmdump and mitmweb;
 - `fast_path.skip_self_checks`: `MessageData.__post_init__`, in `serve`;
-- `fast_path.speed_up_headers`: `Headers.get_all` and `Headers.get`;
+- `fast_path.speed_up_lookups`: `Headers.get_all`, `get` and `in`, and an option's `current`;
 - `connection.HybridConnectionHandler.handle_connection`: the limit of asyncio's readers.
 """
 
@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from h11 import _readers
-from mitmproxy import addonmanager, flow, http, version
+from mitmproxy import addonmanager, flow, http, optmanager, version
 from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.proxy import context, layer, mode_servers, mode_specs, server
 from mitmproxy.proxy.layers.http import HttpClient, HttpLayer, HttpStream, RegisterHttpConnection
@@ -58,6 +58,7 @@ OVERRIDDEN: tuple[tuple[type, str, tuple[str, ...]], ...] = (
     (Http1Client, "read_body", ("self", "event")),
     (layer.Layer, "handle_event", ("self", "event")),
     (http.Headers, "get_all", ("self", "name")),
+    (optmanager._Option, "current", ("self",)),  # noqa: SLF001
     (mode_servers.ProxyConnectionHandler, "open_connection", ("self", "command")),
     (mode_servers.ProxyConnectionHandler, "handle_connection", ("self", "connection")),
     (mode_servers.AsyncioServerInstance, "listen", ("self", "host", "port")),
@@ -91,6 +92,7 @@ USED: tuple[tuple[type, tuple[str, ...]], ...] = (
     (mode_servers.ServerInstance, ("manager", "mode")),
     (mode_specs.ReverseMode, ("scheme", "address", "listen_host", "listen_port")),
     (addonmanager.AddonManager, ("lookup", "chain")),
+    (optmanager._Option, ("value", "_default")),  # noqa: SLF001
     (flow.Flow, ("_backup", "live", "error", "intercepted")),
     (http.HTTPFlow, ("request", "response", "server_conn")),
     (_readers.ContentLengthReader, ("_remaining",)),

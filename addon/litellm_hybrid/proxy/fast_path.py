@@ -1,15 +1,17 @@
 """What makes a request cheaper than mitmproxy does; without it all works the same, only slower.
 
 Measured on one core with tiny bodies: calling hooks here halves the cost of a request, `skip_self_checks`
-takes a fifth off, `speed_up_headers` a tenth. `tests/bench` measures them together.
+takes a fifth off, `speed_up_lookups` a tenth. `tests/bench` measures them together.
 """
 
+import copy
 import inspect
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
-from mitmproxy import addonmanager, ctx, exceptions, http
+from mitmproxy import addonmanager, ctx, exceptions, http, optmanager
 from mitmproxy.proxy import commands
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http._hooks import (
@@ -20,6 +22,8 @@ from mitmproxy.proxy.layers.http._hooks import (
 )
 
 _HOOKS = (HttpRequestHeadersHook, HttpRequestHook, HttpResponseHeadersHook, HttpResponseHook)
+
+_UNCHANGEABLE = (str, int, float, type(None))
 
 type _Handler = Callable[[http.HTTPFlow], None]
 
@@ -86,26 +90,42 @@ def fork(context: Context) -> Context:
     return forked
 
 
-def speed_up_headers() -> None:
-    """Look headers up in one pass over the fields.
+def speed_up_lookups() -> None:
+    """Look headers up in one pass over the fields, and options without a copy of what cannot be changed.
 
-    Why: a request takes some thirty look-ups, most of them mitmproxy's own, and mitmproxy's calls two
-    functions for each field of each, and raises a KeyError for each header that is not there. What they
-    return is the same (`tests/unit/proxy/test_fast_path.py`). It can go when mitmproxy's is as quick.
+    Why: a request takes some forty look-ups of headers and a dozen of options, most of them mitmproxy's own;
+    an event of a stream takes two of options. mitmproxy's calls two functions for each field of each,
+    raises a KeyError for each header that is not there, and copies the options' plain values deeply. What
+    they return is the same (`tests/unit/proxy/test_fast_path.py`). It can go when mitmproxy's is as quick.
     """
     http.Headers.get_all = _get_all  # type: ignore[method-assign]
     http.Headers.get = _get  # type: ignore[method-assign, assignment]
+    http.Headers.__contains__ = _contains  # type: ignore[method-assign, assignment]
+    optmanager._Option.current = _current  # type: ignore[method-assign] # noqa: SLF001
 
 
 def _get_all(self: http.Headers, name: str | bytes) -> list[str]:
     key = (name if isinstance(name, bytes) else name.encode("utf-8", "surrogateescape")).lower()
-    same = [value for field, value in self.fields if len(field) == len(key) and field.lower() == key]
-    return [value.decode("utf-8", "surrogateescape") for value in same]
+    length = len(key)
+    return [
+        value.decode("utf-8", "surrogateescape")
+        for field, value in self.fields
+        if len(field) == length and field.lower() == key
+    ]
 
 
 def _get[T](self: http.Headers, name: str | bytes, default: T | None = None) -> str | T | None:
     values = _get_all(self, name)
     return ", ".join(values) if values else default
+
+
+def _contains(self: http.Headers, name: str | bytes) -> bool:
+    return bool(_get_all(self, name))
+
+
+def _current(self: Any) -> Any:  # noqa: ANN401 (an option's value)
+    value = self._default if self.value is optmanager.unset else self.value
+    return value if isinstance(value, _UNCHANGEABLE) else copy.deepcopy(value)
 
 
 def skip_self_checks() -> None:

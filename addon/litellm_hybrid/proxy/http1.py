@@ -26,7 +26,7 @@ from mitmproxy.proxy.layers.http._events import (
 from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server
 
 from litellm_hybrid.proxy import half_close
-from litellm_hybrid.proxy.deadlines import LimitReached
+from litellm_hybrid.proxy.deadlines import CheckSchedule, LimitReached
 from litellm_hybrid.proxy.failures import ClosedBeforeResponse
 from litellm_hybrid.proxy.interfaces import HybridProxy
 
@@ -193,9 +193,10 @@ class HybridHttp1Server(Http1Server):
         head_due: when, on the proxy's clock, a head that has begun must have ended.
     """
 
-    def __init__(self, context: Context, proxy: HybridProxy[Any]) -> None:
+    def __init__(self, context: Context, proxy: HybridProxy[Any], checks: CheckSchedule) -> None:
         super().__init__(context)
         self._proxy = proxy
+        self._checks = checks
         self._request_ended = 0.0
         self.is_half_closed = False
         self.head_due = math.inf
@@ -257,7 +258,6 @@ class HybridHttp1Server(Http1Server):
             # RFC 9112, 2.2; mitmproxy would wait for more behind them, although the request is there.
             self.buf.maybe_extract_at_most(blank.end())
         head = bytes(self.buf)
-        self.head_due = min(self.head_due, self._proxy.clock() + HEAD_LIMIT) if head else math.inf
         if is_too_long(head):
             yield from self._refuse(f"The request's head is longer than {MOST_HEAD} bytes.", 431)
             yield from self._end()
@@ -272,8 +272,11 @@ class HybridHttp1Server(Http1Server):
                     yield from self._refuse(_NOT_HTTP)
                 elif not isinstance(command, commands.Log):
                     yield command
-            if self.state != self.read_headers:
+            if self.state != self.read_headers or not head:
                 self.head_due = math.inf
+            elif self.head_due == math.inf:
+                self.head_due = self._proxy.clock() + HEAD_LIMIT
+                self._checks.schedule(self.head_due)
 
     def refuse_slow_head(self) -> layer.CommandGenerator[None]:
         """End a connection on which `head_due` has passed."""

@@ -174,5 +174,5 @@ class HybridProxy[H: HeldResponse]:
         self.clock = clock or monotonic
         self.has_left = has_left
         self.hooks: HookCalls | None = HookCalls()
-        fast_path.speed_up_headers()
+        fast_path.speed_up_lookups()
         self.layers: WeakSet[ClientLayer] = WeakSet()

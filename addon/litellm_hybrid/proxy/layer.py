@@ -58,7 +58,7 @@ class HybridLayer(HttpLayer):
             return
         else:
             if isinstance(event, events.Start) and self.client.alpn not in (b"h2", b"h3"):
-                client_side = HybridHttp1Server(self.context.fork(), self.proxy)
+                client_side = HybridHttp1Server(self.context.fork(), self.proxy, self.checks)
                 self.connections.setdefault(self.client, client_side)
             if isinstance(event, events.ConnectionClosed):
                 self.closed_by_peer.add(event.connection)
@@ -66,7 +66,6 @@ class HybridLayer(HttpLayer):
                     self._look_again = self.proxy.clock() + half_close.RECHECK_FIRST
                     self.checks.schedule(self._look_again)
             yield from super()._handle_event(event)
-            self.checks.schedule(self._head_due)
         yield from self.checks.wakeup()
 
     @override
@@ -150,18 +149,15 @@ class HybridLayer(HttpLayer):
             if stream.due <= now:
                 yield from self.event_to_child(stream, stream.deadline_event())
         client_side = self.connections.get(self.client)
-        if self._head_due <= now and isinstance(client_side, HybridHttp1Server):
-            yield from client_side.refuse_slow_head()
+        head_due = math.inf  # HTTP/2 has no such limit here
+        if isinstance(client_side, HybridHttp1Server):
+            if client_side.head_due <= now:
+                yield from client_side.refuse_slow_head()
+            head_due = client_side.head_due
         yield from self._look_after_half_closed(now)
         waits = [stream.due for stream in self._hybrid_streams()]
         connects = [due for conn, due in self._connecting.items() if conn not in self._gave_up]
-        self.checks.reschedule(min([*waits, *connects, self._look_again, self._head_due]))
-
-    @property
-    def _head_due(self) -> float:
-        """When the head that the client is sending must have ended; HTTP/2 has no such limit here."""
-        client_side = self.connections.get(self.client)
-        return client_side.head_due if isinstance(client_side, HybridHttp1Server) else math.inf
+        self.checks.reschedule(min([*waits, *connects, self._look_again, head_due]))
 
     def _look_after_half_closed(self, now: float) -> layer.CommandGenerator[None]:
         """Find out whether a client that sends no more has left meanwhile: nothing tells."""

@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from mitmproxy import exceptions, http
+from mitmproxy import exceptions, http, options
 from mitmproxy.coretypes.multidict import MultiDict
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpRequestHook
 from mitmproxy.test import taddons, tflow
 
-from litellm_hybrid.proxy.fast_path import HookCalls, speed_up_headers
+from litellm_hybrid.proxy.fast_path import HookCalls, speed_up_lookups
 
 
 class Addon:
@@ -109,7 +109,17 @@ def test_headers_are_looked_up_as_mitmproxy_does(name: str | bytes) -> None:
     headers = http.Headers(fields)
     key = name if isinstance(name, bytes) else name.encode("utf-8", "surrogateescape")
     expected = [value.decode("utf-8", "surrogateescape") for value in MultiDict.get_all(headers, key)]
-    speed_up_headers()
+    speed_up_lookups()
     assert headers.get_all(name) == expected
     assert headers.get(name, "none") == (", ".join(expected) if expected else "none")
     assert (name in headers) is bool(expected)
+
+
+def test_options_are_looked_up_as_mitmproxy_does() -> None:
+    """What may be changed in place is a copy, as there."""
+    opts = options.Options(listen_host="::1", mode=["regular"])
+    before = {name: option.current() for name, option in opts.items()}
+    speed_up_lookups()
+    assert {name: getattr(opts, name) for name in before} == before
+    opts.mode.append("socks5")
+    assert opts.mode == ["regular"]

@@ -8,12 +8,14 @@ from mitmproxy.proxy.context import Context
 from mitmproxy.test import tflow
 
 from litellm_hybrid.addon import HybridAddon
+from litellm_hybrid.proxy.deadlines import CheckSchedule
 from litellm_hybrid.proxy.http1 import HybridHttp1Server
 
 
 def test_what_cannot_be_parsed_is_refused_in_json() -> None:
     context = Context(tflow.tclient_conn(), options.Options())
-    server = HybridHttp1Server(context, HybridAddon()._proxy)
+    proxy = HybridAddon()._proxy
+    server = HybridHttp1Server(context, proxy, CheckSchedule(proxy.clock))
     list(server.handle_event(events.Start()))
 
     sent = list(server.handle_event(events.DataReceived(context.client, b"GET / HTTP/9\r\n\r\n")))
