@@ -137,7 +137,7 @@ class Replays:
         if exchange.retries >= RETRIES_MAX or now > exchange.refused_at + RETRIES_FOR:
             return None
         request = sent.copy()
-        for remedy in remedies(status, words, api):
+        for remedy in remedies(status, words):
             if of_history and remedy.action is not Action.REDUCE_HISTORY:
                 continue
             if remedy not in exchange.remedies and self._apply(request, exchange, api, remedy):

@@ -196,6 +196,12 @@ def says(text: str, reading: Reading) -> bool:
     return _READINGS[reading](text)
 
 
+def alternatives(text: str) -> str:
+    r"""One pattern: each line of a text is an alternative; what ends in `\` goes on in the next line."""
+    lines = re.sub(r"\\\n\s*", "", text).split("\n")
+    return f"(?:{'|'.join(filter(None, map(str.lstrip, lines)))})"
+
+
 def code_words(code: str) -> str:
     """The words of a code: "Throttling.RateQuota" and "insufficient_user_quota" become sentences."""
     return " ".join(re.split(r"[^A-Za-z0-9]+", _CAMEL.sub(" ", code))).strip().lower()

@@ -280,7 +280,7 @@ def _try_another(trial: _Trial) -> bool:
     result = trial.result
     if result is None or not _is_refusal(result) or len(trial.tried) >= RETRIES_MAX:
         return False
-    for remedy in remedies(result.status, result.body, trial.form.api):
+    for remedy in remedies(result.status, result.body):
         if remedy in trial.tried or remedy.action is Action.REDUCE_HISTORY:
             continue
         changed = apply(trial.probe.body, trial.form.api, remedy)

@@ -12,6 +12,7 @@ from typing import Literal, get_args
 
 from litellm_hybrid.message.json import decode
 from litellm_hybrid.quota import error_shapes
+from litellm_hybrid.quota.wording import alternatives
 
 type HistoryRejection = Literal[
     "encrypted-content",
@@ -37,53 +38,55 @@ _STATUSES = frozenset({200, 400, 403, 404, 422, 500})
 # CLIProxyAPI's Codex executor rewrites OpenAI's code to its own.
 _CODES = frozenset({"invalid_encrypted_content", "thinking_signature_invalid"})
 
-# `~` stands for the quotes around a name, and what layers of JSON and Python make of them.
-_PHRASES: tuple[tuple[HistoryRejection, str], ...] = (
-    ("encrypted-content", r"The encrypted content .{1,300}? could not be verified"),
-    ("item-not-found", r"Item with id ~rs_[\w-]+~ not found"),
-    (
-        "reasoning-item",
+# The most telling first; an alternative a line, `~` as in `said_at_beginning`.
+# fmt: off
+_PHRASES: dict[HistoryRejection, str] = {
+    "encrypted-content": r"The encrypted content .{1,300}? could not be verified",
+    "item-not-found": r"Item with id ~rs_[\w-]+~ not found",
+    "reasoning-item":
         r"Item ~[\w-]+~ of type ~\w+~ was provided without its required ~\w+~ (following )?item",
-    ),
-    ("thinking-signature", r"Invalid ~signature~ in ~thinking~ block"),
-    ("thinking-signature", r"Invalid ~data~ in ~redacted_thinking~ block"),
-    (
-        "thinking-signature",
-        r"~thinking~ or ~redacted_thinking~ blocks in the latest assistant message cannot",
-    ),
-    ("thinking-signature", r"When providing ~thinking~ or ~redacted_thinking~ blocks, the blocks must match"),
-    ("thinking-signature", r"messages\.\d+\.content\.\d+\.thinking\.signature(\.str)?: "),
-    ("thinking-signature", r"messages\.\d+\.content\.\d+\.redacted_thinking\.data(\.str)?: "),
-    ("thinking-signature", r"each thinking block must contain thinking"),
-    ("thinking-signature", r"If an assistant message contains any thinking blocks, the first block must be"),
-    ("clear-thinking", r"~clear_thinking_\d+~ strategy requires ~thinking~"),
-    ("thinking-missing", r"Expected ~thinking~ or ~redacted_thinking~, but found "),
-    ("thought-signature", r"(Unable to submit request because )?Thought signature is not valid"),
-    ("thought-signature", r"(Corrupted|Invalid) thought signature"),
-    ("thought-signature", r"Invalid value at ~[\w.\[\]]+\.thought_signature~ \(TYPE_BYTES\)"),
-    (
-        "thought-signature-missing",
+    "thinking-signature": r"""
+        Invalid ~signature~ in ~thinking~ block
+        Invalid ~data~ in ~redacted_thinking~ block
+        ~thinking~ or ~redacted_thinking~ blocks in the latest assistant message cannot
+        When providing ~thinking~ or ~redacted_thinking~ blocks, the blocks must match
+        messages\.\d+\.content\.\d+\.(thinking\.signature|redacted_thinking\.data)(\.str)?:[ ]
+        each thinking block must contain thinking
+        If an assistant message contains any thinking blocks, the first block must be""",
+    "clear-thinking": r"~clear_thinking_\d+~ strategy requires ~thinking~",
+    "thinking-missing": r"Expected ~thinking~ or ~redacted_thinking~, but found ",
+    "thought-signature": r"""
+        (Unable to submit request because )?Thought signature is not valid
+        (Corrupted|Invalid) thought signature
+        Invalid value at ~[\w.\[\]]+\.thought_signature~ \(TYPE_BYTES\)""",
+    "thought-signature-missing":
         r"(Unable to submit request because )?Function call (.{1,300}? )?is missing a ~thought_signature~",
-    ),
-    ("cached-content", r"CachedContent not found"),
-    ("cached-content", r"Not found: cached content metadata for"),
-    ("cached-content", r"Invalid resource state for cache content"),
-    ("cached-content", r"Cache content [\w/-]+ is expired"),
-    ("tool-id", r"messages\.\d+\.content\.\d+\.\w+\.(id|tool_use_id): String should match pattern"),
-    ("tool-id", r"Invalid ~(messages|input)\[[\w.\[\]]+\.(id|call_id|tool_call_id)~: string too long"),
-    ("unknown-member", r"messages\.\d+(\.[\w-]+)+: Extra inputs are not permitted"),
-    ("unknown-member", r"Unknown parameter: ~(messages|input)\[\d+\][\w.\[\]]*\.\w+~"),
-    ("unknown-member", r"Invalid JSON payload received\. Unknown name ~\w+~ at ~contents\["),
-    (
-        "empty-text",
-        r"(messages[\w. ]*: )?text content blocks must (be non-empty|contain non-whitespace text)",
-    ),
-)
-_BEGINNING = r"(?:^|[\"'>:\-]\s*|\d{3}\s)"
-_REJECTIONS = tuple(
-    (rejection, re.compile(_BEGINNING + phrase.replace("~", r"[\\'\"`]{0,20}+"), re.IGNORECASE | re.DOTALL))
-    for rejection, phrase in _PHRASES
-)
+    "cached-content": r"""
+        CachedContent not found
+        Not found: cached content metadata for
+        Invalid resource state for cache content
+        Cache content [\w/-]+ is expired""",
+    "tool-id": r"""
+        messages\.\d+\.content\.\d+\.\w+\.(id|tool_use_id): String should match pattern
+        Invalid ~(messages|input)\[[\w.\[\]]+\.(id|call_id|tool_call_id)~: string too long""",
+    "unknown-member": r"""
+        messages\.\d+(\.[\w-]+)+: Extra inputs are not permitted
+        Unknown parameter: ~(messages|input)\[\d+\][\w.\[\]]*\.\w+~
+        Invalid JSON payload received\. Unknown name ~\w+~ at ~contents\[""",
+    "empty-text": r"(messages[\w. ]*: )?text content blocks must (be non-empty|contain non-whitespace text)",
+}
+# fmt: on
+
+QUOTES = r"[\\'\"`]{0,20}+"
+"""The quotes around a name, and what layers of JSON and Python make of them."""
+
+
+def said_at_beginning(phrase: str) -> re.Pattern[str]:
+    """Words where a message, or one that is quoted inside it, begins; `~` in them stands for `QUOTES`."""
+    return re.compile(r"(?:^|[\"'>:\-]\s*|\d{3}\s)" + phrase.replace("~", QUOTES), re.IGNORECASE | re.DOTALL)
+
+
+_REJECTIONS = {rejection: said_at_beginning(alternatives(phrases)) for rejection, phrases in _PHRASES.items()}
 
 
 def detect_history_rejection(status: int, body: bytes) -> HistoryRejection | None:
@@ -98,7 +101,7 @@ def detect_history_rejection(status: int, body: bytes) -> HistoryRejection | Non
     failure = error_shapes.read(decode(body), status)
     if failure is None:
         return None
-    for rejection, pattern in _REJECTIONS:
+    for rejection, pattern in _REJECTIONS.items():
         if any(pattern.search(message) for message in failure.messages):
             return rejection
     coded = not _CODES.isdisjoint(failure.names | failure.wrapper_names)

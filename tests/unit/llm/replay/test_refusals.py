@@ -6,7 +6,6 @@ import pytest
 
 from litellm_hybrid.llm.replay.refusals import ROWS, remedies
 from litellm_hybrid.llm.replay.remedies import HOSTED, Action, Remedy
-from litellm_hybrid.routing.paths import Api
 
 CHAT = Action.CHAT_COMPLETIONS
 
@@ -251,8 +250,8 @@ def test_the_table(words: str, expected: list[Remedy], wrapper: str) -> None:
     """Behind whatever LiteLLM puts around a backend's words; as 400, as 500, or as an event in a 200."""
     message = BACKENDS[wrapper].format(words, json=json.dumps(words))
     for status in (400, 500, 200):
-        assert list(remedies(status, body(message), Api.RESPONSES)) == expected
-        assert list(remedies(status, body(message, anthropic=True), Api.MESSAGES)) == expected
+        assert list(remedies(status, body(message))) == expected
+        assert list(remedies(status, body(message, anthropic=True))) == expected
 
 
 def test_every_row_is_shown() -> None:
@@ -280,22 +279,22 @@ def test_the_option_beside_a_value_that_is_refused() -> None:
     }
     wrapped = f"litellm.BadRequestError: OpenAIException - {json.dumps(inner)}"
     expected = (*omit("reasoning.effort"), NO_THINKING)
-    assert remedies(400, body(wrapped), Api.RESPONSES) == expected
-    assert remedies(400, json.dumps(inner).encode(), Api.RESPONSES) == expected
+    assert remedies(400, body(wrapped)) == expected
+    assert remedies(400, json.dumps(inner).encode()) == expected
     inner["error"]["param"] = "text.verbosity"
-    assert remedies(400, json.dumps(inner).encode(), Api.RESPONSES) == tuple(omit("text.verbosity"))
+    assert remedies(400, json.dumps(inner).encode()) == tuple(omit("text.verbosity"))
 
 
 def test_a_list_of_refused_members() -> None:
     detail = [{"type": "extra_forbidden", "loc": ["body", "store"], "msg": "Extra inputs are not permitted"}]
-    assert remedies(422, json.dumps({"detail": detail}).encode(), Api.CHAT) == tuple(omit("store"))
+    assert remedies(422, json.dumps({"detail": detail}).encode()) == tuple(omit("store"))
 
 
 def test_a_server_without_responses() -> None:
     for words in ('{"detail":"Not Found"}', "404 page not found", "Not Found"):
         said = body(f"litellm.NotFoundError: NotFoundError: OpenAIException - {words}")
-        assert remedies(404, said, Api.RESPONSES) == (Remedy(CHAT),)
-        assert remedies(400, said, Api.RESPONSES) == ()
+        assert remedies(404, said) == (Remedy(CHAT),)
+        assert remedies(400, said) == ()
 
 
 @pytest.mark.parametrize(
@@ -331,26 +330,26 @@ def test_a_server_without_responses() -> None:
 def test_words_that_only_look_alike(words: str) -> None:
     for wrapper in BACKENDS.values():
         for status in (400, 404, 500, 200):
-            assert remedies(status, body(wrapper.format(words, json=json.dumps(words))), Api.RESPONSES) == ()
+            assert remedies(status, body(wrapper.format(words, json=json.dumps(words)))) == ()
 
 
 @pytest.mark.timeout(30)
 @pytest.mark.parametrize("text", ["'", "\\", "-", ": ", "a-", "'a", "- max_tokens ", ": m (", "400 "])
 def test_words_that_never_end_do_not_keep_the_proxy_busy(text: str) -> None:
     """Less than a second; with quantifiers inside each other it was half a minute."""
-    assert remedies(400, body(text * (120_000 // len(text))), Api.CHAT) == ()
+    assert remedies(400, body(text * (120_000 // len(text)))) == ()
 
 
 @pytest.mark.parametrize("status", [401, 402, 403, 408, 429, 502, 503, 529])
 def test_statuses_of_which_no_words_are_read(status: int) -> None:
-    assert remedies(status, body("Unknown parameter: 'store'."), Api.CHAT) == ()
+    assert remedies(status, body("Unknown parameter: 'store'.")) == ()
 
 
 @pytest.mark.parametrize("said", [b"", b"<html>Unknown parameter: 'store'</html>", b"[]", b'{"choices":[]}'])
 def test_what_is_no_error_is_none(said: bytes) -> None:
-    assert remedies(400, said, Api.CHAT) == ()
+    assert remedies(400, said) == ()
 
 
 def test_an_answer_that_quotes_a_refusal_is_none() -> None:
     said = {"choices": [{"message": {"content": "Unknown parameter: 'store'."}}]}
-    assert remedies(200, json.dumps(said).encode(), Api.CHAT) == ()
+    assert remedies(200, json.dumps(said).encode()) == ()
