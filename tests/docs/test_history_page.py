@@ -8,7 +8,7 @@ from typing import Any, get_args
 import pytest
 
 from litellm_hybrid.llm.history.openai_responses import COMPACTION_NOTE
-from litellm_hybrid.llm.history.reduce import reduce, strip_foreign, travels
+from litellm_hybrid.llm.history.reduce import reduce, reduce_again, travels
 from litellm_hybrid.llm.history.rejections import HistoryRejection, detect_history_rejection
 from litellm_hybrid.routing.paths import Api
 
@@ -63,8 +63,8 @@ def test_what_becomes_of_a_part(api: str, part: str, reduced: str, to_litellm: s
     sent = body(shape, whole)
     for cell, result in (
         (reduced, reduce(sent, shape)),
-        (to_litellm, strip_foreign(sent, shape, "litellm")),
-        (to_upstream, strip_foreign(sent, shape, "upstream")),
+        (to_litellm, reduce_again(sent, shape, "litellm", ())),
+        (to_upstream, reduce_again(sent, shape, "upstream", ())),
     ):
         assert json.loads(result.body) == json.loads(body(shape, becomes(cell, whole)))
         assert (result.body is sent) == (cell == "stays")

@@ -99,25 +99,15 @@ def reduce(
     return _carried_out(body, api, partial(Reduction, side, rejection=rejection))
 
 
-def strip_foreign(body: bytes, api: Api, side: Side) -> Reduced:
-    """A request body without what nobody on that side can read, whatever its provider: see `reduce`.
-
-    That is: thinking whose seal is empty or tells a maker on the other side, members that such a maker adds
-    to blocks, and empty texts. Everything else, seals too, stays.
-    """
-    return _carried_out(body, api, partial(Reduction, side, everything=False))
-
-
 def reduce_again(body: bytes, api: Api, side: Side, rejections: Collection[HistoryRejection]) -> Reduced:
-    """A request body, reduced at once, of a conversation that this side has refused before.
+    """A request body without what nobody on that side can read, or what it has refused before: see `reduce`.
 
-    Thinking is missed only in the tool loop that the other side began: behind it nothing is left out for it.
+    Nobody can read thinking whose seal is empty or tells a maker on the other side, members that such a maker
+    adds to blocks, and empty texts. Thinking is missed only in the tool loop that the other side began: behind it nothing is left out for it.
     Where a signature was missed, nothing is left out either: calls without one get the placeholder.
     """
-    unsigned = [
-        rejection for rejection in rejections if rejection == _UNSIGNED and api is Api.GENERATE_CONTENT
-    ]
-    passing = [rejection for rejection in rejections if rejection == _OF_A_TURN and _in_tool_loop(body, api)]
+    unsigned = [_UNSIGNED] if _UNSIGNED in rejections and api is Api.GENERATE_CONTENT else []
+    passing = [_OF_A_TURN] if _OF_A_TURN in rejections and _in_tool_loop(body, api) else []
     lasting = [rejection for rejection in rejections if rejection not in {_OF_A_TURN, _UNSIGNED}]
     first = next(iter([*unsigned, *passing, *lasting]), None)
     everything = bool(passing or lasting)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from litellm_hybrid.config.settings import HistoryPolicy
 from litellm_hybrid.llm.history.openai_responses import COMPACTION_NOTE
-from litellm_hybrid.llm.history.reduce import Reduced, reduce, strip_foreign, travels
+from litellm_hybrid.llm.history.reduce import Reduced, reduce, reduce_again, travels
 from litellm_hybrid.llm.history.reduction import Side
 from litellm_hybrid.llm.history.rejections import HistoryRejection, detect_history_rejection
 from litellm_hybrid.routing.paths import Api
@@ -755,7 +755,7 @@ def test_what_nobody_on_that_side_can_read_is_left_out(
     api: Api, side: Side, before: object, after: object | None
 ) -> None:
     body = dumped(_turn(api, before))
-    result = strip_foreign(body, api, side)
+    result = reduce_again(body, api, side, ())
     assert json.loads(result.body) == _turn(api, after)
     assert (result.body is body) == (before == after)
 
@@ -763,7 +763,7 @@ def test_what_nobody_on_that_side_can_read_is_left_out(
 def test_thinking_that_is_left_out_takes_its_edit_along() -> None:
     request = CLAUDE_CODE | {"thinking": {"type": "adaptive"}}
     body = dumped(request).replace(b"EqQBCg==", b"claude#EqQB")
-    result = strip_foreign(body, Api.MESSAGES, "litellm")
+    result = reduce_again(body, Api.MESSAGES, "litellm", ())
     assert "context_management" not in json.loads(result.body)
     assert json.loads(result.body)["thinking"] == {"type": "adaptive"}
     assert result.dropped == (("thinking", 1),)
@@ -771,9 +771,9 @@ def test_thinking_that_is_left_out_takes_its_edit_along() -> None:
 
 def test_chat_members_that_litellm_added_stay_there() -> None:
     body = dumped(CHAT)
-    assert strip_foreign(body, Api.CHAT, "litellm").body is body
-    assert b"provider_specific_fields" not in strip_foreign(body, Api.CHAT, "upstream").body
-    assert b"reasoning_content" in strip_foreign(body, Api.CHAT, "upstream").body
+    assert reduce_again(body, Api.CHAT, "litellm", ()).body is body
+    assert b"provider_specific_fields" not in reduce_again(body, Api.CHAT, "upstream", ()).body
+    assert b"reasoning_content" in reduce_again(body, Api.CHAT, "upstream", ()).body
 
 
 # --- properties ------------------------------------------------------------------------------
@@ -832,8 +832,8 @@ def test_reducing_twice_is_reducing_once(
 def test_stripping_twice_is_stripping_once_and_never_more_than_reducing(
     request: object, api: Api, side: Side
 ) -> None:
-    once = strip_foreign(dumped(request), api, side)
-    assert strip_foreign(once.body, api, side).body is once.body
+    once = reduce_again(dumped(request), api, side, ())
+    assert reduce_again(once.body, api, side, ()).body is once.body
     assert reduce(once.body, api, side=side).body == reduce(dumped(request), api, side=side).body
 
 
