@@ -10,8 +10,7 @@ from litellm_hybrid.cli import main as cli
 from litellm_hybrid.config.settings import DEFAULT_FALLBACK_KINDS, FALLBACK_KINDS
 from litellm_hybrid.fallback import conversations, response_hold, state
 from litellm_hybrid.quota import classifier, retry_after
-from litellm_hybrid.quota.rule import FAULT_STATUSES
-from litellm_hybrid.quota.rules import RULES, STATUSES
+from litellm_hybrid.quota.rules import FAULT_STATUSES, RULES, STATUSES
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "fallback.md").read_text("utf-8")

@@ -13,10 +13,8 @@ from litellm_hybrid.message.json import decode
 from litellm_hybrid.quota import content, error_shapes
 from litellm_hybrid.quota.content import Carries
 from litellm_hybrid.quota.error_shapes import ErrorPayload, Shape
-from litellm_hybrid.quota.request_rules import UNKNOWN_PROVIDER
 from litellm_hybrid.quota.retry_after import retry_after
-from litellm_hybrid.quota.rule import Rule
-from litellm_hybrid.quota.rules import RULES
+from litellm_hybrid.quota.rules import RULES, UNKNOWN_PROVIDER, Rule
 
 MESSAGE_LONGEST = 200
 

@@ -13,8 +13,7 @@ from litellm_hybrid.message import sse
 from litellm_hybrid.message.json import decode
 from litellm_hybrid.quota import classifier, error_shapes
 from litellm_hybrid.quota.error_shapes import ErrorPayload
-from litellm_hybrid.quota.rule import Rule
-from litellm_hybrid.quota.rules import RULES
+from litellm_hybrid.quota.rules import RULES, Rule
 
 
 class Judged(NamedTuple):

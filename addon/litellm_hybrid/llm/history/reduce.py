@@ -103,8 +103,8 @@ def reduce_again(body: bytes, api: Api, side: Side, rejections: Collection[Histo
     """A request body without what nobody on that side can read, or what it has refused before: see `reduce`.
 
     Nobody can read thinking whose seal is empty or tells a maker on the other side, members that such a maker
-    adds to blocks, and empty texts. Thinking is missed only in the tool loop that the other side began: behind it nothing is left out for it.
-    Where a signature was missed, nothing is left out either: calls without one get the placeholder.
+    adds, and empty texts. Thinking is missed only in the tool loop that the other side began: behind it
+    nothing is left out for it. Where a signature was missed neither: calls without one get the placeholder.
     """
     unsigned = [_UNSIGNED] if _UNSIGNED in rejections and api is Api.GENERATE_CONTENT else []
     passing = [_OF_A_TURN] if _OF_A_TURN in rejections and _in_tool_loop(body, api) else []
