@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import os
+import signal
 from collections.abc import Generator
 
 import pytest
@@ -51,6 +52,9 @@ class StrictSkips:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Programs that ignore SIGHUP hand that down, and `serve` respects it: tests run under nohup could not end it.
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: None)
     if config.getoption("--strict-skips") and not hasattr(config, "workerinput"):
         config.pluginmanager.register(StrictSkips(), "strict-skips")
 
