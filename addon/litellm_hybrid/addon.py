@@ -22,14 +22,12 @@ from litellm_hybrid.mitmweb.commands import Commands
 from litellm_hybrid.mitmweb.display import Display
 from litellm_hybrid.mitmweb.flow_redaction import FlowRedactor
 from litellm_hybrid.observability import admin_endpoints
-from litellm_hybrid.observability.counters import RequestCounters, Spend
-from litellm_hybrid.observability.health import LastSeen
-from litellm_hybrid.observability.history import ReloadHistory, RequestHistory
+from litellm_hybrid.observability.history import Records
 from litellm_hybrid.observability.log import AppLog
 from litellm_hybrid.proxy.connection import NextLayer, build_layer, configure_connection
 from litellm_hybrid.proxy.interfaces import HybridProxy
 from litellm_hybrid.routing.rules import Target
-from litellm_hybrid.runtime.admin import AdminContext, AdminPages
+from litellm_hybrid.runtime.admin import AdminPages
 from litellm_hybrid.runtime.lifecycle import GracefulShutdown, Lifecycle
 from litellm_hybrid.runtime.model_lists import ModelLists
 from litellm_hybrid.runtime.notices import Notices
@@ -52,37 +50,28 @@ class HybridAddon:
         """
         app_log = app_log or AppLog()
         self._settings = settings = SettingsStore()
-        self._counters, self._last_seen, history = RequestCounters(), LastSeen(), RequestHistory()
+        self._records = records = Records()
         self._fallbacks = FallbackState()
         self._shutdown = GracefulShutdown(settings)
         annotations = Annotations()
         self._redactor = FlowRedactor(annotations.settled)
         self._policy = Policy(settings, self._fallbacks, annotations)
-        spend = Spend()
-        self._prices = Prices(settings, spend)
+        self._prices = Prices(settings, records.spend)
         self._fallbacks.cost_refusal = self._prices.refusal
         self._fallbacks.may_lead_to = self._prices.may_lead_to
         self._model_lists = ModelLists(settings, self._fallbacks)
-        self._observer = Observer(
-            *(self._policy, self._counters, self._last_seen, history, spend, self._prices, Notices(settings))
-        )
+        self._observer = Observer(self._policy, records, self._prices, Notices(settings))
         self._proxy = HybridProxy[JudgedResponse](
             policy=self._policy, view=self._redactor, observer=self._observer
         )
-        self._handler = RequestHandler(settings, self._policy, self._counters)
+        self._handler = RequestHandler(settings, self._policy, records.counters)
         self._admin = AdminPages(
-            AdminContext(
-                settings,
-                lambda: self._shutdown.is_draining,
-                ReloadHistory(),
-                self._last_seen,
-                self._counters,
-                self._fallbacks,
-                history,
-                spend,
-                lambda: app_log.lost,
-            ),
-            worker_dir,
+            settings,
+            records,
+            self._fallbacks,
+            is_draining=lambda: self._shutdown.is_draining,
+            lost_lines=lambda: app_log.lost,
+            worker_dir=worker_dir,
         )
         settings.subscribe(self._apply)
         self.lifecycle = Lifecycle(settings, app_log, self._admin, self._shutdown, self._proxy)
@@ -94,9 +83,9 @@ class HybridAddon:
         """Forget what may be different with new settings."""
         self._fallbacks.unknown_models.clear()
         self._fallbacks.remedies.clear()
-        self._last_seen.forget()
+        self._records.last_seen.forget()
         self._prices.forget()
-        self._counters.list_models((*settings.models.entries, *settings.mapping_patterns.entries))
+        self._records.counters.list_models((*settings.models.entries, *settings.mapping_patterns.entries))
 
     def running(self) -> None:
         """Have LiteLLM asked for what is needed from the first request on."""
@@ -134,7 +123,7 @@ class HybridAddon:
             if flow.response is None:
                 self._model_lists.prepare(flow, exchange)
         except Exception as e:  # noqa: BLE001 (fail closed, whatever it was)
-            self._counters.errors[ErrorType.PROXY_ERROR.value, Target.NONE.value] += 1
+            self._records.counters.errors[ErrorType.PROXY_ERROR.value, Target.NONE.value] += 1
             flow.response = local_replies.internal_error(exchange, e)
         if flow.response is None:
             exchange.begin_attempt(flow.request)

@@ -134,7 +134,7 @@ async def test_200_at_once(start: Start, upstream: Stub, litellm: Stub) -> None:
     assert sorted(map(_number, litellm.requests)) == list(range(1, 200, 2))
     await until(lambda: not proxy.master.addons.get("proxyserver").connections)
     await until(lambda: gc.collect() >= 0 and _alive() <= before)
-    assert proxy.addon._counters.in_flight == proxy.addon._counters.streaming == 0
+    assert proxy.addon._records.counters.in_flight == proxy.addon._records.counters.streaming == 0
 
 
 def _alive() -> int:

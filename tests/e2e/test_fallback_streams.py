@@ -435,7 +435,7 @@ async def test_a_client_that_hangs_up_behind_the_end_of_a_stream_was_served(
     await until(lambda: proxy.log("litellm 200 POST /v1/chat/completions"))
     assert proxy.log("client disconnected") == []
     assert proxy.addon._fallbacks.history.counts == {("quota", "served"): 1}
-    assert proxy.addon._counters.requests == {("litellm", "fallback", "2xx"): 1}
+    assert proxy.addon._records.counters.requests == {("litellm", "fallback", "2xx"): 1}
 
 
 async def test_a_client_that_leaves_while_the_replay_connects(start: Start, upstream: Stub) -> None:

@@ -242,7 +242,7 @@ def test_a_flow_that_was_killed_is_over(addon: HybridAddon) -> None:
         flow.kill()
         flow.error = Error(error)
         addon.error(flow)
-        assert addon._counters.in_flight == 0
+        assert addon._records.counters.in_flight == 0
         assert "secret" not in str(flow.get_state())
 
 

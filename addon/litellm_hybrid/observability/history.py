@@ -2,8 +2,11 @@
 
 from collections import Counter, deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+
+from litellm_hybrid.observability.counters import RequestCounters, Spend
+from litellm_hybrid.observability.health import LastSeen
 
 MOST = 50
 """How many requests, and how many fallbacks, are remembered."""
@@ -39,13 +42,6 @@ class RequestRecord:
     output_tokens: int | None = None
     cost_usd: float | None = None
     error: str = ""
-
-
-class RequestHistory:
-    """Remembers the last requests; `last` has the oldest first."""
-
-    def __init__(self) -> None:
-        self.last: deque[RequestRecord] = deque(maxlen=MOST)
 
 
 class FallbackOutcome(StrEnum):
@@ -145,17 +141,26 @@ class ReloadHistory:
     def __init__(self) -> None:
         self.since: float | None = None
         self.last: Reload | None = None
-        self.counts: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter({APPLIED: 0, REJECTED: 0})
 
-    def applied(self, changes: Iterable[str], at: float) -> None:
-        """Record that new settings are in force."""
-        self.since = at
-        self._note(Reload(at, APPLIED, tuple(changes)))
+    def note(self, result: str, lines: Iterable[str], at: float) -> None:
+        """Record a change: `APPLIED`, new settings are in force, or `REJECTED`."""
+        self.last = Reload(at, result, tuple(lines))
+        self.counts[result] += 1
+        if result == APPLIED:
+            self.since = at
 
-    def rejected(self, problems: Iterable[str], at: float) -> None:
-        """Record that the file has an error, and the last good settings stay in force."""
-        self._note(Reload(at, REJECTED, tuple(problems)))
 
-    def _note(self, reload: Reload) -> None:
-        self.last = reload
-        self.counts[reload.result] += 1
+@dataclass(slots=True)
+class Records:
+    """What this process has seen, for its pages and metrics; made once.
+
+    Attributes:
+        requests: the last ones, the oldest first.
+    """
+
+    counters: RequestCounters = field(default_factory=RequestCounters)
+    spend: Spend = field(default_factory=Spend)
+    last_seen: LastSeen = field(default_factory=LastSeen)
+    requests: deque[RequestRecord] = field(default_factory=lambda: deque(maxlen=MOST))
+    reloads: ReloadHistory = field(default_factory=ReloadHistory)

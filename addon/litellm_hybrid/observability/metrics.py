@@ -26,8 +26,8 @@ from prometheus_client.utils import floatToGoString
 
 from litellm_hybrid.config.settings import FALLBACK_KINDS
 from litellm_hybrid.errors import ErrorType
-from litellm_hybrid.observability.counters import BUCKETS, MALFORMED, Histogram, RequestCounters, Spend
-from litellm_hybrid.observability.history import APPLIED, REJECTED, FallbackOutcome
+from litellm_hybrid.observability.counters import BUCKETS, MALFORMED, Histogram
+from litellm_hybrid.observability.history import FallbackOutcome, Records
 from litellm_hybrid.quota.gauge import Window
 from litellm_hybrid.routing.rules import Target
 
@@ -52,22 +52,17 @@ class MetricSources:
     """Where the numbers are.
 
     Attributes:
-        counters: of the requests.
-        spend: tokens and dollars.
         fallbacks: (kind, outcome) → how many.
         events: what else fallbacks did, by its name.
-        reloads: result → how many.
         quotas: gives what upstream says of its quotas, by model.
         held_bytes: gives the bytes of responses that are held right now.
         versions: of litellm-hybrid and of mitmproxy.
         lost_lines: gives how many lines of the log could not be written.
     """
 
-    counters: RequestCounters
-    spend: Spend
+    records: Records
     fallbacks: Mapping[tuple[str, str], int]
     events: Mapping[str, int]
-    reloads: Mapping[str, int]
     quotas: Callable[[], Iterable[tuple[str, Window]]]
     held_bytes: Callable[[], int]
     versions: tuple[str, str]
@@ -123,35 +118,35 @@ FAMILIES = (
         "counter",
         ("target", "reason", "status_class"),
         "Requests that have ended, by where they went, why, and the class of the status the client got.",
-        lambda sources: sources.counters.requests,
+        lambda sources: sources.records.counters.requests,
     ),
     Family(
         "model_requests",
         "counter",
         ("model", "target"),
         "The same for requests that name a model, by the entry of the configuration that it matches.",
-        lambda sources: sources.counters.models,
+        lambda sources: sources.records.counters.models,
     ),
     Family(
         "tokens",
         "counter",
         ("target", "model", "kind"),
         "Tokens that responses say they took: input, cached, which is a part of the input, and output.",
-        lambda sources: sources.spend.tokens,
+        lambda sources: sources.records.spend.tokens,
     ),
     Family(
         "cost_usd",
         "counter",
         ("reason",),
         "US dollars that LiteLLM's responses cost, by its own header or prices.",
-        lambda sources: sources.spend.cost_usd,
+        lambda sources: sources.records.spend.cost_usd,
     ),
     Family(
         "unpriced_responses",
         "counter",
         ("model",),
         "LiteLLM's responses whose cost is not known.",
-        lambda sources: sources.spend.unpriced,
+        lambda sources: sources.records.spend.unpriced,
     ),
     Family(
         "fallbacks",
@@ -165,35 +160,35 @@ FAMILIES = (
         "counter",
         ("error_class", "target"),
         "Failures between the client, this proxy and a server, by class and server.",
-        lambda sources: {**_NO_ERRORS, **sources.counters.errors},
+        lambda sources: {**_NO_ERRORS, **sources.records.counters.errors},
     ),
     Family(
         "time_to_first_byte_seconds",
         "histogram",
         ("target",),
         "From the complete request to the beginning of a server's response to it, as the client sees it.",
-        lambda sources: {(name,): one for name, one in sources.counters.first_byte.items()},
+        lambda sources: {(name,): one for name, one in sources.records.counters.first_byte.items()},
     ),
     Family(
         "request_duration_seconds",
         "histogram",
         ("target",),
         "From the complete request to the end of a server's response to it, as the client sees it.",
-        lambda sources: {(name,): one for name, one in sources.counters.duration.items()},
+        lambda sources: {(name,): one for name, one in sources.records.counters.duration.items()},
     ),
     Family(
         "requests_in_flight",
         "gauge",
         (),
         "Requests being served.",
-        lambda sources: _one(sources.counters.in_flight),
+        lambda sources: _one(sources.records.counters.in_flight),
     ),
     Family(
         "streams_in_flight",
         "gauge",
         (),
         "Of these, those whose response has begun and is passed on piece by piece.",
-        lambda sources: _one(sources.counters.streaming),
+        lambda sources: _one(sources.records.counters.streaming),
     ),
     Family(
         "held_bytes",
@@ -243,7 +238,7 @@ FAMILIES = (
         "counter",
         ("result",),
         "Changes of the configuration file: applied, or rejected because it has an error.",
-        lambda sources: {(result,): sources.reloads.get(result, 0) for result in (APPLIED, REJECTED)},
+        lambda sources: {(result,): count for result, count in sources.records.reloads.counts.items()},
     ),
     Family(
         "log_lines_lost",

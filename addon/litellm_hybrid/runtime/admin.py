@@ -3,7 +3,6 @@
 import asyncio
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, time
 
@@ -17,9 +16,8 @@ from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.llm.replay.remedies import settings_for
 from litellm_hybrid.observability import admin_endpoints, status
 from litellm_hybrid.observability.admin_endpoints import AdminRequest, AdminResponse
-from litellm_hybrid.observability.counters import RequestCounters, Spend
-from litellm_hybrid.observability.health import SERVER_NAMES, LastSeen, State, health, why_not_ready
-from litellm_hybrid.observability.history import ReloadHistory, RequestHistory
+from litellm_hybrid.observability.health import SERVER_NAMES, State, health, why_not_ready
+from litellm_hybrid.observability.history import Records
 from litellm_hybrid.observability.metrics import (
     CONTENT_TYPE,
     FLUSH_EVERY,
@@ -31,63 +29,52 @@ from litellm_hybrid.observability.status import CONTENT_SECURITY_POLICY, ReplayC
 from litellm_hybrid.routing.rules import Target
 
 
-@dataclass(frozen=True, slots=True)
-class AdminContext:
-    """What the pages are made from.
-
-    Attributes:
-        settings: those in force.
-        is_draining: whether the process has been told to end.
-        lost_lines: how many lines of the log could not be written.
-    """
-
-    settings: SettingsStore
-    is_draining: Callable[[], bool]
-    reloads: ReloadHistory
-    last_seen: LastSeen
-    counters: RequestCounters
-    fallbacks: FallbackState
-    requests: RequestHistory
-    spend: Spend
-    lost_lines: Callable[[], int] = lambda: 0
-
-
 class AdminPages:
     """Makes the pages.
 
     Attributes:
-        reloads: what has become of the configuration file.
+        records: what this process has seen.
     """
 
-    _pages: dict[str, Callable[[AdminRequest], AdminResponse]]
-
-    def __init__(self, context: AdminContext, worker_dir: Path | None = None) -> None:
+    def __init__(
+        self,
+        settings: SettingsStore,
+        records: Records,
+        fallbacks: FallbackState,
+        *,
+        is_draining: Callable[[], bool],
+        lost_lines: Callable[[], int],
+        worker_dir: Path | None = None,
+    ) -> None:
         """Make them for the life of the process.
 
         Args:
-            context: what they are made from.
+            settings: those in force.
+            records: what the process has seen.
+            fallbacks: what is remembered between requests.
+            is_draining: whether the process has been told to end.
+            lost_lines: how many lines of the log could not be written.
             worker_dir: where this worker and the others put their numbers, None if there are no others.
         """
-        self._context = context
-        self.reloads = context.reloads
+        self.records = records
+        self._settings = settings
+        self._fallbacks = fallbacks
+        self._is_draining = is_draining
         self._worker = worker_dir.name if worker_dir else ""
         self._started = time()
         self._versions = status.versions()
-        fallbacks = context.fallbacks
         sources = MetricSources(
-            counters=context.counters,
-            spend=context.spend,
+            records,
             fallbacks=fallbacks.history.counts,
             events=fallbacks.counts,
-            reloads=context.reloads.counts,
             quotas=fallbacks.gauge.last,
             held_bytes=lambda: fallbacks.held_bytes,
             versions=(self._versions["litellm-hybrid"], self._versions["mitmproxy"]),
-            lost_lines=context.lost_lines,
+            lost_lines=lost_lines,
         )
         self._metrics = SharedMetrics(sources, worker_dir) if worker_dir else Metrics(sources)
         self._flushing: asyncio.Task[None] | None = None
-        self._pages = {
+        self._pages: dict[str, Callable[[AdminRequest], AdminResponse]] = {
             admin_endpoints.HEALTH: lambda _: health(self._state()),
             admin_endpoints.STATUS: self._status_page,
             admin_endpoints.METRICS: lambda _: AdminResponse(200, self._metrics.page(), CONTENT_TYPE),
@@ -106,7 +93,7 @@ class AdminPages:
 
     def response(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Response:
         """Return the response to a request for one of them."""
-        store = self._context.settings
+        store = self._settings
         settings = Settings() if store.is_empty else store.current
         exchange.receive(flow, settings.trusted_proxies)
         sent = exchange.request.sent
@@ -128,17 +115,17 @@ class AdminPages:
         return AdminResponse(200, status.as_page(found), "text/html; charset=utf-8", headers)
 
     def _state(self) -> State:
-        store, now = self._context.settings, monotonic()
+        store, now = self._settings, monotonic()
         return State(
             None if store.is_empty else store.current,
             broken=store.broken,
-            draining=self._context.is_draining(),
-            down=frozenset(target for target in Target if self._context.last_seen.is_down(target, now)),
+            draining=self._is_draining(),
+            down=frozenset(target for target in Target if self.records.last_seen.is_down(target, now)),
         )
 
     def status(self) -> Status:
         """What the page `status` shows."""
-        context, store = self._context, self._context.settings
+        records, fallbacks, store = self.records, self._fallbacks, self._settings
         totals = self._metrics.totals()
         return Status(
             now=time(),
@@ -148,23 +135,23 @@ class AdminPages:
             versions=self._versions,
             not_ready=why_not_ready(self._state()),
             file=str(store.path) if store.path is not None else "",
-            since=context.reloads.since,
+            since=records.reloads.since,
             broken=store.broken,
-            last_reload=context.reloads.last,
+            last_reload=records.reloads.last,
             settings=schema.effective_settings(store.current) if not store.is_empty else (),
-            in_flight=context.counters.in_flight,
-            streams=context.counters.streaming,
-            held_bytes=context.fallbacks.held_bytes,
+            in_flight=records.counters.in_flight,
+            streams=records.counters.streaming,
+            held_bytes=fallbacks.held_bytes,
             requests=totals["requests"],
             fallbacks=totals["fallbacks"],
-            recent=tuple(context.fallbacks.history.last),
-            cooldowns=context.fallbacks.cooldowns.running(monotonic()),
-            replay_changes=_replay_changes(context.fallbacks, monotonic()),
-            quotas=tuple((model, *window) for model, window in context.fallbacks.gauge.last()),
-            recent_requests=tuple(context.requests.last),
-            spend=tuple(context.spend.days()),
+            recent=tuple(fallbacks.history.last),
+            cooldowns=fallbacks.cooldowns.running(monotonic()),
+            replay_changes=_replay_changes(fallbacks, monotonic()),
+            quotas=tuple((model, *window) for model, window in fallbacks.gauge.last()),
+            recent_requests=tuple(records.requests),
+            spend=tuple(records.spend.days()),
             servers=tuple(
-                ServerState(name, context.last_seen.state(target, monotonic()))
+                ServerState(name, records.last_seen.state(target, monotonic()))
                 for target, name in SERVER_NAMES.items()
             ),
         )

@@ -21,7 +21,7 @@ from litellm_hybrid.config.schema import diff
 from litellm_hybrid.config.settings import Settings, SettingsStore
 from litellm_hybrid.diagnostics.check import Listener, start_problems
 from litellm_hybrid.observability import log
-from litellm_hybrid.observability.history import ReloadHistory
+from litellm_hybrid.observability.history import APPLIED, REJECTED, ReloadHistory
 from litellm_hybrid.observability.log import AppLog
 from litellm_hybrid.proxy import compat, trust
 from litellm_hybrid.proxy.connection import Listeners, listeners
@@ -93,7 +93,7 @@ class ConfigReloader:
             log.emit(logging.INFO, f"litellm config: {change}", event="config-changed")
         if not changes:
             log.emit(logging.INFO, "litellm config: read again, nothing has changed", event="config-changed")
-        self._reloads.applied(changes, time())
+        self._reloads.note(APPLIED, changes, time())
         self._publish(parsed.settings)
 
     def _publish(self, settings: Settings) -> None:
@@ -103,7 +103,7 @@ class ConfigReloader:
 
     def _reject(self, error: ConfigError) -> None:
         self._settings.broken = True
-        self._reloads.rejected(error.problems, time())
+        self._reloads.note(REJECTED, error.problems, time())
         for problem in error.problems:
             log.emit(logging.ERROR, f"litellm config: {problem}", event="config-broken")
 
@@ -315,8 +315,8 @@ class Lifecycle:
     def _start(self) -> None:
         compat.check()
         here = listeners(ctx.options.mode, ctx.options.listen_host, ctx.options.listen_port)
-        path = config_path(ctx.options.litellm_config)
-        self._reloader = ConfigReloader(path, here, self._settings, self._admin.reloads, self._app_log)
+        path, reloads = config_path(ctx.options.litellm_config), self._admin.records.reloads
+        self._reloader = ConfigReloader(path, here, self._settings, reloads, self._app_log)
         if self._watching is not None:
             self._watching.cancel()
             self._watch()

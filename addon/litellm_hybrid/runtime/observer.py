@@ -13,9 +13,8 @@ from litellm_hybrid.flow import local_replies
 from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.flow.response import ResponseTap, Timing, timing
 from litellm_hybrid.observability import log
-from litellm_hybrid.observability.counters import MALFORMED, RequestCounters, Spend
-from litellm_hybrid.observability.health import LastSeen
-from litellm_hybrid.observability.history import RequestHistory, RequestRecord
+from litellm_hybrid.observability.counters import MALFORMED, RequestCounters
+from litellm_hybrid.observability.history import Records, RequestRecord
 from litellm_hybrid.proxy.interfaces import ProxyObserver
 from litellm_hybrid.quota import gauge
 from litellm_hybrid.routing.paths import Api, identify_api
@@ -33,21 +32,10 @@ _MOST_SHOWN = 200
 class Observer(ProxyObserver[JudgedResponse]):
     """Tells log, counters, health and the memory of fallbacks, each of them once."""
 
-    def __init__(  # noqa: PLR0917  (each is told something else)
-        self,
-        policy: Policy,
-        counters: RequestCounters,
-        last_seen: LastSeen,
-        history: RequestHistory,
-        spend: Spend,
-        prices: Prices,
-        notices: Notices,
-    ) -> None:
+    def __init__(self, policy: Policy, records: Records, prices: Prices, notices: Notices) -> None:
         self._policy = policy
-        self._counters = counters
-        self._last_seen = last_seen
-        self._history = history
-        self._spend = spend
+        self._counters, self._last_seen, self._spend = records.counters, records.last_seen, records.spend
+        self._last_requests = records.requests
         self._prices = prices
         self._notices = notices
 
@@ -169,7 +157,7 @@ class Observer(ProxyObserver[JudgedResponse]):
             exchange.usage = end.usage()
         times = timing(flow) if flow.response is not None else None
         record = _record(flow, exchange, times, status if whole else None)
-        self._history.last.append(record)
+        self._last_requests.append(record)
         if end is not None and model is not None:
             self._charge(exchange, record, model)
         if whole and times is not None:

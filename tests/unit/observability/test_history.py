@@ -1,7 +1,9 @@
 """What is remembered of fallbacks, and of the configuration file."""
 
 from litellm_hybrid.observability.history import (
+    APPLIED,
     MOST,
+    REJECTED,
     FallbackHistory,
     FallbackOutcome,
     FallbackRecord,
@@ -55,8 +57,8 @@ def test_reloads() -> None:
     assert (reloads.since, reloads.last) == (None, None)
     reloads.since = 50.0
 
-    reloads.applied(["models: [a] → [b]"], 100.0)
-    reloads.rejected(["config.yaml:3: unknown key"], 200.0)
+    reloads.note(APPLIED, ["models: [a] → [b]"], 100.0)
+    reloads.note(REJECTED, ["config.yaml:3: unknown key"], 200.0)
 
     assert reloads.since == 100.0
     assert reloads.last == Reload(200.0, "rejected", ("config.yaml:3: unknown key",))

@@ -9,7 +9,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from litellm_hybrid.config.settings import FALLBACK_KINDS
 from litellm_hybrid.observability import metrics
-from litellm_hybrid.observability.counters import MOST_MODELS, RequestCounters, Spend
+from litellm_hybrid.observability.counters import MOST_MODELS
+from litellm_hybrid.observability.history import Records
 from litellm_hybrid.observability.metrics import FAMILIES, Metrics, MetricSources, SharedMetrics
 from litellm_hybrid.quota.gauge import Window
 from support.processes import ROOT
@@ -17,9 +18,7 @@ from support.processes import ROOT
 
 def _sources() -> MetricSources:
     return MetricSources(
-        RequestCounters(),
-        Spend(),
-        Counter(),
+        Records(),
         Counter(),
         Counter(),
         quotas=lambda: (),
@@ -30,7 +29,8 @@ def _sources() -> MetricSources:
 
 def _busy() -> MetricSources:
     """Numbers that all differ."""
-    traffic = RequestCounters()
+    records = Records()
+    traffic, spend = records.counters, records.spend
     traffic.requests["litellm", "model", "2xx"] = 3
     traffic.models["gpt-5", "litellm"] = 4
     traffic.errors["timeout", "upstream"] = 5
@@ -38,14 +38,13 @@ def _busy() -> MetricSources:
     for seconds in (0.01, 0.3, 1000.0):
         traffic.first_byte["litellm"].add(seconds)
     traffic.duration["upstream"].add(2.0)
-    spend = Spend()
     key = spend.key(0.0, "litellm", "gpt-5", "fallback")
     spend.add(key, input_tokens=20, output_tokens=21, cached_tokens=19)
     spend.add_cost(key, 0.25)
     spend.add_cost(key, None)
+    records.reloads.counts.update(applied=13, rejected=14)
     return MetricSources(
-        traffic,
-        spend,
+        records,
         fallbacks={("quota", "served"): 7, ("login", "failed"): 8},
         events={
             "hold-capacity-reached": 9,
@@ -53,7 +52,6 @@ def _busy() -> MetricSources:
             "history-reduced": 11,
             "history-retry-failed": 12,
         },
-        reloads={"applied": 13, "rejected": 14},
         quotas=lambda: [("claude-opus-4-5", Window("5h", 0.75))],
         held_bytes=lambda: 4096,
         versions=("1.2.3", "12.2.3"),
@@ -168,7 +166,7 @@ def test_workers_add_up(worker: Worker) -> None:
 def test_a_workers_numbers_are_seen_once_it_has_flushed(worker: Worker) -> None:
     sources = _sources()
     one, two = worker("1", _sources()), worker("2", sources)
-    sources.counters.requests["litellm", "model", "2xx"] += 1
+    sources.records.counters.requests["litellm", "model", "2xx"] += 1
 
     assert one.totals()["requests"] == {}
     assert two.totals()["requests"] == {("litellm", "model", "2xx"): 1}
@@ -210,7 +208,7 @@ def test_a_users_environment_has_no_say(worker: Worker, monkeypatch: pytest.Monk
 
 def test_labels_are_escaped() -> None:
     sources = _sources()
-    sources.counters.models['a"b\\c\nd', "litellm"] = 1
+    sources.records.counters.models['a"b\\c\nd', "litellm"] = 1
     assert b'model="a\\"b\\\\c\\nd"' in Metrics(sources).page()
 
 
@@ -233,10 +231,10 @@ def test_the_files_take_as_many_models_as_there_may_be(worker: Worker, tmp_path:
     for number in range(MOST_MODELS):
         for target in ("litellm", "upstream"):
             model = f"a-model-with-quite-a-long-name-{number}"
-            sources.counters.models[model, target] = 1
-            sources.spend.unpriced[(model,)] = 1
+            sources.records.counters.models[model, target] = 1
+            sources.records.spend.unpriced[(model,)] = 1
             for kind in ("input", "output", "cached"):
-                sources.spend.tokens[target, model, kind] = 1
+                sources.records.spend.tokens[target, model, kind] = 1
     one = worker("1", sources)
     one.flush()
     assert {file.stat().st_size for file in tmp_path.iterdir()} == {metrics._FILE_SIZE}

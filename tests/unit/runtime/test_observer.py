@@ -14,9 +14,7 @@ from litellm_hybrid.fallback.state import FallbackState
 from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.flow.response import ResponseTap
 from litellm_hybrid.mitmweb.annotations import Annotations
-from litellm_hybrid.observability.counters import RequestCounters, Spend
-from litellm_hybrid.observability.health import LastSeen
-from litellm_hybrid.observability.history import RequestHistory
+from litellm_hybrid.observability.history import Records
 from litellm_hybrid.routing.requested_model import Named
 from litellm_hybrid.routing.rules import Reason, Target
 from litellm_hybrid.runtime import observer as observer_module
@@ -31,12 +29,12 @@ class World:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
         patch.setattr(observer_module, "monotonic", lambda: self.now)
-        self.counters = RequestCounters()
-        self.history, self.spend = RequestHistory(), Spend()
+        records = Records()
+        self.counters, self.history, self.spend = records.counters, records.requests, records.spend
         annotations = Annotations()
         policy = Policy(SettingsStore(Settings()), FallbackState(), annotations)
         prices, notices = Prices(SettingsStore(), self.spend), Notices(SettingsStore())
-        self.observer = Observer(policy, self.counters, LastSeen(), self.history, self.spend, prices, notices)
+        self.observer = Observer(policy, records, prices, notices)
 
     def begin(
         self, target: Target = Target.LITELLM, reason: Reason = Reason.MODEL, *, counted: bool = True
@@ -195,7 +193,7 @@ def test_a_response_of_our_own_is_no_warning(world: World, caplog: pytest.LogCap
 async def test_the_last_requests_are_remembered_with_their_tokens(world: World) -> None:
     body = b'{"usage": {"input_tokens": 3, "output_tokens": 4}}'
     _end_with(world, Target.LITELLM, 200, body)
-    (record,) = world.history.last
+    (record,) = world.history
     assert (record.model, record.litellm_model, record.target) == ("gpt-5", "openai/gpt-5", "litellm")
     assert (record.status, record.input_tokens, record.output_tokens) == (200, 3, 4)
 
@@ -204,7 +202,7 @@ def test_one_that_broke_off_is_remembered_as_such(world: World) -> None:
     flow, exchange = world.begin(Target.UPSTREAM, Reason.NOT_LISTED)
     world.observer.failed(flow, Failure(Cause.SERVER_CLOSED, "closed"), response_begun=True)
     world.end(flow, exchange, 200, whole=False)
-    (record,) = world.history.last
+    (record,) = world.history
     assert (record.status, record.error) == (None, "network_error: closed")
 
 
@@ -225,7 +223,7 @@ def test_litellm_says_what_a_response_cost(
     flow.response = http.Response.make(200, b"{}", {"x-litellm-response-cost": header})
     world.observer.response_begun(flow, flow.response)
     world.observer.exchange_ended(flow, exchange, whole=True)
-    assert world.history.last[-1].cost_usd == cost
+    assert world.history[-1].cost_usd == cost
     assert world.spend.cost_usd == ({} if cost is None else {("fallback",): cost})
     assert sum(world.spend.unpriced.values()) == unpriced
 
