@@ -61,7 +61,7 @@ def serve(
     shared: Path | None,
 ) -> None:
     """Serve, leaner than mitmdump: the same addon without mitmproxy's tools around it."""
-    from litellm_hybrid.server import listener, standalone  # noqa: PLC0415 (mitmproxy takes half a second)
+    from litellm_hybrid.server import standalone  # noqa: PLC0415 (mitmproxy takes half a second)
 
     settings, mode = _settings(file, upstream, listen)
     # From here on the format is known, also to a worker that finds the file broken a moment later.
@@ -73,7 +73,7 @@ def serve(
     where = ["-c", str(file), "--upstream", str(settings.upstream), "--listen", mode.rpartition("@")[2]]
     app_log.install(None)
     try:
-        listener.check_sharing()
+        standalone.check_sharing()
         context.exit(Supervisor(worker_command(["serve", *where]), count).run())
     except OSError as e:
         raise click.ClickException(printable(str(e))) from e

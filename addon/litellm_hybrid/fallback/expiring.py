@@ -49,23 +49,13 @@ class ExpiringDict[K, V]:
         return ((key, value) for key, (value, _) in self._entries.items())
 
 
-class ExpiringSet[K]:
+class ExpiringSet[K](ExpiringDict[K, bool]):
     """The same, of keys without values."""
-
-    def __init__(self, maxsize: int) -> None:
-        self._entries: ExpiringDict[K, bool] = ExpiringDict(maxsize)
-
-    def __len__(self) -> int:
-        return len(self._entries)
 
     def add(self, key: K, until: float = inf) -> None:
         """Remember a key."""
-        self._entries.put(key, value=True, until=until)
+        self.put(key, value=True, until=until)
 
-    def has(self, key: K, now: float) -> bool:
+    def has(self, key: K, now: float = 0.0) -> bool:
         """Whether a key is remembered."""
-        return self._entries.get(key, now) is not None
-
-    def clear(self) -> None:
-        """Forget all."""
-        self._entries.clear()
+        return self.get(key, now) is not None

@@ -1,15 +1,26 @@
-"""What happened a while ago, for people who look: the last requests, fallbacks and reloads."""
+"""What has happened: the last requests, fallbacks and reloads, and how the servers were when last asked."""
 
 from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from litellm_hybrid.errors import Cause, ErrorType
 from litellm_hybrid.observability.counters import RequestCounters, Spend
-from litellm_hybrid.observability.health import LastSeen
 
 MOST = 50
 """How many requests, and how many fallbacks, are remembered."""
+
+FAILED_FOR = 10.0
+"""How long, in seconds, a failed connection speaks against a server that nothing was heard of since.
+
+It ends by itself: a load balancer that sends no requests for it could never see one succeed.
+"""
+
+_UNCONNECTED = frozenset({Cause.CONNECT_FAILED, Cause.CONNECT_LIMIT})
+
+# Of a replay that failed only the class is known; no response came in either.
+_UNANSWERED = frozenset({ErrorType.NETWORK_ERROR.value, ErrorType.NETWORK_TIMEOUT.value})
 
 
 @dataclass(slots=True)
@@ -149,6 +160,48 @@ class ReloadHistory:
         self.counts[result] += 1
         if result == APPLIED:
             self.since = at
+
+
+class LastSeen:
+    """How each server was when a request last went to it."""
+
+    __slots__ = ("_answered", "_failed")
+
+    def __init__(self) -> None:
+        self._answered: set[str] = set()
+        self._failed: dict[str, float] = {}
+
+    def answered(self, target: str) -> None:
+        """Record that a response of a server has begun, whatever its status."""
+        self._answered.add(target)
+        if self._failed:
+            self._failed.pop(target, None)
+
+    def failed(self, target: str, cause: Cause, now: float) -> None:
+        """Record that a request to a server failed; `now` is seconds on a monotonic clock."""
+        if cause in _UNCONNECTED:
+            self._failed[target] = now
+
+    def replay_failed(self, target: str, why: str, now: float) -> None:
+        """Record that a replay failed; `why` is as in the route header, a status or an error type."""
+        if why in _UNANSWERED:
+            self._failed[target] = now
+
+    def is_down(self, target: str, now: float) -> bool:
+        """Whether this server could not be reached a moment ago."""
+        failed = self._failed.get(target)
+        return failed is not None and now - failed < FAILED_FOR
+
+    def state(self, target: str, now: float) -> str:
+        """Return `unreachable`, `reachable`, or `not asked yet`."""
+        if self.is_down(target, now):
+            return "unreachable"
+        return "reachable" if target in self._answered else "not asked yet"
+
+    def forget(self) -> None:
+        """Forget both servers: with new settings they may be others."""
+        self._answered.clear()
+        self._failed.clear()
 
 
 @dataclass(slots=True)

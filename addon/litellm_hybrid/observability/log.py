@@ -7,18 +7,21 @@ written in the same format as ours.
 """
 
 import asyncio
+import atexit
 import logging
 import os
+import select
+import stat
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Any, Protocol, Unpack
 
 from litellm_hybrid.config.settings import LogFormat, Secret
 from litellm_hybrid.observability.log_format import OURS, Fields, JsonFormatter, OfRequest, TextFormatter
-from litellm_hybrid.observability.log_writer import LogWriter
 from litellm_hybrid.proxy import CONNECTION_LOGGER
 from litellm_hybrid.terminal import SecretMask
 
@@ -26,6 +29,12 @@ _logger = logging.getLogger(OURS)
 
 _BATCH_DELAY = 0.05
 """Seconds that a line may wait to be written together with others."""
+
+MOST_WAITING = 4 * 1024 * 1024
+"""Bytes of lines that wait to be written before further ones are lost."""
+
+_LAST_CHANCE = 1.0
+"""Seconds that the end of the process waits for what is still to be written."""
 
 
 class _TermLog(Protocol):
@@ -70,8 +79,7 @@ class AppLog:
         self._handler = _StdoutHandler()
         self._mask = SecretMask()
         self._termlog: Any = None
-        self._replaced: list[tuple[Any, str, Callable[..., None]]] = []
-        self._last_resort: logging.Formatter | None = None
+        self._hooks = ExitStack()
         self.use_format(log_format)
 
     def install(self, termlog: _TermLog | None) -> None:
@@ -150,10 +158,9 @@ class AppLog:
         self._handler.setFormatter(formatter)
         if self._termlog is not None:
             self._termlog.setFormatter(formatter)
+        self._hooks.close()
         if is_json:
             self._replace_hooks(formatter)
-        else:
-            self._restore_hooks()
 
     def _mask_record(self, record: logging.LogRecord) -> bool:
         """Mask a line of ours for every handler, mitmweb's event log included."""
@@ -174,27 +181,15 @@ class AppLog:
         return record.name != OURS
 
     def _replace_hooks(self, formatter: logging.Formatter) -> None:
-        if logging.lastResort is not None:
-            # For what comes when no handler is left any more: that goes to stderr.
-            if not self._replaced:
-                self._last_resort = logging.lastResort.formatter
-            logging.lastResort.setFormatter(formatter)
-        if self._replaced:
-            return
         for module, name, hook in _HOOKS:
-            self._replaced.append((module, name, getattr(module, name)))
+            self._hooks.callback(setattr, module, name, getattr(module, name))
             setattr(module, name, hook)
         logging.captureWarnings(capture=True)
-
-    def _restore_hooks(self) -> None:
-        if not self._replaced:
-            return
-        for module, name, hook in self._replaced:
-            setattr(module, name, hook)
-        self._replaced.clear()
-        logging.captureWarnings(capture=False)
-        if logging.lastResort is not None:
-            logging.lastResort.setFormatter(self._last_resort)
+        self._hooks.callback(logging.captureWarnings, capture=False)
+        if (last := logging.lastResort) is not None:
+            # For what comes when no handler is left any more: that goes to stderr.
+            self._hooks.callback(last.setFormatter, last.formatter)
+            last.setFormatter(formatter)
 
 
 class _StdoutHandler(logging.Handler):
@@ -204,7 +199,7 @@ class _StdoutHandler(logging.Handler):
     """
 
     loop: asyncio.AbstractEventLoop | None = None
-    writer: LogWriter | None = None
+    writer: "LogWriter | None" = None
 
     def __init__(self) -> None:
         super().__init__()
@@ -232,6 +227,97 @@ class _StdoutHandler(logging.Handler):
             self.writer.write("".join(lines))
         else:
             print("".join(lines), end="", flush=True)  # noqa: T201
+
+
+class LogWriter:
+    """Writes to a file descriptor without making a request wait for a disk, a terminal or a pipe's reader.
+
+    What can be written at once is. The rest waits in a queue for a thread; beyond `MOST_WAITING`, and where
+    a write fails, lines are lost and counted: a proxy without a log is better than none. `print` takes it
+    for a file.
+
+    Attributes:
+        lost: how many lines could not be written.
+    """
+
+    def __init__(self, fd: int, tell_lost: Callable[[int], None]) -> None:
+        """Make one.
+
+        Args:
+            fd: what is written to.
+            tell_lost: is called with the number of lines lost since the last time, once writing works again.
+        """
+        self.lost = 0
+        self._told = 0
+        self._fd = fd
+        self._tell_lost = tell_lost
+        # Of a pipe that is ready so much can be written without waiting (POSIX, PIPE_BUF); a file takes all.
+        self._at_once = MOST_WAITING if stat.S_ISREG(os.fstat(fd).st_mode) else select.PIPE_BUF
+        self._ready = select.poll()
+        self._ready.register(fd, select.POLLOUT)
+        self._changed = threading.Condition(threading.RLock())
+        self._waiting: deque[bytes] = deque()
+        self._size = 0  # of what waits, and of what is being written
+        self._closed = False
+        self._works = True
+        self._thread: threading.Thread | None = None
+        atexit.register(self.close)
+
+    def write(self, text: str) -> None:
+        """Write some lines, now or soon; never waits."""
+        data = text.encode("utf-8", "backslashreplace")
+        with self._changed:
+            if not self._size and len(data) <= self._at_once and self._ready.poll(0):
+                self._put(data)
+            elif self._closed or self._size + len(data) > MOST_WAITING:
+                self.lost += data.count(b"\n")
+            else:
+                self._size += len(data)
+                self._waiting.append(data)
+                self._changed.notify()
+                if self._thread is None:
+                    self._thread = threading.Thread(target=self._run, name="log writer", daemon=True)
+                    self._thread.start()
+        self._tell()
+
+    def close(self) -> None:
+        """Wait a moment for what is still to be written; later lines only where that is at once."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        if self._thread is not None:
+            self._thread.join(_LAST_CHANCE)
+        atexit.unregister(self.close)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._closed)
+                if not self._waiting:
+                    return
+                data = b"".join(self._waiting)
+                self._waiting.clear()
+            self._put(data)
+            with self._changed:
+                self._size -= len(data)
+            self._tell()
+
+    def _put(self, data: bytes) -> None:
+        try:
+            while data:
+                data = data[os.write(self._fd, data) :]
+        except OSError:  # the disk is full, or nobody reads any more
+            self._works = False
+            self.lost += data.count(b"\n")
+        else:
+            self._works = True
+
+    def _tell(self) -> None:
+        with self._changed:
+            new = 0 if self._size or not self._works else self.lost - self._told
+            self._told += new
+        if new:  # without the lock: whoever logs has one that is taken first
+            self._tell_lost(new)
 
 
 def _tell_lost(lines: int) -> None:

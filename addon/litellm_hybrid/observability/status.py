@@ -53,19 +53,6 @@ type Day = tuple[date, Totals, Totals, list[tuple[SpendKey, Totals]]]
 
 
 @dataclass(frozen=True, slots=True)
-class ServerState:
-    """A server.
-
-    Attributes:
-        name: `CLIProxyAPI` or `LiteLLM`.
-        state: `reachable`, `unreachable`, or `not asked yet`.
-    """
-
-    name: str
-    state: str
-
-
-@dataclass(frozen=True, slots=True)
 class ReplayChanges:
     """What a model behind LiteLLM has needed of replays.
 
@@ -109,7 +96,7 @@ class Status:
         quotas: what upstream says: (model, window, share used, when it begins anew or None).
         recent_requests: the last requests that have ended, the oldest first.
         spend: tokens and dollars of the last days, the last day first.
-        servers: how CLIProxyAPI and LiteLLM were when a request last went there.
+        servers: (`CLIProxyAPI` or `LiteLLM`, how it was when a request last went there), see `LastSeen`.
     """
 
     now: float
@@ -133,7 +120,7 @@ class Status:
     replay_changes: tuple[ReplayChanges, ...] = ()
     quotas: tuple[tuple[str, str, float, float | None], ...] = ()
     recent_requests: tuple[RequestRecord, ...] = ()
-    servers: tuple[ServerState, ...] = ()
+    servers: tuple[tuple[str, str], ...] = ()
     spend: tuple[tuple[SpendKey, Totals], ...] = ()
 
     @property
@@ -177,7 +164,7 @@ def as_json(status: Status) -> dict[str, object]:
             {**key._asdict(), "day": key.day.isoformat(), **dataclasses.asdict(totals)}
             for key, totals in status.spend
         ],
-        "servers": [dataclasses.asdict(server) for server in status.servers],
+        "servers": [{"name": name, "state": state} for name, state in status.servers],
         "recent_fallbacks": [_dated(one) for one in reversed(status.recent)],
         "quotas": [
             {"model": model, "window": window, "used": used, "resets_at": timestamp(at) if at else None}

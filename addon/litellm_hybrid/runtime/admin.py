@@ -15,8 +15,14 @@ from litellm_hybrid.flow import local_replies
 from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.llm.replay.remedies import settings_for
 from litellm_hybrid.observability import admin_endpoints, status
-from litellm_hybrid.observability.admin_endpoints import AdminRequest, AdminResponse
-from litellm_hybrid.observability.health import SERVER_NAMES, State, health, why_not_ready
+from litellm_hybrid.observability.admin_endpoints import (
+    SERVER_NAMES,
+    AdminRequest,
+    AdminResponse,
+    State,
+    health,
+    why_not_ready,
+)
 from litellm_hybrid.observability.history import Records
 from litellm_hybrid.observability.metrics import (
     CONTENT_TYPE,
@@ -25,7 +31,7 @@ from litellm_hybrid.observability.metrics import (
     MetricSources,
     SharedMetrics,
 )
-from litellm_hybrid.observability.status import CONTENT_SECURITY_POLICY, ReplayChanges, ServerState, Status
+from litellm_hybrid.observability.status import CONTENT_SECURITY_POLICY, ReplayChanges, Status
 from litellm_hybrid.routing.rules import Target
 
 
@@ -151,8 +157,7 @@ class AdminPages:
             recent_requests=tuple(records.requests),
             spend=tuple(records.spend.days()),
             servers=tuple(
-                ServerState(name, records.last_seen.state(target, monotonic()))
-                for target, name in SERVER_NAMES.items()
+                (name, records.last_seen.state(target, monotonic())) for target, name in SERVER_NAMES.items()
             ),
         )
 

@@ -2,14 +2,16 @@
 
 import asyncio
 import ctypes
+import errno
 import logging
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from time import time
+from time import monotonic, time
 from typing import Any
 
 from mitmproxy import ctx, exceptions
@@ -27,7 +29,6 @@ from litellm_hybrid.proxy import compat, trust
 from litellm_hybrid.proxy.connection import Listeners, listeners
 from litellm_hybrid.proxy.interfaces import HybridProxy
 from litellm_hybrid.proxy.trust import TrustStore
-from litellm_hybrid.runtime import open_files
 from litellm_hybrid.runtime.admin import AdminPages
 
 LOOK_EVERY = 0.5
@@ -224,6 +225,11 @@ class GracefulShutdown:
         self._shutdown()
 
 
+_ENOUGH = 4096
+"""A request takes two, and an agent has some dozens at once."""
+
+_NO_MORE = frozenset({errno.EMFILE, errno.ENFILE})
+
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 _KEPT = 64 * 1024 * 1024
@@ -294,8 +300,8 @@ class Lifecycle:
         """Begin to watch the file, and to wait for signals."""
         self._running = True
         self._app_log.never_wait()
-        open_files.raise_limit()
-        open_files.survive_exhaustion(asyncio.get_running_loop())
+        raise_file_limit()
+        survive_file_exhaustion(asyncio.get_running_loop())
         tune_malloc()
         here = Listeners(ctx.master.addons.get("proxyserver"), self._proxy)
         self._shutdown.watch(here, ctx.master.shutdown)
@@ -357,3 +363,41 @@ def tune_malloc() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
         return bool(mallopt(_M_TRIM_THRESHOLD, _KEPT) and mallopt(_M_MMAP_THRESHOLD, _MAPPED))
     return False
+
+
+def raise_file_limit() -> None:
+    """Raise the soft limit of open files to the hard one, and say so where that is not much."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    except (OSError, ValueError):  # macOS takes less than it says
+        pass
+    if soft != resource.RLIM_INFINITY and soft < _ENOUGH:
+        message = f"litellm: only {soft} files may be open at once, two a request: raise the hard limit"
+        log.emit(logging.WARNING, message, event="few-files")
+
+
+def survive_file_exhaustion(loop: asyncio.AbstractEventLoop) -> None:
+    """Say once a second, in one line, that no more connections can be taken.
+
+    asyncio tries again a second later, but tells of each of the connections that it could not take, some
+    hundred times with a traceback.
+    """
+    usual = loop.get_exception_handler()
+    said = -1.0
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        nonlocal said
+        error = context.get("exception")
+        if isinstance(error, OSError) and error.errno in _NO_MORE and "socket" in context:
+            if monotonic() - said >= 1:
+                said = monotonic()
+                message = f"litellm: no connection can be taken for a second: {error.strerror}"
+                log.emit(logging.ERROR, message, event="few-files")
+        elif usual is not None:
+            usual(loop, context)
+        else:
+            loop.default_exception_handler(context)
+
+    loop.set_exception_handler(handle)

@@ -9,27 +9,98 @@ import inspect
 import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import override
+from typing import Any, override
 
-from mitmproxy import addonmanager, exceptions, hooks, master, options
+from mitmproxy import addonmanager, ctx, exceptions, hooks, master, options
 from mitmproxy.addons import core, disable_h2c, errorcheck, proxyserver, termlog, tlsconfig
 from mitmproxy.flow import Flow
+from mitmproxy.proxy import layer, layers, mode_servers, mode_specs
+from mitmproxy.proxy.context import Context
 
 from litellm_hybrid.addon import HybridAddon
-from litellm_hybrid.config.settings import Address
+from litellm_hybrid.config.settings import Address, host_port
 from litellm_hybrid.observability import log
 from litellm_hybrid.observability.log import AppLog
+from litellm_hybrid.proxy.connection import HybridConnectionHandler
 from litellm_hybrid.proxy.fast_path import skip_self_checks
-from litellm_hybrid.server import listener
 from litellm_hybrid.server.supervisor import CANNOT_START
 
 _CHECK_EVERY = 1.0
 """Seconds between two looks at whether the supervisor is there."""
 
+_BACKLOG = 2048
+"""How many connections may wait to be accepted; with asyncio's 100 a burst of clients waits a second."""
+
+_SHARE_PORT = "hybrid_share_port"
+
 type _Handler = Callable[..., Awaitable[None] | None]
+
+
+# -- how it listens: a mode and a server instance, which mitmproxy registers by themselves ---------
+
+
+class HybridMode(mode_specs.ReverseMode):
+    """`hybrid:http://upstream@host:port`: a reverse proxy over TCP that listens in our way."""
+
+    @override
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.transport_protocol = mode_specs.TCP
+
+
+class HybridInstance(mode_servers.AsyncioServerInstance[HybridMode]):
+    """Listens for a `HybridMode`: with a long backlog, where wanted on a shared port."""
+
+    @override
+    def make_top_layer(self, context: Context) -> layer.Layer:
+        return layers.modes.ReverseProxy(context)
+
+    @override
+    async def listen(self, host: str, port: int) -> list[Any]:
+        shared: bool = getattr(ctx.options, _SHARE_PORT)
+        server = await asyncio.start_server(
+            self.handle_stream, host, port, reuse_port=shared or None, backlog=_BACKLOG
+        )
+        return [server]
+
+    @override
+    async def handle_stream(self, reader: Any, writer: Any = None) -> None:
+        handler = HybridConnectionHandler(ctx.master, reader, writer, ctx.options, self.mode)  # type: ignore[no-untyped-call]
+        handler.layer = self.make_top_layer(handler.layer.context)
+        with self.manager.register_connection(handler.client.id, handler):
+            await handler.handle_client()
+
+
+def spec(upstream: Address, listen: tuple[str, int]) -> str:
+    """Return mitmproxy's option `mode`."""
+    return f"{HybridMode.type_name}:{upstream}@{host_port(*listen)}"
+
+
+def shown(mode: str) -> str:
+    """Return a mode as people know it, and as mitmproxy's own tools take it."""
+    return mode_specs.ReverseMode.type_name + mode.removeprefix(HybridMode.type_name)
+
+
+def share_port(opts: options.Options, *, shared: bool) -> None:
+    """Say whether other processes listen on the same port, each with its own queue of new connections."""
+    opts.add_option(_SHARE_PORT, bool, shared, "Whether several processes listen on one port.")
+
+
+def check_sharing() -> None:
+    """Make sure that several processes can listen on one port.
+
+    Raises:
+        OSError: the system has no SO_REUSEPORT.
+    """
+    if not hasattr(socket, "SO_REUSEPORT"):
+        raise OSError("this system cannot share a port among processes (no SO_REUSEPORT): use workers: 1")
+
+
+# -- how it runs -------------------------------------------------------------------
 
 
 class LeanAddonManager(addonmanager.AddonManager):
@@ -114,7 +185,7 @@ class LeanMaster(master.Master):
         # Not before: until here an ERROR has to reach mitmproxy's check of the start.
         self._app_log.batch(asyncio.get_running_loop())
         for host, port, *_ in self.addons.get("proxyserver").listen_addrs():
-            message = f"litellm: serving on {host}:{port} ({listener.shown(self.options.mode[0])})"
+            message = f"litellm: serving on {host}:{port} ({shown(self.options.mode[0])})"
             log.emit(logging.INFO, message, event="serving")
 
     @override
@@ -143,8 +214,8 @@ async def serve(
     proxyserver_log.addFilter(lambda record: "without nextlayer" not in record.getMessage())
     opts = options.Options()
     lean = LeanMaster(opts, app_log, worker_dir)
-    listener.share_port(opts, shared=worker_dir is not None)
-    opts.update(litellm_config=str(config), mode=[listener.spec(upstream, listen)], termlog_verbosity="warn")
+    share_port(opts, shared=worker_dir is not None)
+    opts.update(litellm_config=str(config), mode=[spec(upstream, listen)], termlog_verbosity="warn")
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         # Until the addon runs, which lets running requests finish first.
@@ -176,7 +247,7 @@ def run(
         app_log: the process's log.
     """
     if shared is not None:
-        listener.check_sharing()
+        check_sharing()
     skip_self_checks()
     try:
         asyncio.run(serve(config, upstream, listen, shared, app_log))

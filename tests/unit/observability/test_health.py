@@ -8,8 +8,8 @@ import pytest
 
 from litellm_hybrid.config.settings import Address, Fallback, Settings
 from litellm_hybrid.errors import Cause
-from litellm_hybrid.observability.admin_endpoints import AdminResponse
-from litellm_hybrid.observability.health import FAILED_FOR, LastSeen, State, health
+from litellm_hybrid.observability.admin_endpoints import AdminResponse, State, health
+from litellm_hybrid.observability.history import FAILED_FOR, LastSeen
 from litellm_hybrid.routing.rules import Target
 
 LITELLM = Address("http", "127.0.0.1", 4000)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from litellm_hybrid.observability.log_writer import MOST_WAITING, LogWriter
+from litellm_hybrid.observability.log import MOST_WAITING, LogWriter
 
 LINE = "x" * 99 + "\n"
 

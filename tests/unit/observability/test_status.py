@@ -22,7 +22,6 @@ from litellm_hybrid.observability.history import (
 )
 from litellm_hybrid.observability.status import (
     CONTENT_SECURITY_POLICY,
-    ServerState,
     Status,
     as_json,
     as_page,
@@ -111,7 +110,7 @@ STATUS = Status(
         (SpendKey(DAY, "upstream", "o3", "not-listed"), Totals(310, 9_800_000, 300, 0)),
         (SpendKey(DAY - timedelta(1), "upstream", "o3", "not-listed"), Totals(1, 1, 1, 0)),
     ),
-    servers=(ServerState("CLIProxyAPI", "reachable"), ServerState("LiteLLM", "not asked yet")),
+    servers=(("CLIProxyAPI", "reachable"), ("LiteLLM", "not asked yet")),
 )
 IDLE = replace(
     STATUS, requests={}, fallbacks={}, recent=(), cooldowns=(), recent_requests=(), servers=(), spend=()
@@ -280,7 +279,7 @@ def test_whatever_a_client_sends_is_text() -> None:
             recent=(replace(REPLAYED, model=EVIL, kind=EVIL, request_id=EVIL, why=EVIL),),
             cooldowns=((EVIL, 1.0),),
             recent_requests=(replace(ASKED, model=EVIL, target=EVIL, reason=EVIL, request_id=EVIL),),
-            servers=(ServerState(EVIL, EVIL),),
+            servers=((EVIL, EVIL),),
             spend=((SpendKey(DAY, EVIL, EVIL, EVIL), Totals(1)),),
         )
     )
