@@ -67,15 +67,18 @@ class Signed(MadeMessages):
     @override
     def seal(self) -> str:
         # In protobuf: field 2, in that field 1, in that the channel's number. CLIProxyAPI drops any other.
-        block = b"\x08\x0b" + _field(5, f"signed by {self.name} ".ljust(60, ".").encode())
+        block = b"\x08\x0b" + _field(5, f"signed by {self.name} ".rjust(60, ".").encode())
         return base64.b64encode(_field(2, _field(1, block))).decode()
 
     @override
     def opens(self, seal: object) -> bool:
         try:
-            return f"signed by {self.name} ".encode() in base64.b64decode(str(seal), validate=True)
+            content = base64.b64decode(str(seal), validate=True)
+            if content.startswith(b"E"):  # as Antigravity has it: encoded once more
+                content = base64.b64decode(content, validate=True)
         except Error:
             return False
+        return f"signed by {self.name} ".encode() in content
 
 
 class CodingModel(Server):
@@ -229,6 +232,11 @@ class Answer:
         return f"Step {self.step + 1}." if self.tool else DONE
 
     @property
+    def thought(self) -> str:
+        """What it thinks; CLIProxyAPI knows signatures again by that, so no two are the same."""
+        return f"Step {self.key} comes after others, says {self.seal[-40:]}."
+
+    @property
     def name(self) -> str:
         """The tool's."""
         return str(self.tool["name"]) if self.tool else ""
@@ -255,7 +263,7 @@ async def _messages(reply: Reply, answer: Answer) -> None:
     if not answer.streamed:
         content: list[Json] = []
         if answer.seal:
-            content.append({"type": "thinking", "thinking": "Hm.", "signature": answer.seal})
+            content.append({"type": "thinking", "thinking": answer.thought, "signature": answer.seal})
         content.append({"type": "text", "text": answer.text})
         content += [call | {"input": answer.arguments}] if answer.tool else []
         await reply.json(200, message | {"content": content, "stop_reason": reason, "usage": usage})
@@ -263,7 +271,7 @@ async def _messages(reply: Reply, answer: Answer) -> None:
     start = message | {"content": [], "stop_reason": None, "stop_sequence": None, "usage": usage}
     blocks: list[tuple[Json, list[Json]]] = []
     if answer.seal:
-        thought = {"type": "thinking_delta", "thinking": "Hm."}
+        thought = {"type": "thinking_delta", "thinking": answer.thought}
         signature = {"type": "signature_delta", "signature": answer.seal}
         blocks.append(({"type": "thinking", "thinking": "", "signature": ""}, [thought, signature]))
     blocks.append(({"type": "text", "text": ""}, [{"type": "text_delta", "text": answer.text}]))
@@ -374,7 +382,7 @@ async def _antigravity(reply: Reply, answer: Answer) -> None:
 def _candidates(answer: Answer) -> Json:
     parts: list[Json] = [{"text": answer.text}]
     if answer.seal:
-        parts.insert(0, {"text": "Hm.", "thought": True, "thoughtSignature": answer.seal})
+        parts.insert(0, {"text": answer.thought, "thought": True, "thoughtSignature": answer.seal})
     if answer.tool:
         parts.append({"functionCall": {"name": answer.name, "args": answer.arguments}})
         if answer.seal:
