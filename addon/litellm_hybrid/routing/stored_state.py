@@ -4,22 +4,20 @@ A response to continue, a conversation, a stored prompt, files, containers and v
 have ids that mean nothing elsewhere: the other server answered without them, under a 200.
 """
 
+import re
 from collections.abc import Iterator
-from typing import Any
 
-import msgspec
-
-from litellm_hybrid.message.json import Members, Object, items, members, objects, readable, text
+from litellm_hybrid.message.json import Members, Object, items, members, objects, text
 
 _TOP_LEVEL = ("previous_response_id", "conversation", "container")
-_LONGEST = 4096
-"""Bytes of a file's description in which its id is looked for; behind it stands base64."""
+_REFERS = re.compile(rb'"(?:file_id|fileUri|file_uri|item_reference)"')
+_BINDS = re.compile(rb'"(?:container|vector_store_ids)"')
+"""One of these stands in turns and tools worth decoding; text has a backslash before its second quote."""
 
 _MOST_PARTS = 500_000
 """A body with more commas than this is not searched for references: nobody's history has as many."""
 
 _GOOGLES_FILES = "https://generativelanguage.googleapis.com/"
-
 
 _OF_LITELLM = "resp_bGl0ZWxsbTpjdXN0b21fbGxtX3Byb3ZpZGVy"
 """How LiteLLM's ids of responses begin: base64 of `litellm:custom_llm_provider`, unless it encrypts them."""
@@ -28,34 +26,6 @@ _OF_LITELLM = "resp_bGl0ZWxsbTpjdXN0b21fbGxtX3Byb3ZpZGVy"
 def is_litellms_id(response_id: str) -> bool:
     """Whether an id of a response shows that LiteLLM made it."""
     return response_id.startswith(_OF_LITELLM)
-
-
-class _Part(msgspec.Struct):
-    """The members of a part that may name a file, as they are written; the others are passed over."""
-
-    file_id: Any = None
-    file: msgspec.Raw = msgspec.Raw()
-    source: msgspec.Raw = msgspec.Raw()
-    image_url: msgspec.Raw = msgspec.Raw()
-    file_data: msgspec.Raw = msgspec.Raw()
-    fileData: msgspec.Raw = msgspec.Raw()  # noqa: N815 (Google's name)
-    content: "list[_Part] | str | None" = None
-
-
-class _Turn(msgspec.Struct):
-    type: str | None = None
-    content: list[_Part] | str | None = None
-    output: list[_Part] | str | None = None
-    parts: list[_Part] | None = None
-
-
-class _Tool(msgspec.Struct):
-    container: Any = None
-    vector_store_ids: Any = None
-
-
-_turns = msgspec.json.Decoder(list[_Turn] | str)
-_tools = msgspec.json.Decoder(list[_Tool])
 
 
 def relies_on_stored_state(body: bytes, found: Members) -> bool:
@@ -68,63 +38,21 @@ def relies_on_stored_state(body: bytes, found: Members) -> bool:
     stored = any(_is_stored(found.decode(name)) for name in _TOP_LEVEL if found.has(name))
     if stored or text(members(found.decode("prompt")).get("id")):
         return True
-    if body.count(b",") > _MOST_PARTS:
+    refers, binds = _says(found, _REFERS, "input", "messages", "contents"), _says(found, _BINDS, "tools")
+    if not (refers or binds) or body.count(b",") > _MOST_PARTS:
         return False
-    if not _may_refer(found):
+    if binds and any(_is_bound(tool) for tool in objects(found.decode("tools"))):
+        return True
+    if not refers:
         return False
-    listed = items(found.decode("input"))
-    turns = objects(found.decode("messages")) + objects(listed) + objects(found.decode("contents"))
-    return (
-        _refers_elsewhere(objects(listed))
-        or any(_names_file(part) for turn in turns for part in _parts(turn))
-        or any(_is_bound(tool) for tool in objects(found.decode("tools")))
-    )
+    listed = objects(found.decode("input"))
+    turns = objects(found.decode("messages")) + listed + objects(found.decode("contents"))
+    return _refers_elsewhere(listed) or any(_names_file(part) for turn in turns for part in _parts(turn))
 
 
-def _may_refer(found: Members) -> bool:
-    """Whether a closer look is needed: a megabyte is read in half a millisecond, decoded in many."""
-    try:
-        for name in ("input", "messages", "contents"):
-            turns = _read(_turns, found.raw(name))
-            if isinstance(turns, list) and any(_turn_may_refer(turn) for turn in turns):
-                return True
-        tools = _read(_tools, found.raw("tools")) or ()
-    except (ValueError, RecursionError):  # of another shape
-        return True
-    return any(tool.container or tool.vector_store_ids for tool in tools)
-
-
-def _read[T](decoder: msgspec.json.Decoder[T], raw: msgspec.Raw | memoryview | None) -> T | None:
-    if raw is None:
-        return None
-    try:
-        return decoder.decode(raw)
-    except msgspec.ValidationError:
-        raise
-    except msgspec.DecodeError:  # a lone surrogate
-        return decoder.decode(readable(bytes(raw)))
-
-
-def _turn_may_refer(turn: _Turn) -> bool:
-    if turn.type == "item_reference":
-        return True
-    return any(
-        _may_name_file(part) for given in (turn.content, turn.output, turn.parts) for part in _listed(given)
-    )
-
-
-def _listed(given: list[_Part] | str | None) -> list[_Part]:
-    return given if isinstance(given, list) else []
-
-
-def _may_name_file(part: _Part) -> bool:
-    if part.file_id:
-        return True
-    for raw in (part.file, part.source, part.image_url, part.file_data, part.fileData):
-        short = bytes(memoryview(raw)[:_LONGEST])
-        if b"file_id" in short or b"fileUri" in short or b"file_uri" in short:
-            return True
-    return any(map(_may_name_file, _listed(part.content)))
+def _says(found: Members, sign: re.Pattern[bytes], *names: str) -> bool:
+    raws = (found.raw(name) for name in names)
+    return any(raw is not None and sign.search(memoryview(raw)) for raw in raws)
 
 
 def _is_stored(value: object) -> bool:
