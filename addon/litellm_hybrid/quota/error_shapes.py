@@ -51,82 +51,42 @@ _DERIVED: Mapping[tuple[str, str], int] = {
 # The status that a type stands for: Anthropic's and OpenAI's documents, Google's rpc/code.proto, whose
 # descriptions xAI writes as codes. What stands before a dot counts for the whole.
 _IMPLIED: Mapping[str, int] = {
-    "invalid_request_error": 400,
-    "bad_request_error": 400,
-    "invalid_argument": 400,
-    "validation_error": 422,
-    "request_too_large": 413,
-    "authentication_error": 401,
-    "invalid_api_key": 401,
-    "unauthenticated": 401,
-    "billing_error": 402,
-    "permission_error": 403,
-    "permission_denied": 403,
-    "not_found_error": 404,
-    "not_found": 404,
-    "rate_limit_error": 429,
-    "rate_limit_exceeded": 429,
-    "resource_exhausted": 429,
-    "overloaded_error": 529,
-    "unavailable": 503,
-    "service_unavailable_error": 503,
-    "api_error": 500,
-    "server_error": 500,
-    "internal_server_error": 500,
-    "internal": 500,
-    "request_timeout": 408,
-    "timeout_error": 504,
-    "bad_request": 400,
-    "client_specified_an_invalid_argument": 400,
-    "unauthorized": 401,
-    "payment_required": 402,
-    "forbidden": 403,
-    "request_forbidden": 403,
-    "access_denied": 403,
-    "the_caller_does_not_have_permission_to_execute_the_specified_operation": 403,
-    "some_requested_entity_was_not_found": 404,
-    "too_many_requests": 429,
-    "throttling": 429,
-    "rate_limited": 429,
-    "some_resource_has_been_exhausted": 429,
-    "service_unavailable": 503,
-    "the_service_is_currently_unavailable": 503,
-    "internal_error": 500,
+    code: status
+    for status, codes in {
+        400: "invalid_request_error bad_request_error invalid_argument bad_request "
+        "client_specified_an_invalid_argument",
+        401: "authentication_error invalid_api_key unauthenticated unauthorized",
+        402: "billing_error payment_required",
+        403: "permission_error permission_denied forbidden request_forbidden access_denied "
+        "the_caller_does_not_have_permission_to_execute_the_specified_operation",
+        404: "not_found_error not_found some_requested_entity_was_not_found",
+        408: "request_timeout",
+        413: "request_too_large",
+        422: "validation_error",
+        429: "rate_limit_error rate_limit_exceeded resource_exhausted too_many_requests throttling "
+        "rate_limited some_resource_has_been_exhausted",
+        500: "api_error server_error internal_server_error internal internal_error",
+        503: "unavailable service_unavailable_error service_unavailable the_service_is_currently_unavailable",
+        504: "timeout_error",
+        529: "overloaded_error",
+    }.items()
+    for code in codes.split()
 }
 
 # The same for codes that nobody has listed yet.
-_PARTS = (
-    (
-        401,
-        re.compile(
-            r"authentication|unauthori[sz]ed|api_key|(?:invalid|expired|bad)\w*_(?:token|credentials)"
-            r"|token_(?:expired|invalid|revoked)"
-        ),
-    ),
-    (
-        403,
-        re.compile(
-            r"forbidden|permission|access_denied|suspended|deactivated|terminated|disabled|missing_scope"
-            r"|banned|(?:region|country|user|account)_blocked|no_subscription"
-        ),
-    ),
-    (429, re.compile(r"too_many_requests|rate_limit|throttl|queue_exceeded")),
-    (503, re.compile(r"overload|unavailable|capacity")),
-    (400, re.compile(r"invalid_(?:parameter|argument|request|input|value)|validation|bad_request")),
-)
+_PARTS = {
+    401: r"authentication|unauthori[sz]ed|api_key|(?:invalid|expired|bad)\w*_(?:token|credentials)"
+    r"|token_(?:expired|invalid|revoked)",
+    403: r"forbidden|permission|access_denied|suspended|deactivated|terminated|disabled|missing_scope|banned"
+    r"|(?:region|country|user|account)_blocked|no_subscription",
+    429: r"too_many_requests|rate_limit|throttl|queue_exceeded",
+    503: r"overload|unavailable|capacity",
+    400: r"invalid_(?:parameter|argument|request|input|value)|validation|bad_request",
+}
 
 # RFC 9110's reason phrases, which CLIProxyAPI writes where it drops a body that it cannot read.
-_REASON_PHRASES: Mapping[str, int] = {
-    "bad request": 400,
-    "unauthorized": 401,
-    "payment required": 402,
-    "forbidden": 403,
-    "not found": 404,
-    "too many requests": 429,
-    "internal server error": 500,
-    "bad gateway": 502,
-    "service unavailable": 503,
-    "gateway timeout": 504,
+_REASON_PHRASES = {
+    HTTPStatus(status).phrase.lower(): status for status in (400, 401, 402, 403, 404, 429, 500, 502, 503, 504)
 }
 
 # What a web server or Cloudflare writes in the place of an error.
@@ -239,12 +199,9 @@ class _Layer:
         if by_words:
             return by_words
         page = _PAGE.match(self.message[:_PHRASE_LONGEST])
-        relayed = (
-            None
-            if page or names_request(phrase_of(self.message))
-            else _RELAYED.search(self.message[:_PHRASE_LONGEST])
-        )
-        found = page or relayed
+        if not page and names_request(phrase_of(self.message)):
+            return 0
+        found = page or _RELAYED.search(self.message[:_PHRASE_LONGEST])
         return int(found[1]) if found else 0
 
 
@@ -307,7 +264,9 @@ def _meant(layers: tuple[_Layer, ...], http: int, *, in_stream: bool) -> int:
 def _stands_for(code: str) -> int:
     """The status that a code stands for, whoever's it is; 0 if none."""
     snake = _snake(code)
-    return _IMPLIED.get(snake) or next((status for status, part in _PARTS if part.search(snake)), 0)
+    return _IMPLIED.get(snake) or next(
+        (status for status, part in _PARTS.items() if re.search(part, snake)), 0
+    )
 
 
 def _snake(code: str) -> str:
@@ -401,10 +360,7 @@ def _errors_inside(payload: Fields) -> Iterator[object]:
 def _stated(error: Fields) -> tuple[object, ...]:
     """Everything by which an error names itself, Google's reasons among them."""
     reasons = (detail.get("reason") for detail in objects(error.get("details")))
-    return (
-        *(error.get(key) for key in ("type", *_CODES, *_NUMBERED)),
-        *reasons,
-    )
+    return (*(error.get(key) for key in ("type", *_CODES, *_NUMBERED)), *reasons)
 
 
 def _message(value: object) -> str:

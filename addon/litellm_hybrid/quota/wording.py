@@ -9,10 +9,10 @@ only where they name no part of a request, and only outside of what they quote.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Literal
 
-from litellm_hybrid.quota import languages
+# ruff: noqa: RUF001 (other alphabets)
 
 type Reading = Literal[
     "code",
@@ -82,25 +82,80 @@ _CODED_EXHAUSTED = (
 )
 
 
-def _pair(one: str, other: str) -> re.Pattern[str]:
-    # Both in one sentence; what is between them is short, so the search stays linear.
-    gap = r"\b(?:[^.!?;\n]|[.](?=\w)){0,120}?\b"
-    return re.compile(rf"\b(?:(?:{one}){gap}(?:{other})|(?:{other}){gap}(?:{one}))\b")
+def _pair(one: str, other: str, between: str = r"\b(?:[^.!?;\n]|[.](?=\w)){0,120}?\b") -> str:
+    """Both in one sentence, in either order; what is between them is short, so the search stays linear."""
+    return rf"(?:{one}){between}(?:{other})|(?:{other}){between}(?:{one})"
 
 
-_READ = {
-    "code": _pair(_CODED, _CODED_EXHAUSTED),
-    "account": _pair(_ACCOUNT, _EXHAUSTED),
-    "any": _pair(
-        rf"{_ACCOUNT}|limits?|requests?|tokens?|sessions?|messages?|calls|plan|package|capacity", _EXHAUSTED
-    ),
-    "spent": _pair(
-        rf"{_OWNED}|subscriptions?|payments?|invoices?|usage",
-        rf"{_EXHAUSTED}|(?:is|are|was|has) (?:closed|failed|stopped|expired|ended)|not paid"
-        r"|not (?:cover|suffice)",
-    ),
-    "worked": _pair(_WORKED, _GONE),
-}
+def _words(one: str, other: str) -> re.Pattern[str]:
+    return re.compile(rf"\b(?:{_pair(one, other)})\b")
+
+
+def _stems(one: str, other: str) -> str:
+    return _pair(one, other, r"[^.!?;。！？；\n]{0,30}?")
+
+
+# What refusals say in the languages of relays and their users, in stems, because endings vary.
+# zh | ja | ko | ru | es, pt, it | fr | de | nl | pl | tr | vi
+_OWNED_ABROAD = (
+    r"余额|额度|配额|限额|资源包|免费|用量|点数|积分|残高|残額|クレジット|クォータ|잔액|크레딧|할당량|사용량"
+    r"|баланс|квот|кредит|средств|saldo|cr[eéè]dit|cuota|cota\b|quota|solde|guthaben|kontingent|tegoed|bakiye"
+    r"|kota\b|kontyngent|hạn mức|số dư"
+)
+_LIMITED_ABROAD = (
+    r"套餐|次数|频率|速率|并发|流量|上限|限制|请求|调用|利用|使用|リクエスト|回数|制限|한도|요청|лимит|запрос"
+    r"|l[ií]mite?|limita|solicitud|peticion|requisi[cç]|richiest|requ[eê]te|anfrage|limiet|verzoek|zapyta"
+    r"|istek|limit|yêu cầu|lượt"
+)
+_GONE_ABROAD = (
+    r"不足|不够|用[完尽光]|耗尽|超[出过限额]|达到|已达|达上限|过[高快多]|过于频繁|已用尽|无可用|不足|足りません"
+    r"|使い切|超え|超過|達し|多すぎ|초과|도달|부족|소진|너무 많"
+    r"|исчерпан|превы[шс]|достигнут|недостаточн|законч"
+    r"|слишком много|insuficiente|insufficient|insuffisant|agotad|esgotad|esaurit|alcanzad|atingid|raggiunt"
+    r"|superad|superat|excedid|excedeu|demasiad|muitas|troppe|d[eé]pass[eé]|atteint|[eé]puis[eé]|trop de"
+    r"|aufgebraucht|ersch[oö]pft|[uü]berschritten|erreicht|zu viele|opgebruikt|overschreden|bereikt|te veel"
+    r"|wyczerpa|przekroczon|osiągni|zbyt wiele|yetersiz|doldu|aşıldı|tükendi|hết|vượt|quá nhiều"
+)
+_USED_UP_ABROAD = re.compile(
+    rf"欠费|余额不足|(?:扣费|扣除)额度失败|{_stems(f'{_OWNED_ABROAD}|{_LIMITED_ABROAD}', _GONE_ABROAD)}"
+)
+_SPENT_ABROAD = re.compile(rf"欠费|余额不足|请.{{0,4}}(?:充值|续费)|{_stems(_OWNED_ABROAD, _GONE_ABROAD)}")
+
+_BARRED_ABROAD = re.compile(
+    _stems(
+        r"账[号户]|帐[号户]|组织|令牌|密钥|订阅|套餐|アカウント|계정|аккаунт|уч[её]тн|подписк|cuenta|conta\b|compte"
+        r"|suscripci|assinatura|abonnement|konto|account|hesa[bp]|abonament|tài khoản",
+        r"封[禁停]|禁用|停用|冻结|限制|未完成|无权|暂停|注销|已?到期|已?过期|停止|無効|凍結|制限|정지|차단|비활성|만료"
+        r"|заблокирован|приостановлен|отключ|ист[её]к|suspendid|suspenso|suspendu|bloquead|bloqu[eé]|gesperrt"
+        r"|deaktiviert|d[eé]sactiv|desactivad|desativad|vencid|expir|abgelaufen|geblokkeerd|verlopen|opgeschort"
+        r"|sospes|zablokowan|zawieszon|wygas|askıya|engellen|bị khóa",
+    )
+)
+_SIGNED_OUT_ABROAD = re.compile(
+    _stems(
+        r"令牌|密钥|凭证|api ?キー|トークン|api ?키|토큰|ключ|токен|schl[uü]ssel|token|clave|chave|cl[eé]\b"
+        r"|chiave|sleutel|klucz|anahtar|khóa api",
+        r"无效|过期|错误|失效|非法|無効|期限切れ|正しく|유효하지|만료|недейств|неверн|ист[её]к|ung[uü]ltig|abgelaufen"
+        r"|inv[aá]lid[aoe]s?\b|expirad|expiré|non valid|scadut|ongeldig|verlopen|nieprawid|geçersiz"
+        r"|không hợp lệ",
+    )
+    + r"|(?:认证|鉴权|身份验证)失败|未授权|重新登录|未登录"
+)
+_OVERLOADED_ABROAD = re.compile(
+    r"访问量过大|负载.{0,6}(?:饱和|[太过很较]?[高重大])|繁忙|过载|拥挤|拥堵|人数(?:较|过|太)多|混雑|混み合|集中して|過負荷"
+    r"|과부하|혼잡|перегруж|высокая нагрузка|sobrecarg|saturad|surcharg|[uü]berlast|ausgelastet|sovraccaric"
+    r"|overbelast|przeci[aą][zż]|aşırı yük|quá tải"
+)
+_REQUEST_ABROAD = (
+    r"参数|字段|(?<!请求)(?<!调用)数量"
+    r"|トークン数|コンテキスト|토큰 수|컨텍스트|контекст|contexto|contexte|kontext"
+    r"|图[片像]|文件|消息|工具|函数|上下文|长度|格式|输入|输出|提示词|字符|请求体|角色|模型名|パラメータ|画像"
+    r"|ファイル|メッセージ|入力|文字|形式|範囲|파라미터|매개변수|이미지|파일|메시지|입력|길이|형식|값[이은을]|параметр"
+    r"|\bпол[яеюй]\b|файл|изображени|сообщени|длин[аыу]|par[aáàâ]m[eèé]t|\bcampo|imagen|imagem|archivo|arquivo"
+    r"|mensaj|mensag|\bchamp\b|fichier|\bfeld|\bbild|\bdatei|nachricht|zeichen|parameter"
+    r"|ツール|nombre de messages|immagin|outil|herramient|werkzeug"
+)
+
 _SAYS_IT = re.compile(
     r"(?<![\d.,])0 (?:credits?|requests?|tokens?|messages?) (?:left|remaining)"
     r"|(?:credits?|trial) (?:has |have )?expired|out of tokens|too many (?:concurrent |parallel )?"
@@ -124,7 +179,7 @@ _SAYS_IT_ALONE = re.compile(
     r"|quota violation|spike arrest\w*)\b"
 )
 
-_BARRED = _pair(
+_BARRED = _words(
     r"account|organi[sz]ation|workspace|team|subscription|membership|api key|credentials?|licen[cs]e|seat",
     r"(?:been |is |was |are |currently )?(?:disabled|suspended|deactivated|banned|restricted|locked|blocked"
     r"|frozen|closed|inactive|not active|archived|terminated|paused|expired|lapsed|discontinued|unpaid"
@@ -176,7 +231,7 @@ _REQUEST = re.compile(
     r"|does not match|malformed|unexpected|supported (?:values|formats)"
     r"|(?:invalid|unsupported|unknown|missing|required|unexpected) (?:value|parameter|field|argument|type"
     r"|request|')|cannot unmarshal|failed to (?:parse|deserialize))"
-    rf"|^\s*<|{languages.REQUEST}"
+    rf"|^\s*<|{_REQUEST_ABROAD}"
 )
 _SNAKE = re.compile(r"(?<![\w/.-])[a-z]+(?:_[a-z]+)+\b")
 _NO_MEMBER = re.compile(r"\b(?:trace|request|error|status|upstream|api|reason|account|org|denied)\b")
@@ -186,6 +241,38 @@ _QUOTED = re.compile(r"`[^`]*`|\"[^\"]*\"|“[^”]*”|«[^»]*»|(?<![\w])'[^'
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
+_READINGS: Mapping[Reading, tuple[re.Pattern[str], ...]] = {
+    "code": (_words(_CODED, _CODED_EXHAUSTED), _SAYS_IT_ALONE),
+    "account": (
+        *(_words(_ACCOUNT, _EXHAUSTED), _SAYS_IT, _words(_WORKED, _GONE)),
+        *(_HAS_NONE, _PAY, _USED_UP_ABROAD),
+    ),
+    "any": (
+        _words(
+            rf"{_ACCOUNT}|limits?|requests?|tokens?|sessions?|messages?|calls|plan|package|capacity",
+            _EXHAUSTED,
+        ),
+        *(_SAYS_IT, _PAY, _USED_UP_ABROAD),
+    ),
+    "spent": (
+        _words(
+            rf"{_OWNED}|subscriptions?|payments?|invoices?|usage",
+            rf"{_EXHAUSTED}|(?:is|are|was|has) (?:closed|failed|stopped|expired|ended)|not paid"
+            r"|not (?:cover|suffice)",
+        ),
+        *(_HAS_NONE, _PAY, _SPENT_ABROAD),
+    ),
+    "barred": (_BARRED, _BARRED_ABROAD),
+    "signed out": (_SIGNED_OUT, _SIGNED_OUT_ABROAD),
+    "overloaded": (_OVERLOADED, _OVERLOADED_ABROAD),
+    "policy": (_POLICY,),
+    "policy code": (_POLICY_CODE,),
+    "request": (_REQUEST,),
+}
+_BLAMELESS = frozenset({"spent", "barred"})
+"""Readings in which a text must name no part of a request, and says it outside of quotes."""
+
+
 def says(text: str, reading: Reading) -> bool:
     """Whether a sentence, or a code as `code_words` makes it, says what is asked.
 
@@ -193,7 +280,21 @@ def says(text: str, reading: Reading) -> bool:
         text: in lower case, spaces single.
         reading: what is asked.
     """
-    return _READINGS[reading](text)
+    if reading in _BLAMELESS:
+        if len(text) > _LONGEST or names_request(text) or _names_member(text):
+            return False
+        text = _QUOTED.sub(" ", text)
+    return any(pattern.search(text) for pattern in _READINGS[reading])
+
+
+def names_request(text: str) -> bool:
+    """Whether a sentence names a part of a request."""
+    return bool(_REQUEST.search(text))
+
+
+def _names_member(text: str) -> bool:
+    members = (code_words(word) for word in _SNAKE.findall(text))
+    return any(not _NO_MEMBER.search(word) and not says(word, "code") for word in members)
 
 
 def alternatives(text: str) -> str:
@@ -205,39 +306,3 @@ def alternatives(text: str) -> str:
 def code_words(code: str) -> str:
     """The words of a code: "Throttling.RateQuota" and "insufficient_user_quota" become sentences."""
     return " ".join(re.split(r"[^A-Za-z0-9]+", _CAMEL.sub(" ", code))).strip().lower()
-
-
-def names_request(text: str) -> bool:
-    """Whether a sentence names a part of a request."""
-    return bool(_REQUEST.search(text))
-
-
-def _account(text: str) -> bool:
-    patterns = (_READ["account"], _SAYS_IT, _READ["worked"], _HAS_NONE, _PAY, languages.USED_UP)
-    return any(pattern.search(text) for pattern in patterns)
-
-
-def _blameless(text: str, *patterns: re.Pattern[str]) -> bool:
-    """Whether one of them is there, outside of quotes, in words that name no part of a request."""
-    members = (code_words(word) for word in _SNAKE.findall(text))
-    named = (word for word in members if not _NO_MEMBER.search(word) and not says(word, "code"))
-    if len(text) > _LONGEST or names_request(text) or any(named):
-        return False
-    plain = _QUOTED.sub(" ", text)
-    return any(pattern.search(plain) for pattern in patterns)
-
-
-_READINGS: Mapping[Reading, Callable[[str], bool]] = {
-    "code": lambda text: bool(_READ["code"].search(text) or _SAYS_IT_ALONE.search(text)),
-    "account": _account,
-    "any": lambda text: any(
-        pattern.search(text) for pattern in (_READ["any"], _SAYS_IT, _PAY, languages.USED_UP)
-    ),
-    "spent": lambda text: _blameless(text, _READ["spent"], _HAS_NONE, _PAY, languages.SPENT),
-    "barred": lambda text: _blameless(text, _BARRED, languages.BARRED),
-    "signed out": lambda text: bool(_SIGNED_OUT.search(text) or languages.SIGNED_OUT.search(text)),
-    "overloaded": lambda text: bool(_OVERLOADED.search(text) or languages.OVERLOADED.search(text)),
-    "policy": lambda text: bool(_POLICY.search(text)),
-    "policy code": lambda text: bool(_POLICY_CODE.search(text)),
-    "request": names_request,
-}
