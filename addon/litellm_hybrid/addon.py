@@ -42,12 +42,7 @@ class HybridAddon:
     name = "litellm_hybrid"
 
     def __init__(self, worker_dir: Path | None = None, app_log: AppLog | None = None) -> None:
-        """Make one.
-
-        Args:
-            worker_dir: where a worker shares its numbers with others (see metrics.py).
-            app_log: the process's log; None: nothing has written to it before.
-        """
+        """Make one; `worker_dir`: where a worker shares its numbers with others, see metrics.py."""
         app_log = app_log or AppLog()
         self._settings = settings = SettingsStore()
         self._records = records = Records()

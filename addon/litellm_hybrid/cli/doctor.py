@@ -102,15 +102,8 @@ def run(
     """Look at everything, show what was found, and end with its exit code.
 
     What is being done is shown on a terminal's stderr, and wiped away; where models are called it stays,
-    and is shown without a terminal too: it says what will be spent.
-
-    Args:
-        context: what ends.
-        file: the configuration, for the report.
-        read: reads it; raises ConfigError.
-        secrets: are shown nowhere; more of them may have been added when the file is read.
-        options: what else is wanted.
-        as_json: print one JSON object.
+    and is shown without a terminal too: it says what will be spent. `read` may add to `secrets`, which are
+    shown nowhere, and raises ConfigError.
     """
     wiped = sys.stderr.isatty() and not options.spends
 

@@ -130,12 +130,8 @@ def parse_request(
 ) -> Request:
     """Make the request that a client would send.
 
-    Args:
-        what: (model,), (path,) or (method, path). A model alone is a chat completion that names it.
-        headers: each `Name: value`; a Host that is missing is the address that `settings` listens on.
-        body: raw; None: none was given.
-        client_ip: where it comes from.
-        settings: those in force.
+    `what` is (model,), (path,) or (method, path): a model alone is a chat completion that names it. The Host
+    is by default the address that `settings` listens on.
 
     Raises:
         ValueError: something of it is no part of a request.

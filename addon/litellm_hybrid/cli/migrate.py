@@ -42,8 +42,7 @@ def migrate(file: Path, write: bool) -> None:
 def rewrite(file: Path, before: bytes, after: bytes) -> Path:
     """Replace a file in one step; its mode and its owner stay, and a link to it remains one.
 
-    Returns:
-        Where what it held before is kept. A backup that is there already is never overwritten.
+    Returns where what it held before is kept. A backup that is there already is never overwritten.
 
     Raises:
         OSError: it could not be done; the file is as it was.

@@ -22,13 +22,7 @@ type Listener = tuple[str, int, Address]
 
 
 def start_problems(source: str, settings: Settings, listeners: Iterable[Listener]) -> list[str]:
-    """Say why a start with these settings refuses; empty: it does not.
-
-    Args:
-        source: the file's name.
-        settings: what it says.
-        listeners: every address to listen on.
-    """
+    """Say why a start with these settings, those of the file `source`, refuses; empty: it does not."""
     return [
         problem
         for listener in listeners
@@ -63,12 +57,7 @@ def _unprotected(source: str, settings: Settings, listener: Listener) -> Iterato
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """What a file says; it has errors or it was parsed.
-
-    Attributes:
-        file: its name.
-        errors: why a start refuses it.
-    """
+    """What a file says: it was parsed, or has errors, for which a start refuses it."""
 
     file: str
     parsed: Parsed | None = None

@@ -49,12 +49,7 @@ class Match(StrEnum):
 
 
 class Proposal(NamedTuple):
-    """What a model of upstream's becomes at LiteLLM.
-
-    Attributes:
-        name: upstream's.
-        target: LiteLLM's name; "": it has none, and the model does not fall back.
-    """
+    """What a model of upstream's becomes at LiteLLM; without a `target` it does not fall back."""
 
     name: str
     target: str
@@ -62,12 +57,7 @@ class Proposal(NamedTuple):
 
 
 def propose(upstream_models: Iterable[str], litellm_models: Iterable[str]) -> list[Proposal]:
-    """Propose a name of LiteLLM's for each model of upstream's.
-
-    Args:
-        upstream_models: what CLIProxyAPI lists.
-        litellm_models: what LiteLLM lists, wildcard routes too.
-    """
+    """Propose for each model of upstream's a name of those that LiteLLM lists, wildcard routes too."""
     known = KnownModels(litellm_models)
     found = []
     for name in dict.fromkeys(map(bare, upstream_models)):
@@ -181,9 +171,7 @@ def model_list(models: Iterable[Proposal]) -> str:
 def client_lines(address: str, *, has_keys: bool) -> list[tuple[str, str]]:
     """Return what to type for each client: (its name, shell commands).
 
-    Args:
-        address: `http://host:port` of the proxy.
-        has_keys: whether CLIProxyAPI takes keys; without any text does.
+    `has_keys`: whether CLIProxyAPI takes keys; without any text does.
     """
     key = f'"${CLIENT_KEY}"' if has_keys else "sk-any"
     options = {

@@ -29,13 +29,7 @@ _SECTIONS = ("extensions", "litellm", "fallback")
 
 @dataclass(frozen=True, slots=True)
 class Migrated:
-    """A file in the namespaced form.
-
-    Attributes:
-        text: its content.
-        changed: whether that is another one than before.
-        notes: what a person should know about it, a line each.
-    """
+    """A file in the namespaced form; `notes`: what a person should know about it, a line each."""
 
     text: str
     changed: bool
@@ -67,12 +61,8 @@ class _Piece(NamedTuple):
 def migrate(text: str, *, source: str, env: Mapping[str, str]) -> Migrated:
     """The file whose content is `text`, with each flat key in its namespaced form.
 
-    Comments, order, quotes, anchors, line ends and `${VAR}` stay as they are.
-
-    Args:
-        text: the file's content.
-        source: the file's name, for messages.
-        env: where `${VAR}` is looked up, to see what the file says; no value of it gets into the result.
+    Comments, order, quotes, anchors, line ends and `${VAR}` stay as they are. `env`: where `${VAR}` is looked
+    up, to see what the file says; no value of it gets into the result.
 
     Raises:
         ConfigError: the file is not valid, or gives a setting in both forms with different values, or
@@ -200,12 +190,7 @@ def _insertions(
 ) -> tuple[Mapping[int, list[str]], list[str]]:
     """The line before which something is inserted → that; and what to say of keys in both forms.
 
-    Args:
-        root: of the file.
-        lines: of the file.
-        pieces: what is moved.
-        place: where a section stands that is not there yet.
-        eol: how a line ends.
+    `place`: where a section stands that is not there yet.
     """
     inserted: dict[int, list[str]] = defaultdict(list)
     dropped: list[str] = []
@@ -290,11 +275,8 @@ def _find(root: yaml.Node, path: Sequence[str]) -> tuple[yaml.Node, yaml.Node] |
 def _end_of(lines: Sequence[str], start: int, limit: int, column: int) -> int:
     """The line behind what begins at `start`, without the blank lines and comments that are not part of it.
 
-    Args:
-        lines: those of the file.
-        start: its first line.
-        limit: the first line that belongs to something else for sure.
-        column: of what is inside it; a comment left of that is about what follows.
+    `limit`: the first line that belongs to something else for sure; `column`: of what is inside it, a comment
+    left of that is about what follows.
     """
     end = limit
     while end > start + 1:

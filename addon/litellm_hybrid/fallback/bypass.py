@@ -105,12 +105,10 @@ class Bypass:
         return request
 
     def remember_conversation(self, exchange: Exchange, *, routed: bool = False) -> None:
-        """A request is about to be sent to LiteLLM.
+        """A request is about to be sent to LiteLLM; `routed`: by route.
 
-        Args:
-            exchange: its.
-            routed: it goes there by route. Then a long body is not searched for its conversation, which
-                would cost more than all the rest; a session header still tells it.
+        Then a long body is not searched for its conversation, which would cost more than all the rest; a
+        session header still tells it.
         """
         self.loops.enter(exchange)
         fallback = self._settings.current.fallback
@@ -135,10 +133,7 @@ class Bypass:
     def adapt_routed(self, request: http.Request, exchange: Exchange, body: bytes) -> None:
         """Leave out of a routed request what upstream left in its history, or LiteLLM has refused of it.
 
-        Args:
-            request: for LiteLLM; changed in place.
-            exchange: its.
-            body: the request's, without its content coding.
+        `request` is changed in place; `body` is its own, without its content coding.
         """
         api, conversations = identify_api(exchange.path), self._state.conversations
         # In Responses LiteLLM's own seals look the same.
@@ -154,24 +149,13 @@ class Bypass:
     def detect_history_rejection(
         self, exchange: Exchange, status: int, body: bytes
     ) -> HistoryRejection | None:
-        """Return why upstream's response refuses the history, where a reduced one would help.
-
-        Args:
-            exchange: of the request.
-            status: see `detect_history_rejection`.
-            body: see there.
-        """
+        """Return why upstream's response refuses the history, where a reduced one would help."""
         rejection = detect_history_rejection(status, body)
         # In this order: whose history it is stands in the request's body, which can be long.
         return rejection if rejection is not None and self.was_served_by_litellm(exchange) else None
 
     def to_its_maker(self, exchange: Exchange, routed: Routed) -> Routed:
-        """Send a request about a response that LiteLLM made, or one that continues it, to LiteLLM.
-
-        Args:
-            exchange: the request's.
-            routed: what was decided without regard to that.
-        """
+        """Send a request about a response that LiteLLM made, or one that continues it, to LiteLLM."""
         settings, request = self._settings.current, exchange.request
         named, stored = routed.named, paths.stored_response(request.method, exchange.path)
         response_id = stored[0] if stored is not None else named.continues if named is not None else ""
@@ -191,13 +175,7 @@ class Bypass:
         return Routed(named, route, access.check(settings, request.client))
 
     def break_loop(self, exchange: Exchange, routed: Routed, port: int) -> Routed:
-        """Keep a request away from LiteLLM that comes from there: it gets upstream's answer.
-
-        Args:
-            exchange: the request's.
-            routed: what was decided without regard to that.
-            port: of this proxy, which it has come to.
-        """
+        """Keep a request away from LiteLLM that comes from there, to `port`: it gets upstream's answer."""
         settings, route = self._settings.current, routed.route
         at_risk = route.target is Target.LITELLM or route.may_fall_back
         if routed.named is None or routed.refusal is not None or not at_risk:
@@ -258,12 +236,7 @@ class Bypass:
         return True
 
     def exchange_ended(self, exchange: Exchange, status: int | None) -> None:
-        """An exchange has ended.
-
-        Args:
-            exchange: it.
-            status: of the response that the client has got to its end; None: it has not.
-        """
+        """An exchange has ended; `status`: of the response that its client has all of, None: it has not."""
         by_litellm = exchange.outcome.target is Target.LITELLM
         failed = by_litellm and _has_failed(exchange, status)
         if exchange.is_away and by_litellm:

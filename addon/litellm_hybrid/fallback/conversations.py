@@ -62,10 +62,7 @@ _CACHE_MARK = re.compile(rb'(?<!\s)\s*+,?+\s*+"cache_control"\s*+:\s*+\{[^{}]*+\
 def key(headers: Headers, client_keys: Iterable[str], body: bytes) -> str | None:
     """A hash that all requests of a conversation share; None if the request shows none.
 
-    Args:
-        headers: the client's.
-        client_keys: those that it presents: two clients may begin with the same words.
-        body: without its content coding.
+    Two clients may begin with the same words: their keys are part of it. `body`: without its content coding.
     """
     session = _session(headers) or _opening(body)
     if session is None:

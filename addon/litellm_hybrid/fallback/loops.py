@@ -136,10 +136,7 @@ class Loops:
     def count_return(self, exchange: Exchange, body: bytes, *, with_our_key: bool = False) -> int:
         """Return how often what a request says has come back from LiteLLM, this time included; 0: never.
 
-        Args:
-            exchange: the request's.
-            body: its body, without its content coding.
-            with_our_key: it presents the key that LiteLLM gets from us: then it may say anything.
+        `with_our_key`: it presents the key that LiteLLM gets from us: then it may say anything.
         """
         if not self._waiting and not len(self._left):
             return 0

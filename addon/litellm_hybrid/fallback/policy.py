@@ -89,12 +89,7 @@ def _fail_closed[**P, T](
 
 
 class Policy(ForwardingPolicy[JudgedResponse]):
-    """Decides on replays for the proxy.
-
-    Attributes:
-        state: what is remembered between requests.
-        bypass: knows which requests pass upstream by.
-    """
+    """Decides on replays for the proxy; one for the life of the process."""
 
     def __init__(
         self,
@@ -102,13 +97,6 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         state: FallbackState,
         listener: FallbackListener,
     ) -> None:
-        """Make one for the life of the process.
-
-        Args:
-            settings: those in force.
-            state: what is remembered between requests.
-            listener: is told what becomes of flows.
-        """
         self._settings = settings
         self._listener = listener
         self._replays = Replays(settings, state)

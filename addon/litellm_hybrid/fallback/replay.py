@@ -103,11 +103,7 @@ class Replays:
     def adapt_history(self, request: http.Request, exchange: Exchange, body: bytes, side: Side) -> None:
         """Leave out what nobody on that side can read, or what it has refused of this conversation before.
 
-        Args:
-            request: changed in place.
-            exchange: its.
-            body: the request's, without its content coding.
-            side: where it goes.
+        `request` is changed in place; `body` is its own, without its content coding.
         """
         api, conversation = identify_api(exchange.path), conversation_id(exchange)
         if api is None:

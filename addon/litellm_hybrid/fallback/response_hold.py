@@ -168,13 +168,7 @@ class JudgedResponse:
 
     @_fail_closed
     def feed(self, data: bytes, *, now: float, clock: float) -> HoldDecision:
-        """More of the body has come.
-
-        Args:
-            data: as it came, content coding still on it.
-            now: epoch seconds.
-            clock: the clock of `since`.
-        """
+        """More of the body has come, coding and all; `now`: epoch seconds, `clock`: that of `since`."""
         self.body += data
         if self.verdict is None:
             if not self._sniffed and (text := bytes(self.body[:_SNIFFED]).lstrip()):

@@ -116,11 +116,9 @@ class Exchange:
 
     @classmethod
     def begin(cls, flow: http.HTTPFlow, host: str = "") -> "Exchange":
-        """Make a flow's exchange from what there is of its request.
+        """Make a flow's exchange from what there is of its request, perhaps without its body.
 
-        Args:
-            flow: the request's body may not have come yet.
-            host: the Host header as the client sent it, "" if it sent none: mitmproxy overwrites it.
+        `host`: the Host header as the client sent it, "" if it sent none: mitmproxy overwrites it.
         """
         peer = flow.client_conn.peername[0] if flow.client_conn.peername else ""
         request = flow.request
@@ -166,14 +164,10 @@ class Exchange:
     # -- the request ------------------------------------------------------
 
     def receive(self, flow: http.HTTPFlow, trusted: forwarded.Networks) -> bool:
-        """Take a complete request, find out where it comes from, and let the servers see that.
+        """Take a complete request, find out where it comes from, and let the servers see that in its headers.
 
-        Args:
-            flow: its request gets the X-Forwarded-For and X-Request-ID that the servers see.
-            trusted: whose X-Forwarded-For is believed.
-
-        Returns:
-            Whether the client's X-Request-ID was kept, if it sent one.
+        `trusted`: whose X-Forwarded-For is believed. Returns whether the client's X-Request-ID was kept,
+        if it sent one.
         """
         request, sent = self.request, self.request.sent
         address = forwarded.find(request.address.ip, sent.headers, trusted)

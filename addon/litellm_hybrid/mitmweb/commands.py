@@ -56,13 +56,6 @@ class Commands:
         status: Callable[[], Status],
         cooldowns: Cooldowns,
     ) -> None:
-        """Make them for the life of the process.
-
-        Args:
-            settings: those in force.
-            status: gives what the page `/_hybrid/status` shows.
-            cooldowns: those that are running.
-        """
         self._settings = settings
         self._status = status
         self._cooldowns = cooldowns
@@ -144,22 +137,14 @@ def status_lines(found: Status) -> list[str]:
 
 
 def cooldown_lines(running: Sequence[tuple[str, float]], now: float) -> list[str]:
-    """Say for which models upstream is not asked.
-
-    Args:
-        running: (model, seconds left); 0: the next request tries upstream.
-        now: epoch seconds.
-    """
+    """Say for which (model, seconds left; 0: the next request tries) upstream is not asked; `now`: epoch."""
     return [_cooldown(model, left, now) for model, left in running]
 
 
 def explanation_lines(settings: Settings, flow: http.HTTPFlow, exchange: Exchange | None) -> list[str]:
     """Say why a request went where it went, and how to change that.
 
-    Args:
-        settings: those in force now; those of the request may have been others.
-        flow: one with a snapshot.
-        exchange: its exchange; None: the flow is from a file.
+    `settings` are those in force now, `flow` has a snapshot, and no exchange if it is from a file.
     """
     snapshot: Snapshot = flow.metadata[METADATA]
     lines = [flow.comment or describe(flow, snapshot)]

@@ -82,12 +82,7 @@ class StreamedBodies:
         self._setting = False
 
     def configure(self, updated: set[str], *, seen: bool) -> None:
-        """Follow a change of options.
-
-        Args:
-            updated: the options that have changed; at start all of them.
-            seen: whether anybody sees flows now.
-        """
+        """Follow a change of options, at start of all; `seen`: whether anybody sees flows now."""
         if self._setting or self._OPTION not in ctx.options:
             return
         if self._OPTION in updated:

@@ -31,15 +31,7 @@ class AdminResponse:
 
 @dataclass(frozen=True, slots=True)
 class AdminRequest:
-    """A request for one of the pages.
-
-    Attributes:
-        method: as sent.
-        path: without its query; `is_own` is true of it.
-        query: as sent, without the question mark.
-        accept: the Accept header, "" if there is none.
-        client: who asks.
-    """
+    """A request for one of the pages; path and query as sent, each without the question mark."""
 
     method: str
     path: str
@@ -62,13 +54,7 @@ def is_own(path: str) -> bool:
 def respond(
     request: AdminRequest, settings: Settings, pages: Mapping[str, Callable[[AdminRequest], AdminResponse]]
 ) -> AdminResponse | AccessDenied:
-    """Return the response to a request for one of the proxy's own pages.
-
-    Args:
-        request: the request.
-        settings: those in force.
-        pages: what makes each of `PAGES`.
-    """
+    """Return the response to a request for one of our own pages; `pages`: what makes each of `PAGES`."""
     refusal = access.check_own_page(settings, request.client)
     if refusal is not None:
         return refusal

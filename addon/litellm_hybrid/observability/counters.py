@@ -96,14 +96,7 @@ class RequestCounters:
         self._labels.clear()
 
     def request_ended(self, target: Target, reason: Reason, model: str | None, status: int | None) -> None:
-        """Count a request that has ended.
-
-        Args:
-            target: where it went.
-            reason: why.
-            model: that it names, as the client spells it.
-            status: of its response, None if not a byte of one has reached the client.
-        """
+        """Count a request that has ended; `status`: None if no byte of a response has reached the client."""
         status_class = NO_STATUS if status is None else _status_class(status)
         self.requests[target.value, reason.value, status_class] += 1
         if model is not None:

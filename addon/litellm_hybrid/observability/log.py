@@ -241,12 +241,7 @@ class LogWriter:
     """
 
     def __init__(self, fd: int, tell_lost: Callable[[int], None]) -> None:
-        """Make one.
-
-        Args:
-            fd: what is written to.
-            tell_lost: is called with the number of lines lost since the last time, once writing works again.
-        """
+        """Make one; `tell_lost` gets the number of lines lost since the last time, once it works again."""
         self.lost = 0
         self._told = 0
         self._fd = fd

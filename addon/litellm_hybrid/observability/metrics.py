@@ -49,15 +49,9 @@ type Values = Mapping[Any, float | Histogram]
 
 @dataclass(frozen=True, slots=True)
 class MetricSources:
-    """Where the numbers are.
+    """Where the numbers are: of fallbacks by (kind, outcome), their events by name, quotas by model.
 
-    Attributes:
-        fallbacks: (kind, outcome) → how many.
-        events: what else fallbacks did, by its name.
-        quotas: gives what upstream says of its quotas, by model.
-        held_bytes: gives the bytes of responses that are held right now.
-        versions: of litellm-hybrid and of mitmproxy.
-        lost_lines: gives how many lines of the log could not be written.
+    `versions` are those of litellm-hybrid and of mitmproxy.
     """
 
     records: Records
@@ -339,12 +333,7 @@ class SharedMetrics(Metrics):
     """The numbers of all workers."""
 
     def __init__(self, sources: MetricSources, worker_dir: Path) -> None:
-        """Make one.
-
-        Args:
-            sources: this worker's numbers.
-            worker_dir: `folder/name`: the folder that the workers share, and this one's name in it.
-        """
+        """Make one; `worker_dir`: the folder that the workers share, and in it this one's name."""
         super().__init__(sources)
         self._all = MultiProcessCollector(None, path=str(worker_dir.parent))
         self._files = {

@@ -54,14 +54,7 @@ type Day = tuple[date, Totals, Totals, list[tuple[SpendKey, Totals]]]
 
 @dataclass(frozen=True, slots=True)
 class ReplayChanges:
-    """What a model behind LiteLLM has needed of replays.
-
-    Attributes:
-        model: LiteLLM's name.
-        api: of the replays.
-        changes: what is changed of each replay at once.
-        settings: the lines of LiteLLM's configuration that would make it unnecessary.
-    """
+    """What LiteLLM's model has needed of replays, and the lines of its configuration instead."""
 
     model: str
     api: str
@@ -71,30 +64,20 @@ class ReplayChanges:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """All of it. Times are epoch seconds, durations seconds.
+    """All of it. Times are epoch seconds, durations seconds; what happened is in order, the oldest first.
 
     Attributes:
-        now: when it was asked for.
-        started: when the process started.
-        pid: its process id.
         worker: its name among several workers; "" if it is alone.
-        versions: of what runs here, by name.
         not_ready: (reason, message) for each reason why it is not ready.
         file: the configuration file; "" if there is no valid configuration.
         since: since when its settings are in force.
         broken: whether it has an error now.
-        last_reload: None: it has not changed since the start.
         settings: every setting in force, as people write it, secrets as `***`.
-        in_flight: requests being served.
-        streams: those of them whose response has begun and is passed on piece by piece.
-        held_bytes: bytes of responses that are held.
+        streams: requests in flight whose response has begun and is passed on piece by piece.
         requests: (target, reason, status class) → how many have ended; of all workers.
         fallbacks: (kind, outcome) → how many have ended; of all workers.
-        recent: the last fallbacks, the oldest first.
         cooldowns: (model, seconds left) of each cooldown that runs; 0: the next request tries upstream.
-        replay_changes: what is remembered of models that needed replays in another form.
         quotas: what upstream says: (model, window, share used, when it begins anew or None).
-        recent_requests: the last requests that have ended, the oldest first.
         spend: tokens and dollars of the last days, the last day first.
         servers: (`CLIProxyAPI` or `LiteLLM`, how it was when a request last went there), see `LastSeen`.
     """

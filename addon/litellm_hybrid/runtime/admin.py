@@ -52,16 +52,7 @@ class AdminPages:
         lost_lines: Callable[[], int],
         worker_dir: Path | None = None,
     ) -> None:
-        """Make them for the life of the process.
-
-        Args:
-            settings: those in force.
-            records: what the process has seen.
-            fallbacks: what is remembered between requests.
-            is_draining: whether the process has been told to end.
-            lost_lines: how many lines of the log could not be written.
-            worker_dir: where this worker and the others put their numbers, None if there are no others.
-        """
+        """Make them; `worker_dir`: where this worker and the others put their numbers; None: it is alone."""
         self.records = records
         self._settings = settings
         self._fallbacks = fallbacks

@@ -46,17 +46,10 @@ class ConfigReloader:
         reloads: ReloadHistory,
         app_log: AppLog,
     ) -> None:
-        """Read the file.
-
-        Args:
-            path: the file.
-            listeners: every address we listen on.
-            settings: gets what the file says.
-            reloads: where it is written down what becomes of the file.
-            app_log: what the file's log-format is for, before anything is logged about the file.
+        """Read the file, which first of all says in which format the log is.
 
         Raises:
-            ConfigError: the file, or what it says together with the addresses, is wrong.
+            ConfigError: the file, or what it says together with the addresses that we listen on, is wrong.
         """
         self._watcher = Watcher(path, os.environ)
         self._path = path
@@ -136,10 +129,7 @@ class ConfigReloader:
 
 
 def config_path(option: str) -> Path:
-    """Where the configuration file is.
-
-    Args:
-        option: mitmproxy's option `litellm_config`, "" if it is not set.
+    """Where the configuration file is, by mitmproxy's option `litellm_config`, "" if it is not set.
 
     Raises:
         ConfigError: it is not set, and there is no config.yaml in the current folder.
@@ -178,9 +168,7 @@ class GracefulShutdown:
     def watch(self, listeners: Listeners, shutdown: Callable[[], None]) -> None:
         """Take the signals over, where the system lets us; needs a running loop.
 
-        Args:
-            listeners: where requests come in.
-            shutdown: ends the process, with what is still running in it.
+        `shutdown` ends the process, with what is still running in it.
         """
         self._listeners, self._shutdown = listeners, shutdown
         loop = asyncio.get_running_loop()

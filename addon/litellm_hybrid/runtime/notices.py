@@ -56,13 +56,7 @@ class Notices:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def exchange_ended(self, exchange: Exchange, *, served: bool, litellm_is_down: bool) -> None:
-        """Look at a request that has ended.
-
-        Args:
-            exchange: all that is known of it.
-            served: its client has got a response to the end that is no failure.
-            litellm_is_down: LiteLLM could not be reached a moment ago.
-        """
+        """Look at a request that has ended; `served`: its client has all of a response that is no failure."""
         if self._settings.is_empty or not self._settings.current.notify:
             return
         outcome, model = exchange.outcome, (exchange.model_name or "")[:_LONGEST]

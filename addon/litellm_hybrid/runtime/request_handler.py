@@ -23,13 +23,6 @@ class RequestHandler:
     """Sends requests on their way."""
 
     def __init__(self, settings: SettingsStore, policy: Policy, counters: RequestCounters) -> None:
-        """Make one for the life of the process.
-
-        Args:
-            settings: those in force.
-            policy: knows what passes upstream by.
-            counters: know how many requests are running.
-        """
         self._settings = settings
         self._policy = policy
         self._counters = counters

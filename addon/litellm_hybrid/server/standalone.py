@@ -197,15 +197,7 @@ class LeanMaster(master.Master):
 async def serve(
     config: Path, upstream: Address, listen: tuple[str, int], worker_dir: Path | None, app_log: AppLog
 ) -> None:
-    """Run one process until it is told to end.
-
-    Args:
-        config: the configuration file.
-        upstream: where CLIProxyAPI is.
-        listen: host and port.
-        worker_dir: as for `run`.
-        app_log: as for `run`.
-    """
+    """Run one process until it is told to end; see `run`."""
     logging.getLogger().setLevel(logging.INFO)
     for noisy in ("asyncio", "hpack", "mitmproxy.proxy.server"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -238,13 +230,7 @@ def run(
 ) -> int:
     """One process; its exit code.
 
-    Args:
-        config: the configuration file.
-        upstream: where CLIProxyAPI is.
-        listen: host and port.
-        shared: where this process shares its numbers with the others that listen on the same port; None:
-            there are no others.
-        app_log: the process's log.
+    `shared`: where it shares its numbers with the others on the same port; None: there are no others.
     """
     if shared is not None:
         check_sharing()

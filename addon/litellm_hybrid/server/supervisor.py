@@ -33,13 +33,7 @@ class Supervisor:
     """Keeps a number of workers running until a signal comes."""
 
     def __init__(self, command: Sequence[str], workers: int) -> None:
-        """Make one.
-
-        Args:
-            command: what starts a worker; `--shared folder/name` is put behind it: the folder that the
-                workers share, and the worker's name.
-            workers: how many of them.
-        """
+        """Make one; a worker's command ends in `--shared folder/name`: their folder, and its name."""
         self._command = list(command)
         self._wanted = workers
         self._workers: dict[Path, subprocess.Popen[bytes]] = {}

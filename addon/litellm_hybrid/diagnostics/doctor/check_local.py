@@ -68,13 +68,7 @@ def runs(results: Results) -> bool:
 
 
 def listen(settings: Settings, results: Results, bound: OSError | None) -> list[Finding]:
-    """Say who is at the address to listen on.
-
-    Args:
-        settings: those of the file.
-        results: what the probes met.
-        bound: what the system says to a program that would listen there; None: it may.
-    """
+    """Say who is at the address to listen on; `bound`: what the system says to a program that would be."""
     where, port = host_port(*settings.listen), settings.listen[1]
     if runs(results):
         return _ours(where, results["listen-health"])
@@ -123,12 +117,7 @@ def clock(results: Results) -> list[Finding]:
 
 
 def surroundings(versions: Mapping[str, str], lacking: str) -> list[Finding]:
-    """Look at Python, and at mitmproxy and the names inside it that are overridden.
-
-    Args:
-        versions: `python` and `mitmproxy`.
-        lacking: what the proxy's own check of those names says, or "".
-    """
+    """Look at Python, and at mitmproxy; `lacking`: what the check of the overridden names says, or ""."""
     python = ok("python", f"Python {versions['python']}")
     if lacking:
         symptom, _, fix = lacking.partition("; ")

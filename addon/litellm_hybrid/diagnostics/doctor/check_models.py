@@ -209,13 +209,7 @@ class LiveRequest(NamedTuple):
 
 
 def plan_live(settings: Settings, results: Results, *, runs: bool) -> list[LiveRequest]:
-    """Plan the requests.
-
-    Args:
-        settings: those of the file, with the client key to present.
-        results: what the servers list.
-        runs: whether the proxy runs at `listen`.
-    """
+    """Plan the requests, with the client key of `settings`; `runs`: whether the proxy runs at `listen`."""
     here, key, planned = proxy_address(settings), client_key(settings), []
     entry = next((entry for entry in settings.models.entries if not is_glob(entry)), None)
     if settings.base_url is not None and runs and settings.routing and entry is not None:

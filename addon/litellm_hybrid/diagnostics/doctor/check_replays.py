@@ -106,9 +106,7 @@ SETTINGS: tuple[Line, ...] = (
 def propose(backends: Backends, settings: Json | None = None) -> list[Finding]:
     """Name the lines that models which may fall back would be better served with.
 
-    Args:
-        backends: those models.
-        settings: `litellm_settings` of LiteLLM's file; None: it was not given.
+    `settings` are `litellm_settings` of LiteLLM's file; None: it was not given.
     """
     own = settings or {}
     lines = [("litellm_params", line) for line in LINES]
@@ -245,12 +243,9 @@ def cost(model: str) -> str:
 def ask(
     settings: Settings, model: str, send: Callable[[Mapping[str, Probe]], Mapping[str, ProbeResult]]
 ) -> list[Finding]:
-    """Send each agent's form as a replay would go, with the remedies that a replay would get.
+    """Send LiteLLM's `model` each agent's form as a replay would go, with the remedies that it would get.
 
-    Args:
-        settings: those of the file.
-        model: LiteLLM's name for it.
-        send: sends named probes, all at once.
+    `send` sends named probes, all at once.
     """
     if settings.base_url is None:
         return [not_checked(CHECK, "LiteLLM was not asked", "`base-url` and `api-key`")]

@@ -32,14 +32,7 @@ _KNOW_THEM = ("openai/", "azure/", "gpt-")
 
 
 class Server(NamedTuple):
-    """One of the two servers.
-
-    Attributes:
-        check: the name of its findings.
-        key: the setting that holds its address.
-        usual: that setting with its usual address.
-        start: how to start it, or to find its address.
-    """
+    """One of the two: the name of its findings, the setting of its address, and that with the usual one."""
 
     program: Program
     check: str
@@ -67,11 +60,7 @@ LITELLM = Server(
 def not_there(server: Server, at: Address, path: str, *results: ProbeResult) -> Finding | None:
     """Say that what is at an address is not the server, or perhaps not; None: it is.
 
-    Args:
-        server: what should be there.
-        at: where.
-        path: that of the first of the requests.
-        results: what they met.
+    `path` is that of the first of the requests, and `results` what they met.
     """
     first, program = results[0], server.program
     if first.failure is not None:

@@ -45,14 +45,7 @@ class Options:
 def examine(
     file: Path, load: Callable[[], Parsed], options: Options, progress: Callable[[str], None]
 ) -> Report:
-    """Look at everything.
-
-    Args:
-        file: the configuration file, for the report.
-        load: reads it; raises ConfigError.
-        options: what else is wanted.
-        progress: is told what is being done.
-    """
+    """Look at everything; `load` raises ConfigError, `progress` is told what is being done."""
     progress("looking at Python and mitmproxy …")
     versions, lacking = _surroundings()
     surroundings = check_local.surroundings(versions, lacking)

@@ -43,12 +43,7 @@ class FailureKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One request.
-
-    Attributes:
-        path: below the address's own prefix, with its query.
-        within: seconds that the whole of it may take.
-    """
+    """One request, to a path below the address's own prefix, and how many seconds all of it may take."""
 
     address: Address
     path: str
@@ -60,16 +55,14 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """A response, or why there is none; redirects are not followed.
+    """A response, or why there is none (status 0); redirects are not followed.
 
     Attributes:
-        status: 0: there is no response.
         headers: names lower-cased.
         body: its first megabytes at most.
         seconds: from the connect to the last byte.
         at: epoch seconds when it had come; 0: not known.
-        failure: why there is no response.
-        detail: the system's words for that.
+        detail: the system's words for the failure.
     """
 
     status: int = 0

@@ -33,9 +33,6 @@ class Sent:
 
     Attributes:
         server: "litellm" or "upstream".
-        url: where the server is.
-        target: path and query.
-        headers: (name, value), in order.
         body: a summary of it.
         stripped: the target at an upstream without `/api/provider/` routes, where `auto` decides; or "".
     """
@@ -63,15 +60,7 @@ class Sent:
 def _to_server(
     settings: Settings, request: Request, routed: Routed, target: Target, *, replayed: bool = False
 ) -> Sent:
-    """Make the request as a server gets it.
-
-    Args:
-        settings: those in force; for LiteLLM they have a base_url.
-        request: the client's.
-        routed: what was decided about it.
-        target: which server; for LiteLLM the request names a model.
-        replayed: it goes to LiteLLM in upstream's place.
-    """
+    """Make the request as a server gets it; `replayed`: it goes to LiteLLM in upstream's place."""
     if target is not Target.LITELLM:
         return _to_upstream(settings, request)
     named, model = routed.named, routed.route.litellm_model
@@ -248,16 +237,12 @@ _SERVERS = {Target.LITELLM: "LiteLLM", Target.UPSTREAM: "upstream", Target.NONE:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A whole decision.
+    """A whole decision; target and reason as in the route header.
 
     Attributes:
-        steps: in order.
-        target: as in the route header.
-        reason: as in the route header.
         model: as the client spells it; None: unknown, or not looked for.
         litellm_model: LiteLLM's name for it, where it may go there.
-        sent: what the last server asked gets; None: the proxy answers by itself.
-        own_status: the status of the proxy's own response, None if it gives none.
+        sent: what the last server asked gets; None: the proxy answers by itself, with `own_status`.
         verdict: what upstream's response means, if one was given.
         fixes: the ways to get it to LiteLLM, each complete by itself; empty if it goes there.
     """
@@ -305,13 +290,9 @@ class Explanation:
 def explain(
     settings: Settings, request: Request, response: UpstreamResponse | None = None, *, now: float = 0.0
 ) -> Explanation:
-    """Explain where a request goes, and with `response` whether upstream's would be replayed.
+    """Explain where a request goes, and with upstream's complete `response` whether it would be replayed.
 
-    Args:
-        settings: those in force.
-        request: the client's.
-        response: upstream's, complete.
-        now: epoch seconds; waits in the response are relative to it.
+    `now`: epoch seconds; waits in the response are relative to it.
     """
     if is_own(request.sent.path):
         return _own_page(settings, request)

@@ -262,10 +262,7 @@ class RouteHeader(NamedTuple):
 
 
 def parse(text: str) -> RouteHeader:
-    """Find the reason in a text.
-
-    Args:
-        text: a reason, the value of `x-hybrid-route`, its whole line, or a log line that has one.
+    """Find the reason in a text: it alone, a value or line of `x-hybrid-route`, or a log line that has one.
 
     Raises:
         ValueError: no reason is in it; the message has the nearest, or all.
