@@ -105,6 +105,13 @@ class EventReader:
             self._name = text
 
 
+def events(body: bytes) -> list[Event]:
+    """All events of a whole stream; the last one may lack its blank line."""
+    reader = EventReader()
+    found, last = reader.feed(body), reader.close()
+    return [*found, last] if last else found
+
+
 def is_stream(beginning: bytes) -> bool | None:
     """Whether a body, by its first bytes, is a stream of events, whatever its label says.
 

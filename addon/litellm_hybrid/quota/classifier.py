@@ -99,6 +99,11 @@ class StreamJudge:
         """Judge the end of a stream that has been nothing but opening."""
         return ANSWER if self._unknown else NO_ANSWER
 
+    def whole(self, body: bytes, *, now: float) -> Verdict:
+        """Judge a whole stream at once."""
+        verdicts = (self.event(event, now=now) for event in sse.events(body))
+        return next((verdict for verdict in verdicts if verdict is not None), None) or self.end()
+
 
 def classify(status: int, headers: Mapping[str, str], body: bytes, *, now: float) -> Verdict:
     """Classify a complete response.
@@ -148,14 +153,10 @@ def _is_json(headers: Mapping[str, str]) -> bool:
 
 
 def _classify_stream(status: int, headers: Mapping[str, str], body: bytes, now: float) -> Verdict:
-    reader = sse.EventReader()
     judge = StreamJudge(status=status, headers=headers)
-    events = reader.feed(body)
-    if last := reader.close():
-        events.append(last)
-    verdicts = (judge.event(event, now=now) for event in events)
     if status == 200:
-        return next((verdict for verdict in verdicts if verdict is not None), judge.end())
+        return judge.whole(body, now=now)
+    verdicts = (judge.event(event, now=now) for event in sse.events(body))
     error = next((verdict for verdict in verdicts if verdict not in (None, ANSWER, NO_ANSWER)), None)
     return error or (ANSWER if status < 400 else _decide(_shapeless(status, body), headers, now))
 

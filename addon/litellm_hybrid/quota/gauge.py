@@ -11,9 +11,9 @@ import re
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from litellm_hybrid.message.json import decode
+from litellm_hybrid.message.json import decode, members
 
 EVENT = "codex.rate_limits"
 
@@ -23,6 +23,7 @@ LATELY = 300.0
 _MODELS_MAX = 500
 _READINGS_MAX = 1000
 _LONGEST = 200
+_OF_EVENT = ("used_percent", "reset_at", "reset_after_seconds")
 _PREFIXES = (b"anthropic-ratelimit-unified-", b"x-codex-", b"x-ratelimit-")
 _HEADER = re.compile(
     r"anthropic-ratelimit-unified-(?P<claude>[\w.]{1,20})-(?P<claude_what>utilization|reset)"
@@ -63,21 +64,12 @@ def read_headers(fields: Iterable[tuple[bytes, bytes]], now: float) -> tuple[Win
 
 def read_event(data: str, now: float) -> tuple[Window, ...]:
     """Read the data of an event `codex.rate_limits`; `now`: epoch seconds."""
-    payload = decode(data.encode("utf-8", "surrogatepass"))
-    limits: Any = payload.get("rate_limits") if isinstance(payload, dict) else None
+    limits = members(members(decode(data)).get("rate_limits"))
     windows = []
     for name in ("primary", "secondary"):
-        each = limits.get(name) if isinstance(limits, dict) else None
-        if isinstance(each, dict):
-            numbers = {
-                what: _number(str(each.get(key)))
-                for what, key in (
-                    ("used-percent", "used_percent"),
-                    ("reset-at", "reset_at"),
-                    ("reset-after-seconds", "reset_after_seconds"),
-                )
-            }
-            windows.append(_window(name, {k: v for k, v in numbers.items() if v is not None}, now))
+        each = members(limits.get(name))
+        numbers = {key.replace("_", "-"): _number(str(each.get(key))) for key in _OF_EVENT}
+        windows.append(_window(name, {what: n for what, n in numbers.items() if n is not None}, now))
     return tuple(window for window in windows if window is not None)
 
 

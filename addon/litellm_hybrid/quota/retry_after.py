@@ -132,21 +132,6 @@ def go_duration(value: object) -> float | None:
     return sum(float(number) * _UNITS[unit] for number, unit in _GO_PART.findall(value))
 
 
-def _retry_info(source: Fields) -> float | None:
-    """Google's `RetryInfo.retryDelay` (google/rpc/error_details.proto)."""
-    return _in_details(source, lambda detail: detail.get("retryDelay"))
-
-
-def _quota_reset_delay(source: Fields) -> float | None:
-    """Google's `metadata.quotaResetDelay`, in an ErrorInfo of Gemini Code Assist and Antigravity."""
-    return _in_details(source, lambda detail: members(detail.get("metadata")).get("quotaResetDelay"))
-
-
-def _in_details(source: Fields, read: Callable[[Fields], object]) -> float | None:
-    spans = (go_duration(read(detail)) for detail in objects(source.get("details")))
-    return next((span for span in spans if span is not None), None)
-
-
 def _moment(value: object) -> float | None:
     """Epoch seconds, or a date as in RFC 3339."""
     seconds = _number(value)
@@ -186,7 +171,10 @@ _MOMENTS = (
 )
 
 
-def _any_of(keys: Sequence[str], read: Callable[[object], float | None]) -> Callable[[Fields], float | None]:
+type _Read = Callable[[Fields], float | None]
+
+
+def _any_of(keys: Sequence[str], read: Callable[[object], float | None]) -> _Read:
     """Read the first of some members, of an object or of its `metadata`, that holds what is read."""
 
     def found(source: Fields) -> float | None:
@@ -197,21 +185,25 @@ def _any_of(keys: Sequence[str], read: Callable[[object], float | None]) -> Call
     return found
 
 
-def _in_any_detail(source: Fields) -> float | None:
-    """Google's `metadata.quotaResetTimeStamp`, where no delay stands beside it."""
-    moments = (_any_of(_MOMENTS, _moment)(entry) for entry in objects(source.get("details")))
-    return next((moment for moment in moments if moment is not None), None)
+def _in_details(read: _Read) -> _Read:
+    """Read the first of Google's `details` that holds it (google/rpc/error_details.proto)."""
+
+    def found(source: Fields) -> float | None:
+        values = (read(detail) for detail in objects(source.get("details")))
+        return next((value for value in values if value is not None), None)
+
+    return found
 
 
-_RELATIVE: tuple[Callable[[Fields], float | None], ...] = (
+_RELATIVE: tuple[_Read, ...] = (
     *(_any_of((key,), _span) for key in _SECONDS),
-    _retry_info,
-    _quota_reset_delay,
+    _in_details(lambda detail: go_duration(detail.get("retryDelay"))),
+    # In an ErrorInfo of Gemini Code Assist and Antigravity.
+    _in_details(lambda detail: go_duration(members(detail.get("metadata")).get("quotaResetDelay"))),
 )
-
-_ABSOLUTE: tuple[Callable[[Fields], float | None], ...] = (
+_ABSOLUTE: tuple[_Read, ...] = (
     _any_of(_MOMENTS, _moment),
-    _in_any_detail,
+    _in_details(_any_of(_MOMENTS, _moment)),
     _openrouter_reset,
 )
 

@@ -79,7 +79,7 @@ def judge(wanted: Asked, status: int, headers: Mapping[str, str], body: bytes, *
     if not text.startswith((b"{", b"[")) and (
         sse.is_stream(text) or "event-stream" in headers["content-type"]
     ):
-        return _judge_stream(wanted, headers, body, now)
+        return ReplayJudge(wanted, headers=headers).whole(body, now=now)
     verdict = classify(status, headers, body, now=now)
     return _judge_whole(wanted, decode(text)) if verdict is ANSWER else verdict
 
@@ -122,12 +122,3 @@ def has_compaction(payload: object) -> bool:
     response = members(told.get("response")) or told
     items = [members(told.get("item")), *objects(response.get("output"))]
     return any(str(item.get("type")).startswith("compaction") for item in items)
-
-
-def _judge_stream(wanted: Asked, headers: Mapping[str, str], body: bytes, now: float) -> Verdict:
-    reader, judge_of_events = sse.EventReader(), ReplayJudge(wanted, headers=headers)
-    events = reader.feed(body)
-    if last := reader.close():
-        events.append(last)
-    verdicts = (judge_of_events.event(event, now=now) for event in events)
-    return next((verdict for verdict in verdicts if verdict is not None), judge_of_events.end())

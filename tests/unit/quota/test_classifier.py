@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from corpus.answers import FIELD, OWN, OWN_FIELD, SHARED, UNSEEN, Answer, real, request_faults
 from litellm_hybrid.config.settings import DEFAULT_FALLBACK_KINDS, FALLBACK_KINDS
 from litellm_hybrid.message import sse
-from litellm_hybrid.quota.classifier import StreamJudge, Verdict, classify, classify_unread
+from litellm_hybrid.quota.classifier import ANSWER, StreamJudge, Verdict, classify, classify_unread
 from real.corpus import captured
 
 NOW = 1789000000.0
@@ -366,6 +366,12 @@ def check(status: int, headers: dict[str, str], body: bytes) -> None:
     assert len(verdict.message) <= 200
     assert "\n" not in verdict.message
     assert verdict.reason
+
+
+def test_a_whole_stream_of_no_known_api_is_not_judged_by_what_it_carries() -> None:
+    """As event by event: nothing is said to be missing from what nobody knows."""
+    body = b'data: {"progress": 1}\n\ndata: {"progress": 2}\n\n'
+    assert classify(200, {"content-type": "text/event-stream"}, body, now=0) is ANSWER
 
 
 def test_a_lone_surrogate_hides_no_error() -> None:
