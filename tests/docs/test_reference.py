@@ -117,7 +117,7 @@ def test_the_durations_that_are_shown_are_some() -> None:
 
 @pytest.mark.parametrize("text", ["yes", "no", "on", "off", "TRUE", "False"])
 def test_true_and_false_have_other_spellings(text: str) -> None:
-    converted(BY_NAME["enabled"], text)
+    assert converted(BY_NAME["enabled"], text) is (text in ("yes", "on", "TRUE"))
 
 
 def test_cliproxyapis_own_keys_are_named() -> None:

@@ -1,6 +1,6 @@
 """Servers and the proxy for a test, and mitmproxy's certificates for all of them."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ import pytest
 from mitmproxy import certs
 
 from e2e.harness import Clock, Proxy, Stub, running, settings
+from support.servers import in_thread
 
 type Start = Callable[..., Awaitable[Proxy]]
 
@@ -39,6 +40,13 @@ async def litellm() -> AsyncIterator[Stub]:
     """The stand-in for LiteLLM."""
     async with Stub() as server:
         yield server
+
+
+@pytest.fixture
+def servers() -> Iterator[tuple[Stub, Stub]]:
+    """The stand-ins for CLIProxyAPI and LiteLLM in threads, for tests that wait for a process."""
+    with in_thread(upstream := Stub()), in_thread(litellm := Stub()):
+        yield upstream, litellm
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from time import monotonic
 from types import TracebackType
 from typing import Any, Self, override
 
@@ -16,8 +17,11 @@ import h2.errors
 import h2.events
 import pytest
 
-from e2e.harness import PATIENCE, Answer, Client, Proxy
+from e2e.harness import PATIENCE, Answer, Client, Proxy, gone
 from e2e.tls import server_context
+from litellm_hybrid.fallback import bypass, policy, replay
+from litellm_hybrid.flow import exchange
+from litellm_hybrid.proxy import interfaces
 from support.servers import Handler, Reply
 from support.wire import ClientGoneError, Request
 
@@ -130,6 +134,14 @@ class Turns:
         await self._then(reply)
 
 
+async def quota_where_asked(request: Request, reply: Reply) -> None:
+    """Out of quota for a request that says `exhausted`."""
+    if b"exhausted" in request.body:
+        await OUT_OF_QUOTA(request, reply)
+    else:
+        await reply.json(200, {})
+
+
 # -- asking -----------------------------------------------------------------
 
 
@@ -159,10 +171,25 @@ def plain(answer: Answer) -> list[tuple[str, str]]:
     return [field for field in fields if field[0].lower() not in ours]
 
 
-async def gone(connection: Any) -> None:
-    """Wait until a server's connection is closed."""
-    async with asyncio.timeout(PATIENCE):
-        await connection.gone.wait()
+# -- time --------------------------------------------------------------------
+
+
+class Time:
+    """The clock of the proxy and of what fallbacks remember: the real one, and what a test adds."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.added = 0.0
+        for module in (interfaces, exchange, policy, replay, bypass):
+            patch.setattr(module, "monotonic", self)
+
+    def __call__(self) -> float:
+        return monotonic() + self.added
+
+
+@pytest.fixture
+def time(monkeypatch: pytest.MonkeyPatch) -> Time:
+    """That clock."""
+    return Time(monkeypatch)
 
 
 # -- nothing may go wrong unseen ---------------------------------------------
@@ -400,4 +427,4 @@ def _id(event: Any) -> int:
     return number
 
 
-__all__ = ["ClientGoneError", "healthy"]
+__all__ = ["ClientGoneError", "gone", "healthy", "time"]

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 from e2e.conftest import Start
-from e2e.fallback_support import FELL_BACK, failed
+from e2e.fallback_support import FELL_BACK, OUT_OF_QUOTA, failed
 from e2e.harness import PATIENCE, Proxy, Stub, until
 from support.servers import Reply
 from support.wire import Request
@@ -42,10 +42,6 @@ class LiteLLM:
             await reply.json(200, ANSWER, [("x-litellm-model-id", "1")])
 
 
-async def _exhausted(_: Request, reply: Reply) -> None:
-    await reply.json(429, {"error": {"type": "usage_limit_reached", "message": "The usage limit is reached"}})
-
-
 async def _route(proxy: Proxy) -> str:
     return (await proxy.post("o3")).header("x-hybrid-route") or ""
 
@@ -64,7 +60,7 @@ def _limited(dollars: str) -> dict[str, Any]:
 
 async def test_replays_end_with_the_days_dollars(start: Start, upstream: Stub, litellm: Stub) -> None:
     """Each costs 1.2: after two of them 2 are spent."""
-    upstream.does, litellm.does = _exhausted, (prices := LiteLLM(PRICED))
+    upstream.does, litellm.does = OUT_OF_QUOTA, (prices := LiteLLM(PRICED))
     proxy = await start(fallback=_limited("2"))
     await until(lambda: prices.asked)
 
@@ -80,7 +76,7 @@ async def test_replays_end_with_the_days_dollars(start: Start, upstream: Stub, l
 
 
 async def test_what_is_routed_does_not_count(start: Start, upstream: Stub, litellm: Stub) -> None:
-    upstream.does, litellm.does = _exhausted, (prices := LiteLLM(PRICED))
+    upstream.does, litellm.does = OUT_OF_QUOTA, (prices := LiteLLM(PRICED))
     proxy = await start(fallback=_limited("1"), models=["gpt-5"], model_mappings={"gpt-5": "o3"})
     await until(lambda: prices.asked)
     for _ in range(2):
@@ -90,7 +86,7 @@ async def test_what_is_routed_does_not_count(start: Start, upstream: Stub, litel
 
 
 async def test_a_model_of_two_prices_has_a_price(start: Start, upstream: Stub, litellm: Stub) -> None:
-    upstream.does, litellm.does = _exhausted, (prices := LiteLLM(PRICED, ALSO))
+    upstream.does, litellm.does = OUT_OF_QUOTA, (prices := LiteLLM(PRICED, ALSO))
     proxy = await start(fallback=_limited("2"))
     await until(lambda: prices.asked)
 
@@ -98,7 +94,7 @@ async def test_a_model_of_two_prices_has_a_price(start: Start, upstream: Stub, l
 
 
 async def test_a_model_without_a_price_is_not_replayed(start: Start, upstream: Stub, litellm: Stub) -> None:
-    upstream.does, litellm.does = _exhausted, (prices := LiteLLM(PRICED, UNPRICED))
+    upstream.does, litellm.does = OUT_OF_QUOTA, (prices := LiteLLM(PRICED, UNPRICED))
     proxy = await start(fallback=_limited("2"))
     await until(lambda: prices.asked)
 
@@ -107,7 +103,7 @@ async def test_a_model_without_a_price_is_not_replayed(start: Start, upstream: S
 
 
 async def test_without_a_limit_no_price_is_needed(start: Start, upstream: Stub, litellm: Stub) -> None:
-    upstream.does, litellm.does = _exhausted, LiteLLM(UNPRICED)
+    upstream.does, litellm.does = OUT_OF_QUOTA, LiteLLM(UNPRICED)
     proxy = await start(fallback=_limited("0"))
 
     assert (await _route(proxy)).startswith(FELL_BACK)
@@ -116,7 +112,7 @@ async def test_without_a_limit_no_price_is_needed(start: Start, upstream: Stub, 
 async def test_prices_are_asked_for_when_a_reload_sets_a_limit(
     start: Start, upstream: Stub, litellm: Stub
 ) -> None:
-    upstream.does, litellm.does = _exhausted, (prices := LiteLLM(PRICED))
+    upstream.does, litellm.does = OUT_OF_QUOTA, (prices := LiteLLM(PRICED))
     proxy = await start(fallback=_limited("0"))
     assert prices.asked == 0
 

@@ -4,7 +4,6 @@ import asyncio
 import json
 import socket
 from collections.abc import Awaitable, Callable
-from time import monotonic
 from typing import Any
 
 import pytest
@@ -24,6 +23,7 @@ from e2e.fallback_support import (
     OVERLOADED,
     QUOTA,
     SSE,
+    Time,
     Turns,
     ask,
     begin,
@@ -34,6 +34,7 @@ from e2e.fallback_support import (
     plain,
     says,
     stalls,
+    time,
 )
 from e2e.harness import (
     UPSTREAM_502,
@@ -48,36 +49,17 @@ from e2e.harness import (
     settings,
     until,
 )
-from litellm_hybrid.fallback import bypass, policy, replay
+from litellm_hybrid.fallback import policy
 from litellm_hybrid.fallback.bypass import Bypass
-from litellm_hybrid.flow import exchange
-from litellm_hybrid.proxy import interfaces
 from litellm_hybrid.quota import classifier
 from support.processes import MASTER_KEY
 from support.servers import Handler, Reply
 from support.wire import Request
 
-__all__ = ["healthy"]
+__all__ = ["healthy", "time"]
 
 LONG = "10m"
 SHORT = "200ms"
-
-
-class Time:
-    """The clock of the proxy and of what fallbacks remember: the real one, and what a test adds."""
-
-    def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self.added = 0.0
-        for module in (interfaces, exchange, policy, replay, bypass):
-            patch.setattr(module, "monotonic", self)
-
-    def __call__(self) -> float:
-        return monotonic() + self.added
-
-
-@pytest.fixture
-def time(monkeypatch: pytest.MonkeyPatch) -> Time:
-    return Time(monkeypatch)
 
 
 # -- who may spend the key ------------------------------------------------------

@@ -1,17 +1,14 @@
 """Conversations that stay on LiteLLM after a fallback, for `fallback.sticky`."""
 
-from time import monotonic
-
 import pytest
 
 from e2e.conftest import Start
-from e2e.fallback_support import ON, OUT_OF_QUOTA, ask, healthy, says
+from e2e.fallback_support import ON, OUT_OF_QUOTA, Time, ask, healthy, says, time
 from e2e.harness import Answer, Proxy, Stub, hello
 from e2e.history_support import AT_UPSTREAM, ENCRYPTED, FELL_BACK, KEY_A, KEY_B, Turn, codex
 from e2e.test_history_refusals import HISTORY, RESPONSES, in_turn
-from litellm_hybrid.fallback import bypass
 
-__all__ = ["healthy"]
+__all__ = ["healthy", "time"]
 
 STICKY = ON | {"sticky": "10m"}
 STAYS = "litellm; reason=sticky"
@@ -44,15 +41,13 @@ async def test_a_conversation_stays(start: Start, upstream: Stub) -> None:
 
 
 async def test_only_as_long_as_configured_after_its_last_turn(
-    start: Start, upstream: Stub, monkeypatch: pytest.MonkeyPatch
+    start: Start, upstream: Stub, time: Time
 ) -> None:
-    added = [0.0]
-    monkeypatch.setattr(bypass, "monotonic", lambda: monotonic() + added[0])
     proxy = await start(fallback=STICKY)
     await fallen_back(proxy, upstream)
 
     for wait, route in ((590, STAYS), (590, STAYS), (610, AT_UPSTREAM)):
-        added[0] += wait
+        time.added += wait
         assert str((await one(proxy)).route).startswith(route)
 
 

@@ -3,25 +3,13 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from e2e.harness import Stub
 from support.processes import MASTER_KEY, ROOT, accepts, free_port, running
-from support.servers import in_thread
 
 PROGRAM = Path(sys.executable).with_name("litellm-hybrid")
 CLIENT_KEY = "client-secret-4711"
-
-
-@pytest.fixture
-def servers() -> Iterator[tuple[Stub, Stub]]:
-    """CLIProxyAPI, and LiteLLM."""
-    upstream, litellm = Stub(), Stub()
-    with in_thread(upstream), in_thread(litellm):
-        yield upstream, litellm
 
 
 def _run(*command: str | Path) -> subprocess.CompletedProcess[str]:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from e2e.conftest import Start
-from e2e.harness import Proxy, Stub, until
+from e2e.fallback_support import OUT_OF_QUOTA, stalls
+from e2e.harness import Proxy, Stub, hello, until
 from litellm_hybrid.runtime import notices as notices_module
 from support.processes import free_port
 from support.servers import Reply
@@ -37,14 +38,6 @@ async def hook() -> AsyncIterator[Hook]:
         yield server
 
 
-async def _answers(_: Request, reply: Reply) -> None:
-    await reply.json(200, ANSWER)
-
-
-async def _fails(_: Request, reply: Reply) -> None:
-    await reply.json(429, {"error": {"type": "usage_limit_reached", "message": "The usage limit is reached"}})
-
-
 async def _login(_: Request, reply: Reply) -> None:
     await reply.json(401, {"error": {"type": "authentication_error", "message": "OAuth token has expired"}})
 
@@ -54,16 +47,16 @@ async def _ask(proxy: Proxy, model: str = "o3") -> None:
 
 
 async def test_falling_back_begins_and_ends(start: Start, upstream: Stub, litellm: Stub, hook: Hook) -> None:
-    litellm.does = _answers
+    litellm.does = hello
     proxy = await start(fallback=ON, notify=[f"{hook.url}/services/T0/secret-token"])
-    upstream.does = _answers
+    upstream.does = hello
     await _ask(proxy)
 
-    upstream.does = _fails
+    upstream.does = OUT_OF_QUOTA
     await _ask(proxy)
     await _ask(proxy)
     await until(lambda: len(hook.told) == 1)
-    upstream.does = _answers
+    upstream.does = hello
     await _ask(proxy)
     await _ask(proxy)
     await until(lambda: len(hook.told) == 2)
@@ -77,12 +70,12 @@ async def test_falling_back_begins_and_ends(start: Start, upstream: Stub, litell
 
 
 async def test_what_needs_somebody(start: Start, upstream: Stub, litellm: Stub, hook: Hook) -> None:
-    litellm.does = _answers
+    litellm.does = hello
     proxy = await start(fallback=ON | {"max-per-hour": 1}, notify=[hook.url])
 
     upstream.does = _login
     await _ask(proxy)  # the budget is used up by it
-    upstream.does = _fails
+    upstream.does = OUT_OF_QUOTA
     await _ask(proxy)
 
     await until(lambda: len(hook.told) == 3)
@@ -90,13 +83,13 @@ async def test_what_needs_somebody(start: Start, upstream: Stub, litellm: Stub, 
 
 
 async def test_litellm_is_down_and_back(start: Start, upstream: Stub, litellm: Stub, hook: Hook) -> None:
-    upstream.does, litellm.does = _fails, _answers
+    upstream.does, litellm.does = OUT_OF_QUOTA, hello
     port = free_port()
     proxy = await start(fallback=ON, notify=[hook.url], litellm_url=f"http://127.0.0.1:{port}")
     await _ask(proxy)
     await until(lambda: hook.events == [("litellm-down", "")])
 
-    async with Stub(_answers, port=port):
+    async with Stub(hello, port=port):
         await _ask(proxy)
         await until(lambda: len(hook.told) == 3)
 
@@ -108,7 +101,7 @@ async def test_one_a_minute_and_kind(
 ) -> None:
     now = [1000.0]
     monkeypatch.setattr(notices_module, "monotonic", lambda: now[0])
-    upstream.does, litellm.does = _fails, _answers
+    upstream.does, litellm.does = OUT_OF_QUOTA, hello
     proxy = await start(fallback=ON, notify=[hook.url])
 
     for model in ("o1", "o2", "o3"):
@@ -124,7 +117,7 @@ async def test_one_a_minute_and_kind(
 async def test_a_command_finds_the_event_in_its_environment(
     start: Start, upstream: Stub, litellm: Stub, tmp_path: Path
 ) -> None:
-    upstream.does, litellm.does = _fails, _answers
+    upstream.does, litellm.does = OUT_OF_QUOTA, hello
     code = "import os, sys; open(sys.argv[1], 'a').write(os.environ['HYBRID_EVENT'] + os.environ['HYBRID_MODEL'])"
     script, output = tmp_path / "hook.py", tmp_path / "out put"
     script.write_text(code)
@@ -139,16 +132,13 @@ async def test_a_hook_that_fails_is_logged_once_and_holds_nobody_up(
     start: Start, upstream: Stub, litellm: Stub, hook: Hook
 ) -> None:
     """One that refuses, one that never answers, one that is not there; the last one is told all the same."""
-    upstream.does, litellm.does = _fails, _answers
+    upstream.does, litellm.does = OUT_OF_QUOTA, hello
 
-    async def stalls(_: Request, reply: Reply) -> None:
-        await reply.stall()
-
-    async with Stub(_fails) as refusing, Stub(stalls) as silent:
+    async with Stub(OUT_OF_QUOTA) as refusing, Stub(stalls) as silent:
         hooks = [f"{refusing.url}/token-1", f"{silent.url}/token-2", "/no/such/program token-3", hook.url]
         proxy = await start(fallback=ON, notify=hooks)
         await _ask(proxy)
-        upstream.does = _answers
+        upstream.does = hello
         await _ask(proxy)  # another event, while one is told still
 
         await until(lambda: len(hook.told) == 2 and len(proxy.log("`notify` fails")) == 3)

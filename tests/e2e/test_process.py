@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -20,14 +19,6 @@ from support.processes import MASTER_KEY, ROOT, SCRIPT, free_port, hybrid_config
 from support.servers import in_thread
 
 CLIENT_KEY = "client-secret-4711"
-
-
-@pytest.fixture
-def servers() -> Iterator[tuple[Stub, Stub]]:
-    """Upstream and LiteLLM, in threads."""
-    upstream, litellm = Stub(), Stub()
-    with in_thread(upstream), in_thread(litellm):
-        yield upstream, litellm
 
 
 def _ask(url: str, model: str) -> httpx.Response:

@@ -8,7 +8,17 @@ from pathlib import Path
 import httpx
 import pytest
 
-from e2e.fallback_support import CHAT, FELL_BACK, JSON, MESSAGES, OPENING, OVERLOADED, QUOTA, SSE, failed
+from e2e.fallback_support import (
+    CHAT,
+    FELL_BACK,
+    MESSAGES,
+    OPENING,
+    OUT_OF_QUOTA,
+    OVERLOADED,
+    QUOTA,
+    SSE,
+    failed,
+)
 from e2e.harness import LITELLM_502, UPSTREAM_502, Stub, hello
 from support.processes import MASTER_KEY, Process, hybrid_config, mitmdump
 from support.servers import Reply, in_thread
@@ -54,10 +64,6 @@ def client(proxy: Process) -> Iterator[httpx.Client]:
         yield client
 
 
-async def exhausted(_: Request, reply: Reply) -> None:
-    await reply.send(429, QUOTA, JSON)
-
-
 async def completion(_: Request, reply: Reply) -> None:
     message = {"role": "assistant", "content": "hi"}
     await reply.json(200, {"choices": [{"index": 0, "finish_reason": "stop", "message": message}]})
@@ -87,7 +93,7 @@ def test_a_request_id_goes_all_the_way(client: httpx.Client, upstream: Stub, lit
 
 
 def test_an_exhausted_account_is_replaced(client: httpx.Client, upstream: Stub, litellm: Stub) -> None:
-    upstream.does, litellm.does = exhausted, completion
+    upstream.does, litellm.does = OUT_OF_QUOTA, completion
     answer = client.post(CHAT, json={"model": "o3"})
     assert answer.status_code == 200
     assert answer.headers["x-hybrid-route"].startswith(FELL_BACK)
@@ -127,7 +133,7 @@ def test_where_litellm_cannot_help_the_first_answer_stands(
     async def refuses(_: Request, reply: Reply) -> None:
         await reply.json(500, {"error": {"message": "no"}})
 
-    upstream.does, litellm.does = exhausted, refuses
+    upstream.does, litellm.does = OUT_OF_QUOTA, refuses
     answer = client.post(CHAT, json={"model": "o3"})
     assert (answer.status_code, answer.content) == (429, QUOTA)
     assert answer.headers["x-hybrid-route"] == failed("500")

@@ -13,6 +13,7 @@ from mitmproxy.flow import Flow
 from mitmproxy.master import Master
 from mitmproxy.tools.web.master import WebMaster
 
+from e2e.fallback_support import quota_where_asked
 from e2e.harness import PATIENCE, Answer, Client, Started, Stub, settings, until
 from litellm_hybrid.addon import HybridAddon
 from litellm_hybrid.mitmweb import annotations
@@ -97,11 +98,6 @@ async def web(
             await task
 
 
-async def _quota(request: Request, reply: Reply) -> None:
-    exhausted = b"exhausted" in request.body
-    await reply.json(429 if exhausted else 200, QUOTA if exhausted else {})
-
-
 async def test_the_comment_is_there_before_the_answer(
     upstream: Stub, litellm: Stub, tmp_path: Path, confdir: Path
 ) -> None:
@@ -126,7 +122,7 @@ async def test_the_page_is_told_no_credential(
     upstream: Stub, litellm: Stub, tmp_path: Path, confdir: Path
 ) -> None:
     """Not while a request comes in, is decided on, is sent, falls back, is replayed; nor when it is over."""
-    upstream.does = _quota
+    upstream.does = quota_where_asked
     async with web(upstream, litellm, tmp_path, confdir, fallback={"enabled": True}) as house:
         for model in ("gpt-5", "o3", "exhausted"):
             await house.ask(f"{CHAT}?key={OAUTH}", {"model": model})
@@ -244,7 +240,7 @@ async def test_a_bad_limit_is_refused_while_running(
 
 async def test_a_request_is_explained(upstream: Stub, litellm: Stub, tmp_path: Path, confdir: Path) -> None:
     """The last one, one that is named, upstream's failed answer."""
-    upstream.does = _quota
+    upstream.does = quota_where_asked
     async with web(upstream, litellm, tmp_path, confdir, fallback={"enabled": True}) as house:
         await house.ask(CHAT, {"model": "gpt-6"})
         last = house.command("litellm.explain")

@@ -6,6 +6,7 @@ import pytest
 from mitmproxy.addons.view import View
 
 from e2e.conftest import Start
+from e2e.fallback_support import quota_where_asked
 from e2e.harness import Proxy, Stub, said_hello, until
 from support.processes import MASTER_KEY
 from support.servers import Reply
@@ -34,17 +35,12 @@ async def _ask_all(proxy: Proxy) -> None:
     await proxy.ask("POST", target, {"model": "gpt-5"}, [*HEADERS[2:], ("Origin", "https://x")])
 
 
-async def _exhausted(request: Request, reply: Reply) -> None:
-    exhausted = b"exhausted" in request.body
-    await reply.json(429 if exhausted else 200, QUOTA if exhausted else {})
-
-
 @pytest.mark.parametrize("litellm_helps", [True, False])
 async def test_saved_flows_have_no_credentials(
     litellm_helps: bool, start: Start, upstream: Stub, litellm: Stub, tmp_path: Path
 ) -> None:
     file = tmp_path / "flows"
-    upstream.does = _exhausted
+    upstream.does = quota_where_asked
     if not litellm_helps:
 
         async def refuse(_: Request, reply: Reply) -> None:
@@ -65,7 +61,7 @@ async def test_saved_flows_have_no_credentials(
 
 async def test_what_mitmweb_shows_has_no_credentials(start: Start, upstream: Stub, litellm: Stub) -> None:
     """While a request runs, once it is sent, and as upstream's failed answer."""
-    upstream.does = _exhausted
+    upstream.does = quota_where_asked
     seen: list[str] = []
 
     async def look(_: Request, reply: Reply) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from e2e.conftest import Start
-from e2e.harness import Proxy, Stub
+from e2e.fallback_support import says
+from e2e.harness import Proxy, Stub, hello
 from support.servers import Reply
 from support.wire import Request
 
@@ -34,14 +35,6 @@ class Upstream:
             await reply.json(200, ANSWER, [(self.header, str(self.used))])
 
 
-async def _answers(_: Request, reply: Reply) -> None:
-    await reply.json(200, ANSWER)
-
-
-async def _fails(_: Request, reply: Reply) -> None:
-    await reply.json(500, {"error": {"message": "no"}})
-
-
 async def _turn(proxy: Proxy, first: str, turns: int = 1, path: str = "/v1/chat/completions") -> str:
     """Where a conversation's turn goes, and why."""
     said: list[Any] = [{"role": "user", "content": first}]
@@ -59,7 +52,7 @@ SPILLED, UPSTREAM, STUCK = "litellm; reason=spill", "upstream; reason=not-listed
 async def test_new_ones_are_spilled_and_running_ones_stay(
     start: Start, upstream: Stub, litellm: Stub
 ) -> None:
-    upstream.does, litellm.does = (quota := Upstream()), _answers
+    upstream.does, litellm.does = (quota := Upstream()), hello
     proxy = await start(fallback=ON)
     assert await _turn(proxy, "a") == UPSTREAM  # nothing is known yet
 
@@ -75,7 +68,7 @@ async def test_new_ones_are_spilled_and_running_ones_stay(
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses"])
 async def test_by_header_and_by_event(path: str, start: Start, upstream: Stub, litellm: Stub) -> None:
-    upstream.does, litellm.does = Upstream(header="x-unknown"), _answers
+    upstream.does, litellm.does = Upstream(header="x-unknown"), hello
     proxy = await start(fallback=ON)
 
     await _turn(proxy, "a", 2, path)
@@ -85,7 +78,7 @@ async def test_by_header_and_by_event(path: str, start: Start, upstream: Stub, l
 
 async def test_litellm_cannot_serve_it(start: Start, upstream: Stub, litellm: Stub) -> None:
     """Then upstream does: nothing of its has failed."""
-    upstream.does, litellm.does = Upstream(), _fails
+    upstream.does, litellm.does = Upstream(), says(500, b"{}")
     proxy = await start(fallback=ON)
     await _turn(proxy, "a", 2)
 
@@ -93,7 +86,7 @@ async def test_litellm_cannot_serve_it(start: Start, upstream: Stub, litellm: St
 
 
 async def test_who_may_not_spend_the_key_is_not_spilled(start: Start, upstream: Stub, litellm: Stub) -> None:
-    upstream.does, litellm.does = Upstream(), _answers
+    upstream.does, litellm.does = Upstream(), hello
     proxy = await start(fallback=ON, client_api_keys=["sk-somebody-elses"])
     await _turn(proxy, "a", 2)
 
@@ -102,7 +95,7 @@ async def test_who_may_not_spend_the_key_is_not_spilled(start: Start, upstream: 
 
 
 async def test_a_spent_budget_leaves_it_upstream(start: Start, upstream: Stub, litellm: Stub) -> None:
-    upstream.does, litellm.does = Upstream(), _answers
+    upstream.does, litellm.does = Upstream(), hello
     proxy = await start(fallback=ON | {"max-per-hour": 1})
     await _turn(proxy, "a", 2)
 
@@ -110,7 +103,7 @@ async def test_a_spent_budget_leaves_it_upstream(start: Start, upstream: Stub, l
 
 
 async def test_off_by_default_but_shown(start: Start, upstream: Stub, litellm: Stub) -> None:
-    upstream.does, litellm.does = Upstream(), _answers
+    upstream.does, litellm.does = Upstream(), hello
     proxy = await start(fallback={"enabled": True})
     await _turn(proxy, "a")
 

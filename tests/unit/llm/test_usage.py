@@ -7,6 +7,7 @@ import pytest
 
 from litellm_hybrid.llm import usage
 from litellm_hybrid.llm.usage import Price, PriceList, Usage
+from support.dialects import data
 
 MESSAGES = {
     "input_tokens": 12,
@@ -39,7 +40,7 @@ def _body(**members: object) -> bytes:
 
 
 def _stream(*events: object) -> bytes:
-    return b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events)
+    return b"".join(map(data, events))
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
-"""What a hostile client or server may send, through whole rooms: no exception, no doubt, no time lost.
+"""What a hostile client or server may send, through whole packages: no exception, no doubt, no time lost.
 
-Each room's own tests have its own fuzz; here are the properties that hold across
-rooms, and inputs on which anything quadratic would take minutes.
+Each module's own tests have its own fuzz; here are the properties that hold across
+modules, and inputs on which anything quadratic would take minutes.
 """
 
 import json
@@ -292,7 +292,7 @@ def _whole_way(body: bytes) -> object:
     return rules.route(SETTINGS, request)
 
 
-ROOMS: dict[str, Callable[[bytes], object]] = {
+READERS: dict[str, Callable[[bytes], object]] = {
     "decision": _whole_way,
     "model name": lambda body: requested_model.read(CHAT, "application/json", "", body),
     "conversation": lambda body: conversations.key((), (), body),
@@ -309,10 +309,10 @@ ROOMS: dict[str, Callable[[bytes], object]] = {
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize("room", ROOMS)
+@pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("body", HOSTILE.values(), ids=HOSTILE)
-def test_time_is_linear_in_the_size(room: str, body: bytes) -> None:
-    ROOMS[room](body)
+def test_time_is_linear_in_the_size(reader: str, body: bytes) -> None:
+    READERS[reader](body)
 
 
 STREAMS = {

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from litellm_hybrid.llm.transcript.reader import show_request, show_response
 from litellm_hybrid.message import json as lenient
 from support.conversations import GEMINI_CHUNKS, REQUESTS, STREAMS
+from support.dialects import data
 
 PATHS = st.sampled_from([*REQUESTS, "/v1/completions", "/v1internal:generateContent", "/"]) | st.text(
     max_size=40
@@ -100,7 +101,7 @@ VALUES = st.recursive(
 
 
 def _stream(events: list[Any]) -> bytes:
-    return b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events)
+    return b"".join(map(data, events))
 
 
 @given(PATHS, TYPES, st.binary(max_size=200))
