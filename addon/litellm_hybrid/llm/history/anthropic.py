@@ -20,11 +20,11 @@ from litellm_hybrid.llm.history.json_edit import (
     elements,
     encoded,
     filtered,
-    is_empty,
     kind,
     last_element,
     opened,
     replace,
+    replace_and_prune,
     text,
 )
 from litellm_hybrid.llm.history.reduction import NOT_IN_A_TURN, Reduction
@@ -126,19 +126,11 @@ def omit_clear_thinking(request: Object) -> bool:
     "`clear_thinking_20251015` strategy requires `thinking` to be enabled or adaptive"
     (anthropics/claude-code#11971); LiteLLM drops the option where it drops a block, and keeps the edit.
     """
-    if not replace(request, "context_management", lambda raw: edited(raw, _without_clear_thinking)):
-        return False
-    if is_empty(request["context_management"]):
-        del request["context_management"]
-    return True
+    return replace_and_prune(request, "context_management", lambda raw: edited(raw, _without_clear_thinking))
 
 
 def _without_clear_thinking(management: Object) -> bool:
-    if not replace(management, "edits", lambda raw: filtered(raw, _unless_clear_thinking)):
-        return False
-    if is_empty(management["edits"]):
-        del management["edits"]
-    return True
+    return replace_and_prune(management, "edits", lambda raw: filtered(raw, _unless_clear_thinking))
 
 
 def _unless_clear_thinking(raw: Raw) -> Raw | None:

@@ -5,7 +5,7 @@ Whatever is not changed is written back as the very bytes it came as; only the
 containers around a change are encoded anew (compact, keys in order).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 from msgspec import Raw
@@ -98,14 +98,24 @@ def kind(members: Object) -> str | None:
 
 
 def filtered(array: Raw, visit: Callable[[Raw], Raw | None]) -> Raw:
-    """`array` with each element as `visit` returns it, without those it returns None for.
+    """`array` with each element as `visit` returns it, without those it returns None for: see `mapped`."""
+
+    def kept(element: Raw) -> tuple[Raw, ...]:
+        after = visit(element)
+        return () if after is None else (after,)
+
+    return mapped(array, kept)
+
+
+def mapped(array: Raw, change: Callable[[Raw], Iterable[Raw]]) -> Raw:
+    """`array` with other elements in the place of each.
 
     The same object if nothing changed, or if the value is no array.
     """
     before = elements(array)
     if before is None:
         return array
-    after = [kept for element in before if (kept := visit(element)) is not None]
+    after = [new for old in before for new in change(old)]
     same = len(after) == len(before) and all(new is old for new, old in zip(after, before, strict=True))
     return array if same else encoded(after)
 
@@ -117,6 +127,15 @@ def edited(raw: Raw, edit: Callable[[Object], bool]) -> Raw:
     """
     members = opened(raw)
     return encoded(members) if members is not None and edit(members) else raw
+
+
+def replace_and_prune(members: Object, key: str, change: Callable[[Raw], Raw]) -> bool:
+    """As `replace`, and take the member out where nothing is left in it."""
+    if not replace(members, key, change):
+        return False
+    if is_empty(members[key]):
+        del members[key]
+    return True
 
 
 def replace(members: Object, key: str, change: Callable[[Raw], Raw]) -> bool:

@@ -5,8 +5,6 @@ never passed on (LiteLLM 1.106.2, `litellm_pre_call_utils.should_auto_drop_param
 `utils.get_optional_params`). Everything else keeps its bytes.
 """
 
-from collections.abc import Iterator
-
 from msgspec import Raw
 
 from litellm_hybrid.llm.history.json_edit import (
@@ -36,6 +34,30 @@ _FREE = frozenset({"auto", "AUTO", "VALIDATED", "MODE_UNSPECIFIED"})
 
 _PLAIN = frozenset({"text", "text/plain"})
 """Formats of an answer that ask for nothing."""
+
+type _Demands = tuple[tuple[tuple[str, ...], frozenset[str]], ...]
+
+_DEMANDS: _Demands = (
+    (("tool_choice",), _FREE),
+    (("function_call",), _FREE),
+    (("response_format",), _PLAIN),
+    (("text", "format"), _PLAIN),
+    (("output_format",), _PLAIN),
+    (("output_config", "format"), _PLAIN),
+)
+_DEMANDS_OF_GEMINI: _Demands = (
+    (("toolConfig", "functionCallingConfig", "mode"), _FREE),
+    (("tool_config", "function_calling_config", "mode"), _FREE),
+    *(
+        ((config, name), _PLAIN)
+        for config in ("generationConfig", "generation_config")
+        for name in (
+            *("responseMimeType", "response_mime_type", "responseSchema", "response_schema"),
+            *("responseJsonSchema", "response_json_schema"),
+        )
+    ),
+)
+"""Where a request says what it demands, and what demands nothing there."""
 
 
 def api_of(path: str) -> Api | None:
@@ -72,9 +94,12 @@ def prepare(body: bytes, api: Api, *, drop_params: bool) -> bytes:
 
 def demanded(request: Object, api: Api) -> list[bytes]:
     """What a request says where it forces or forbids a tool, or demands a form of its answer."""
-    choices = [choice for choice in _tool_choices(request, api) if _is_demanding(choice)]
-    forms = [form for form in _forms(request, api) if _is_form(form)]
-    return [bytes(said) for said in (*choices, *forms) if said is not None]
+    found = []
+    for path, harmless in _DEMANDS_OF_GEMINI if api is Api.GENERATE_CONTENT else _DEMANDS:
+        said = member(request, *path)
+        if said is not None and not is_empty(said) and _name(said) not in harmless:
+            found.append(bytes(said))
+    return found
 
 
 def _hoist_tools(request: Object) -> bool:
@@ -109,41 +134,7 @@ def with_member(body: bytes, name: str, *, value: object) -> bytes:
     return b"".join((head, comma, encoded(name), b":", encoded(value), b"}"))
 
 
-def _tool_choices(request: Object, api: Api) -> Iterator[Raw | None]:
-    if api is Api.GENERATE_CONTENT:
-        for config, calling in (
-            ("toolConfig", "functionCallingConfig"),
-            ("tool_config", "function_calling_config"),
-        ):
-            yield member(request, config, calling, "mode")
-        return
-    yield request.get("tool_choice")
-    yield request.get("function_call")
-
-
-def _forms(request: Object, api: Api) -> Iterator[Raw | None]:
-    if api is Api.GENERATE_CONTENT:
-        for config in ("generationConfig", "generation_config"):
-            for name in ("responseMimeType", "response_mime_type"):
-                yield member(request, config, name)
-            for name in ("responseSchema", "response_schema", "responseJsonSchema", "response_json_schema"):
-                yield member(request, config, name)
-        return
-    yield request.get("response_format")
-    yield member(request, "text", "format")
-    yield request.get("output_format")
-    yield member(request, "output_config", "format")
-
-
-def _is_demanding(choice: Raw | None) -> bool:
-    return not is_empty(choice) and _name(choice) not in _FREE
-
-
-def _is_form(form: Raw | None) -> bool:
-    return not is_empty(form) and _name(form) not in _PLAIN
-
-
-def _name(value: Raw | None) -> str | None:
+def _name(value: Raw) -> str | None:
     """A plain string, or the `type` of an object."""
-    holder = opened(value) if value is not None else None
+    holder = opened(value)
     return kind(holder) if holder is not None else text(value)

@@ -7,7 +7,7 @@ drops towards OpenAI's models, and within a tool's result by chat completions al
 
 from base64 import b64decode
 from binascii import Error
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from msgspec import Raw
 
@@ -18,6 +18,7 @@ from litellm_hybrid.llm.history.json_edit import (
     elements,
     encoded,
     kind,
+    mapped,
     member,
     opened,
     replace,
@@ -35,7 +36,7 @@ def may_be_in(body: bytes) -> bool:
 
 def as_text(request: Object) -> bool:
     """Turn blocks that hold text into text blocks, in place; return whether there were any."""
-    return replace(request, "messages", lambda raw: _mapped(raw, _message))
+    return replace(request, "messages", lambda raw: mapped(raw, _message))
 
 
 def loses_attachment(body: bytes, api: Api, *, chat_completions: bool) -> bool:
@@ -87,7 +88,7 @@ def _is_lost(block: Object) -> bool:
 
 
 def _message(raw: Raw) -> list[Raw]:
-    return [edited(raw, lambda message: replace(message, "content", lambda blocks: _mapped(blocks, _block)))]
+    return [edited(raw, lambda message: replace(message, "content", lambda blocks: mapped(blocks, _block)))]
 
 
 def _block(raw: Raw) -> list[Raw]:
@@ -95,7 +96,7 @@ def _block(raw: Raw) -> list[Raw]:
     if block is None:
         return [raw]
     if kind(block) == "tool_result":
-        return [edited(raw, lambda result: replace(result, "content", lambda parts: _mapped(parts, _block)))]
+        return [edited(raw, lambda result: replace(result, "content", lambda parts: mapped(parts, _block)))]
     texts = _texts(block) if kind(block) in ("document", "search_result") else None
     if texts is None:
         return [raw]
@@ -106,14 +107,10 @@ def _block(raw: Raw) -> list[Raw]:
 
 def _texts(block: Object) -> list[Raw] | None:
     """The blocks that say the same; None if this one holds no text."""
-    parts = _search_result(block) if kind(block) == "search_result" else _document(block)
+    parts = elements(block.get("content")) if kind(block) == "search_result" else _document(block)
     named = [text(block.get(name)) for name in ("title", "source", "context")]
     head = "\n".join(name for name in named if name)
     return None if parts is None else [*([_text(head)] if head else []), *parts]
-
-
-def _search_result(block: Object) -> list[Raw] | None:
-    return elements(block.get("content"))
 
 
 def _document(block: Object) -> list[Raw] | None:
@@ -141,13 +138,3 @@ def _decoded(data: str) -> list[Raw] | None:
 
 def _text(said: str) -> Raw:
     return encoded({"type": "text", "text": said})
-
-
-def _mapped(array: Raw, change: Callable[[Raw], list[Raw]]) -> Raw:
-    """An array with other elements in the place of each; the same object if nothing changed."""
-    before = elements(array)
-    if before is None:
-        return array
-    after = [new for old in before for new in change(old)]
-    same = len(after) == len(before) and all(new is old for new, old in zip(after, before, strict=True))
-    return array if same else encoded(after)

@@ -26,6 +26,7 @@ from litellm_hybrid.llm.history.json_edit import (
     number,
     opened,
     replace,
+    replace_and_prune,
     text,
 )
 from litellm_hybrid.llm.replay.body import demanded
@@ -250,11 +251,7 @@ def _take_out(members: Object, path: list[str], api: Api, *, top: bool = True) -
     if len(path) == 1:
         del members[found]
         return True
-    if not replace(members, found, lambda raw: _taken_out(raw, path[1:], api)):
-        return False
-    if is_empty(members[found]):
-        del members[found]
-    return True
+    return replace_and_prune(members, found, lambda raw: _taken_out(raw, path[1:], api))
 
 
 def _taken_out(raw: Raw, path: list[str], api: Api) -> Raw:
@@ -274,9 +271,7 @@ def _omit_from_marks(request: Object, name: str) -> bool:
         return edited(raw, edit)
 
     def edit(members: Object) -> bool:
-        changed = replace(members, _MARK, unmark)
-        if _MARK in members and is_empty(members[_MARK]):
-            del members[_MARK]
+        changed = replace_and_prune(members, _MARK, unmark)
         return replace(members, "content", walk) | changed
 
     def unmark(raw: Raw) -> Raw:
@@ -290,11 +285,9 @@ def _omit_from_marks(request: Object, name: str) -> bool:
 
 
 def _limit(request: Object, most: int) -> bool:
-    changed = False
-    for name in _LIMITS:
-        changed |= _lower(request, name, most)
+    changed = _lower(request, most)
     for config in _CONFIG:
-        changed |= replace(request, config, lambda raw: edited(raw, lambda inner: _lower_any(inner, most)))
+        changed |= replace(request, config, lambda raw: edited(raw, lambda inner: _lower(inner, most)))
     # Anthropic: thinking has to leave room for an answer.
     if changed and (thinking := opened(request["thinking"]) if "thinking" in request else None):
         budget = number(thinking.get("budget_tokens"))
@@ -310,17 +303,10 @@ _LEAST_BUDGET = 1024
 """Tokens: Anthropic's least budget for thinking."""
 
 
-def _lower_any(members: Object, most: int) -> bool:
-    lowered = [_lower(members, name, most) for name in ("maxOutputTokens", "max_output_tokens")]
-    return any(lowered)
-
-
-def _lower(members: Object, name: str, most: int) -> bool:
-    asked = number(members.get(name))
-    if asked is None or asked <= most:
-        return False
-    members[name] = encoded(most)
-    return True
+def _lower(members: Object, most: int) -> bool:
+    found = [name for name in _LIMITS if (number(members.get(name)) or 0) > most]
+    members.update({name: encoded(most) for name in found})
+    return bool(found)
 
 
 def _without_thinking(request: Object) -> bool:
