@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ import httpx
 
 from docs.clients import CLIENTS, install
 from real.apis import CLIENT_KEY
-from real.cliproxyapi import NOWHERE, accounts, cliproxyapi
+from real.cliproxyapi import NOWHERE, accounts, cliproxyapi, forward_proxy
 from real.coding_model import DONE, CodingModel, Turn
 from real.corpus import ProviderError, provider_errors
 from real.rig import product
@@ -409,13 +409,14 @@ def play_session(name: str, binary: Path, folder: Path) -> Session:
         in_thread(CodingModel("provider", agent.steps, fails, signs=agent.signs)) as provider,
         in_thread(CodingModel("backend", agent.steps, signs=agent.signs)) as backend,
         real_litellm(backend.url, listed, folder) as litellm,
+        forward_proxy(provider, folder) if agent.subscribed else nullcontext() as accounts_proxy,
         cliproxyapi(
             binary,
             provider,
             agent.models,
             folder / "upstream",
             extra=keys,
-            subscriptions=agent.subscribed,
+            subscriptions=accounts_proxy,
         ) as upstream,
         product(upstream.process.url, litellm.url, folder / "product", fallback, keys, agent.own) as hybrid,
     ):

@@ -12,7 +12,7 @@ from real.meaning import meaning
 from real.providers import mark
 
 AT_ONCE = 24
-"""Questions at the same time; four times as many where the provider takes its time."""
+"""Questions at the same time; eight times as many where the provider takes its time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,8 @@ class Play:
     @property
     def model(self) -> str:
         """The alias that is asked for: one of its own, so that no suspension reaches another question."""
-        return f"{self.case.name}-{self.api}{'-s' if self.stream else ''}".replace("_", "-").lower()
+        how = f"{'-s' if self.stream else ''}{'-k' if self.slow else ''}"
+        return f"{self.case.name}-{self.api}{how}".replace("_", "-").lower()
 
 
 def plays(cases: Iterable[ProviderError], apis: Sequence[str] = APIS) -> list[Play]:
@@ -68,7 +69,7 @@ async def ask_all[T](
     advance: Callable[[int], None] | None = None,
 ) -> list[T]:
     """Do `one` for each, some at the same time."""
-    gate = asyncio.Semaphore(AT_ONCE * 4 if any(play.slow for play in todo) else AT_ONCE)
+    gate = asyncio.Semaphore(AT_ONCE * 8 if any(play.slow for play in todo) else AT_ONCE)
     done = 0
 
     async def gated(play: Play) -> T:

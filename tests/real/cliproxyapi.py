@@ -14,8 +14,7 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 from real.apis import CLIENT_KEY
-from real.providers import HOSTS
-from support.processes import Process, accepts, free_port, running
+from support.processes import ROOT, Process, accepts, free_port, running
 from support.servers import Server
 
 MANAGEMENT_KEY = "key-of-the-management"
@@ -129,7 +128,7 @@ def cliproxyapi(
     folder: Path,
     *,
     extra: Mapping[str, object] | None = None,
-    subscriptions: bool = False,
+    subscriptions: "ForwardProxy | None" = None,
     fallback: Mapping[str, object] | None = None,
     port: int = 0,
 ) -> Iterator[CLIProxyAPI]:
@@ -139,7 +138,7 @@ def cliproxyapi(
         folder: for its files; made if it is not there.
         extra: top-level keys of its config.yaml.
         fallback: one more entry of its `openai-compatibility`.
-        subscriptions: accounts in auth files, asked through a forward proxy, instead of keys.
+        subscriptions: accounts in auth files instead of keys, asked through this proxy.
         port: a fixed one to start again where one has stopped.
     """
     folder.mkdir(exist_ok=True)
@@ -149,7 +148,7 @@ def cliproxyapi(
     keys = dict(extra or {})
     # Nothing leaves this machine: what it looks up by itself finds no proxy.
     environment = {"PATH": os.defpath, "HOME": str(folder), "HTTPS_PROXY": NOWHERE, "HTTP_PROXY": NOWHERE}
-    if subscriptions:
+    if subscriptions is not None:
         aliases = {
             CHANNELS[provider]: [
                 {"name": SUBSCRIBED[provider][0], "alias": alias, "fork": True}
@@ -158,19 +157,15 @@ def cliproxyapi(
             ]
             for provider, listed in models.items()
         }
-        with forward_proxy(providers, folder) as proxy:
-            every = accounts()
-            for name in (f"{CHANNELS[provider]}.json" for provider in models):
-                (auth_dir / name).write_text(json.dumps(every[name]), encoding="utf-8")
-            keys = {"proxy-url": proxy.url, "oauth-model-alias": aliases, **keys}
-            # Some of its own look-ups know nothing of `proxy-url`.
-            environment |= {"HTTPS_PROXY": proxy.url, "HTTP_PROXY": proxy.url}
-            environment["SSL_CERT_FILE"] = str(folder / "mitmproxy" / "mitmproxy-ca-cert.pem")
-            config = with_entry(settings(port, auth_dir, providers.url, {}, keys), fallback)
-            with _started(binary, config, folder, port, environment, models) as started:
-                yield started
-        return
-    config = with_entry(settings(port, auth_dir, providers.url, models, keys), fallback)
+        every = accounts()
+        for name in (f"{CHANNELS[provider]}.json" for provider in models):
+            (auth_dir / name).write_text(json.dumps(every[name]), encoding="utf-8")
+        keys = {"proxy-url": subscriptions.url, "oauth-model-alias": aliases, **keys}
+        # Some of its own look-ups know nothing of `proxy-url`.
+        environment |= {"HTTPS_PROXY": subscriptions.url, "HTTP_PROXY": subscriptions.url}
+        environment["SSL_CERT_FILE"] = str(subscriptions.certificate)
+    by_key = {} if subscriptions else models
+    config = with_entry(settings(port, auth_dir, providers.url, by_key, keys), fallback)
     with _started(binary, config, folder, port, environment, models) as started:
         yield started
 
@@ -213,48 +208,31 @@ def listed_models(port: int) -> list[str]:
 
 # -- subscriptions ---------------------------------------------------------------
 
-_SCRIPT = """\
-HOSTS = {hosts!r}
 
+@dataclass(frozen=True, slots=True)
+class ForwardProxy:
+    """A proxy that answers for the providers' own hosts, and the file with its CA."""
 
-def request(flow):
-    asked = flow.request
-    if asked.pretty_host == "127.0.0.1":
-        return
-    asked.path = HOSTS.get(asked.pretty_host, "/other/" + asked.pretty_host) + asked.path
-    asked.scheme, asked.host, asked.port = "http", "127.0.0.1", {port}
-
-
-def responseheaders(flow):
-    flow.response.stream = True
-"""
+    url: str
+    certificate: Path
 
 
 @contextmanager
-def forward_proxy(providers: Server, folder: Path) -> Iterator[Process]:
-    """A proxy that answers for the providers' own hosts; its CA is in `folder/mitmproxy`."""
-    script = folder / "hosts.py"
-    script.write_text(_SCRIPT.format(hosts=HOSTS, port=providers.port), encoding="utf-8")
+def forward_proxy(providers: Server, folder: Path) -> Iterator[ForwardProxy]:
+    """Run one."""
     port = free_port()
     confdir = folder / "mitmproxy"
-    command: list[str | Path] = [
-        Path(sys.executable).with_name("mitmdump"),
-        "-q",
-        "-s",
-        script,
-        "--listen-host",
-        "127.0.0.1",
-    ]
-    command += ["-p", str(port), "--set", f"confdir={confdir}", "--set", "connection_strategy=lazy"]
+    certificate = confdir / "mitmproxy-ca-cert.pem"
     with running(
-        command,
+        [sys.executable, "-m", "real.forward", str(port), confdir, str(providers.port)],
         name="the forward proxy",
         log=folder / "forward.log",
         port=port,
-        ready=lambda port: (confdir / "mitmproxy-ca-cert.pem").exists() and accepts(port),
+        ready=lambda port: certificate.exists() and accepts(port),
         within=30,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "tests")},
     ) as process:
-        yield process
+        yield ForwardProxy(process.url, certificate)
 
 
 def accounts() -> dict[str, dict[str, object]]:

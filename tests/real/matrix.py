@@ -5,18 +5,22 @@ import asyncio
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import batched
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from itertools import batched, chain
 from pathlib import Path
+from threading import Lock
 
 from real.apis import Seen
 from real.capture import Play, ask_all, ask_play, noted, plays
-from real.cliproxyapi import CHANNELS, SECTIONS, cliproxyapi, version_of
+from real.cliproxyapi import CHANNELS, SECTIONS, ForwardProxy, cliproxyapi, forward_proxy, version_of
 from real.corpus import Captured, ProviderError
 from real.providers import Providers
-from real.rig import REPLAYED, LiteLLM, product
+from real.rig import REPLAYED, LiteLLM, Product, product
 from real.waits import is_read, stated
+from support.processes import free_port
 from support.servers import in_thread
 
 SLOW = 1.3
@@ -25,7 +29,7 @@ SLOW = 1.3
 SLOW_EVERY = 4
 """How many of the whole requests, one in so many, are asked a second time that way."""
 
-CASES_AT_ONCE = 120
+CASES_AT_ONCE = 40
 """How many cases one process serves: its work for each request grows with the models that it has."""
 
 ROUNDS = 4
@@ -80,12 +84,25 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """What was measured of one version."""
+    """What was measured of one version.
+
+    Attributes:
+        lost: questions that the product closed the connection on without a response.
+    """
 
     version: str
     subscriptions: bool
     outcomes: list[Outcome]
     seconds: float
+    lost: list[str] = field(default_factory=list)
+
+
+class Way(StrEnum):
+    """Who is asked."""
+
+    DIRECT = "CLIProxyAPI alone"
+    THROUGH = "litellm-hybrid"
+    OWN = "CLIProxyAPI's own fallback"
 
 
 def measure(
@@ -97,33 +114,48 @@ def measure(
     own_fallback: bool = False,
     advance: Advance | None = None,
 ) -> Matrix:
-    """Play them all."""
+    """Play them all, every way at the same time."""
     began = time.monotonic()
     providers = set(CHANNELS if subscriptions else SECTIONS)
     known = [case for case in cases if case.provider in providers]
-    bench = _Bench(binary, cases, folder, subscriptions, advance)
-    outcomes: list[Outcome] = []
-    for part in batched(known, CASES_AT_ONCE, strict=False):
-        for slow in (False, True):
-            asked = [play for play in plays(part) if not slow or not play.stream][
-                :: SLOW_EVERY if slow else 1
-            ]
-            asked = [Play(play.case, play.api, play.stream, slow) for play in asked]
-            outcomes += bench.compare(asked, slow=slow, own_fallback=own_fallback and not slow)
-    return Matrix(version_of(binary), subscriptions, outcomes, time.monotonic() - began)
+    fast = [plays(part) for part in batched(known, CASES_AT_ONCE, strict=False)]
+    whole = [play for play in plays(known) if not play.stream]
+    slow = [replace(play, slow=True) for play in whole[::SLOW_EVERY]]
+    parts = {
+        way: fast if way is Way.OWN else [*fast, slow] for way in Way if own_fallback or way is not Way.OWN
+    }
+    total, lock = sum(len(part) for todo in parts.values() for part in todo), Lock()
+    done = 0
+
+    def tick(count: int) -> None:
+        nonlocal done
+        with lock:
+            done += count
+            if advance:
+                advance("questions", done, total)
+
+    def run(way: Way) -> tuple[dict[Play, Asked], list[str]]:
+        place = folder / way.name.lower()
+        place.mkdir(parents=True)
+        with _serving(way, binary, cases, place, subscriptions=subscriptions) as line:
+            answers = [line.ask(part, tick) for part in parts[way]]
+        return {play: asked for part in answers for play, asked in part.items()}, line.lost
+
+    with ThreadPoolExecutor(len(parts)) as threads:
+        found = dict(zip(parts, threads.map(run, parts), strict=True))
+    direct, through = found[Way.DIRECT][0], found[Way.THROUGH][0]
+    own = found[Way.OWN][0] if own_fallback else {}
+    version = version_of(binary)
+    outcomes = [
+        _outcome(play, noted(play, direct[play].seen, version), through[play], _served(own.get(play)))
+        for play in (*chain.from_iterable(fast), *slow)
+        if play in direct and play in through
+    ]
+    return Matrix(version, subscriptions, outcomes, time.monotonic() - began, found[Way.THROUGH][1])
 
 
 type Lines = Mapping[str, Mapping[str, object]]
 """What was logged of each request that fell back, by request id."""
-
-
-@dataclass(frozen=True, slots=True)
-class Serving:
-    """Who serves a round of questions."""
-
-    port: int
-    providers: Providers
-    litellm: LiteLLM
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,93 +168,103 @@ class Asked:
 
 
 @dataclass(slots=True)
-class _Bench:
+class _Line:
+    """One way from the questions to the providers; CLIProxyAPI is started anew for each part of the questions.
+
+    Attributes:
+        port: where CLIProxyAPI listens.
+        proxy: what answers for the providers' hosts, with subscriptions.
+        hybrid: the product, where it is in front.
+        lost: questions without a response.
+    """
+
+    way: Way
     binary: Path
-    cases: Sequence[ProviderError]
     folder: Path
-    subscriptions: bool
-    advance: Advance | None
+    providers: Providers
+    litellm: LiteLLM
+    port: int
+    proxy: ForwardProxy | None
+    hybrid: Product | None
+    lost: list[str] = field(default_factory=list)
     runs: int = 0
 
-    def compare(self, todo: Sequence[Play], *, slow: bool, own_fallback: bool) -> list[Outcome]:
-        """Ask directly, through the product, and of CLIProxyAPI's own fallback."""
-        words = " behind keep-alives" if slow else ""
-        direct = self._ask(f"CLIProxyAPI alone{words}", todo, slow=slow)
-        through = self._ask(f"through litellm-hybrid{words}", todo, slow=slow, hybrid=True)
-        own = self._ask("CLIProxyAPI's own fallback", todo, own=True) if own_fallback else {}
-        version = version_of(self.binary)
-        return [
-            _outcome(play, noted(play, direct[play].seen, version), through[play], _served(own.get(play)))
-            for play in todo
-            if play in direct and play in through
-        ]
-
-    def _ask(
-        self, what: str, todo: Sequence[Play], *, slow: bool = False, hybrid: bool = False, own: bool = False
-    ) -> dict[Play, Asked]:
+    def ask(self, todo: Sequence[Play], tick: Callable[[int], None]) -> dict[Play, Asked]:
         """Ask each until its provider has seen it, in a fresh process where an earlier case took the account."""
         answers: dict[Play, Asked] = {}
         left = list(todo)
         for _ in range(ROUNDS):
-            if not left:
-                break
-            with self._serving(left, slow=slow, hybrid=hybrid, own=own) as (serving, hybrid_log):
-                seen = asyncio.run(self._round(what, serving.port, left, len(todo) - len(left), len(todo)))
-                lines = hybrid_log()
-            replays = Counter(case for _, _, case in serving.litellm.asked)
-            for play, answer in seen.items():
-                if serving.providers.asked[play.case.name, play.place]:
-                    replayed = replays[f"{play.case.name}-in-{play.place}"]
-                    answers[play] = Asked(answer, lines.get(play.model, {}), replayed)
+            before = len(left)
+            answers |= self._round(left)
             # What states a short wait takes the account from all that follow: last.
             left = sorted(
                 (play for play in left if play not in answers), key=lambda play: "RetryInfo" in play.case.text
             )
+            tick(before - len(left))
+            if not left or len(left) == before:
+                break
+        tick(len(left))
         return answers
 
-    async def _round(
-        self, what: str, port: int, todo: Sequence[Play], before: int, total: int
-    ) -> dict[Play, Seen]:
-        def advance(done: int) -> None:
-            if self.advance:
-                self.advance(what, before + done, total)
-
-        async def one(play: Play) -> Seen:
-            try:
-                return await ask_play(port, play, request_id=play.model)
-            except (OSError, TimeoutError) as e:
-                return Seen(0, (), f"no response: {e}".encode(), whole=False, first_byte=0.0)
-
-        return dict(zip(todo, await ask_all(todo, one, advance), strict=True))
-
-    @contextmanager
-    def _serving(
-        self, todo: Iterable[Play], *, slow: bool, hybrid: bool, own: bool
-    ) -> "Iterator[tuple[Serving, Callable[[], Lines]]]":
+    def _round(self, todo: Sequence[Play]) -> dict[Play, Asked]:
         models: dict[str, list[str]] = defaultdict(list)
         for play in todo:
             models[play.case.provider].append(play.model)
+        slow = any(play.slow for play in todo)
+        self.providers.delay = SLOW if slow else 0.0
+        self.providers.asked.clear()
+        self.litellm.asked.clear()
         self.runs += 1
-        folder = self.folder / f"run-{self.runs}"
-        folder.mkdir(parents=True)
-        extra: dict[str, object] = {"nonstream-keepalive-interval": 1} if slow else {}
-        with in_thread(Providers(self.cases)) as providers, in_thread(LiteLLM()) as litellm:
-            providers.delay = SLOW if slow else 0.0
-            second = _own(litellm.url, [name for names in models.values() for name in names]) if own else None
-            with cliproxyapi(
-                self.binary,
-                providers,
-                models,
-                folder / "upstream",
-                extra=extra,
-                subscriptions=self.subscriptions,
-                fallback=second,
-            ) as upstream:
-                if not hybrid:
-                    yield Serving(upstream.port, providers, litellm), dict
-                    return
-                with product(upstream.process.url, litellm.url, folder / "product") as started:
-                    yield Serving(started.port, providers, litellm), started.fallbacks
+        with cliproxyapi(
+            self.binary,
+            self.providers,
+            models,
+            self.folder / f"upstream-{self.runs}",
+            extra={"nonstream-keepalive-interval": 1} if slow else {},
+            subscriptions=self.proxy,
+            fallback=_own(self.litellm.url, chain.from_iterable(models.values()))
+            if self.way is Way.OWN
+            else None,
+            port=self.port,
+        ):
+            seen = asyncio.run(self._answers(todo))
+        lines = self.hybrid.fallbacks() if self.hybrid else {}
+        replays = Counter(case for _, _, case in self.litellm.asked)
+        return {
+            play: Asked(answer, lines.get(play.model, {}), replays[f"{play.case.name}-in-{play.place}"])
+            for play, answer in seen.items()
+            if self.providers.asked[play.case.name, play.place]
+        }
+
+    async def _answers(self, todo: Sequence[Play]) -> dict[Play, Seen]:
+        port = self.hybrid.port if self.hybrid else self.port
+
+        async def one(play: Play) -> Seen:
+            began = time.time()
+            try:
+                return await ask_play(port, play, request_id=play.model)
+            except (OSError, TimeoutError) as e:
+                self.lost.append(f"{play.model}: asked at {began:.3f}, {time.time() - began:.3f} s: {e!r}")
+                return Seen(0, (), f"no response: {e}".encode(), whole=False, first_byte=0.0)
+
+        return dict(zip(todo, await ask_all(todo, one), strict=True))
+
+
+@contextmanager
+def _serving(
+    way: Way, binary: Path, cases: Sequence[ProviderError], folder: Path, *, subscriptions: bool
+) -> Iterator[_Line]:
+    """Start what stays for all of a way's questions."""
+    port = free_port()
+    with ExitStack() as stack:
+        providers = stack.enter_context(in_thread(Providers(cases)))
+        litellm = stack.enter_context(in_thread(LiteLLM()))
+        proxy = stack.enter_context(forward_proxy(providers, folder)) if subscriptions else None
+        hybrid = None
+        if way is Way.THROUGH:
+            upstream = f"http://127.0.0.1:{port}"
+            hybrid = stack.enter_context(product(upstream, litellm.url, folder / "product"))
+        yield _Line(way, binary, folder, providers, litellm, port, proxy, hybrid)
 
 
 def _own(litellm: str, models: Iterable[str]) -> Mapping[str, object]:

@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from real.matrix import Matrix, Outcome
 
@@ -84,15 +85,25 @@ def tally(outcomes: Iterable[Outcome]) -> Tally:
     return Tally(*(counts[name] for name in names))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Report:
-    """Everything that was found out about one version."""
+    """Everything that was found out about one version.
+
+    Attributes:
+        kept: the folder with all logs, where something is to be looked up in them.
+    """
 
     version: str
     matrices: list[Matrix] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     waits: list[Wait] = field(default_factory=list)
     seconds: float = 0.0
+    kept: Path | None = None
+
+    @property
+    def lost(self) -> list[str]:
+        """Questions that the product closed the connection on without a response."""
+        return [lost for matrix in self.matrices for lost in matrix.lost]
 
     @property
     def outcomes(self) -> list[Outcome]:
@@ -102,7 +113,8 @@ class Report:
     @property
     def is_good(self) -> bool:
         """Whether this version is as we need it, and we as its users need us."""
-        return tally(self.outcomes).is_kept and not any(row.state == "DIFFERS" for row in self.rows)
+        differs = any(row.state == "DIFFERS" for row in self.rows)
+        return tally(self.outcomes).is_kept and not self.lost and not differs
 
 
 HEAD = ("provider", "client API", "failures", "caught", "missed", "others", "sent on", "waits read")
@@ -194,5 +206,6 @@ def as_json(report: Report) -> dict[str, object]:
             {"what": wait.what, "settings": wait.settings, "seconds": round(wait.seconds, 1)}
             for wait in report.waits
         ],
+        "lost": report.lost,
         "wrong": list(complaints(report.outcomes, most=1000)),
     }

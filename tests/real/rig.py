@@ -123,7 +123,6 @@ def rig(
     folder: Path,
     *,
     extra: Mapping[str, object] | None = None,
-    subscriptions: bool = False,
     fallback: Mapping[str, object] | None = None,
 ) -> Iterator[Rig]:
     """Start all of it; `extra` are keys of CLIProxyAPI's config.yaml, `fallback` of the product's."""
@@ -131,9 +130,7 @@ def rig(
     with (
         in_thread(Providers(cases)) as providers,
         in_thread(LiteLLM()) as litellm,
-        cliproxyapi(
-            binary, providers, models, folder / "upstream", extra=extra, subscriptions=subscriptions
-        ) as upstream,
+        cliproxyapi(binary, providers, models, folder / "upstream", extra=extra) as upstream,
         product(upstream.process.url, litellm.url, folder / "product", fallback) as hybrid,
     ):
         yield Rig(providers, upstream, litellm, hybrid)

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from time import monotonic
 
 from real.apis import Seen, ask, question
@@ -38,6 +39,9 @@ EXHAUSTED = ProviderError(
 WAITS = 2.0
 """A first byte later than this, in seconds, has waited for upstream's retries."""
 
+ADDED = 0.05
+"""What we may add to the first byte of a turn that does not wait, in seconds; LiteLLM's own takes no time here."""
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -47,9 +51,16 @@ class Result:
     problems: Sequence[str]
 
     def lines(self) -> Iterator[str]:
-        """One a turn."""
+        """A sum, and one a turn."""
+        others = _others(self.turns)
+        waited = ", ".join(f"{seen.first_byte:.1f} s" for seen in self.turns if seen.first_byte > WAITS)
+        yield f"  waited: {waited or 'none'}; the other turns: {median(others):.3f} s, {max(others):.3f} s at most"
         for number, seen in enumerate(self.turns, 1):
             yield f"  turn {number}: {seen.first_byte:6.2f} s  {seen.status} {seen.header('x-hybrid-route')}"
+
+
+def _others(seen: Sequence[Seen]) -> list[float]:
+    return [answer.first_byte for answer in seen if answer.first_byte <= WAITS] or [WAITS]
 
 
 @contextmanager
@@ -101,13 +112,17 @@ def one(binary: Path, folder: Path, minutes: float) -> Result:
         seen = asyncio.run(turns(hybrid.port, TURNS, every))
         providers.exhausted = {}
         back = asyncio.run(until_served(hybrid.port, every, within=660))
-        asked = len(litellm.asked)
+        # It is also asked where its models lead, once in a while.
+        asked = sum(path == "/v1/messages" for _, path, _ in litellm.asked)
     waited = [answer.first_byte for answer in seen if answer.first_byte > WAITS]
     problems = []
     if len(waited) > 4:
         problems.append(f"{len(waited)} turns waited for upstream, not at most four")
     if any(seconds > 11 for seconds in waited[1:]):
         problems.append(f"a later turn waited {max(waited[1:]):.1f} s, not at most 11")
+    # The median: a machine that does other things holds up a turn or two.
+    if median(_others(seen)) > ADDED:
+        problems.append(f"the other turns took {median(_others(seen)):.3f} s, not at most {ADDED:g}")
     if not all(REPLAYED in answer.text for answer in seen):
         problems.append("LiteLLM has not served each turn")
     if not any(SERVED in answer.text for answer in back):

@@ -129,17 +129,19 @@ def cases(only: str) -> list[ProviderError]:
 def verify(binary: Path, wanted: Wanted, progress: Progress) -> Report:
     """Find out everything about one version."""
     began = time.monotonic()
-    with (
-        tempfile.TemporaryDirectory(prefix="verify-upstream-", ignore_cleanup_errors=True) as name,
-        ThreadPoolExecutor(1) as aside,
-    ):
-        folder = Path(name)
+    folder = Path(tempfile.mkdtemp(prefix="verify-upstream-"))
+    with ThreadPoolExecutor(2) as aside:
         waits = None if wanted.only else aside.submit(measure_waits, binary, _made(folder / "waits"))
+        rows = aside.submit(_rows, binary, wanted, _made(folder / "scenarios"))
         matrices = list(_matrices(binary, wanted, folder, progress))
-        rows = list(_rows(binary, wanted, _made(folder / "scenarios"), progress))
-        progress("waiting for CLIProxyAPI's retries", 0, 1)
+        progress("scenarios, and CLIProxyAPI's retries", 0, 1)
         measured: list[Wait] = waits.result() if waits else []
-    return Report(version_of(binary), matrices, rows, measured, time.monotonic() - began)
+    report = Report(version_of(binary), matrices, rows.result(), measured, time.monotonic() - began)
+    if report.lost or not all(row.state == "ok" for row in report.rows):
+        report.kept = folder
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+    return report
 
 
 def _made(folder: Path) -> Path:
@@ -164,10 +166,10 @@ def _matrices(binary: Path, wanted: Wanted, folder: Path, progress: Progress) ->
         )
 
 
-def _rows(binary: Path, wanted: Wanted, folder: Path, progress: Progress) -> Iterator[Row]:
+def _rows(binary: Path, wanted: Wanted, folder: Path) -> list[Row]:
     chosen = [scenario for scenario in SCENARIOS if wanted.only in scenario.text]
     if not chosen:
-        return
+        return []
     with ThreadPoolExecutor(_AT_ONCE) as threads, Place(binary, _made(folder / "shared")).rig() as shared:
 
         def look(number: int) -> Row:
@@ -180,9 +182,7 @@ def _rows(binary: Path, wanted: Wanted, folder: Path, progress: Progress) -> Ite
             except (Differs, OSError) as e:
                 return Row("DIFFERS", scenario.text, str(e), scenario.means)
 
-        for number, row in enumerate(threads.map(look, range(len(chosen)))):
-            progress(row.text, number, len(chosen))
-            yield row
+        return list(threads.map(look, range(len(chosen))))
 
 
 def shown(report: Report) -> Iterator[str]:
@@ -194,6 +194,7 @@ def shown(report: Report) -> Iterator[str]:
         yield from table(matrix)
         yield f"the longest wait for a first byte: {slowest(matrix.outcomes):.2f} s"
         yield from complaints(matrix.outcomes)
+        yield from (f"NO RESPONSE: {lost}" for lost in matrix.lost)
     if report.rows:
         yield ""
     for row in report.rows:
@@ -214,4 +215,6 @@ def shown(report: Report) -> Iterator[str]:
         else ""
     )
     verdict = "as we need it" if report.is_good else "NOT as we need it"
+    if report.kept:
+        yield f"\nwhat everything logged is kept in {report.kept}"
     yield f"\n{report.version}: {verdict}: {said}{own} ({report.seconds:.0f} s)\n"
