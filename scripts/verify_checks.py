@@ -11,13 +11,14 @@ from http.client import HTTPException
 from urllib.parse import quote
 
 from litellm_hybrid.config.settings import Address
-from litellm_hybrid.diagnostics.doctor import http_client
-from litellm_hybrid.diagnostics.doctor.http_client import (
+from litellm_hybrid.diagnostics.doctor import probes
+from litellm_hybrid.diagnostics.doctor.probes import (
     Fields,
     Probe,
     ProbeResult,
+    Program,
+    identify,
 )
-from litellm_hybrid.diagnostics.doctor.probes import Program, identify
 from litellm_hybrid.quota import classifier as quota
 
 MODEL = "litellm-hybrid-no-such-model"
@@ -69,7 +70,7 @@ class Upstream:
         content = b"" if body is None else json.dumps(body).encode()
         if content:
             fields = (*fields, ("Content-Type", "application/json"))
-        return answered(http_client.send(Probe(self.address, path, method, fields, content, LIMIT)))
+        return answered(probes.send(Probe(self.address, path, method, fields, content, LIMIT)))
 
     def name_model(self, path: str, model: str = MODEL, **more: object) -> ProbeResult:
         """Ask it for a model, unknown if not given."""
@@ -216,7 +217,7 @@ def leaves_request_id(upstream: Upstream) -> str:
 
 def keeps_alive(upstream: Upstream) -> str:
     """Two requests on one connection, the first with an error."""
-    connection = http_client.connect(Probe(upstream.address, "/", within=LIMIT))
+    connection = probes.connect(Probe(upstream.address, "/", within=LIMIT))
     try:
         for _ in range(2):
             connection.request("GET", f"{upstream.address.path}/litellm-hybrid/no-such-path")
@@ -227,7 +228,7 @@ def keeps_alive(upstream: Upstream) -> str:
                     f"HTTP version {response.version}, Connection: {response.getheader('connection')}"
                 )
     except (OSError, HTTPException) as e:
-        raise Differs(f"the second request fails: {http_client.failed(e).detail}") from e
+        raise Differs(f"the second request fails: {probes.failed(e).detail}") from e
     finally:
         connection.close()
     return "two requests on one connection"
@@ -248,7 +249,7 @@ def bodiless(upstream: Upstream) -> str:
 def _two_answers(upstream: Upstream, method: str, path: str) -> bytes:
     """What comes back for this request and another one behind it, as bytes, up to the second one's body."""
     address, received = upstream.address, b""
-    connection = http_client.connect(Probe(address, path, within=LIMIT))
+    connection = probes.connect(Probe(address, path, within=LIMIT))
     lines = (f"{method} {address.path}{path} HTTP/1.1", f"GET {address.path}/healthz HTTP/1.1")
     try:
         connection.connect()
@@ -256,7 +257,7 @@ def _two_answers(upstream: Upstream, method: str, path: str) -> bytes:
         while received.count(b"\r\n\r\n") < 2 and (data := connection.sock.recv(65536)):
             received += data
     except OSError as e:
-        raise Differs(f"{method} {path}: {http_client.failed(e).detail}") from e
+        raise Differs(f"{method} {path}: {probes.failed(e).detail}") from e
     finally:
         connection.close()
     return received

@@ -29,9 +29,8 @@ import verify_checks as checks
 from verify_checks import Differs, NotSeen, Upstream
 
 from litellm_hybrid.config.converters import parse_url
-from litellm_hybrid.diagnostics.doctor import http_client
-from litellm_hybrid.diagnostics.doctor.http_client import FailureKind, Probe
-from litellm_hybrid.diagnostics.doctor.probes import is_safe_mode
+from litellm_hybrid.diagnostics.doctor import probes
+from litellm_hybrid.diagnostics.doctor.probes import FailureKind, Probe, is_safe_mode
 from litellm_hybrid.terminal import hide, printable
 from real.verify import Wanted, verify_binaries
 
@@ -229,15 +228,13 @@ def verify_running(upstream: Upstream, *, live: bool) -> int:
     def harmless(text: str) -> str:
         return printable(hide(text, [upstream.key, quote(upstream.key, safe="")]))
 
-    first = http_client.send(
-        Probe(upstream.address, "/v1/models", headers=upstream.fields, within=checks.LIMIT)
-    )
+    first = probes.send(Probe(upstream.address, "/v1/models", headers=upstream.fields, within=checks.LIMIT))
     if first.failure is not None:
         untrusted = first.failure is FailureKind.CERTIFICATE
         what = "no trusted certificate at" if untrusted else "nothing answers at"
         print(f"verify-upstream: {what} {upstream.address}: {harmless(first.detail)}", file=sys.stderr)
         return 1
-    if is_safe_mode(first, http_client.send(Probe(upstream.address, "/", within=checks.LIMIT))):
+    if is_safe_mode(first, probes.send(Probe(upstream.address, "/", within=checks.LIMIT))):
         print(
             "verify-upstream: it is in safe mode: its `api-keys` are still those of its example file",
             file=sys.stderr,

@@ -18,9 +18,8 @@ import pytest
 from e2e.harness import black_hole
 from e2e.tls import self_signed_context, server_context
 from litellm_hybrid.config.settings import Address
-from litellm_hybrid.diagnostics.doctor import http_client
-from litellm_hybrid.diagnostics.doctor.http_client import FailureKind, Probe
-from litellm_hybrid.diagnostics.doctor.probes import TRANSFORM
+from litellm_hybrid.diagnostics.doctor import probes
+from litellm_hybrid.diagnostics.doctor.probes import TRANSFORM, FailureKind, Probe
 from litellm_hybrid.diagnostics.doctor.report import CHECKS
 from support.cliproxyapi import CLIProxyAPI
 from support.probes import failed
@@ -485,7 +484,7 @@ def test_live_without_a_proxy_asks_the_servers(good: SetUp) -> None:
 
 def test_no_answer_takes_no_longer_than_it_says() -> None:
     with black_hole() as (port, _):
-        seen = http_client.send_all({"a": Probe(Address("http", "127.0.0.1", port), "/", within=0.2)})
+        seen = probes.send_all({"a": Probe(Address("http", "127.0.0.1", port), "/", within=0.2)})
     assert seen == {"a": failed(FailureKind.TIMEOUT, "timed out")}
 
 
@@ -498,7 +497,7 @@ async def drips(_request: Request, reply: Reply) -> None:
 
 def test_an_answer_that_drips_is_not_waited_for() -> None:
     with in_thread(Server(drips)) as server:
-        seen = http_client.send_all({"a": Probe(Address("http", "127.0.0.1", server.port), "/", within=0.5)})
+        seen = probes.send_all({"a": Probe(Address("http", "127.0.0.1", server.port), "/", within=0.5)})
     assert seen == {"a": failed(FailureKind.TIMEOUT, "timed out")}
 
 
@@ -515,16 +514,16 @@ def test_tls(confdir: Path) -> None:
         await reply.json(200, {})
 
     with in_thread(Server(hello, tls=server_context(confdir))) as server:
-        https = http_client.send(Probe(Address("https", "127.0.0.1", server.port), "/"))
-        http = http_client.send(Probe(Address("http", "127.0.0.1", server.port), "/"))
-        told = http_client.send(
+        https = probes.send(Probe(Address("https", "127.0.0.1", server.port), "/"))
+        http = probes.send(Probe(Address("http", "127.0.0.1", server.port), "/"))
+        told = probes.send(
             Probe(Address("https", "127.0.0.1", server.port), "/"), confdir / "mitmproxy-ca-cert.pem"
         )
     # A server that answers what it does not understand, as Go's and uvicorn do.
     with ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as stdlib:
         thread = threading.Thread(target=stdlib.serve_forever)
         thread.start()
-        plain = http_client.send(Probe(Address("https", "127.0.0.1", stdlib.server_port), "/"))
+        plain = probes.send(Probe(Address("https", "127.0.0.1", stdlib.server_port), "/"))
         stdlib.shutdown()
         thread.join()
     assert told.status == 200
@@ -544,7 +543,7 @@ def test_a_self_signed_certificate_is_called_so(good: SetUp) -> None:
 
 
 def test_a_name_that_nobody_knows() -> None:
-    seen = http_client.send(Probe(Address("http", "no-such-host.invalid", 80), "/"))
+    seen = probes.send(Probe(Address("http", "no-such-host.invalid", 80), "/"))
     assert seen.failure is FailureKind.UNREACHABLE
 
 
@@ -552,10 +551,10 @@ def test_which_addresses_are_free() -> None:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         sock.listen()
-        assert http_client.binding(*sock.getsockname()) is not None
+        assert probes.binding(*sock.getsockname()) is not None
         port = sock.getsockname()[1]
-    assert http_client.binding("127.0.0.1", port) is None
-    assert http_client.binding("203.0.113.7", port) is not None
+    assert probes.binding("127.0.0.1", port) is None
+    assert probes.binding("203.0.113.7", port) is not None
 
 
 # -- the terminal -------------------------------------------------------------

@@ -4,8 +4,7 @@ import json
 from collections.abc import Sequence
 
 from litellm_hybrid.config.settings import Address, Secret
-from litellm_hybrid.diagnostics.doctor.http_client import FailureKind, ProbeResult
-from litellm_hybrid.diagnostics.doctor.probes import Results
+from litellm_hybrid.diagnostics.doctor.probes import FailureKind, ProbeResult, Results
 from litellm_hybrid.diagnostics.doctor.report import Finding
 
 

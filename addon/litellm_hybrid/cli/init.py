@@ -14,7 +14,7 @@ from litellm_hybrid.config.file_watcher import Watcher
 from litellm_hybrid.config.parser import ConfigError, parse
 from litellm_hybrid.config.settings import Address, Secret, Settings
 from litellm_hybrid.diagnostics import init as first
-from litellm_hybrid.diagnostics.doctor import http_client, probes
+from litellm_hybrid.diagnostics.doctor import probes
 from litellm_hybrid.diagnostics.doctor.doctor import Options
 from litellm_hybrid.diagnostics.doctor.probes import Program, Results
 from litellm_hybrid.diagnostics.init import CLIENT_KEY, LITELLM_KEY, Match, Proposal, SetUp
@@ -205,11 +205,11 @@ def _known_upstream(file: Path | None) -> Settings:
 
 def _probe(settings: Settings) -> Results:
     planned = {name: each for name, each in probes.plan(settings).items() if not name.startswith("listen")}
-    return Results(http_client.send_all(planned))
+    return Results(probes.send_all(planned))
 
 
 def _who_is_at(address: Address) -> Program | None:
-    results = http_client.send_all({path: http_client.Probe(address, path) for path in ("/", probes.ALIVE)})
+    results = probes.send_all({path: probes.Probe(address, path) for path in ("/", probes.ALIVE)})
     if all(each.failure for each in results.values()):
         return None
     return probes.identify(*results.values())

@@ -10,8 +10,8 @@ import click
 from litellm_hybrid.cli.common import as_json_option, config_option, load, show
 from litellm_hybrid.config.converters import format_duration, parse_url
 from litellm_hybrid.config.settings import Address, Settings
-from litellm_hybrid.diagnostics.doctor import http_client, probes
-from litellm_hybrid.diagnostics.doctor.http_client import Probe, bearer
+from litellm_hybrid.diagnostics.doctor import probes
+from litellm_hybrid.diagnostics.doctor.probes import Probe, bearer
 from litellm_hybrid.diagnostics.init import CLIENT_KEY
 from litellm_hybrid.routing.rules import IN_UPSTREAMS_PLACE
 from litellm_hybrid.terminal import OutputLine, Style, printable
@@ -71,7 +71,7 @@ def changes_line(each: Mapping[str, Any]) -> str:
 def _ask(address: Address, settings: Settings) -> tuple[dict[str, Any] | None, str]:
     """Return what the page says; or None, and why it says nothing."""
     key = probes.client_key(settings) or os.environ.get(CLIENT_KEY, "")
-    result = http_client.send(Probe(address, _PAGE, headers=bearer(key)))
+    result = probes.send(Probe(address, _PAGE, headers=bearer(key)))
     if result.status == 200 and isinstance(result.json, dict) and "ready" in result.json:
         return result.json, ""
     if result.status in (401, 403):

@@ -10,7 +10,7 @@ from time import monotonic
 
 from mitmproxy import http
 
-from litellm_hybrid.config.settings import SettingsStore
+from litellm_hybrid.config.settings import Settings, SettingsStore
 from litellm_hybrid.fallback.conversations import conversation_id
 from litellm_hybrid.fallback.state import HOUR, FallbackState
 from litellm_hybrid.flow.exchange import Exchange, to_litellm
@@ -48,28 +48,10 @@ class Replays:
         name = exchange.outcome.litellm_model
         assert name is not None
         assert exchange.model is not None
-        refusal = access.check(settings, exchange.client)
-        if refusal is not None:
-            message = f"litellm: no fallback, access refused: {refusal.message}"
-            exchange.log(logging.WARNING, message, event="fallback-refused")
-            mark_refused(exchange, "not-allowed")
-            return None
-        if self._state.unknown_models.has(name, now):
-            mark_refused(exchange, "unknown-model")
-            return None
-        if self._state.litellm_cooldowns.has(name, now):
-            mark_refused(exchange, "litellm-cooldown")
+        if why := self._why_not(settings, exchange, name, now):
+            exchange.set_outcome(Target.UPSTREAM, Reason.FALLBACK_FAILED, fallback_failed=why)
             return None
         api = identify_api(exchange.path)
-        known = self._remembered(exchange, api, now)
-        if api is not None and documents.loses_attachment(
-            exchange.content, api, chat_completions=Remedy(Action.CHAT_COMPLETIONS) in known
-        ):
-            mark_refused(exchange, "attachment")
-            return None
-        if not self._spend(settings.fallback.max_per_hour, name, exchange, now):
-            mark_refused(exchange, "budget")
-            return None
         outgoing = rewrite.for_litellm(settings, exchange.forwarded, exchange.model, name, exchange.id)
         request = flow.request.copy()
         to_litellm(request, outgoing)
@@ -86,9 +68,25 @@ class Replays:
             prepared = replay_body.prepare(body, replayed, drop_params=settings.fallback.drop_params)
             if prepared is not body:
                 _set_body(request, prepared)
-            for remedy in known:
+            for remedy in self._remembered(exchange, api, now):
                 self._apply(request, exchange, replayed, remedy)
         return request
+
+    def _why_not(self, settings: Settings, exchange: Exchange, name: str, now: float) -> str:
+        """Say why upstream's response stands, as in the route header; "": a replay may be sent."""
+        if (refusal := access.check(settings, exchange.client)) is not None:
+            message = f"litellm: no fallback, access refused: {refusal.message}"
+            exchange.log(logging.WARNING, message, event="fallback-refused")
+            return "not-allowed"
+        if self._state.unknown_models.has(name, now):
+            return "unknown-model"
+        if self._state.litellm_cooldowns.has(name, now):
+            return "litellm-cooldown"
+        api = identify_api(exchange.path)
+        by_chat = Remedy(Action.CHAT_COMPLETIONS) in self._remembered(exchange, api, now)
+        if api is not None and documents.loses_attachment(exchange.content, api, chat_completions=by_chat):
+            return "attachment"
+        return "" if self._spend(settings.fallback.max_per_hour, name, exchange, now) else "budget"
 
     def _remembered(self, exchange: Exchange, api: Api | None, now: float) -> tuple[Remedy, ...]:
         """Return what the model has needed on this API before, which is used now."""
@@ -217,11 +215,6 @@ class Replays:
 def remedies_key(exchange: Exchange, api: Api) -> tuple[str, str]:
     """Return what remedies are remembered under: LiteLLM's name for the model, and the API."""
     return exchange.outcome.litellm_model or "", api.value
-
-
-def mark_refused(exchange: Exchange, why: str) -> None:
-    """Write down that upstream's response stands, and why."""
-    exchange.set_outcome(Target.UPSTREAM, Reason.FALLBACK_FAILED, fallback_failed=why)
 
 
 def _set_body(request: http.Request, body: bytes) -> None:

@@ -6,7 +6,6 @@ emoji font shows them as well.
 
 from collections.abc import Mapping
 from time import time
-from types import MappingProxyType
 from typing import Protocol
 
 from mitmproxy import http
@@ -23,29 +22,25 @@ FAILED = ":warning:"
 
 _OURS = ("", FAILED)
 
-_BYPASSED: Mapping[str, str] = MappingProxyType(
-    {
-        Reason.UNREACHABLE: "upstream is unreachable",
-        Reason.COOLDOWN: "upstream is cooling down",
-        Reason.STICKY: "the conversation is there",
-        Reason.SPILL: "the quota is nearly used up",
-    }
-)
+_BYPASSED: Mapping[str, str] = {
+    Reason.UNREACHABLE: "upstream is unreachable",
+    Reason.COOLDOWN: "upstream is cooling down",
+    Reason.STICKY: "the conversation is there",
+    Reason.SPILL: "the quota is nearly used up",
+}
 """Why LiteLLM serves what is upstream's, where upstream has not refused it."""
 
-_KINDS: Mapping[str, str] = MappingProxyType(
-    {
-        "quota": "usage limit",
-        "overload": "overloaded",
-        "no-credential": "no account",
-        "login": "login expired",
-        "account": "account refused",
-        "no-answer": "empty response",
-        "unknown-model": "unknown model",
-        "context-length": "too long",
-        "server-error": "server error",
-    }
-)
+_KINDS = {
+    "quota": "usage limit",
+    "overload": "overloaded",
+    "no-credential": "no account",
+    "login": "login expired",
+    "account": "account refused",
+    "no-answer": "empty response",
+    "unknown-model": "unknown model",
+    "context-length": "too long",
+    "server-error": "server error",
+}
 """The kinds of `fallback.on` in two words."""
 
 # What is as it should be, whatever its status: Codex comes again by HTTP.

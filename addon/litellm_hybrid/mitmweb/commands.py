@@ -29,20 +29,8 @@ from litellm_hybrid.terminal import printable
 _MOST_EXPLAINED = 10
 _NOT_GIVEN: Sequence[Flow] = ()
 
-# What a rule of routing decided: there the fix depends on the request.
-_BY_RULE = frozenset(Reason) - {
-    Reason.MODEL,
-    Reason.PASSTHROUGH,
-    Reason.FALLBACK,
-    Reason.UNREACHABLE,
-    Reason.COOLDOWN,
-    Reason.STICKY,
-    Reason.SPILL,
-    Reason.LITELLM_FAILED,
-    Reason.FALLBACK_FAILED,
-    Reason.OWN_PAGE,
-    Reason.ERROR,
-}
+_NOT_BY_RULE = frozenset({Reason.LITELLM_FAILED, Reason.FALLBACK_FAILED, Reason.ERROR})
+"""Why upstream has answered where no rule of routing says so: the fix does not depend on the request."""
 
 
 class Commands:
@@ -166,7 +154,7 @@ def explanation_lines(settings: Settings, flow: http.HTTPFlow, exchange: Exchang
         found = explain.explain(settings, request, response, now=_answered_at(flow))
         lines += [f"{step.name}: {step.message}" for step in found.steps]
         lines.append(f"as things are now: reason={found.reason}; target={found.target}")
-        if header.reason in _BY_RULE:
+        if header.reason not in _NOT_BY_RULE:
             fixes = found.fixes
     return [printable(line) for line in (*lines, *(f"fix: {fix}" for fix in fixes))]
 

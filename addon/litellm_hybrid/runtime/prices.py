@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 from litellm_hybrid.config.converters import parse_url
 from litellm_hybrid.config.settings import SettingsStore
-from litellm_hybrid.diagnostics.doctor import http_client
-from litellm_hybrid.diagnostics.doctor.http_client import Probe, ProbeResult, bearer
-from litellm_hybrid.diagnostics.doctor.probes import litellm_key
+from litellm_hybrid.diagnostics.doctor import probes
+from litellm_hybrid.diagnostics.doctor.probes import Probe, ProbeResult, bearer, litellm_key
 from litellm_hybrid.llm.usage import PriceList, Usage
 from litellm_hybrid.observability.counters import Spend, SpendKey
 
@@ -33,7 +32,7 @@ async def ask_litellm(store: SettingsStore, path: str) -> ProbeResult | None:
     if settings is None or settings.base_url is None:
         return None
     probe = Probe(settings.base_url, path, headers=bearer(litellm_key(settings)), within=_PATIENCE)
-    found = await asyncio.to_thread(http_client.send, probe, settings.tls_ca)
+    found = await asyncio.to_thread(probes.send, probe, settings.tls_ca)
     return found if found.status == 200 else None
 
 

@@ -8,9 +8,8 @@ from time import monotonic
 from mitmproxy import http
 
 from litellm_hybrid.config.settings import Address, Settings, SettingsStore
-from litellm_hybrid.diagnostics.doctor import http_client
-from litellm_hybrid.diagnostics.doctor.http_client import Probe
-from litellm_hybrid.diagnostics.doctor.probes import PROVIDER_MODELS, lacks_provider_routes
+from litellm_hybrid.diagnostics.doctor import probes
+from litellm_hybrid.diagnostics.doctor.probes import PROVIDER_MODELS, Probe, lacks_provider_routes
 from litellm_hybrid.fallback.policy import Policy
 from litellm_hybrid.flow import local_replies
 from litellm_hybrid.flow.exchange import Exchange, to_litellm
@@ -140,7 +139,7 @@ class ProviderRoutes:
     async def _ask(self, upstream: Address, tls_ca: Path | None) -> bool | None:
         try:
             probe = Probe(upstream, PROVIDER_MODELS, within=_PATIENCE)
-            gone = lacks_provider_routes(await asyncio.to_thread(http_client.send, probe, tls_ca))
+            gone = lacks_provider_routes(await asyncio.to_thread(probes.send, probe, tls_ca))
             if gone is not None:
                 self._gone[upstream] = gone, monotonic()
             return gone

@@ -7,8 +7,7 @@ from litellm_hybrid.config.parser import Parsed
 from litellm_hybrid.config.settings import Settings, host_port
 from litellm_hybrid.config.yaml_nodes import Code
 from litellm_hybrid.diagnostics.check import NO_KEYS, circles, hints
-from litellm_hybrid.diagnostics.doctor.http_client import ProbeResult
-from litellm_hybrid.diagnostics.doctor.probes import Results, identify
+from litellm_hybrid.diagnostics.doctor.probes import ProbeResult, Results, identify
 from litellm_hybrid.diagnostics.doctor.report import Finding, error, ok, warning
 from litellm_hybrid.message.forwarded import is_loopback
 

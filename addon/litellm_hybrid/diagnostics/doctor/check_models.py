@@ -9,8 +9,15 @@ from typing import NamedTuple
 from litellm_hybrid.config.model_patterns import Patterns, bare, is_glob
 from litellm_hybrid.config.settings import Address, Settings
 from litellm_hybrid.diagnostics.doctor.check_servers import takes_for_models
-from litellm_hybrid.diagnostics.doctor.http_client import Probe, ProbeResult, bearer
-from litellm_hybrid.diagnostics.doctor.probes import Results, client_key, litellm_key, proxy_address
+from litellm_hybrid.diagnostics.doctor.probes import (
+    Probe,
+    ProbeResult,
+    Results,
+    bearer,
+    client_key,
+    litellm_key,
+    proxy_address,
+)
 from litellm_hybrid.diagnostics.doctor.report import Finding, error, not_checked, ok, some, warning
 from litellm_hybrid.diagnostics.explain.reasons import REASONS
 from litellm_hybrid.routing.rules import Reason, name_for_litellm

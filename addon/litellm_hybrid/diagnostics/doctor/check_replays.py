@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from litellm_hybrid.config.settings import Settings
-from litellm_hybrid.diagnostics.doctor.http_client import Probe, ProbeResult, bearer
-from litellm_hybrid.diagnostics.doctor.probes import Backends, litellm_key
+from litellm_hybrid.diagnostics.doctor.probes import Backends, Probe, ProbeResult, bearer, litellm_key
 from litellm_hybrid.diagnostics.doctor.report import Finding, error, not_checked, ok, some, warning
 from litellm_hybrid.llm.replay import body as replay_body
 from litellm_hybrid.llm.replay.refusals import remedies

@@ -6,10 +6,11 @@ from urllib.parse import urlsplit
 
 from litellm_hybrid.config.converters import parse_url
 from litellm_hybrid.config.settings import Address, Settings
-from litellm_hybrid.diagnostics.doctor.http_client import FailureKind, ProbeResult
 from litellm_hybrid.diagnostics.doctor.probes import (
     ALIVE,
     Backends,
+    FailureKind,
+    ProbeResult,
     Program,
     Results,
     backends_of,

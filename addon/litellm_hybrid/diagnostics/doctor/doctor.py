@@ -13,7 +13,6 @@ from litellm_hybrid.diagnostics.doctor import (
     check_models,
     check_replays,
     check_servers,
-    http_client,
     probes,
 )
 from litellm_hybrid.diagnostics.doctor.probes import Results
@@ -56,9 +55,9 @@ def examine(
     settings = parsed.settings
     presented = replace(settings, client_keys=(Secret(options.key),)) if options.key else settings
     progress(f"asking upstream{' and LiteLLM' if settings.base_url else ''}, 6 s at most …")
-    results = Results(http_client.send_all(probes.plan(presented), settings.tls_ca))
+    results = Results(probes.send_all(probes.plan(presented), settings.tls_ca))
     runs = check_local.runs(results)
-    bound = None if runs else http_client.binding(*settings.listen)
+    bound = None if runs else probes.binding(*settings.listen)
     versions["upstream"] = check_servers.upstream_version(results)
     versions["litellm"] = check_servers.litellm_version(results) or "unknown"
     findings = [
@@ -75,13 +74,13 @@ def examine(
         planned = check_models.plan_live(presented, results, runs=runs)
         for each in planned:
             progress(f"asking {each.message} …")
-        lived = http_client.send_all({each.check: each.probe for each in planned}, settings.tls_ca)
+        lived = probes.send_all({each.check: each.probe for each in planned}, settings.tls_ca)
         findings += [check_models.check_live(each, lived[each.check]) for each in planned]
         findings += check_models.unasked(settings, planned)
     if options.replay:
         progress(f"asking {check_replays.cost(options.replay)} …")
         findings += check_replays.ask(
-            settings, options.replay, lambda send: http_client.send_all(send, settings.tls_ca)
+            settings, options.replay, lambda send: probes.send_all(send, settings.tls_ca)
         )
     return Report(str(file), [*findings, *surroundings], versions)
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from functools import partial
 
 from litellm_hybrid.terminal import OutputLine, Style
 
@@ -45,30 +46,23 @@ class Finding:
         fix: the exact key or command; of what was not checked, what it takes.
     """
 
-    check: str
     severity: Severity
+    check: str
     symptom: str
     fix: str = ""
 
 
-def ok(check: str, symptom: str, fix: str = "") -> Finding:
-    """Nothing is wrong; `fix` says what else could be wanted."""
-    return Finding(check, Severity.OK, symptom, fix)
+ok = partial(Finding, Severity.OK)
+"""Nothing is wrong; `fix` says what else could be wanted."""
 
+not_checked = partial(Finding, Severity.NOT_CHECKED)
+"""It could not be looked at; `fix` is what has to be given for it."""
 
-def not_checked(check: str, symptom: str, takes: str) -> Finding:
-    """It could not be looked at; `takes` is what has to be given for it."""
-    return Finding(check, Severity.NOT_CHECKED, symptom, takes)
+warning = partial(Finding, Severity.WARNING)
+"""It works, and may not be what was meant."""
 
-
-def warning(check: str, symptom: str, fix: str) -> Finding:
-    """It works, and may not be what was meant."""
-    return Finding(check, Severity.WARNING, symptom, fix)
-
-
-def error(check: str, symptom: str, fix: str) -> Finding:
-    """It does not work."""
-    return Finding(check, Severity.ERROR, symptom, fix)
+error = partial(Finding, Severity.ERROR)
+"""It does not work."""
 
 
 def some(names: Iterable[str], most: int = 5) -> str:

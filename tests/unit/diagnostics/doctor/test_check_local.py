@@ -10,11 +10,11 @@ import pytest
 from litellm_hybrid.config.parser import ConfigError, parse
 from litellm_hybrid.config.settings import Address, Secret, Settings
 from litellm_hybrid.diagnostics.doctor.check_local import access, broken, clock, file, listen, surroundings
-from litellm_hybrid.diagnostics.doctor.http_client import (
+from litellm_hybrid.diagnostics.doctor.probes import (
     FailureKind,
     ProbeResult,
+    Results,
 )
-from litellm_hybrid.diagnostics.doctor.probes import Results
 from litellm_hybrid.diagnostics.doctor.report import Finding, Severity
 from support.probes import ALIVE, CLIPROXYAPI, NOT_FOUND, PAGE, REFUSED, failed, response, summary
 

@@ -16,11 +16,11 @@ from litellm_hybrid.diagnostics.doctor.check_models import (
     plan_live,
     unasked,
 )
-from litellm_hybrid.diagnostics.doctor.http_client import (
+from litellm_hybrid.diagnostics.doctor.probes import (
     FailureKind,
     ProbeResult,
+    Results,
 )
-from litellm_hybrid.diagnostics.doctor.probes import Results
 from litellm_hybrid.diagnostics.doctor.report import Finding, Severity
 from support.probes import NO_KEY, REFUSED, failed, lists, models
 

@@ -12,11 +12,11 @@ from litellm_hybrid.diagnostics.doctor.check_servers import (
     litellm_version,
     not_there,
 )
-from litellm_hybrid.diagnostics.doctor.http_client import (
+from litellm_hybrid.diagnostics.doctor.probes import (
     FailureKind,
     ProbeResult,
+    Results,
 )
-from litellm_hybrid.diagnostics.doctor.probes import Results
 from litellm_hybrid.diagnostics.doctor.report import Finding, Severity
 from support.probes import (
     ALIVE,

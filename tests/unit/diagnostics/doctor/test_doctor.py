@@ -13,11 +13,11 @@ from litellm_hybrid.diagnostics.doctor import (
     check_servers,
     probes,
 )
-from litellm_hybrid.diagnostics.doctor.http_client import (
+from litellm_hybrid.diagnostics.doctor.probes import (
     FailureKind,
     ProbeResult,
+    Results,
 )
-from litellm_hybrid.diagnostics.doctor.probes import Results
 from litellm_hybrid.diagnostics.doctor.report import CHECKS, Report
 from support.probes import KEY, LITELLM, failed
 

@@ -3,9 +3,9 @@
 import pytest
 
 from litellm_hybrid.config.settings import Address, Secret, Settings
-from litellm_hybrid.diagnostics.doctor.http_client import ProbeResult
 from litellm_hybrid.diagnostics.doctor.probes import (
     TRANSFORM,
+    ProbeResult,
     Program,
     identify,
     is_safe_mode,

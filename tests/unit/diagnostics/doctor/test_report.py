@@ -16,7 +16,7 @@ from litellm_hybrid.diagnostics.doctor.report import Finding, Report, Severity
     ],
 )
 def test_the_worst_finding_decides_the_exit_code(severities: tuple[Severity, ...], code: int) -> None:
-    report = Report("f", [Finding("file", severity, "s") for severity in severities])
+    report = Report("f", [Finding(severity, "file", "s") for severity in severities])
     assert report.exit_code == code
     assert report.as_json()["exit_code"] == code
 
@@ -25,10 +25,10 @@ def test_findings_as_lines() -> None:
     report = Report(
         "f",
         [
-            Finding("file", Severity.OK, "fine"),
-            Finding("litellm", Severity.ERROR, "broken", "mend it"),
-            Finding("listen", Severity.WARNING, "odd", "look"),
-            Finding("fallback", Severity.NOT_CHECKED, "unknown", "--key KEY"),
+            Finding(Severity.OK, "file", "fine"),
+            Finding(Severity.ERROR, "litellm", "broken", "mend it"),
+            Finding(Severity.WARNING, "listen", "odd", "look"),
+            Finding(Severity.NOT_CHECKED, "fallback", "unknown", "--key KEY"),
         ],
     )
     assert [f"{line.label}|{line.text}" for line in report.lines()] == [
@@ -45,7 +45,7 @@ def test_findings_as_lines() -> None:
 
 
 def test_the_json_has_fixed_names() -> None:
-    report = Report("f", [Finding("file", Severity.NOT_CHECKED, "s", "x")], {"python": "3.13"})
+    report = Report("f", [Finding(Severity.NOT_CHECKED, "file", "s", "x")], {"python": "3.13"})
     assert report.as_json() == {
         "file": "f",
         "severity": "not checked",
@@ -57,7 +57,7 @@ def test_the_json_has_fixed_names() -> None:
 
 def test_it_is_content_only_where_all_was_looked_at() -> None:
     def result(severity: Severity) -> str:
-        return Report("f", [Finding("file", severity, "s")]).lines()[-1].text
+        return Report("f", [Finding(severity, "file", "s")]).lines()[-1].text
 
     assert result(Severity.OK) == "everything was looked at and is in order"
     assert result(Severity.NOT_CHECKED) == "1 not checked"
