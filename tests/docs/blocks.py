@@ -176,3 +176,19 @@ def documents(root: Path) -> list[Path]:
     """Every document that users read."""
     named = ["README.md", "SECURITY.md", "deploy/README.md", "tests/bench/README.md"]
     return [*(root / name for name in named), *sorted((root / "docs").glob("*.md"))]
+
+
+def chapter(page: str, title: str) -> str:
+    """What stands below a heading that begins so, up to the next heading."""
+    found = re.search(rf"^#+ {re.escape(title)}[^\n]*\n(.*?)(?=^#+ |\Z)", page, re.MULTILINE | re.DOTALL)
+    assert found, title
+    return found[1]
+
+
+def rows(page: str, *header: str) -> list[list[str]]:
+    """The cells of the table with these columns, row by row."""
+    table = page.partition(f"| {' | '.join(header)} |\n")[2].partition("\n\n")[0].splitlines()[1:]
+    found = [[cell.strip() for cell in re.split(r"(?<!\\)\|", row.strip("|"))] for row in table]
+    assert found, header
+    assert all(len(row) == len(header) for row in found), header
+    return found

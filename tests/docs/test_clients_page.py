@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from docs.blocks import rows
 from litellm_hybrid.config.model_patterns import Patterns
 from litellm_hybrid.config.settings import Address, Settings
 from litellm_hybrid.routing import requested_model, rewrite, rules
@@ -17,16 +18,9 @@ PAGE = (Path(__file__).parents[2] / "docs" / "clients.md").read_text("utf-8")
 SETTINGS = Settings(enabled=True, base_url=Address("http", "127.0.0.1", 4000), models=Patterns(["*"]))
 
 
-def rows(*header: str) -> list[list[str]]:
-    """The rows of the table with these columns."""
-    table = PAGE.partition(f"| {' | '.join(header)} |\n")[2].partition("\n\n")[0].splitlines()[1:]
-    assert table
-    return [[cell.strip() for cell in row.strip("|").split("|")] for row in table]
-
-
 @pytest.mark.parametrize(
     ("path", "given", "model", "members"),
-    rows("asked at", "the client's name", "is", "LiteLLM's body gets"),
+    rows(PAGE, "asked at", "the client's name", "is", "LiteLLM's body gets"),
 )
 def test_how_a_name_is_read(path: str, given: str, model: str, members: str) -> None:
     asked, name = path.strip("`"), given.strip("`")
@@ -42,7 +36,8 @@ def test_how_a_name_is_read(path: str, given: str, model: str, members: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("path", "by", "upstreams", "added"), rows("list", "asked by", "where upstream lists", "there is also")
+    ("path", "by", "upstreams", "added"),
+    rows(PAGE, "list", "asked by", "where upstream lists", "there is also"),
 )
 def test_what_is_added_to_a_list(path: str, by: str, upstreams: str, added: str) -> None:
     asked = re.findall(r"`([^`?]+)", path)[0]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from docs.blocks import chapter
 from litellm_hybrid.cli import main as cli
 from litellm_hybrid.config.settings import DEFAULT_FALLBACK_KINDS, FALLBACK_KINDS
 from litellm_hybrid.fallback import conversations, response_hold, state
@@ -17,17 +18,10 @@ PAGE = (ROOT / "docs" / "fallback.md").read_text("utf-8")
 PROSE = " ".join(PAGE.split())
 
 
-def chapter(title: str) -> str:
-    """What stands below a heading, up to the next one."""
-    found = re.search(rf"^#+ {re.escape(title)}[^\n]*\n(.*?)(?=^#+ |\Z)", PAGE, re.MULTILINE | re.DOTALL)
-    assert found
-    return found[1]
-
-
 EXAMPLES = [
     (kind, int(status), body, reason)
     for kind, status, body, reason in re.findall(
-        r"^\| `?([a-z-]+)`? \| `(\d{3}) ?(.*)` \| (.+) \|$", chapter("Which answer"), re.MULTILINE
+        r"^\| `?([a-z-]+)`? \| `(\d{3}) ?(.*)` \| (.+) \|$", chapter(PAGE, "Which answer"), re.MULTILINE
     )
 ]
 """(kind, status, body, reason) of each answer on the page."""
@@ -69,7 +63,9 @@ def test_the_statuses_are_those_of_the_rules() -> None:
 
 
 def test_the_kinds_and_their_defaults() -> None:
-    rows = re.findall(r"^\| `([a-z-]+)` \| .* \| (falls back|opt-in)", chapter("The kinds"), re.MULTILINE)
+    rows = re.findall(
+        r"^\| `([a-z-]+)` \| .* \| (falls back|opt-in)", chapter(PAGE, "The kinds"), re.MULTILINE
+    )
     assert [kind for kind, _ in rows] == list(FALLBACK_KINDS)
     assert {kind for kind, default in rows if default == "falls back"} == DEFAULT_FALLBACK_KINDS
 

@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import pytest
 
+from docs.blocks import rows
 from litellm_hybrid.llm.history.openai_responses import COMPACTION_NOTE
 from litellm_hybrid.llm.history.reduce import reduce, reduce_again, travels
 from litellm_hybrid.llm.history.rejections import HistoryRejection, detect_history_rejection
@@ -15,16 +16,7 @@ from litellm_hybrid.routing.paths import Api
 PAGE = (Path(__file__).parents[2] / "docs" / "history.md").read_text("utf-8")
 
 
-def rows(*header: str) -> list[list[str]]:
-    """The rows of the table with these columns."""
-    table = PAGE.partition(f"| {' | '.join(header)} |\n")[2].partition("\n\n")[0].splitlines()[1:]
-    found = [[cell.strip() for cell in re.split(r"(?<!\\)\|", row.strip("|"))] for row in table]
-    assert found
-    assert all(len(row) == len(header) for row in found)
-    return found
-
-
-@pytest.mark.parametrize(("api", "models", "goes"), rows("API", "model", "goes"))
+@pytest.mark.parametrize(("api", "models", "goes"), rows(PAGE, "API", "model", "goes"))
 def test_what_auto_does(api: str, models: str, goes: str) -> None:
     for model in re.findall(r"`([^`]+)`", models):
         assert travels("auto", Api(api.strip("`")), model) is (goes == "as it is"), model
@@ -56,7 +48,7 @@ def becomes(cell: str, part: Any) -> Any:
 
 @pytest.mark.parametrize(
     ("api", "part", "reduced", "to_litellm", "to_upstream"),
-    rows("API", "part", "reduced", "to LiteLLM", "to upstream"),
+    rows(PAGE, "API", "part", "reduced", "to LiteLLM", "to upstream"),
 )
 def test_what_becomes_of_a_part(api: str, part: str, reduced: str, to_litellm: str, to_upstream: str) -> None:
     shape, whole = Api(api.strip("`")), json.loads(part.strip("`"))
@@ -70,7 +62,7 @@ def test_what_becomes_of_a_part(api: str, part: str, reduced: str, to_litellm: s
         assert (result.body is sent) == (cell == "stays")
 
 
-@pytest.mark.parametrize(("api", "options"), rows("API", "options"))
+@pytest.mark.parametrize(("api", "options"), rows(PAGE, "API", "options"))
 def test_the_options_that_ask_for_thinking(api: str, options: str) -> None:
     shape = Api(api.strip("`"))
     request: dict[str, Any] = json.loads(body(shape, None))
@@ -83,7 +75,7 @@ def test_the_options_that_ask_for_thinking(api: str, options: str) -> None:
     ) == json.loads(kept)
 
 
-@pytest.mark.parametrize(("refusal", "words", "seen"), rows("refusal", "words", "seen in"))
+@pytest.mark.parametrize(("refusal", "words", "seen"), rows(PAGE, "refusal", "words", "seen in"))
 def test_the_words_are_known(refusal: str, words: str, seen: str) -> None:
     error = {"type": "error", "error": {"type": "invalid_request_error", "message": words.strip('"')}}
     assert detect_history_rejection(400, json.dumps(error).encode()) == refusal.strip("`")
@@ -91,5 +83,5 @@ def test_the_words_are_known(refusal: str, words: str, seen: str) -> None:
 
 
 def test_every_refusal_is_on_the_page() -> None:
-    named = {refusal.strip("`") for refusal, *_ in rows("refusal", "words", "seen in")}
+    named = {refusal.strip("`") for refusal, *_ in rows(PAGE, "refusal", "words", "seen in")}
     assert named == set(get_args(HistoryRejection.__value__))
