@@ -23,13 +23,15 @@ import zstandard
 sys.path.insert(0, str(Path(__file__).parents[1] / "addon"))
 
 from litellm_hybrid.llm import usage
-from litellm_hybrid.message import credentials, forms, forwarded, ids
+from litellm_hybrid.message import credentials, forms, forwarded, ids, sse
 from litellm_hybrid.message.decoders import UndecodableError, decode, decode_beginning
 from litellm_hybrid.quota import classifier
 from litellm_hybrid.routing import paths, requested_model
 
 MOST = 1_000_000
 SLOW = 0.1
+PIECE = 65536
+"""As much of a stream is read at once."""
 FOUND = Path(".run/fuzz")
 
 _JSON = [
@@ -224,6 +226,7 @@ def _readers(chance: random.Random) -> list[tuple[str, object, Callable[[], obje
             lambda: [credentials.presented(headers, path), credentials.without_credentials(path)],
         ),
         ("ids", headers, lambda: [ids.choose(value.decode("latin-1")) for _, value in headers]),
+        ("events", text, lambda: [list(sse.EventReader().feed(text[:PIECE])), list(sse.events(text))]),
         ("usage", text, lambda: usage.read(text[:4096], text[-16384:])),
         (
             "classify",

@@ -83,7 +83,7 @@ def is_new(body: bytes) -> bool:
         return isinstance(history, str) or (
             history is not None and not any(_turn.decode(item).is_models for item in history)
         )
-    except (msgspec.MsgspecError, RecursionError):
+    except (ValueError, RecursionError):
         return False
 
 
@@ -107,7 +107,7 @@ def _opening(body: bytes) -> bytes | None:
             opening += _CACHE_MARK.sub(b"", turn)
             if _turn.decode(turn).role == "user":
                 break
-    except (msgspec.MsgspecError, RecursionError):
+    except (ValueError, RecursionError):
         return None
     return bytes(opening)
 

@@ -21,14 +21,22 @@ import msgspec
 type Object = Mapping[str, Any]
 """A JSON object, decoded."""
 
-MOST_TOKENS = 250_000
+MOST_TOKENS = 200_000
 """More strings and brackets than this and an irregular body is not read."""
 
-# It begins with plain bytes, which are searched for ten times as fast.
-_SURROGATES = re.compile(
-    rb"\\u[dD](?:[89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|[89a-fA-F][0-9a-fA-F]{2})"
+MOST_LONE = 20_000
+"""As many lone surrogates as this and a body is not read: a client leaves one where it cuts a text off."""
+
+# Up to the next lone surrogate, over whatever is none: other escapes, `\\\\` above all, and pairs, which are
+# characters. Replaced by a template, without a call for each: a megabyte has 170,000 of them.
+_SURROGATE = rb"u[dD](?:[89a-fA-F][0-9a-fA-F]{2})"
+_PAIR = rb"u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_LONE = re.compile(
+    rb"((?:[^\\]++|\\(?!" + _SURROGATE + rb").|\\" + _PAIR + rb")*+)\\u([dD][0-9a-fA-F]{3})", re.DOTALL
 )
-_ESCAPE_LENGTH = 6
+_STOP = b"  \\ud800"
+"""Put behind what is searched: without an end to find, each byte would be searched from anew."""
+_MAYBE_LONE = re.compile(rb"\\u[dD][89a-fA-F]")
 _NO_CHARACTER = re.compile(r"[\ud800-\udfff]")
 
 _BLANKS = re.compile(r"[ \t\r\n]*+")
@@ -42,22 +50,32 @@ _BEFORE_VALUE = re.compile(rb"(?:[\s\0:]++|" + _COMMENT + rb")*+")
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _LITERAL = re.compile(rb'[^\s\0,:"/{}\[\]]++')
 # The next ones of a kind, behind whatever is none, strings above all.
-_BRACKETS = re.compile(rb'(?:[^"{}\[\]]++|"[^"\\]*+(?:\\.[^"\\]*+)*+"?)*+([{\[]++|[}\]]++)', re.DOTALL)
+_BRACKETS = re.compile(
+    rb'(?:[^"{}\[\]]++|"[^"\\]*+(?:\\.[^"\\]*+)*+"?)*+(?:([{\[]++|[}\]]++)|\Z)', re.DOTALL
+)
 
 _raw = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 _EARLY = (
     *("model", "agent", "previous_response_id", "conversation", "prompt", "container"),
     *("input", "messages", "contents", "tools"),
+    *("system", "instructions", "systemInstruction", "system_instruction"),
 )
-"""The members that are found at once. All others are found only where a body is written anew, behind the
-access check: millions of them take gigabytes."""
+"""The members that are found at once, the long ones among them. All others are found only where a body is
+written anew."""
 _early = msgspec.json.Decoder(
     msgspec.defstruct("_Early", [(name, msgspec.Raw, msgspec.Raw()) for name in _EARLY])
 )
 _strict = msgspec.json.Decoder()
 _lenient = json.JSONDecoder(strict=False)
 
+
+_MOST_OUTSIDE = 100_000
+"""Bytes outside the early members: what has more is looked at for how many members it has."""
+
+_MOST_MEMBERS = 50_000
+"""More colons than this outside the early members, and a body is not read: millions of members take
+gigabytes."""
 
 _MEMBER_COSTS = 100
 """A body has some dozens of members: as many tokens as this are counted for each."""
@@ -132,30 +150,33 @@ def first(of: Object, *names: str) -> object:
 
 
 def readable(data: bytes) -> bytes:
-    r"""`data` with every lone surrogate (`\ud83d`) written as U+FFFD, which takes as many bytes."""
-    return _with_lone(data, lambda _: b"\\ufffd")
+    r"""`data` with every lone surrogate (`\ud83d`) written as U+FFFD, which takes as many bytes.
+
+    Raises:
+        NotJSONError: it has too many of them.
+    """
+    return _with_lone(data, b"\\1\\\\ufffd")[: len(data)]
 
 
 def masked(data: bytes) -> tuple[bytes, bytes]:
-    """`data` with every lone surrogate written as a mark and its digits, and the mark (see `unmasked`)."""
+    """`data` with every lone surrogate written as a mark and its digits, and the mark (see `unmasked`).
+
+    Raises:
+        NotJSONError: it has too many of them.
+    """
     mark = f"lone-surrogate-{token_hex(16)}-".encode()
-    return _with_lone(data, lambda lone: mark + lone[2:]), mark
+    changed = _with_lone(data, b"\\1" + mark + b"\\2")
+    return changed.removesuffix(b"  " + mark + b"d800"), mark
 
 
-def _with_lone(data: bytes, change: Callable[[bytes], bytes]) -> bytes:
-    """`data` with every lone surrogate's escape changed; a pair of them is a character."""
-
-    def replaced(found: re.Match[bytes]) -> bytes:
-        escape, at = found[0], found.start()
-        backslashes = at
-        while data[backslashes - 1 : backslashes] == b"\\":
-            backslashes -= 1
-        if (at - backslashes) % 2:  # the backslash is escaped itself: what follows is text
-            first, rest = escape[:_ESCAPE_LENGTH], escape[_ESCAPE_LENGTH:]
-            return first + change(rest) if rest else first
-        return escape if len(escape) > _ESCAPE_LENGTH else change(escape)
-
-    return _SURROGATES.sub(replaced, data)
+def _with_lone(data: bytes, template: bytes) -> bytes:
+    """`data` and `_STOP` with every lone surrogate's escape replaced; a pair of them is a character."""
+    if not _MAYBE_LONE.search(data):
+        return data
+    changed, many = _LONE.subn(template, data + _STOP, MOST_LONE)
+    if many == MOST_LONE:
+        raise NotJSONError("the body has too many characters cut in two")
+    return changed
 
 
 def unmasked(data: bytes, mark: bytes) -> bytes:
@@ -249,6 +270,11 @@ def read(body: bytes) -> Members:
     except (ValueError, RecursionError):
         return _scanned(body)
     values: Values = {name: raw for name in _EARLY if memoryview(raw := getattr(early, name)).nbytes}
+    outside = len(body) - sum(memoryview(raw).nbytes for raw in values.values())
+    if outside > _MOST_OUTSIDE:
+        inside = sum(bytes(raw).count(b":") for raw in values.values())
+        if body.count(b":") - inside > _MOST_MEMBERS:
+            raise NotJSONError("the body has too many members")
     again = body.find(b'"model"', body.find(b'"model"') + 1)
     if again >= 0 and (stated := _first_model(body)) is not None and bytes(values["model"]) != bytes(stated):
         return Members(values | {"model": stated}, body=body, irregular=True)
@@ -315,29 +341,34 @@ def _is_cut(value: memoryview) -> bool:
 
 def _value_end(body: bytes, start: int, left: int) -> tuple[int, int]:
     """Where a value ends, and how many tokens may still be read."""
-    if left < 0:
-        raise NotJSONError("the body has too many parts for one that is not strictly JSON")
+    _some_left(left)
     opening = body[start : start + 1]
     if opening == b'"':
         return _end(_STRING, body, start), left
     if opening not in (b"{", b"["):
         return _end(_LITERAL, body, start), left
-    depth, at = 0, start
-    while (found := _BRACKETS.match(body, at)) is not None:
+    depth = 0
+    for found in _BRACKETS.finditer(body, start):
         brackets = found[1]
-        left -= len(brackets) + body.count(b'"', at, found.end()) // 2
+        if brackets is None:  # the body ends within the value
+            break
+        left -= (many := len(brackets))
         if left < 0:
-            raise NotJSONError("the body has too many parts for one that is not strictly JSON")
-        if brackets[:1] in b"{[":
-            depth += len(brackets)
-        elif len(brackets) >= depth:
-            return found.start(1) + depth, left
+            break
+        if brackets[0] in b"{[":
+            depth += many
+        elif many < depth:
+            depth -= many
         else:
-            depth -= len(brackets)
-        at = found.end()
-    if body.count(b'"', at) // 2 > left:
+            end = found.start(1) + depth
+            return end, _some_left(left - body.count(b'"', start, end) // 2)
+    return len(body), _some_left(left - body.count(b'"', start) // 2)
+
+
+def _some_left(left: int) -> int:
+    if left < 0:
         raise NotJSONError("the body has too many parts for one that is not strictly JSON")
-    return len(body), left
+    return left
 
 
 def _end(pattern: re.Pattern[bytes], body: bytes, at: int) -> int:

@@ -1,72 +1,86 @@
 """Server-sent events, read as the bytes come in.
 
-The format is the WHATWG's (HTML Living Standard, section 9.2 "Server-sent
-events"). Every byte is accounted for: the `raw` of all events read so far and
-the reader's `pending` bytes, joined, are the input, so that held events can be
-given to the client exactly as they came.
+The format is the WHATWG's (HTML Living Standard, section 9.2 "Server-sent events").
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from itertools import islice
+from typing import NamedTuple
 
 _BOM = b"\xef\xbb\xbf"
 _LINE_END = re.compile(rb"[\r\n]")
 _FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
 
+# What is none of ours (comments, `id`, `retry`, which are for reconnecting clients), and behind it an
+# `event`, some `data`, or blank lines. A megabyte can have 200,000 lines: no code of ours runs for each.
+_END = rb"(?:\r\n?|\n)"
+_VALUE = rb"(?:: ?([^\r\n]*+))?" + _END
+_LINES = re.compile(
+    rb"(?:(?!(?:data|event)[:\r\n])[^\r\n]++" + _END + rb")*+"
+    rb"(?:(event)" + _VALUE + rb"|((?:data(?::[^\r\n]*+)?" + _END + rb")++)?+([\r\n]++)?+)"
+)
+_DATA = re.compile(rb"data" + _VALUE)
 
-@dataclass(frozen=True, slots=True)
-class Event:
+
+MOST_EVENTS = 1000
+"""How many events of a whole stream are looked at for content or an error."""
+
+
+class Event(NamedTuple):
     r"""One event of a stream.
 
     Attributes:
         name: the `event:` field; "" if there is none.
         data: the `data:` lines joined with "\n"; bytes that are not UTF-8 are replaced.
-        raw: the event's bytes, with the comments and blank lines before it. After a
-            CRLF the LF belongs to what follows, as it may not have come in yet.
     """
 
     name: str
     data: str
-    raw: bytes = b""
 
 
 class EventReader:
     """Reads events from chunks of bytes; where the chunks are cut makes no difference.
 
-    It keeps the bytes of one unfinished event. How many those may become is the
-    caller's to limit, by the length of what it has fed.
+    It keeps one unfinished event. How long that may become is the caller's to limit, by the length of what it
+    has fed.
     """
 
-    __slots__ = ("_after_cr", "_at_start", "_data", "_line", "_name", "_raw")
+    __slots__ = ("_after_cr", "_at_start", "_data", "_line", "_name")
 
     def __init__(self) -> None:
-        self._raw = bytearray()
         self._line = bytearray()
         self._after_cr = False
         self._at_start = True
         self._name = ""
-        self._data: list[str] = []
+        self._data: list[bytes] = []
 
-    @property
-    def pending(self) -> bytes:
-        """What has been fed since the last complete event."""
-        return bytes(self._raw)
-
-    def feed(self, chunk: bytes) -> list[Event]:
-        """The events that this chunk completes, in order."""
-        events: list[Event] = []
-        position = 0
-        for end in _LINE_END.finditer(chunk):
-            self._raw += chunk[position : end.end()]
-            self._line += chunk[position : end.start()]
-            position = end.end()
-            second_half = self._after_cr and not self._line and end[0] == b"\n"
-            self._after_cr = end[0] == b"\r"
-            if not second_half and (event := self._end_line()):
-                events.append(event)
-        self._raw += chunk[position:]
-        self._line += chunk[position:]
-        return events
+    def feed(self, chunk: bytes) -> Iterator[Event]:
+        """The events that this chunk completes, in order; to be read to the end before the next chunk."""
+        if self._after_cr and chunk:
+            chunk = chunk.removeprefix(b"\n")
+            self._after_cr = False
+        end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r")) + 1
+        if not end:
+            self._line += chunk
+            return
+        lines = bytes(self._line + chunk[:end])
+        self._line[:] = chunk[end:]
+        self._after_cr = end == len(chunk) and lines.endswith(b"\r")
+        if self._at_start:
+            self._at_start = False
+            lines = lines.removeprefix(_BOM)
+        for found in _LINES.finditer(lines):
+            is_event, name, data, is_blank = found.groups()
+            if data:
+                self._data += _DATA.findall(data)
+            elif is_event:
+                self._name = (name or b"").decode(errors="replace")
+            if is_blank:
+                if self._data:
+                    yield self._ended()
+                else:
+                    self._name = ""
 
     def close(self) -> Event | None:
         """The last event of a stream that ended without the blank line, if there is one.
@@ -74,42 +88,22 @@ class EventReader:
         The standard drops it; clients read it all the same, and CLIProxyAPI may
         close right behind an error.
         """
-        if self._line:
-            self._end_line()
-        return self._end_line()
+        ended = next(self.feed(b"\n"), None)
+        return self._ended() if ended is None and self._data else ended
 
-    def _end_line(self) -> Event | None:
-        line = bytes(self._line)
-        self._line.clear()
-        if self._at_start:
-            self._at_start = False
-            line = line.removeprefix(_BOM)
-        if line:
-            self._field(line)
-            return None
-        name, data = self._name, self._data
-        self._name, self._data = "", []
-        if not data:
-            return None
-        raw = bytes(self._raw)
-        self._raw.clear()
-        return Event(name, "\n".join(data), raw)
-
-    def _field(self, line: bytes) -> None:
-        # A comment is a line whose field has no name. `id` and `retry` are for reconnecting clients.
-        field, _, value = line.partition(b":")
-        text = value.removeprefix(b" ").decode(errors="replace")
-        if field == b"data":
-            self._data.append(text)
-        elif field == b"event":
-            self._name = text
+    def _ended(self) -> Event:
+        event = Event(self._name, b"\n".join(self._data).decode(errors="replace"))
+        self._name = ""
+        self._data.clear()
+        return event
 
 
-def events(body: bytes) -> list[Event]:
-    """All events of a whole stream; the last one may lack its blank line."""
+def events(body: bytes) -> Iterator[Event]:
+    """The first `MOST_EVENTS` of a whole stream; its last one may lack its blank line."""
     reader = EventReader()
-    found, last = reader.feed(body), reader.close()
-    return [*found, last] if last else found
+    yield from islice(reader.feed(body), MOST_EVENTS)
+    if last := reader.close():
+        yield last
 
 
 def is_stream(beginning: bytes) -> bool | None:

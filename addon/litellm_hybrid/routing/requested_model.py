@@ -20,6 +20,8 @@ from litellm_hybrid.routing.stored_state import relies_on_stored_state
 _DECIDING = ("model", "agent")
 """The members that decide where a request goes."""
 
+_CONTINUES = "previous_response_id"
+
 # How CLIProxyAPI since 7.2 lists other providers' models to Anthropic clients, and reads them on their paths.
 _DISGUISED = re.compile(
     r"claude-fable-5-dd-(?P<reversed>[^\[(]+)(?P<suffix>(?:\[1m\])?\s*(?:\([^()]*\))?)", re.IGNORECASE
@@ -75,7 +77,7 @@ def read(path: str, content_type: str, content_encoding: str, body: bytes) -> Na
         members=members,
         agent="agent" in found,
         stateful=members is not None and relies_on_stored_state(content, members),
-        continues=json.text(members.decode("previous_response_id")) if members is not None else "",
+        continues=members.strings(_CONTINUES).get(_CONTINUES, "") if members else "",
     )
 
 

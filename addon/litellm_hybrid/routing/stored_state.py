@@ -6,21 +6,31 @@ have ids that mean nothing elsewhere: the other server answered without them, un
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
-from litellm_hybrid.message.json import Members, Object, items, members, objects, text
+import msgspec
+
+from litellm_hybrid.message.json import Members, Object, items, members, objects, readable, text
 
 _TOP_LEVEL = ("previous_response_id", "conversation", "container")
 _REFERS = re.compile(rb'"(?:file_id|fileUri|file_uri|item_reference)"')
 _BINDS = re.compile(rb'"(?:container|vector_store_ids)"')
 """One of these stands in turns and tools worth decoding; text has a backslash before its second quote."""
 
-_MOST_PARTS = 500_000
-"""A body with more commas than this is not searched for references: nobody's history has as many."""
+_MOST_PARTS = 150_000
+"""A body with more braces than this is not searched for references: nobody's history has as many."""
 
 _GOOGLES_FILES = "https://generativelanguage.googleapis.com/"
 
 _OF_LITELLM = "resp_bGl0ZWxsbTpjdXN0b21fbGxtX3Byb3ZpZGVy"
 """How LiteLLM's ids of responses begin: base64 of `litellm:custom_llm_provider`, unless it encrypts them."""
+
+
+class _Identified(msgspec.Struct):
+    id: Any = None
+
+
+_identified = msgspec.json.Decoder(_Identified | str)
 
 
 def is_litellms_id(response_id: str) -> bool:
@@ -35,11 +45,13 @@ def relies_on_stored_state(body: bytes, found: Members) -> bool:
         body: without its content coding.
         found: its members.
     """
-    stored = any(_is_stored(found.decode(name)) for name in _TOP_LEVEL if found.has(name))
-    if stored or text(members(found.decode("prompt")).get("id")):
+    if any(_is_stored(found.raw(name)) for name in _TOP_LEVEL):
+        return True
+    prompt = found.raw("prompt")
+    if bytes(memoryview(prompt or b"")[:1]) == b"{" and _is_stored(prompt):
         return True
     refers, binds = _says(found, _REFERS, "input", "messages", "contents"), _says(found, _BINDS, "tools")
-    if not (refers or binds) or body.count(b",") > _MOST_PARTS:
+    if not (refers or binds) or body.count(b"{") > _MOST_PARTS:
         return False
     if binds and any(_is_bound(tool) for tool in objects(found.decode("tools"))):
         return True
@@ -55,9 +67,13 @@ def _says(found: Members, sign: re.Pattern[bytes], *names: str) -> bool:
     return any(raw is not None and sign.search(memoryview(raw)) for raw in raws)
 
 
-def _is_stored(value: object) -> bool:
+def _is_stored(raw: msgspec.Raw | memoryview | None) -> bool:
     """Whether a value is an id, or an object that has one."""
-    return bool(text(value).strip() or text(members(value).get("id")).strip())
+    try:
+        value = _identified.decode(readable(bytes(raw or b"")))
+    except (ValueError, RecursionError):
+        return False
+    return bool(text(value if isinstance(value, str) else value.id).strip())
 
 
 def _refers_elsewhere(listed: list[Object]) -> bool:
@@ -78,9 +94,11 @@ def _parts(turn: Object) -> Iterator[Object]:
 
 
 def _names_file(part: Object) -> bool:
-    named = [part, members(part.get("source")), members(part.get("file")), members(part.get("image_url"))]
-    if any(text(holder.get("file_id")) for holder in named):
+    if text(part.get("file_id")):
         return True
+    for name in ("source", "file", "image_url"):
+        if isinstance(holder := part.get(name), dict) and text(holder.get("file_id")):
+            return True
     given = members(part.get("fileData")) or members(part.get("file_data"))
     uri = text(given.get("fileUri")) or text(given.get("file_uri"))
     return uri.startswith(_GOOGLES_FILES)

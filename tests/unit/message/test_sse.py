@@ -56,13 +56,11 @@ def fields(events: list[Event]) -> Read:
     ],
 )
 def test_streams_are_read_as_the_standard_says(stream: bytes, events: Read) -> None:
-    found, reader = read(stream)
+    found, _ = read(stream)
     assert fields(found) == events
-    assert b"".join(event.raw for event in found) + reader.pending == stream
     for cut in range(len(stream) + 1):
-        again, cut_reader = read(stream[:cut], stream[cut:])
+        again, _ = read(stream[:cut], stream[cut:])
         assert again == found
-        assert cut_reader.pending == reader.pending
 
 
 PIECES = st.lists(
@@ -77,15 +75,13 @@ PIECES = st.lists(
 
 
 @given(stream=PIECES, data=st.data())
-def test_any_chunking_gives_the_same_events_and_the_same_bytes(stream: bytes, data: st.DataObject) -> None:
+def test_any_chunking_gives_the_same_events(stream: bytes, data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=8)))
     bounds = [0, *cuts, len(stream)]
     chunks = [stream[start:end] for start, end in pairwise(bounds)]
     expected, whole = read(stream)
     found, reader = read(*chunks)
     assert found == expected
-    assert reader.pending == whole.pending
-    assert b"".join(event.raw for event in found) + reader.pending == stream
     assert reader.close() == whole.close()
 
 
@@ -96,10 +92,9 @@ def test_byte_by_byte_is_the_same_as_whole() -> None:
 
 def test_an_event_is_out_with_its_last_byte() -> None:
     reader = EventReader()
-    assert reader.feed(b"data: a\r\n") == []
-    assert fields(reader.feed(b"\r")) == [("", "a")]
-    assert reader.feed(b"\n") == []
-    assert reader.pending == b"\n"
+    assert list(reader.feed(b"data: a\r\n")) == []
+    assert fields(list(reader.feed(b"\r"))) == [("", "a")]
+    assert list(reader.feed(b"\n")) == []
 
 
 @pytest.mark.parametrize(
@@ -118,10 +113,9 @@ def test_closing_gives_the_event_that_lacks_its_blank_line(
     rest: bytes, event: tuple[str, str] | None
 ) -> None:
     reader = EventReader()
-    reader.feed(rest)
+    list(reader.feed(rest))
     last = reader.close()
     assert (last and (last.name, last.data)) == event
-    assert last is None or last.raw == rest
 
 
 @pytest.mark.parametrize(

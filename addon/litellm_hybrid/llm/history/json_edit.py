@@ -32,8 +32,8 @@ def edit_body(body: bytes, edit: Callable[[Object], bool]) -> bytes:
         return body
     except ValueError:  # msgspec's errors and UnicodeDecodeError are ValueErrors
         pass
-    readable, mark = masked(body)
     try:
+        readable, mark = masked(body)
         after = _edit_body(readable, edit)
     except (ValueError, RecursionError):
         return body
