@@ -12,7 +12,7 @@ it is read as U+FFFD, as in Go, and written back as it came.
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from secrets import token_hex
 from typing import Any
 
@@ -21,7 +21,7 @@ import msgspec
 type Object = Mapping[str, Any]
 """A JSON object, decoded."""
 
-MOST_TOKENS = 200_000
+MOST_TOKENS = 250_000
 """More strings and brackets than this and an irregular body is not read."""
 
 MOST_LONE = 20_000
@@ -50,9 +50,7 @@ _BEFORE_VALUE = re.compile(rb"(?:[\s\0:]++|" + _COMMENT + rb")*+")
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _LITERAL = re.compile(rb'[^\s\0,:"/{}\[\]]++')
 # The next ones of a kind, behind whatever is none, strings above all.
-_BRACKETS = re.compile(
-    rb'(?:[^"{}\[\]]++|"[^"\\]*+(?:\\.[^"\\]*+)*+"?)*+(?:([{\[]++|[}\]]++)|\Z)', re.DOTALL
-)
+_BRACKETS = re.compile(rb'(?:[^"{}\[\]]++|"[^"\\]*+(?:\\.[^"\\]*+)*+"?)*+(?:([{\[]++|[}\]]++)|\Z)', re.DOTALL)
 
 _raw = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -173,8 +171,8 @@ def _with_lone(data: bytes, template: bytes) -> bytes:
     """`data` and `_STOP` with every lone surrogate's escape replaced; a pair of them is a character."""
     if not _MAYBE_LONE.search(data):
         return data
-    changed, many = _LONE.subn(template, data + _STOP, MOST_LONE)
-    if many == MOST_LONE:
+    changed, many = _LONE.subn(template, data + _STOP, MOST_LONE + 1)
+    if many > MOST_LONE:
         raise NotJSONError("the body has too many characters cut in two")
     return changed
 

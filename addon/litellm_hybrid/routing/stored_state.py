@@ -17,7 +17,7 @@ _REFERS = re.compile(rb'"(?:file_id|fileUri|file_uri|item_reference)"')
 _BINDS = re.compile(rb'"(?:container|vector_store_ids)"')
 """One of these stands in turns and tools worth decoding; text has a backslash before its second quote."""
 
-_MOST_PARTS = 150_000
+_MOST_PARTS = 100_000
 """A body with more braces than this is not searched for references: nobody's history has as many."""
 
 _GOOGLES_FILES = "https://generativelanguage.googleapis.com/"

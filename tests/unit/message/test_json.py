@@ -191,6 +191,25 @@ def test_a_new_member_stands_at_the_end() -> None:
     assert read(body).put({"y": {"z": None}, "model": "b"}) == b'{"model":"b","x":1.0,"y":{"z":null}}'
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"model":"a",' + b'"":0,' * 100_000 + b'"x":1}',
+        b'{"model":"a","x":{' + b",".join(b'"%x":0' % number for number in range(100_000)) + b"}}",
+    ],
+)
+def test_too_many_members_are_not_read(body: bytes) -> None:
+    """800,000 in 4 MB took gigabytes and half a second; those of a history count for nothing."""
+    with pytest.raises(NotJSONError):
+        lenient.read(body)
+    assert lenient.read(b'{"model":"a","messages":[' + body + b"]}").has("messages")
+
+
+def test_too_many_characters_cut_in_two_are_not_read() -> None:
+    assert lenient.decode(rb'["' + rb"\ud800-" * (lenient.MOST_LONE - 1) + b'"]') is not None
+    assert lenient.decode(rb'["' + rb"\ud800-" * (lenient.MOST_LONE + 1) + b'"]') is None
+
+
 def test_a_sane_depth_is_no_problem() -> None:
     nested = b"[" * 200 + b"]" * 200
     body = b'{"model":"a","x":' + nested + b"}"
@@ -324,6 +343,10 @@ def test_no_body_raises_anything_else(body: bytes) -> None:
         b'{"m":NaN' + b',"":0' * 800_000,
         b'{"model":[NaN' + b",0" * 1_000_000,
         b'{"model":"a","model":' + b'[""' * 500_000,
+        b'{"model":"a","x":"' + rb"-\ud800" * 500_000,
+        b'{"model":"a","x":"\\ud800' + rb"\n" * 2_000_000,
+        b'{"model":"a","x":NaN,"y":[' + b'"",' * 1_000_000,
+        b'{"model":"a","y":[' + b"0 " * 2_000_000,
         b"\xff" * 4_000_000,
         b" " * 4_000_000,
     ],

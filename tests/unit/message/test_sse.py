@@ -1,10 +1,11 @@
 from itertools import pairwise
+from time import thread_time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from litellm_hybrid.message.sse import Event, EventReader, is_stream
+from litellm_hybrid.message.sse import MOST_EVENTS, Event, EventReader, first_events, is_stream
 
 Read = list[tuple[str, str]]
 
@@ -140,3 +141,24 @@ def test_closing_gives_the_event_that_lacks_its_blank_line(
 )
 def test_a_stream_is_known_by_its_first_bytes(beginning: bytes, expected: bool | None) -> None:
     assert is_stream(beginning) is expected
+
+
+@pytest.mark.parametrize("piece", [b"data\n\n", b"\n", b":\n", b"data\n", b"event\n", b"data\r\r\n", b"x"])
+def test_tiny_events_take_no_quadratic_time(piece: bytes) -> None:
+    """Four times as many may take twelve times as long on a busy machine, and not sixteen."""
+
+    def took(size: int) -> float:
+        times = []
+        for _turn in range(5):
+            reader, start = EventReader(), thread_time()
+            for _ in range(0, size, 64):
+                list(reader.feed(piece * (64 // len(piece))))
+            times.append(thread_time() - start)
+        return min(times)
+
+    assert took(400_000) < 12 * took(100_000) + 0.01
+
+
+def test_only_the_first_events_of_a_whole_stream_are_looked_at() -> None:
+    assert len(list(first_events(b"data\n\n" * 5000))) == MOST_EVENTS
+    assert fields(list(first_events(b"data: a\n\ndata: b"))) == [("", "a"), ("", "b")]
