@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from litellm_hybrid.message.sse import MOST_EVENTS, Event, EventReader, first_events, is_stream
+from litellm_hybrid.message.sse import MOST_EVENTS, Event, EventReader, events, is_stream
 
 Read = list[tuple[str, str]]
 
@@ -159,6 +159,6 @@ def test_tiny_events_take_no_quadratic_time(piece: bytes) -> None:
     assert took(400_000) < 12 * took(100_000) + 0.01
 
 
-def test_only_the_first_events_of_a_whole_stream_are_looked_at() -> None:
-    assert len(list(first_events(b"data\n\n" * 5000))) == MOST_EVENTS
-    assert fields(list(first_events(b"data: a\n\ndata: b"))) == [("", "a"), ("", "b")]
+def test_only_the_events_of_a_whole_stream_are_looked_at() -> None:
+    assert len(list(events(b"data\n\n" * 5000))) == MOST_EVENTS
+    assert fields(list(events(b"data: a\n\ndata: b"))) == [("", "a"), ("", "b")]
