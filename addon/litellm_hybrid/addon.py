@@ -19,7 +19,7 @@ from litellm_hybrid.flow import local_replies
 from litellm_hybrid.flow.exchange import Exchange, add_response_headers
 from litellm_hybrid.mitmweb.annotations import Annotations
 from litellm_hybrid.mitmweb.commands import Commands
-from litellm_hybrid.mitmweb.display import Display
+from litellm_hybrid.mitmweb.flow_list import Display
 from litellm_hybrid.mitmweb.flow_redaction import FlowRedactor
 from litellm_hybrid.observability import admin_endpoints
 from litellm_hybrid.observability.history import Records

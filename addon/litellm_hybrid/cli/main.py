@@ -1,7 +1,9 @@
 """The console script `litellm-hybrid`. Thin: options in, lines out."""
 
 import os
+import stat
 import sys
+import tempfile
 import traceback
 from pathlib import Path
 from typing import Any, override
@@ -12,11 +14,12 @@ from litellm_hybrid.cli.common import CONFIG, FILE, as_json_option, load, show
 from litellm_hybrid.cli.doctor import doctor
 from litellm_hybrid.cli.explain import explain
 from litellm_hybrid.cli.init import init
-from litellm_hybrid.cli.migrate import migrate
 from litellm_hybrid.cli.serve import dump, script, serve, web
 from litellm_hybrid.cli.status import status
+from litellm_hybrid.config.file_watcher import Watcher
 from litellm_hybrid.config.parser import ConfigError, Parsed
 from litellm_hybrid.diagnostics.check import CheckReport, start_problems
+from litellm_hybrid.diagnostics.migrate import migrate as migrated
 from litellm_hybrid.terminal import printable
 
 
@@ -90,5 +93,64 @@ def _startable(file: Path) -> Parsed:
     return parsed
 
 
-for command in (doctor, dump, explain, init, migrate, script, serve, status, web):
+@main.command()
+@click.argument("file", type=FILE)
+@click.option("--write", is_flag=True, help="Rewrite FILE itself; the old one is kept as FILE.bak.")
+def migrate(file: Path, write: bool) -> None:
+    """Print FILE with the fork's flat keys in the namespaced form.
+
+    `litellm-models` becomes `extensions.litellm.models`, and so on. Comments, order, quotes, `${VAR}`
+    and everything that is not litellm-hybrid's stay as they are, and the result means the same. The
+    errors are those of `check`; then nothing is printed and nothing is written.
+    """
+    file = file.expanduser()
+    watcher = Watcher(file, os.environ)
+    watcher.load()
+    result = migrated(watcher.text, source=str(file), env=os.environ)
+    for note in result.notes:
+        click.echo(printable(note), err=True)
+    if not write:
+        click.echo(result.text.encode(), nl=False)  # as bytes: every line end stays as it is
+    elif result.changed:
+        try:
+            backup = rewrite(file, watcher.text.encode(), result.text.encode())
+        except OSError as e:
+            raise click.ClickException(printable(f"nothing is changed: {e}")) from e
+        click.echo(printable(f"{file}: rewritten; as it was, it is in {backup}"), err=True)
+
+
+def rewrite(file: Path, before: bytes, after: bytes) -> Path:
+    """Replace a file in one step; its mode and its owner stay, and a link to it remains one.
+
+    Returns where what it held before is kept. A backup that is there already is never overwritten.
+
+    Raises:
+        OSError: it could not be done; the file is as it was.
+    """
+    target = file.resolve()
+    backup = target.with_name(f"{target.name}.bak")
+    if not backup.exists():
+        _put(backup, before, target.stat())
+    elif backup.read_bytes() != before:
+        raise FileExistsError(f"{backup} is there already and holds something else; move it away first")
+    _put(target, after, target.stat())
+    return backup
+
+
+def _put(path: Path, content: bytes, like: os.stat_result) -> None:
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            os.fchown(descriptor, like.st_uid, like.st_gid)
+            os.fchmod(descriptor, stat.S_IMODE(like.st_mode))  # after the owner, which clears bits of it
+            file.flush()
+            os.fsync(descriptor)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+for command in (doctor, dump, explain, init, script, serve, status, web):
     main.add_command(command)

@@ -40,8 +40,7 @@ class _Piece(NamedTuple):
     """A flat key with its value and its comments.
 
     Attributes:
-        flat: the key.
-        name: what it becomes, below `extensions.litellm`: ("models",), ("fallback", "enabled").
+        name: what `flat` becomes, below `extensions.litellm`: ("models",), ("fallback", "enabled").
         column: of the key, from 0.
         start: its first line, that of its comments if it has any; from 0.
         end: the line behind it.

@@ -50,20 +50,15 @@ class Exchange:
         request: as the client sent it; its body is there from when all of it has come to the end.
         headers: the client's, with the X-Forwarded-For and X-Request-ID that the servers see.
         model: what the request says of its model; None: it was decided by the head, or not yet.
-        outcome: where it goes.
-        attempts: the servers that were asked, in order.
         complete_at: when all of the request had come, on the monotonic clock; None: it is not timed.
         failure: what went wrong last.
         first_failure: what upstream has suspended an account for, where it says only that it has.
         decided: whether it has been decided where it goes; not where another addon has answered it.
         counters: where it is one of the requests in flight.
-        streaming: its response has begun, and is passed on piece by piece.
-        tap: what is kept of a response that is passed on piece by piece.
+        tap: what is kept of a response that is passed on piece by piece (`streaming`).
         usage: the tokens that its response says it took.
-        cost_usd: what LiteLLM's response cost, where that is known.
         served: the client has got the event that ends its response, though somebody hung up before the
             connection's own end.
-        ended: nothing more will become of it.
         superseded: it is of a row of its own, with the response that a replay has replaced.
         unrouted: as upstream would get it, where it may go there if LiteLLM cannot serve it.
         cooldown_key: of the cooldown that it probes or that sent it to LiteLLM.
@@ -75,7 +70,6 @@ class Exchange:
         refused_at: when LiteLLM first refused the replay, on the monotonic clock.
         retries: how often the replay was sent again.
         is_away: LiteLLM is asked, and will have served the conversation.
-        fallback: its line in the history of fallbacks.
         sent_head: its head as it was sent, for a replay from mitmweb.
         comment: what we have written beside its row in mitmweb.
     """

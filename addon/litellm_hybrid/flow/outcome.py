@@ -18,16 +18,13 @@ class Snapshot(TypedDict):
     Attributes:
         path: the client's, without its query.
         target, reason, detail: as in the route header.
-        upstream_status: of the response that LiteLLM's replaces.
-        litellm_status: of the LiteLLM response that upstream's replaces.
+        upstream_status, litellm_status: of the response that the other server's replaces.
         kind: of upstream's failure, as in `fallback.on`; "" where it has not failed.
         fallback_failed: why LiteLLM could not help, as there; "" where it was not asked to or could.
-        model: as the client spells it.
-        litellm_model: the name that LiteLLM gets, or would get, for it.
+        litellm_model: the name that LiteLLM gets, or would get, for `model`, as the client spells that.
         reduced: parts of the history that only their maker can read were left out.
         trace_id, span_id: the client's, where its `traceparent` is valid.
         first_failure: for what upstream had suspended the account, where it says only that it has.
-        cost_usd: what LiteLLM's response cost, where that is known.
         error_type, error: what went wrong last, see `errors.ErrorType`.
     """
 
@@ -59,8 +56,7 @@ class Outcome:
     """Where a request goes, and why.
 
     Attributes:
-        upstream_status: of the upstream response that LiteLLM's replaces.
-        litellm_status: of the LiteLLM response that upstream's replaces.
+        upstream_status, litellm_status: of the response that the other server's replaces.
         fallback_failed: why LiteLLM could not help: a status, an error type, `budget` …
         litellm_model: the name that LiteLLM gets for the model; None: it never goes there.
         may_fall_back: whether a failure of upstream's may be replayed to LiteLLM.
@@ -87,14 +83,11 @@ class Outcome:
 
 @dataclass(slots=True)
 class ServerAttempt:
-    """One server that was asked.
+    """One server that was asked, when, and how long; times are of the monotonic clock.
 
     Attributes:
         request: as it is sent, credentials and all; None once the exchange has ended.
-        since: when it was handed over, on the monotonic clock.
-        first_byte: when the head of its response came, on the same clock.
-        status: of its response.
-        until: when it was over, on the same clock.
+        first_byte: when the head of its response came.
         cost_usd: what LiteLLM says that its response cost; None: it does not.
         deployment: LiteLLM's id of what has answered.
     """

@@ -69,13 +69,11 @@ class RequestCounters:
     The proxy's own pages never come here: a scrape every few seconds would hide what the clients do.
 
     Attributes:
-        in_flight: how many requests are being served.
-        streaming: how many of their responses have begun and are passed on piece by piece.
+        streaming: how many of those in flight have a response that is passed on piece by piece.
         requests: (target, reason, status class) → how many have ended.
         models: (model, target) → how many of those named one.
         errors: (error class, target) → how many failures, of attempts that were replaced by another too.
-        first_byte: target → from the complete request to the beginning of its response.
-        duration: target → from the complete request to the end of its response.
+        first_byte, duration: target → from the complete request to its response's beginning, and end.
     """
 
     def __init__(self) -> None:

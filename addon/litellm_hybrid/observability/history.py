@@ -29,11 +29,9 @@ class RequestRecord:
 
     Attributes:
         at: when it was complete, epoch seconds.
-        model: as the client spells it; "" if it names none.
         litellm_model: what LiteLLM was asked for; "" if it was not asked.
         detail: behind the reason, as in the route header: `; upstream-status=429`.
         status: None: the client got no response, or not all of it.
-        first_byte_ms, duration_ms, input_tokens, output_tokens, cost_usd: as in the log.
         error: what went wrong between us and a server or the client, "" if nothing.
     """
 
@@ -75,7 +73,6 @@ class FallbackRecord:
 
     Attributes:
         at: when upstream's failure was seen, epoch seconds.
-        model: as the client spells it.
         kind: as in `fallback.on`.
         upstream_status: None: upstream did not respond at all.
         retry_after: the wait in seconds that upstream's response named.
@@ -93,12 +90,7 @@ class FallbackRecord:
 
 
 class FallbackHistory:
-    """Remembers the last fallbacks and counts all.
-
-    Attributes:
-        last: the oldest first.
-        counts: (kind, outcome) → how many have ended so.
-    """
+    """Remembers the last fallbacks, the oldest first, and counts all by (kind, outcome)."""
 
     def __init__(self) -> None:
         self.last: deque[FallbackRecord] = deque(maxlen=MOST)
@@ -127,13 +119,7 @@ REJECTED = "rejected"
 
 @dataclass(frozen=True, slots=True)
 class Reload:
-    """One change of the configuration file.
-
-    Attributes:
-        at: epoch seconds.
-        result: `applied` or `rejected`.
-        lines: what an applied one changed, or the problems of a rejected one; secrets are `***`.
-    """
+    """One change of the configuration file: what an applied one changed, the problems of a rejected one."""
 
     at: float
     result: str
@@ -141,13 +127,7 @@ class Reload:
 
 
 class ReloadHistory:
-    """Remembers the last reload and counts all.
-
-    Attributes:
-        since: epoch seconds since when the settings in force are; None: there are none.
-        last: None: the file has not changed since the start.
-        counts: result → how many.
-    """
+    """Remembers the last reload, counts all by result, and since when (epoch) the settings are in force."""
 
     def __init__(self) -> None:
         self.since: float | None = None

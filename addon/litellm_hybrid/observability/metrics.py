@@ -68,7 +68,6 @@ class Family(NamedTuple):
 
     Attributes:
         name: behind `PREFIX`; a counter's without `_total`.
-        labels: their names.
         read: label values → number.
         over_workers: how a gauge's numbers are put together, one of prometheus_client's modes.
     """

@@ -6,7 +6,7 @@ import pytest
 from mitmproxy import addonmanager
 from mitmproxy.test import taddons
 
-from litellm_hybrid.mitmweb.display import StreamedBodies
+from litellm_hybrid.mitmweb.flow_list import StreamedBodies
 
 
 class Addon:
