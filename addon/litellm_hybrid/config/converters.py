@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Literal
@@ -160,22 +161,12 @@ def _longer_than_nothing(text: str) -> float:
     return seconds
 
 
-def _duration_or_auto(text: str) -> float | Literal["auto"]:
-    return "auto" if text.lower() == "auto" else parse_duration(text)
+def _or_auto[T](parse: Callable[[str], T]) -> Callable[[str], T | Literal["auto"]]:
+    return lambda text: "auto" if text.lower() == "auto" else parse(text)
 
 
-def _flag_or_auto(text: str) -> bool | Literal["auto"]:
-    return "auto" if text.lower() == "auto" else _flag(text)
-
-
-def _dollars(text: str) -> Decimal:
-    if not _DECIMAL.fullmatch(text):
-        raise ValueError
-    return Decimal(text)
-
-
-def _share(text: str) -> Decimal:
-    if not _DECIMAL.fullmatch(text) or Decimal(text) > 1:
+def _decimal(text: str, *, most: int | None = None) -> Decimal:
+    if not _DECIMAL.fullmatch(text) or (most is not None and Decimal(text) > most):
         raise ValueError
     return Decimal(text)
 
@@ -288,14 +279,14 @@ def _notifier(text: str) -> Notifier:
 
 
 flag = _scalar("true or false", _flag)
-flag_or_auto = _scalar("`auto`, true or false", _flag_or_auto)
+flag_or_auto = _scalar("`auto`, true or false", _or_auto(_flag))
 duration = _scalar("a duration such as 10s, 5m or 1m30s", parse_duration)
 """Seconds, 0 or more."""
 limit = _scalar("a duration such as 10s, longer than 0s", _longer_than_nothing)
 """Seconds, more than 0."""
-duration_or_auto = _scalar("`auto` or a duration such as 10s, 5m or 1m30s", _duration_or_auto)
-dollars = _scalar("an amount of US dollars such as 5 or 2.50", _dollars)
-share = _scalar("a share between 0 and 1 such as 0.95", _share)
+duration_or_auto = _scalar("`auto` or a duration such as 10s, 5m or 1m30s", _or_auto(parse_duration))
+dollars = _scalar("an amount of US dollars such as 5 or 2.50", _decimal)
+share = _scalar("a share between 0 and 1 such as 0.95", partial(_decimal, most=1))
 file = _scalar("a file's name", lambda text: Path(text).expanduser())
 url = _scalar("a URL such as http://127.0.0.1:4000", parse_url)
 server = _scalar("a URL without a path such as http://127.0.0.1:8317", _server)

@@ -18,7 +18,6 @@ from litellm_hybrid.llm.history.reduce import Reduced, reduce, reduce_again, tra
 from litellm_hybrid.llm.history.reduction import Side
 from litellm_hybrid.llm.history.rejections import REJECTIONS
 from litellm_hybrid.llm.replay import body as replay_body
-from litellm_hybrid.llm.replay import documents
 from litellm_hybrid.llm.replay.refusals import remedies
 from litellm_hybrid.llm.replay.remedies import RETRIES_MAX, Action, Remedy, apply, without_betas
 from litellm_hybrid.routing import access, rewrite
@@ -84,7 +83,7 @@ class Replays:
             return "litellm-cooldown"
         api = identify_api(exchange.path)
         by_chat = Remedy(Action.CHAT_COMPLETIONS) in self._remembered(exchange, api, now)
-        if api is not None and documents.loses_attachment(exchange.content, api, chat_completions=by_chat):
+        if api is not None and replay_body.loses_attachment(exchange.content, api, chat_completions=by_chat):
             return "attachment"
         return "" if self._spend(settings.fallback.max_per_hour, name, exchange, now) else "budget"
 

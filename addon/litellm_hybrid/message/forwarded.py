@@ -62,7 +62,7 @@ def _nearest_stranger(peer: str, headers: Headers, networks: tuple[IPv4Network |
         for hop in value.decode("utf-8", "surrogateescape").split(",")
     ]
     while hops and _is_in(nearest, networks):
-        hop = _without_port(hops.pop())
+        hop = without_port(hops.pop())
         if _parse(hop) is None:  # a name says nothing
             return peer
         nearest = hop
@@ -107,8 +107,8 @@ def _parse_short(ip: str) -> IPv4Address | IPv6Address | None:
     return address
 
 
-def _without_port(hop: str) -> str:
-    # Some proxies write 10.0.0.1:4711 and [2001:db8::1]:4711.
-    if hop.startswith("["):
-        return hop[1:].partition("]")[0]
-    return hop.partition(":")[0] if hop.count(":") == 1 else hop
+def without_port(host: str) -> str:
+    """A host without its port and brackets; some proxies name clients so: `[2001:db8::1]:4711`."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0] if host.count(":") == 1 else host

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from litellm_hybrid.config.settings import Secret, Settings
-from litellm_hybrid.message.forwarded import is_loopback
+from litellm_hybrid.message.forwarded import is_loopback, without_port
 from litellm_hybrid.routing import paths
 from litellm_hybrid.routing.paths import Exposure
 
@@ -84,7 +84,7 @@ def check(settings: Settings, client: Client) -> AccessDenied | None:
         where = "this address is not the proxy's own machine"
     elif client.origin:
         where = "it is a web page's, by its Origin or Sec-Fetch-Site header"
-    elif not is_loopback(host_name(client.host)):
+    elif not is_loopback(without_port(client.host)):
         where = f"its Host header, {client.host!r}, is no loopback name"
     elif keyed and not settings.local_without_key:
         where = "client keys are configured, so this machine's programs need one too"
@@ -107,7 +107,7 @@ def check_upstream(settings: Settings, client: Client, method: str, path: str) -
     if exposure is Exposure.ANYBODY or paths.is_opened(path, settings.upstream_paths):
         return None
     if client.is_here:
-        own = not client.foreign and is_loopback(host_name(client.host))
+        own = not client.foreign and is_loopback(without_port(client.host))
         if own or exposure is Exposure.CLIENTS:
             return None
         return AccessDenied(403, "This path is not for web pages that this machine does not serve.")
@@ -128,7 +128,7 @@ def check_upstream(settings: Settings, client: Client, method: str, path: str) -
 
 def check_own_page(settings: Settings, client: Client) -> AccessDenied | None:
     """None if this client may see the proxy's own pages: a program on this machine, or with a client key."""
-    local = client.is_here and not client.origin and is_loopback(host_name(client.host))
+    local = client.is_here and not client.origin and is_loopback(without_port(client.host))
     if _knows(settings.client_keys, client.keys) or local:
         return None
     return AccessDenied(
@@ -147,10 +147,3 @@ def _knows(client_keys: Iterable[Secret], presented: Iterable[str]) -> bool:
                 key.encode("utf-8", "surrogateescape"), client_key.value.encode("utf-8", "surrogateescape")
             )
     return known
-
-
-def host_name(host: str) -> str:
-    """The name in a Host header's value, without port and brackets."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0] if host.count(":") == 1 else host

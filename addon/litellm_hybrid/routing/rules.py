@@ -12,7 +12,7 @@ from functools import cached_property
 from litellm_hybrid.config.model_patterns import bare, is_glob
 from litellm_hybrid.config.settings import Settings
 from litellm_hybrid.message import credentials
-from litellm_hybrid.message.forwarded import ClientAddress, is_loopback
+from litellm_hybrid.message.forwarded import ClientAddress, is_loopback, without_port
 from litellm_hybrid.routing import access, paths, requested_model, rewrite
 from litellm_hybrid.routing.access import AccessDenied, Client
 from litellm_hybrid.routing.requested_model import Named
@@ -238,4 +238,4 @@ def _upstream(reason: Reason, model: str | None = None) -> Route:
 
 def _is_of_this_machine(origin: str) -> bool:
     """Whether an Origin is a page's that a server on this machine has served."""
-    return is_loopback(access.host_name(origin.partition("://")[2]))
+    return is_loopback(without_port(origin.partition("://")[2]))

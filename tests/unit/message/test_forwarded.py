@@ -4,7 +4,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from litellm_hybrid.message.forwarded import ClientAddress, find, is_loopback
+from litellm_hybrid.message.forwarded import ClientAddress, find, is_loopback, without_port
 
 HAPROXY = "127.0.0.1/32"
 NET = "10.0.0.0/8"
@@ -159,3 +159,21 @@ def test_text_that_is_longer_than_an_address_is_not_kept() -> None:
     gc.collect()
 
     assert [ref for ref in kept if ref() is not None] == []
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("", ""),
+        ("a", "a"),
+        ("a:1", "a"),
+        ("[::1]", "::1"),
+        ("[::1]:80", "::1"),
+        ("::1", "::1"),
+        ("[::1", "::1"),
+        ("a:", "a"),
+        ("a:b:c", "a:b:c"),
+    ],
+)
+def test_a_host_without_its_port(host: str, name: str) -> None:
+    assert without_port(host) == name

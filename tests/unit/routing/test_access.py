@@ -6,7 +6,7 @@ import pytest
 
 from litellm_hybrid.config.settings import Secret, Settings
 from litellm_hybrid.message.forwarded import is_loopback
-from litellm_hybrid.routing.access import Client, check, host_name
+from litellm_hybrid.routing.access import Client, check
 
 KEYS = (Secret("client-1"), Secret("schlüssel"))
 OPEN = Settings(api_key=Secret("sk-litellm"))
@@ -156,24 +156,6 @@ def test_every_key_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(hmac, "compare_digest", spy)
     assert check(KEYED, Client("8.8.8.8", "x", origin=False, keys=("client-1", "b"))) is None
     assert len(compared) == 4
-
-
-@pytest.mark.parametrize(
-    ("host", "name"),
-    [
-        ("", ""),
-        ("a", "a"),
-        ("a:1", "a"),
-        ("[::1]", "::1"),
-        ("[::1]:80", "::1"),
-        ("::1", "::1"),
-        ("[::1", "::1"),
-        ("a:", "a"),
-        ("a:b:c", "a:b:c"),
-    ],
-)
-def test_host_name(host: str, name: str) -> None:
-    assert host_name(host) == name
 
 
 @pytest.mark.parametrize(

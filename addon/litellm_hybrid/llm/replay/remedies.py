@@ -29,8 +29,7 @@ from litellm_hybrid.llm.history.json_edit import (
     replace_and_prune,
     text,
 )
-from litellm_hybrid.llm.replay.body import demanded
-from litellm_hybrid.llm.replay.documents import is_lost_by_chat_completions
+from litellm_hybrid.llm.replay.body import demanded, is_lost_by_chat_completions
 from litellm_hybrid.routing.paths import Api
 
 RETRIES_MAX = 5
