@@ -4,8 +4,8 @@
 - docs/configuration.md: names, meanings and examples from config/schema.py, defaults from `Settings`, and
   what stands between them from docs/configuration.md.in.
 - docs/replays.md: of a measurement, by replays_page.py.
-- The tables in docs/troubleshooting.md and docs/fallback.md that stand behind `<!-- generated: NAME -->`: of
-  the catalogue of reasons, and of the rules' codes.
+- The tables behind `<!-- generated: NAME -->` in docs/troubleshooting.md, docs/fallback.md and
+  docs/operations.md: of the catalogue of reasons, of the rules' codes, and of the metrics.
 
 Start it with scripts/reference.
 """
@@ -23,9 +23,11 @@ from litellm_hybrid.addon import HybridAddon
 from litellm_hybrid.config.schema import CHAPTERS, DEFAULTS, NOT_SET, Key
 from litellm_hybrid.config.settings import FALLBACK_KINDS
 from litellm_hybrid.diagnostics.explain.reasons import FALLBACK_FAILURES, REASONS
+from litellm_hybrid.observability.metrics import FAMILIES
 from litellm_hybrid.quota.rules import RULES
 from litellm_hybrid.routing.rules import Target
 
+_FILLED = ("fallback.md", "operations.md", "troubleshooting.md")
 DOCS = Path(__file__).parents[1] / "docs"
 
 
@@ -41,9 +43,7 @@ def main() -> int:
         print(reference(), end="")
         return 0
     pages = {"configuration.md": reference(), "replays.md": replays_page.page()}
-    pages |= {
-        name: with_tables((DOCS / name).read_text("utf-8")) for name in ("fallback.md", "troubleshooting.md")
-    }
+    pages |= {name: with_tables((DOCS / name).read_text("utf-8")) for name in _FILLED}
     drifted = False
     for name, text in pages.items():
         file = DOCS / name
@@ -90,7 +90,21 @@ def _codes() -> list[str]:
     return ["| kind | codes |", "|---|---|", *rows]
 
 
-_TABLES = {"reasons": _reasons, "fallback-failures": _fallback_failures, "codes": _codes}
+def _metrics() -> list[str]:
+    """A row for each metric."""
+    rows = []
+    for family in FAMILIES:
+        labels = ", ".join(f"`{label}`" for label in family.labels)
+        rows.append(f"| `{family.full_name}` | {family.kind} | {labels} | {family.help} |")
+    return ["| metric | type | labels | meaning |", "|---|---|---|---|", *rows]
+
+
+_TABLES = {
+    "reasons": _reasons,
+    "fallback-failures": _fallback_failures,
+    "codes": _codes,
+    "metrics": _metrics,
+}
 
 
 def reference() -> str:

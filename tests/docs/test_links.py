@@ -48,3 +48,14 @@ def test_every_test_that_is_named_is_there(page: Path) -> None:
                 for file in files
             )
             assert any(found), name
+
+
+@pytest.mark.parametrize("name", ["docs/architecture.md", "docs/upstreaming.md", "CONTRIBUTING.md"])
+def test_every_file_that_is_named_is_there(name: str) -> None:
+    """From the root, or from the package."""
+    text = (ROOT / name).read_text("utf-8")
+    paths = set(re.findall(r"`((?:[\w.-]+/)*[\w-]+\.(?:py|json|yaml|toml)|(?:[\w-]+/)+)`", text))
+    assert paths
+    roots = (ROOT, ROOT / "addon" / "litellm_hybrid")
+    missing = {path for path in paths if not any((root / path).exists() for root in roots)}
+    assert not {path for path in missing if not path.startswith("test_")}

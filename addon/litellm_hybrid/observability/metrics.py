@@ -194,7 +194,7 @@ FAMILIES = (
         "quota_used_ratio",
         "gauge",
         ("model", "window"),
-        "The share of upstream's quota that is used, as a model's last response said.",
+        "The share of upstream's quota that is used, as a model's last response said (passthrough-headers).",
         lambda sources: {(model, window.name): window.used for model, window in sources.quotas()},
         "livemax",
     ),
@@ -202,7 +202,8 @@ FAMILIES = (
         "unclassified_responses",
         "counter",
         ("why",),
-        "Responses that went to the client before it was clear whether they are failures.",
+        "Responses that went to the client before it was clear whether they are failures: held as long as "
+        "may be (limit), or not held because too many were (too-many).",
         lambda sources: _unclassified(sources.events),
     ),
     Family(

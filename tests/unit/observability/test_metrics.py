@@ -13,7 +13,6 @@ from litellm_hybrid.observability.counters import MOST_MODELS
 from litellm_hybrid.observability.history import Records
 from litellm_hybrid.observability.metrics import FAMILIES, Metrics, MetricSources, SharedMetrics
 from litellm_hybrid.quota.gauge import Window
-from support.processes import ROOT
 
 
 def _sources() -> MetricSources:
@@ -210,19 +209,6 @@ def test_labels_are_escaped() -> None:
     sources = _sources()
     sources.records.counters.models['a"b\\c\nd', "litellm"] = 1
     assert b'model="a\\"b\\\\c\\nd"' in Metrics(sources).page()
-
-
-def test_the_documentation_has_every_family_and_no_other() -> None:
-    rows = [
-        tuple(cell.strip() for cell in line.strip("|").split("|"))
-        for line in (ROOT / "docs" / "operations.md").read_text(encoding="utf-8").splitlines()
-        if line.startswith("| `litellm_hybrid_")
-    ]
-    assert [row[:3] for row in rows] == [
-        (f"`{family.full_name}`", family.kind, ", ".join(f"`{label}`" for label in family.labels))
-        for family in FAMILIES
-    ]
-    assert all(row[3] for row in rows)
 
 
 def test_the_files_take_as_many_models_as_there_may_be(worker: Worker, tmp_path: Path) -> None:
