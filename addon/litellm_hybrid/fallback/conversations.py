@@ -79,15 +79,20 @@ def _session(headers: Headers) -> bytes | None:
 def is_new(body: bytes) -> bool:
     """Whether no model has said anything in a request's history; False where it cannot be read."""
     try:
-        history = _history(body)
-        return isinstance(history, str) or (
-            history is not None and not any(_turn.decode(item).is_models for item in history)
+        turns = history(body)
+        return isinstance(turns, str) or (
+            turns is not None and not any(_turn.decode(item).is_models for item in turns)
         )
     except (ValueError, RecursionError):
         return False
 
 
-def _history(body: bytes) -> list[msgspec.Raw] | str | None:
+def history(body: bytes) -> list[msgspec.Raw] | str | None:
+    """Return the turns of a request of any of the four APIs, or a mere prompt; None: it has neither.
+
+    Raises:
+        msgspec.MsgspecError: the body is not read so.
+    """
     try:
         beginning = _beginning.decode(body)
     except msgspec.DecodeError:
@@ -98,11 +103,11 @@ def _history(body: bytes) -> list[msgspec.Raw] | str | None:
 def _opening(body: bytes) -> bytes | None:
     """The history up to the user's first words."""
     try:
-        history = _history(body)
-        if not isinstance(history, list):
+        turns = history(body)
+        if not isinstance(turns, list):
             return None
         opening = bytearray()
-        for item in history:
+        for item in turns:
             turn = bytes(item)
             opening += _CACHE_MARK.sub(b"", turn)
             if _turn.decode(turn).role == "user":

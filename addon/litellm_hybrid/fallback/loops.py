@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
+from litellm_hybrid.fallback.conversations import history
 from litellm_hybrid.fallback.expiring import ExpiringDict
 from litellm_hybrid.flow.exchange import Exchange
-from litellm_hybrid.message.json import readable
 from litellm_hybrid.routing.rules import Target
 
 MOST_RETURNS = 2
@@ -54,30 +54,31 @@ class _Turn(msgspec.Struct):
         return "".join(part.text for part in self.content or self.parts or () if part.is_text)
 
 
-class _Request(msgspec.Struct):
-    messages: list[_Turn] | None = None
-    input: list[_Turn] | str | None = None
-    contents: list[_Turn] | None = None
-
-
-_requests = msgspec.json.Decoder(_Request)
+_turn = msgspec.json.Decoder(_Turn)
 
 
 def said(body: bytes) -> str:
     """A hash of what the user says first and last in a request of any of the four APIs; "" if nothing."""
     try:
-        try:
-            request = _requests.decode(body)
-        except msgspec.DecodeError:
-            request = _requests.decode(readable(body))
+        turns = history(body) or ()
+        if isinstance(turns, str):
+            first = last = _squeezed(turns)
+        else:
+            first = next(filter(None, map(_spoken, turns)), "")
+            last = next(filter(None, map(_spoken, reversed(turns))), "")
     except (ValueError, RecursionError):
         return ""
-    turns = request.messages or request.input or request.contents or ()
-    words = [turns] if isinstance(turns, str) else [turn.words() for turn in turns]
-    spoken = ["".join(text.split()) for text in words if text.strip()]
-    if not spoken:
+    if not first:
         return ""
-    return hashlib.sha256(f"{spoken[0]}\0{spoken[-1]}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    return hashlib.sha256(f"{first}\0{last}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _spoken(turn: msgspec.Raw) -> str:
+    return _squeezed(_turn.decode(turn).words())
+
+
+def _squeezed(text: str) -> str:
+    return "".join(text.split())
 
 
 @dataclass(slots=True, eq=False)
