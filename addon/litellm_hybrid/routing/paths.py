@@ -8,8 +8,10 @@ side is what its 1.106 serves.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, StrEnum
+from functools import lru_cache, wraps
 from urllib.parse import quote, unquote
 
 _PROVIDER = re.compile(r"/api/provider/[^/]+(?=/|$)")
@@ -70,6 +72,10 @@ _STORED_METHODS = {"": ("GET", "DELETE"), "/cancel": ("POST",), "/input_items": 
 _PUBLIC = re.compile(r"/|/healthz|/[a-z0-9-]+/callback")
 
 
+_REMEMBERED = 200
+"""Characters of a path."""
+
+
 class Api(StrEnum):
     """A request and response shape, by which histories, transcripts and model names are read."""
 
@@ -120,6 +126,13 @@ class ModelPath:
         return f"{self._before}{quote(name, safe='/')}{self._behind}"
 
 
+def _remembered[T](read: Callable[[str], T]) -> Callable[[str], T]:
+    """Read a path that was read a moment ago no second time; clients write it, so a long one is not kept."""
+    cached = lru_cache(maxsize=256)(read)
+    return wraps(read)(lambda path: cached(path) if len(path) <= _REMEMBERED else read(path))
+
+
+@_remembered
 def identify_api(path: str) -> Api | None:
     """The API of a request path (with or without its query), or None."""
     bare = path.partition("?")[0].rstrip("/").replace("%3A", ":").replace("%3a", ":")
@@ -131,12 +144,14 @@ def strip_provider(path: str) -> str:
     return _PROVIDER.sub("", path, count=1) or "/" if _PROVIDER.match(path) else path
 
 
+@_remembered
 def model_path(path: str) -> ModelPath | None:
     """The model that a path names, or None. The provider prefix may still be on it."""
     decoded = _decoded(path)
     return None if decoded is None else _model_path(strip_provider(decoded))
 
 
+@_remembered
 def is_model_endpoint(path: str) -> bool:
     """Whether LiteLLM serves POSTs to this path with the model that they name."""
     return for_litellm(path, None) is not None
@@ -164,7 +179,7 @@ def exposure(method: str, path: str) -> Exposure:
 
 def is_opened(path: str, opened: tuple[str, ...]) -> bool:
     """Whether a path is one of those that `upstream-paths` names; a `*` at the end of one is anything."""
-    decoded = _decoded(path)
+    decoded = _decoded(path) if opened else None
     return decoded is not None and any(
         decoded.startswith(entry[:-1]) if entry.endswith("*") else decoded == entry for entry in opened
     )
@@ -218,6 +233,7 @@ def for_upstream(path: str) -> str:
     return f"/v1{stripped}" if _BELOW_PROVIDER.fullmatch(stripped) else stripped
 
 
+@_remembered
 def _decoded(path: str) -> str | None:
     """A path as Gin looks it up, without a slash at its end; None: there is something odd about it."""
     decoded = unquote(path)

@@ -8,6 +8,7 @@ their case.
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from litellm_hybrid.config.settings import Address, Settings
@@ -57,7 +58,7 @@ _LEAST_BUDGET = 1024
 _OF_THE_BODY = frozenset({b"content-length", b"transfer-encoding", b"content-encoding"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Incoming:
     """A request as the client sent it.
 
@@ -75,8 +76,19 @@ class Incoming:
 
     def header(self, name: bytes) -> str:
         """All values of a header, joined as HTTP joins them; "" if there is none."""
-        values = [value for key, value in self.headers if len(key) == len(name) and key.lower() == name]
-        return b", ".join(values).decode("utf-8", "surrogateescape") if values else ""
+        return self._joined.get(name, b"").decode("utf-8", "surrogateescape")
+
+    def has(self, name: bytes) -> bool:
+        """Whether there is a header of this name, in lower case, though it may be empty."""
+        return name in self._joined
+
+    @cached_property
+    def _joined(self) -> dict[bytes, bytes]:
+        joined: dict[bytes, bytes] = {}
+        for field, value in self.headers:
+            name = field.lower()
+            joined[name] = joined[name] + b", " + value if name in joined else value
+        return joined
 
 
 @dataclass(frozen=True, slots=True)
