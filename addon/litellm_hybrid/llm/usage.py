@@ -15,7 +15,7 @@ messages API names the input in a stream's first event:
 import re
 from collections.abc import Mapping
 from json import JSONDecoder
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from litellm_hybrid.message.json import members, objects
 
@@ -29,9 +29,21 @@ _MOST_TOKENS = 10**12
 _MOST_UNREAD = 20
 """After so many objects that cannot be read there is none: each takes a reading of all that is left."""
 
-_INPUT = ("input_tokens", "prompt_tokens", "promptTokenCount")
-_OUTPUT = ("output_tokens", "completion_tokens", "candidatesTokenCount")
+_KINDS = {
+    "input_tokens": "input",
+    "prompt_tokens": "input",
+    "promptTokenCount": "input",
+    "output_tokens": "output",
+    "completion_tokens": "output",
+    "candidatesTokenCount": "output",
+    "thoughtsTokenCount": "thoughts",
+    "cache_read_input_tokens": "cached",
+    "cached_tokens": "cached",
+    "cachedContentTokenCount": "cached",
+    "cache_creation_input_tokens": "cache_written",
+}
 _CACHED = ("cache_read_input_tokens", "cached_tokens", "cachedContentTokenCount")
+_BESIDE = frozenset({"cache_read_input_tokens", "cache_creation_input_tokens"})
 _DETAILS = ("input_tokens_details", "prompt_tokens_details")
 
 
@@ -90,23 +102,17 @@ def _objects(text: str) -> list[Mapping[str, object]]:
 
 def _numbers(usage: Mapping[str, object]) -> dict[str, int]:
     details = next((found for name in _DETAILS if isinstance(found := usage.get(name), dict)), {})
-    beside = "cache_read_input_tokens" in usage or "cache_creation_input_tokens" in usage
-    values = {
-        "input": _first(usage, _INPUT),
-        "output": _first(usage, _OUTPUT),
-        "thoughts": usage.get("thoughtsTokenCount"),
-        "cached": _first({**details, **usage} if details else usage, _CACHED),
-        "cache_written": usage.get("cache_creation_input_tokens"),
-        "beside": 1 if beside and "prompt_tokens" not in usage else None,
-    }
-    return {name: value for name, value in values.items() if type(value) is int and 0 <= value < _MOST_TOKENS}
+    numbers = {_KINDS[name]: value for name, value in usage.items() if name in _KINDS and _is_count(value)}
+    for name in _CACHED:
+        if "cached" not in numbers and _is_count(value := details.get(name)):
+            numbers["cached"] = value
+    if "prompt_tokens" not in usage and not _BESIDE.isdisjoint(usage):
+        numbers["beside"] = 1
+    return numbers
 
 
-def _first(values: Mapping[str, object], names: tuple[str, ...]) -> object:
-    for name in names:
-        if (value := values.get(name)) is not None:
-            return value
-    return None
+def _is_count(value: object) -> TypeGuard[int]:
+    return type(value) is int and 0 <= value < _MOST_TOKENS
 
 
 class Price(NamedTuple):

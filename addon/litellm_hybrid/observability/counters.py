@@ -8,7 +8,7 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import NamedTuple
 
 from litellm_hybrid.config.model_patterns import Patterns
@@ -31,6 +31,8 @@ NO_STATUS = "none"
 
 DAYS = 7
 """Of how many days tokens and dollars are remembered."""
+
+_EPOCH = date(1970, 1, 1).toordinal()
 
 _CLASSES = (NO_STATUS, *(f"{hundreds}xx" for hundreds in range(1, 10)))
 _MOST_REMEMBERED = 1000
@@ -118,6 +120,10 @@ class RequestCounters:
         return label
 
 
+def _day(at: float) -> date:
+    return date.fromordinal(_EPOCH + int(at // 86400))
+
+
 class SpendKey(NamedTuple):
     """What is added up: a day (UTC), where requests went, their model and why."""
 
@@ -171,11 +177,15 @@ class Spend:
 
     def key(self, at: float, target: str, model: str, reason: str) -> SpendKey:
         """Return what a request of a moment, in epoch seconds, is added to."""
-        return SpendKey(datetime.fromtimestamp(at, UTC).date(), target, model, reason)
+        return SpendKey(_day(at), target, model, reason)
 
     def add(self, key: SpendKey, *, input_tokens: int, output_tokens: int, cached_tokens: int) -> None:
         """Count a response with its tokens."""
-        self._of(key).add(Totals(1, input_tokens, output_tokens, cached_tokens))
+        totals = self._of(key)
+        totals.requests += 1
+        totals.input += input_tokens
+        totals.output += output_tokens
+        totals.cached += cached_tokens
         for kind, count in (("input", input_tokens), ("output", output_tokens), ("cached", cached_tokens)):
             self.tokens[key.target, key.model, kind] += count
 
@@ -190,7 +200,7 @@ class Spend:
 
     def replays_cost(self, at: float) -> float:
         """Return what the replays of a day cost, in US dollars; `at`: a moment of it, epoch seconds."""
-        day = datetime.fromtimestamp(at, UTC).date()
+        day = _day(at)
         return sum(
             totals.cost_usd
             for key, totals in self._days.items()

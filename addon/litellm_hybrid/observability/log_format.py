@@ -247,6 +247,8 @@ def _text(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.3f}".rstrip("0").rstrip(".") if value >= 1 or not value else f"{value:.3g}"
     text = str(value)
+    if isinstance(value, int):
+        return text
     return json.dumps(text, ensure_ascii=False) if _NEEDS_QUOTES.search(text) else text
 
 

@@ -83,7 +83,7 @@ class HybridLayer(HttpLayer):
         reuse = reuse and not (isinstance(stream, HybridStream) and stream.attempt.needs_new_connection)
         yield from super().get_connection(event, reuse=reuse)
         for connection, child in self.connections.items():
-            if isinstance(connection, Server) and child not in self._filters:
+            if connection is not self.client and child not in self._filters:
                 self._filters[child] = _DetachedStreams(child)
         for connection in self.waiting_for_establishment:
             if connection not in self._connecting:
@@ -109,9 +109,9 @@ class HybridLayer(HttpLayer):
     def _forget_closed(self) -> None:
         # The base class keeps them for the life of the client connection, and answers every later request
         # with the error of a failed one.
-        for connection in [c for c in self.connections if isinstance(c, Server)]:
+        for connection in list(self.connections):
             dead = connection.error or connection.state is ConnectionState.CLOSED
-            if dead and connection not in self.waiting_for_establishment:
+            if dead and isinstance(connection, Server) and connection not in self.waiting_for_establishment:
                 self._filters.pop(self.connections.pop(connection), None)
                 self.closed_by_peer.discard(connection)
                 self._used.discard(connection)
