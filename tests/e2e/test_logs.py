@@ -14,7 +14,7 @@ import pytest
 
 from e2e.conftest import Start
 from e2e.harness import Client, Stub, hello, settings, until
-from litellm_hybrid.observability.log_format import Event, Fields, Line
+from litellm_hybrid.observability.log_format import Event, Fields, Line, OfRequest
 from support.processes import Process, accepts, free_port, mitmdump, running
 from support.servers import Reply
 from support.wire import Request
@@ -25,7 +25,7 @@ TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 CONTENT = b'data: {"choices": [{"delta": {"content": "hello"}}]}\n\n'
 TRACEPARENT = f"00-{TRACE}-{SPAN}-01"
 TRACESTATE = "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE"
-TYPES = {name: hint for part in (Line, Fields) for name, hint in get_type_hints(part).items()}
+TYPES = {name: hint for part in (Line, OfRequest, Fields) for name, hint in get_type_hints(part).items()}
 
 type Entry = dict[str, Any]
 

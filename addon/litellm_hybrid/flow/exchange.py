@@ -311,12 +311,10 @@ class Exchange:
         model = f"; model={quote(served_as, safe=_UNQUOTED)}" if served_as else ""
         return f"{outcome.target}; reason={outcome.reason}{outcome.detail}{model}"
 
-    def log(
-        self, level: int, message: str, *, exc_info: BaseException | None = None, **fields: Unpack[Fields]
-    ) -> None:
-        """Log a line about it, see `log.emit`."""
+    def about(self) -> OfRequest:
+        """What a log line, or anybody else, says of the request itself."""
         request, trace = self.request, self.trace
-        about: OfRequest = {
+        return {
             "method": request.method,
             "path": request.sent.path,
             "client_ip": request.address.ip,
@@ -326,29 +324,27 @@ class Exchange:
             "trace_id": trace.trace_id if trace else None,
             "span_id": trace.span_id if trace else None,
         }
-        log.emit(level, message, about=about, exc_info=exc_info, **fields)
+
+    def log(
+        self, level: int, message: str, *, exc_info: BaseException | None = None, **fields: Unpack[Fields]
+    ) -> None:
+        """Log a line about it, see `log.emit`."""
+        log.emit(level, message, about=self.about(), exc_info=exc_info, **fields)
 
     def snapshot(self) -> Snapshot:
         """It as plain data."""
-        request, outcome, failure, trace = self.request, self.outcome, self.failure, self.trace
+        outcome, failure = self.outcome, self.failure
         return {
-            "request_id": self.id,
-            "method": request.method,
-            "path": request.sent.path,
-            "client_ip": request.address.ip,
-            "target": outcome.target.value,
+            **self.about(),
             "reason": outcome.reason.value,
             "detail": outcome.detail,
             "upstream_status": outcome.upstream_status,
             "litellm_status": outcome.litellm_status,
             "kind": self.fallback.kind if self.fallback is not None else "",
             "fallback_failed": outcome.fallback_failed,
-            "model": self.model_name,
             "litellm_model": outcome.litellm_model,
             "may_fall_back": outcome.may_fall_back,
             "reduced": outcome.reduced,
-            "trace_id": trace.trace_id if trace else None,
-            "span_id": trace.span_id if trace else None,
             "first_failure": self.first_failure,
             "cost_usd": self.cost_usd,
             "error_type": failure.error_type.value if failure else None,

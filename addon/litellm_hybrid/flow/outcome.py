@@ -2,49 +2,39 @@
 
 from dataclasses import dataclass
 from time import monotonic
-from typing import TypedDict
 
 from mitmproxy import http
 
+from litellm_hybrid.observability.log_format import OfRequest
 from litellm_hybrid.routing.rules import Reason, Target
 
 METADATA = "litellm_hybrid"
 """The key of `flow.metadata` that has the snapshot."""
 
 
-class Snapshot(TypedDict):
+class Snapshot(OfRequest):
     """An exchange as plain data, without a credential: what other addons and saved flows have.
 
     Attributes:
-        path: the client's, without its query.
-        target, reason, detail: as in the route header.
+        reason, detail: as in the route header.
         upstream_status, litellm_status: of the response that the other server's replaces.
         kind: of upstream's failure, as in `fallback.on`; "" where it has not failed.
         fallback_failed: why LiteLLM could not help, as there; "" where it was not asked to or could.
         litellm_model: the name that LiteLLM gets, or would get, for `model`, as the client spells that.
         reduced: parts of the history that only their maker can read were left out.
-        trace_id, span_id: the client's, where its `traceparent` is valid.
-        first_failure: for what upstream had suspended the account, where it says only that it has.
+            first_failure: for what upstream had suspended the account, where it says only that it has.
         error_type, error: what went wrong last, see `errors.ErrorType`.
     """
 
-    request_id: str
-    method: str
-    path: str
-    client_ip: str
-    target: str
     reason: str
     detail: str
     upstream_status: int | None
     litellm_status: int | None
     kind: str
     fallback_failed: str
-    model: str | None
     litellm_model: str | None
     may_fall_back: bool
     reduced: bool
-    trace_id: str | None
-    span_id: str | None
     first_failure: str | None
     cost_usd: float | None
     error_type: str | None

@@ -31,42 +31,16 @@ _RESET, _DIM = "\x1b[0m", "\x1b[2m"
 _COLORS = {"WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[31m"}
 
 
+# fmt: off
 Event = Literal[
-    "serving",
-    "draining",
-    "drain-timeout",
-    "ended",
-    "worker-ended",
-    "crashed",
-    "config-loaded",
-    "config-changed",
-    "config-warning",
-    "config-broken",
-    "log-lost",
-    "few-files",
-    "request-id-replaced",
-    "sent-again",
-    "routed",
-    "answered",
-    "fallback",
-    "litellm-failed",
-    "fallback-failed",
-    "fallback-refused",
-    "unknown-model",
-    "upstream-login-expired",
-    "account-refused",
-    "notify-failed",
-    "history-reduced",
-    "history-retry-failed",
-    "replay-retried",
-    "hold-limit-reached",
-    "hold-capacity-reached",
-    "stateful",
-    "loop",
-    "error",
-    "client-disconnected",
-    "refused",
+    "serving", "draining", "drain-timeout", "ended", "worker-ended", "crashed", "config-loaded",
+    "config-changed", "config-warning", "config-broken", "log-lost", "few-files", "request-id-replaced",
+    "sent-again", "routed", "answered", "fallback", "litellm-failed", "fallback-failed", "fallback-refused",
+    "unknown-model", "upstream-login-expired", "account-refused", "notify-failed", "history-reduced",
+    "history-retry-failed", "replay-retried", "hold-limit-reached", "hold-capacity-reached", "stateful",
+    "loop", "error", "client-disconnected", "refused",
 ]
+# fmt: on
 """What a line of ours says, for programs; its message says it to people."""
 
 
@@ -105,14 +79,7 @@ class Fields(TypedDict, total=False):
     """What a line of ours may say; None is left out. Durations are milliseconds, `retry_after` seconds."""
 
     event: Required[Event]
-    request_id: str | None
-    method: str | None
-    path: str | None
     client_ip: str | None
-    target: str | None
-    model: str | None
-    trace_id: str | None
-    span_id: str | None
     reason: str | None
     litellm_model: str | None
     status: int | None

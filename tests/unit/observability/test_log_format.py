@@ -10,7 +10,7 @@ from typing import get_args, get_type_hints
 
 import pytest
 
-from litellm_hybrid.observability.log_format import Event, Fields, Line
+from litellm_hybrid.observability.log_format import Event, Fields, Line, OfRequest
 
 DOCS = (Path(__file__).parents[3] / "docs" / "logs.md").read_text(encoding="utf-8")
 _NUMBERS: Mapping[object, str] = {float: "number", int: "integer"}
@@ -20,7 +20,7 @@ def _json_type(hint: object) -> str:
     return next((name for kind, name in _NUMBERS.items() if kind in (hint, *get_args(hint))), "string")
 
 
-TYPES = {name: hint for part in (Line, Fields) for name, hint in get_type_hints(part).items()}
+TYPES = {name: hint for part in (Line, OfRequest, Fields) for name, hint in get_type_hints(part).items()}
 
 
 # -- docs/logs.md -----------------------------------------------------------------
