@@ -16,13 +16,12 @@ Made by `scripts/reference` of `tests/litellm/replays.json`, which `tests/suppor
 requests as agents make them, an upstream without quota, a real LiteLLM without `drop_params` in its
 configuration, and backends that check strictly, with the request types of the official SDKs and by the
 providers' own rules, in their own words. **{answered} of {all} requests are answered**, {once} of them at the
-first attempt, the others after {most} at most; as a session goes on each request needs one. How a replay
-is made to fit is in [fallback.md](fallback.md).
+first attempt, the others after {most} at most; a session's second turn, with a history that another account
+has made, needs one. How a replay is made to fit is in [fallback.md](fallback.md).
 
 A number is how often LiteLLM was asked: at a session's first turn, and at its second. **no** is a refusal:
-the client gets upstream's answer. **other** is an answer to another question, because LiteLLM itself leaves
-something out (the image for DeepSeek) or weakens it (the tool that Mistral is forced to call); it counts as
-refused.
+the client gets upstream's answer. None is an answer to another question: the image that LiteLLM would leave
+out for DeepSeek is not sent, and the tool that it would not force Mistral to call is the only one it gets.
 
 """
 
@@ -55,7 +54,7 @@ def _matrix(rows: Rows) -> str:
 
 def _cell(rows: Rows, agent: str, backend: str) -> str:
     turns = [row for row in rows if (row["agent"], row["backend"]) == (agent, backend)]
-    words = {"refused": "no", "changed": "other"}
+    words = {"refused": "no", "changed": "**another meaning**"}
     return " ".join(words.get(f"{row['result']}") or f"{row['attempts']}" for row in turns)
 
 

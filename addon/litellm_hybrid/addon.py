@@ -54,6 +54,7 @@ class HybridAddon:
         self._prices = Prices(settings, records.spend)
         self._fallbacks.cost_refusal = self._prices.refusal
         self._fallbacks.may_lead_to = self._prices.may_lead_to
+        self._fallbacks.backends = self._prices.backends
         self._model_lists = ModelLists(settings, self._fallbacks)
         self._observer = Observer(self._policy, records, self._prices, Notices(settings))
         self._proxy = HybridProxy[JudgedResponse](

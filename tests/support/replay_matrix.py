@@ -28,7 +28,7 @@ from support.agent_requests import AGENT_REQUESTS, AgentRequest
 from support.processes import Process, hybrid_config, litellm, mitmdump
 from support.sealed import USAGE_LIMIT
 from support.servers import Reply, Server, in_thread
-from support.strict_backends import DEPLOYMENTS, TEXT, Deployment, StrictBackends
+from support.strict_backends import BY_NAME, DEPLOYMENTS, TEXT, Deployment, StrictBackends
 from support.wire import Request
 
 type Json = dict[str, Any]
@@ -138,7 +138,22 @@ def running(folder: Path, **fallback: Any) -> Iterator[House]:
             settings = {"enabled": True, "cooldown-max": "0s", **fallback}
             config = hybrid_config(relay.url, models=[], fallback=settings)
             with mitmdump(config, upstream.url, folder / "proxy") as proxy:
-                yield House(backends, relay, proxy, real)
+                house = House(backends, relay, proxy, real)
+                _wait_until_told(house)
+                yield house
+
+
+def _wait_until_told(house: House) -> None:
+    """Ask until the product knows LiteLLM's models, which it asks for at the first replay."""
+    image = next(request for request in AGENT_REQUESTS if "image" in request.agent)
+    path, body = image.for_model(_name(BY_NAME["deepseek-chat"], image.agent))
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        got = httpx.post(house.proxy.url + path, content=body, headers=image.headers, timeout=60)
+        if "attachment" in got.headers.get("x-hybrid-route", ""):
+            return
+        time.sleep(0.1)
+    raise TimeoutError(got.headers)
 
 
 def measure(
@@ -241,10 +256,16 @@ def _lost(house: House, request: AgentRequest, deployment: Deployment) -> str:
     text = json.dumps(arrived)
     session = _session_of(_name(deployment, request.agent))
     missing = [what for what in request.to_arrive(session) if what not in text]
-    choices = [arrived.get(name) for name in ("tool_choice", "toolConfig", "tool_config")]
-    if request.forces and request.forces not in json.dumps(choices):
+    if request.forces and not _is_forced(request.forces, arrived):
         missing.append(f"the forced {request.forces}")
     return ", ".join(missing)
+
+
+def _is_forced(tool: str, arrived: Json) -> bool:
+    """Whether a backend has to use a tool: it is named, or any has to be used and there is no other."""
+    choices = [arrived.get(name) for name in ("tool_choice", "toolConfig", "tool_config")]
+    tools = [described.get("function", described).get("name") for described in arrived.get("tools") or ()]
+    return tool in json.dumps(choices) or (tools == [tool] and choices[0] in ("any", "required"))
 
 
 def write(rows: Sequence[Row]) -> None:

@@ -98,6 +98,11 @@ _EXTRA = {
 }
 """Members that compatible servers have beside OpenAI's."""
 
+_TAKE_REASONING = frozenset({"deepseek", "vllm"})
+"""Servers whose own models want their reasoning back: DeepSeek refuses a history without it ("The
+reasoning_content in the thinking mode must be passed back to the API", QwenLM/qwen-code#3724), vLLM reads
+it (`CustomChatCompletionMessageParam`); LiteLLM passes it on to both."""
+
 
 class _GenerateContent(BaseModel):
     """A request of generateContent: google-genai has types for its members, and none for the whole."""
@@ -282,6 +287,10 @@ def judge(
 ) -> tuple[str | None, str | None]:
     """The words in which a request is refused, and the parameter that they are about; None: it is accepted."""
     known = {name: value for name, value in body.items() if name not in _EXTRA.get(whose, ())}
+    for message in known.get("messages", ()) if whose in _TAKE_REASONING else ():
+        message.pop("reasoning_content", None)
+    if whose == "mistral" and known.get("tool_choice") == "any":
+        del known["tool_choice"]  # Mistral's own word for `required`
     if isinstance(known.get("stream"), bool) and whose not in ("gemini", "bedrock"):
         del known["stream"]  # has a type of its own in each SDK
     if (found := door.misfit(known, request)) is not None:

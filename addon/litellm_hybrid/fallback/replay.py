@@ -18,6 +18,7 @@ from litellm_hybrid.llm.history.reduce import Reduced, reduce, reduce_again, tra
 from litellm_hybrid.llm.history.reduction import Side
 from litellm_hybrid.llm.history.rejections import REJECTIONS
 from litellm_hybrid.llm.replay import body as replay_body
+from litellm_hybrid.llm.replay.foresight import Backend, drops_attachment, foreseen, may_matter
 from litellm_hybrid.llm.replay.refusals import remedies
 from litellm_hybrid.llm.replay.remedies import RETRIES_MAX, Action, Remedy, apply, without_betas
 from litellm_hybrid.routing import access, rewrite
@@ -67,7 +68,8 @@ class Replays:
             prepared = replay_body.prepare(body, replayed, drop_params=settings.fallback.drop_params)
             if prepared is not body:
                 _set_body(request, prepared)
-            for remedy in self._remembered(exchange, api, now):
+            backends = self._backends(exchange, name)
+            for remedy in foreseen(prepared, replayed, backends, self._remembered(exchange, api, now)):
                 self._apply(request, exchange, replayed, remedy)
         return request
 
@@ -83,9 +85,15 @@ class Replays:
             return "litellm-cooldown"
         api = identify_api(exchange.path)
         by_chat = Remedy(Action.CHAT_COMPLETIONS) in self._remembered(exchange, api, now)
-        if api is not None and replay_body.loses_attachment(exchange.content, api, chat_completions=by_chat):
+        if api is not None and (
+            replay_body.loses_attachment(exchange.content, api, chat_completions=by_chat)
+            or drops_attachment(exchange.content, api, self._backends(exchange, name))
+        ):
             return "attachment"
         return "" if self._spend(settings.fallback.max_per_hour, name, exchange, now) else "budget"
+
+    def _backends(self, exchange: Exchange, name: str) -> tuple[Backend, ...]:
+        return self._state.backends(name) if may_matter(exchange.content) else ()
 
     def _remembered(self, exchange: Exchange, api: Api | None, now: float) -> tuple[Remedy, ...]:
         """Return what the model has needed on this API before, which is used now."""
@@ -144,9 +152,9 @@ class Replays:
             known = next(known for known in REJECTIONS if known == remedy.name)
             reduced = reduce(body, api, rejection=known)
             _put_body(request, exchange, body, reduced)
-            if (conversation := conversation_id(exchange)) is not None:
-                self._state.conversations.add_refused(conversation, "litellm", known, monotonic())
             changed = reduced.body is not body
+            if changed and (conversation := conversation_id(exchange)) is not None:
+                self._state.conversations.add_refused(conversation, "litellm", known, monotonic())
         elif remedy.action is Action.OMIT_BETA:
             given = request.headers.get("anthropic-beta", "")
             kept = without_betas(given, remedy.name)

@@ -11,6 +11,7 @@ from litellm_hybrid.fallback.conversations import Conversations
 from litellm_hybrid.fallback.cooldowns import Cooldowns
 from litellm_hybrid.fallback.expiring import ExpiringDict, ExpiringSet
 from litellm_hybrid.fallback.response_hold import JudgedResponse
+from litellm_hybrid.llm.replay.foresight import Backend
 from litellm_hybrid.llm.replay.remedies import Remedy
 from litellm_hybrid.observability.history import FallbackHistory
 from litellm_hybrid.quota.gauge import Gauge
@@ -67,6 +68,7 @@ class FallbackState:
         remedies: (LiteLLM's name of a model, API) → the changes that its backend has needed there.
         gauge: how much of a quota is used, by what upstream says.
         may_lead_to: whether a model of LiteLLM's may lead to a port of this proxy's.
+        backends: what is known of the backends behind a model, by LiteLLM's name for it.
         cost_refusal: says of LiteLLM's name of a model why a replay may not be paid for; "": it may.
         told: clients (see `client_hash`) that have been told that stored responses cannot fall back.
         held: the responses that are held right now.
@@ -89,6 +91,7 @@ class FallbackState:
     )
     gauge: Gauge = field(default_factory=Gauge)
     may_lead_to: Callable[[int], bool] = lambda _: True
+    backends: Callable[[str], tuple[Backend, ...]] = lambda _: ()
     cost_refusal: Callable[[str], str] = lambda _: ""
     told: ExpiringSet[str] = field(default_factory=lambda: ExpiringSet(_ENTRIES_MAX))
     history: FallbackHistory = field(default_factory=FallbackHistory)

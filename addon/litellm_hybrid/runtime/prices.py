@@ -1,4 +1,4 @@
-"""What LiteLLM says of its models when that is first needed: their prices, and where they lead."""
+"""What LiteLLM says of its models when that is first needed: prices, where they lead, who serves them."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,6 +10,7 @@ from litellm_hybrid.config.converters import parse_url
 from litellm_hybrid.config.settings import SettingsStore
 from litellm_hybrid.diagnostics.doctor import probes
 from litellm_hybrid.diagnostics.doctor.probes import Probe, ProbeResult, bearer, litellm_key
+from litellm_hybrid.llm.replay.foresight import Backend, Backends
 from litellm_hybrid.llm.usage import PriceList, Usage
 from litellm_hybrid.observability.counters import Spend, SpendKey
 
@@ -53,6 +54,7 @@ class Prices:
         self._settings = settings
         self._spend = spend
         self._prices = PriceList()
+        self._backends = Backends()
         self._ports: frozenset[int] | None = None
         self._asked: float | None = None
         self._generation = 0
@@ -62,7 +64,7 @@ class Prices:
 
     def forget(self) -> None:
         """Forget all prices: LiteLLM may be another one from now on."""
-        self._prices, self._ports, self._asked = PriceList(), None, None
+        self._prices, self._backends, self._ports, self._asked = PriceList(), Backends(), None, None
         self._generation += 1
         if self._is_running:
             self.running()
@@ -92,10 +94,18 @@ class Prices:
 
     def may_lead_to(self, port: int) -> bool:
         """Tell whether a model of LiteLLM's may lead to a port of this machine: True until it is known."""
+        self._refresh(delay=0)
+        return self._ports is None or port in self._ports
+
+    def backends(self, name: str) -> tuple[Backend, ...]:
+        """Return what is known of the backends of a model, by LiteLLM's name for it; () until it is known."""
+        self._refresh()
+        return self._backends[name]
+
+    def _refresh(self, delay: float = _DELAY) -> None:
         age = None if self._asked is None else monotonic() - self._asked
         if age is None or age > (_RETRY_AFTER if self._ports is None else _RENEW_AFTER):
-            self._ask(delay=0)
-        return self._ports is None or port in self._ports
+            self._ask(delay)
 
     def charge(
         self, key: SpendKey, usage: Usage, model: str, deployment: str, tell: Callable[[float], None]
@@ -136,7 +146,7 @@ class Prices:
             of = self._generation
             found = await ask_litellm(self._settings, "/model/info")
         if found is not None:
-            self._prices = PriceList(found.json)
+            self._prices, self._backends = PriceList(found.json), Backends(found.json)
             self._ports = _ports(found)
         self._asked = monotonic()
         pending, self._pending = self._pending, []

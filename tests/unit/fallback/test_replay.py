@@ -13,6 +13,7 @@ from litellm_hybrid.config.settings import Address, Fallback, HistoryPolicy, Sec
 from litellm_hybrid.fallback.replay import REMEDIES_MAX, RETRIES_FOR, Replays
 from litellm_hybrid.fallback.state import FallbackState
 from litellm_hybrid.flow.exchange import Exchange
+from litellm_hybrid.llm.replay.foresight import Backend
 from litellm_hybrid.llm.replay.remedies import Action, Remedy
 from litellm_hybrid.routing.rules import Reason, Target
 from support.flows import upstream_flow
@@ -361,3 +362,68 @@ def test_a_call_without_a_signature_gets_the_placeholder_from_then_on() -> None:
     placeholder = {**made, "thoughtSignature": "skip_thought_signature_validator"}
     contents = parsed(flow.request.content)["contents"]
     assert [content["parts"] for content in contents] == [[own], [placeholder]]
+
+
+# -- what is known of a backend ----------------------------------------------------------
+
+TOLD = Backend("openai", "openai/gpt-5", reasons=True)
+WITH_REASONING = {
+    "model": "o3",
+    "messages": [USER, {"role": "assistant", "content": "Hi", "reasoning_content": "Greet."}, USER],
+}
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_what_is_known_of_a_backend_is_seen_to_at_once(*, told: bool) -> None:
+    ours = replays()
+    ours._state.backends = lambda name: (TOLD,) if told and name == "o3" else ()
+    flow, exchange = upstream_flow(json.dumps(WITH_REASONING).encode(), path="/v1/chat/completions")
+    request = ours.build_fallback_request(flow, exchange)
+    assert request is not None
+    assert (b"reasoning_content" in (request.content or b"")) is not told
+    assert exchange.outcome.reduced is told
+
+
+def test_what_litellm_would_leave_out_in_silence_is_not_sent() -> None:
+    ours = replays()
+    ours._state.backends = lambda _: (Backend("deepseek", "deepseek/deepseek-chat"),)
+    image = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:"}}]}
+    body = json.dumps({"model": "o3", "messages": [image]}).encode()
+    flow, exchange = upstream_flow(body, path="/v1/chat/completions")
+    assert ours.build_fallback_request(flow, exchange) is None
+    assert exchange.outcome.fallback_failed == "attachment"
+
+
+def test_a_refusal_of_any_history_is_remembered_of_the_model() -> None:
+    ours = replays()
+    body = json.dumps(WITH_REASONING).encode()
+    flow, exchange = upstream_flow(body, path="/v1/chat/completions")
+    exchange.begin_attempt(ours.build_fallback_request(flow, exchange) or flow.request)
+    assert ours.build_remedied_retry(exchange, 400, refusal("messages[1].reasoning_content"), 0.0) is not None
+    ours.remember_remedies(exchange, served=True)
+
+    other = WITH_REASONING | {
+        "messages": [{"role": "user", "content": "Else"}, *WITH_REASONING["messages"][1:]]
+    }
+    flow, exchange = upstream_flow(json.dumps(other).encode(), path="/v1/chat/completions")
+    request = ours.build_fallback_request(flow, exchange)
+    assert request is not None
+    assert b"reasoning_content" not in (request.content or b"")
+
+
+@pytest.mark.parametrize(
+    ("body", "asked"),
+    [
+        ({"messages": [USER]}, False),
+        ({"messages": [USER], "tools": []}, True),
+        (WITH_REASONING, True),
+        ({"contents": [{"role": "model", "parts": []}]}, True),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, True),
+    ],
+)
+def test_who_serves_a_model_is_asked_for_where_it_may_matter(body: dict[str, Any], *, asked: bool) -> None:
+    ours, names = replays(), []
+    ours._state.backends = lambda name: names.append(name) or ()  # type: ignore[func-returns-value]
+    flow, exchange = upstream_flow(json.dumps({"model": "o3", **body}).encode(), path="/v1/chat/completions")
+    ours.build_fallback_request(flow, exchange)
+    assert set(names) == ({"o3"} if asked else set())

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from litellm_hybrid.config.settings import Address, Secret, Settings, SettingsStore
+from litellm_hybrid.llm.replay.foresight import Backend
 from litellm_hybrid.llm.usage import Usage
 from litellm_hybrid.observability.counters import Spend
 from litellm_hybrid.runtime import prices as prices_module
@@ -92,3 +93,12 @@ async def test_other_settings_may_be_another_litellm(world: World) -> None:
     assert world.charge() == []
     await _asked(world)
     assert len(world.server.requests) == 2
+
+
+async def test_who_serves_a_model_is_known_once_it_was_asked(world: World) -> None:
+    assert world.prices.backends("openai/gpt-5") == ()
+    await _asked(world)
+    assert world.prices.backends("openai/gpt-5") == (Backend("", ""),)
+    assert len(world.server.requests) == 1
+    world.prices.forget()
+    assert world.prices.backends("openai/gpt-5") == ()

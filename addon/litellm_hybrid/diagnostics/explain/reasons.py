@@ -174,7 +174,7 @@ FALLBACK_FAILURES: Mapping[str, tuple[str, str]] = {
         "wait, or give the model another deployment in LiteLLM's model_list",
     ),
     "attachment": (
-        "the request has a file, or a PDF in a tool's result, that LiteLLM would leave out in silence",
+        "the request has an image, a file or a tool's PDF that LiteLLM would leave out in silence",
         "send its text, or nothing: upstream alone can read it",
     ),
     "budget": (

@@ -22,6 +22,9 @@ _STATUSES = frozenset({200, 400, 404, 422, 500})
 _BESIDE_CONTENT = frozenset({"reasoning_content", "reasoning_details", "thinking_blocks", "annotations"})
 """Members of an assistant's message of which some servers say no more than the name."""
 
+_OF_A_MODEL = frozenset({"unknown-member", "thinking-missing"})
+"""Refusals of a history that tell how the model takes any; others are of who has made this one."""
+
 type _Suggest = Callable[[re.Match[str]], Iterable[Remedy]]
 
 
@@ -55,7 +58,7 @@ def remedies(status: int, body: bytes) -> tuple[Remedy, ...]:
 def _found(status: int, body: bytes) -> Iterator[Remedy]:
     payload = decode(body)
     if (rejection := detect_history_rejection(status, body)) is not None:
-        yield Remedy(Action.REDUCE_HISTORY, rejection, lasting=False)
+        yield Remedy(Action.REDUCE_HISTORY, rejection, lasting=rejection in _OF_A_MODEL)
         if rejection in ("thinking-missing", "clear-thinking"):
             yield _NO_THINKING
     messages: list[str] = []
@@ -76,7 +79,7 @@ _NO_THINKING = Remedy(Action.NO_THINKING)
 _EFFORT = (Remedy(Action.OMIT, "reasoning_effort"), _NO_THINKING)
 _NO_SEARCH = (Remedy(Action.OMIT_TOOLS, "web_search"), Remedy(Action.OMIT_TOOLS, "web_search_preview"))
 _BY_CHAT = Remedy(Action.CHAT_COMPLETIONS)
-_UNKNOWN_MEMBER = Remedy(Action.REDUCE_HISTORY, "unknown-member", lasting=False)
+_UNKNOWN_MEMBER = Remedy(Action.REDUCE_HISTORY, "unknown-member")
 
 
 def _omit(found: re.Match[str]) -> Iterator[Remedy]:

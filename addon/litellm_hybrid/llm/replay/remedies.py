@@ -6,7 +6,7 @@ body as it is, and is none.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from msgspec import Raw
@@ -56,6 +56,7 @@ class Action(StrEnum):
     SYSTEM_AS_USER = "system messages as user messages"
     OMIT_BETA = "omit anthropic-beta"
     REDUCE_HISTORY = "reduce history"
+    ONLY_FORCED_TOOL = "only the forced tool"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class Remedy:
     action: Action
     name: str = ""
     limit: int = 0
-    lasting: bool = True
+    lasting: bool = field(default=True, compare=False)
 
     def __str__(self) -> str:
         """It in a few words, for the log."""
@@ -168,7 +169,8 @@ def apply(body: bytes, api: Api, remedy: Remedy) -> bytes:
 
     def edit(request: Object) -> bool:
         before = demanded(request, api)
-        return _apply(request, api, remedy) and demanded(request, api) == before
+        changed = _apply(request, api, remedy)
+        return changed and (remedy.action is Action.ONLY_FORCED_TOOL or demanded(request, api) == before)
 
     return edit_body(body, edit)
 
@@ -189,6 +191,7 @@ def _apply(request: Object, api: Api, remedy: Remedy) -> bool:
         Action.UNSEAL: lambda: api is Api.RESPONSES and _unseal(request),
         Action.NO_THINKING: lambda: _without_thinking(request),
         Action.SYSTEM_AS_USER: lambda: api is Api.MESSAGES and _system_as_user(request),
+        Action.ONLY_FORCED_TOOL: lambda: _only_forced_tool(request, api),
     }
     return changes.get(remedy.action, bool)()
 
@@ -349,6 +352,23 @@ def _omit_tools(request: Object, api: Api, name: str) -> bool:
         for member in ("tools", "tool_choice", "parallel_tool_calls"):
             request.pop(member, None)
     return True
+
+
+def _only_forced_tool(request: Object, api: Api) -> bool:
+    """Where a tool is forced by its name, leave the others out and force any: that is this one."""
+    choice = request.get("tool_choice")
+    name = _tool_name(opened(choice)) if choice is not None else None
+    tools = [tool for tool in elements(request.get("tools")) or () if _tool_name(opened(tool)) == name]
+    if name is None or not tools:
+        return False
+    request["tools"] = encoded(tools)
+    request["tool_choice"] = encoded({"type": "any"} if api is Api.MESSAGES else "required")
+    return True
+
+
+def _tool_name(tool: Object | None) -> str | None:
+    """The name of a tool, or of the tool that a choice forces."""
+    return text(member(tool, "function", "name") or member(tool, "name"))
 
 
 def _unseal(request: Object) -> bool:

@@ -1,0 +1,263 @@
+"""What is known of the backends behind a model before they are asked, from LiteLLM's `/model/info`.
+
+A history that visibly holds what they refuse is reduced at once, and what LiteLLM would leave out or weaken
+in silence is not left to it. Nothing is guessed: where LiteLLM does not tell, a request goes as it is.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+
+from msgspec import Raw
+
+from litellm_hybrid.llm.history import anthropic, openai_chat, openai_responses
+from litellm_hybrid.llm.history.json_edit import (
+    Object,
+    edit_body,
+    elements,
+    is_empty,
+    kind,
+    last_element,
+    member,
+    opened,
+    text,
+)
+from litellm_hybrid.llm.history.rejections import HistoryRejection
+from litellm_hybrid.llm.replay.remedies import Action, Remedy
+from litellm_hybrid.message.json import members, objects
+from litellm_hybrid.routing.paths import Api
+
+# Servers that refuse members of a message that OpenAI's types do not have, and those where it depends on the
+# model, whose maker may want its reasoning back. vLLM, DeepSeek, Moonshot and others take it.
+_STRICT = frozenset({"azure", "groq", "cerebras", "xai"})
+_STRICT_BUT_FOR = frozenset({"openai", "openrouter"})
+_OPENAIS = re.compile(r"(?:^|/)(?:gpt-[345]|o\d|chatgpt|codex)")
+_READS_REASONING = re.compile(
+    r"deepseek|kimi|moonshot|glm|minimax|mimo|think|reason|qwq|magistral|gpt-oss|hunyuan|ernie|seed|step-"
+)
+
+_WEAKENS_CHOICE = frozenset({"mistral"})
+"""LiteLLM 1.106.2, `llms/mistral/chat/transformation.py`: a tool is not forced by its name."""
+
+_TEXT_ONLY = frozenset({"deepseek", "docker_model_runner", "heroku", "publicai", "sambanova"})
+"""LiteLLM makes one text of all contents, and keeps what is none only for DeepSeek's models that see."""
+
+# How the seals of a maker begin, as CLIProxyAPI tells them apart (`internal/signature`): base64 of protobuf,
+# Claude's also twice; of Vertex `A`.
+_OF_CLAUDE = re.compile(r"[ER]")
+_OF_GEMINI = re.compile(r"[ACE]|skip_thought_signature_validator|context_engineering_is_the_way_to_go")
+
+_ATTACHED = frozenset(
+    {
+        *("image", "image_url", "input_image", "file", "input_file", "document"),
+        *("input_audio", "video_url", "container_upload"),
+    }
+)
+_SIGNS = re.compile(rb'"(?:tools|assistant|model"\s*[,}]|input_|image|inline_?[dD]ata|file|document)')
+_INLINE = ("inlineData", "inline_data", "fileData", "file_data")
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """One deployment of a model.
+
+    Attributes:
+        provider: LiteLLM's name for it.
+        model: LiteLLM's name for the model there, in lower case, with the provider's route before it.
+        sees: it reads images.
+        reasons: LiteLLM knows that it does.
+        adaptive: it thinks without being given a budget; so no turn has to begin with thinking.
+    """
+
+    provider: str
+    model: str
+    sees: bool = False
+    reasons: bool = False
+    adaptive: bool = False
+
+    @property
+    def is_strict(self) -> bool:
+        """Whether members of a message that OpenAI's types do not have are refused."""
+        if self.provider not in _STRICT_BUT_FOR or _OPENAIS.search(self.model):
+            return self.provider in _STRICT | _STRICT_BUT_FOR
+        return not (self.reasons or _READS_REASONING.search(self.model))
+
+    @property
+    def is_claude(self) -> bool:
+        """Whether it is one of Anthropic's models, whoever serves it."""
+        return "claude" in self.model
+
+    @property
+    def is_gemini(self) -> bool:
+        """Whether it is one of Google's."""
+        return "gemini" in self.model
+
+    @property
+    def wants_thinking(self) -> bool:
+        """Whether it is a Claude that wants to find thinking where a turn goes on after a tool's result."""
+        return self.is_claude and self.reasons and not self.adaptive
+
+
+class Backends:
+    """The backends of each model of LiteLLM's."""
+
+    def __init__(self, info: object = None) -> None:
+        """Read `{"data": [{"model_name": …, "litellm_params": {"model": …}, "model_info": {…}}]}`."""
+        self._of: dict[str, list[Backend]] = {}
+        for entry in objects(members(info).get("data")):
+            details, params = members(entry.get("model_info")), members(entry.get("litellm_params"))
+            model = str(params.get("model") or details.get("key") or "").lower()
+            provider = str(details.get("litellm_provider") or model.partition("/")[0])
+            supports = {name: details.get(f"supports_{name}") is True for name in _SUPPORTS}
+            backend = Backend(provider, model, *(supports[name] for name in _SUPPORTS))
+            self._of.setdefault(str(entry.get("model_name")), []).append(backend)
+
+    def __getitem__(self, model: str) -> tuple[Backend, ...]:
+        """Return the backends of a model, by LiteLLM's name for it; () where that is not known."""
+        return tuple(self._of.get(model, ()))
+
+
+_SUPPORTS = ("vision", "reasoning", "adaptive_thinking")
+
+
+def may_matter(body: bytes) -> bool:
+    """Whether a request is one whose backends are worth asking for: of an agent's, or with more than text."""
+    return _SIGNS.search(body) is not None
+
+
+def foreseen(
+    body: bytes, api: Api, backends: Collection[Backend], known: Iterable[Remedy] = ()
+) -> tuple[Remedy, ...]:
+    """Return what a replay needs at its first attempt.
+
+    Args:
+        body: of the replay, without content coding.
+        api: its shape.
+        backends: of the model; only what all of them need is done.
+        known: what the model has needed on this API before. A refusal of a history is among them again only
+            where this one holds what was refused.
+    """
+    known = tuple(known)
+    learned = {remedy.name for remedy in known if remedy.action is Action.REDUCE_HISTORY}
+    needed = [remedy for remedy in known if remedy.action is not Action.REDUCE_HISTORY]
+    if not (learned or backends):
+        return known
+
+    def look(request: Object) -> bool:
+        found = set(_refused(request, api, backends, learned))
+        needed.extend(Remedy(Action.REDUCE_HISTORY, rejection) for rejection in sorted(found))
+        if backends and all(backend.provider in _WEAKENS_CHOICE for backend in backends):
+            needed.append(Remedy(Action.ONLY_FORCED_TOOL))
+        return False
+
+    edit_body(body, look)
+    return tuple(needed)
+
+
+def drops_attachment(body: bytes, api: Api, backends: Collection[Backend]) -> bool:
+    """Whether LiteLLM would leave an image or a file out of a request for one of these, and say nothing."""
+    if not any(backend.provider in _TEXT_ONLY and not backend.sees for backend in backends):
+        return False
+    found = False
+
+    def look(request: Object) -> bool:
+        nonlocal found
+        found = any(_is_attached(part) for _, part in _parts(request, api))
+        return False
+
+    edit_body(body, look)
+    return found
+
+
+def _is_attached(part: Object) -> bool:
+    return kind(part) in _ATTACHED or any(name in part for name in _INLINE)
+
+
+def _refused(
+    request: Object, api: Api, backends: Collection[Backend], learned: Collection[str]
+) -> Iterator[HistoryRejection]:
+    """What of a history will be refused, because a backend's kind is known or has refused it before."""
+
+    def all_are(attribute: str) -> bool:
+        return bool(backends) and all(getattr(backend, attribute) for backend in backends)
+
+    if api is Api.CHAT and ("unknown-member" in learned or all_are("is_strict")):
+        yield "unknown-member"
+    if api is Api.MESSAGES and all_are("is_claude") and _holds_seal(request, api, _OF_CLAUDE):
+        yield "thinking-signature"
+    if api is Api.GENERATE_CONTENT and all_are("is_gemini") and _holds_seal(request, api, _OF_GEMINI):
+        yield "thought-signature"
+    wants = "thinking-missing" in learned or (all_are("wants_thinking") and _is_translated(api, backends))
+    if wants and _misses_thinking(request, api):
+        yield "thinking-missing"
+
+
+def _is_translated(api: Api, backends: Collection[Backend]) -> bool:
+    """Whether LiteLLM writes the request anew, and asks for thinking in the way that wants it everywhere.
+
+    Of Messages it does so for Bedrock's Converse alone.
+    """
+    return api in (Api.CHAT, Api.RESPONSES) or (
+        api is Api.MESSAGES
+        and all(
+            backend.provider == "bedrock_converse" and "/invoke/" not in backend.model for backend in backends
+        )
+    )
+
+
+_THINKING = frozenset({"thinking", "redacted_thinking"})
+_OPTIONS = (("thinking",), ("reasoning_effort",), ("reasoning",), ("output_config", "effort"))
+_LOOPS = {
+    Api.CHAT: openai_chat.in_tool_loop,
+    Api.RESPONSES: openai_responses.in_tool_loop,
+    Api.MESSAGES: anthropic.in_tool_loop,
+}
+
+
+def _misses_thinking(request: Object, api: Api) -> bool:
+    """Whether thinking is asked for in the middle of a turn that did not begin with it."""
+    asked = [member(request, *path) for path in _OPTIONS]
+    if api not in _LOOPS or all(is_empty(option) for option in asked) or not _LOOPS[api](request):
+        return False
+    said = last_element(request.get("messages"), lambda message: text(message.get("role")) != "assistant")
+    if said is None:
+        return True
+    blocks = elements(said.get("content")) or ()
+    begins = next((kind(block) for block in map(opened, blocks) if block is not None), None)
+    return is_empty(said.get("thinking_blocks")) and begins not in _THINKING
+
+
+def _holds_seal(request: Object, api: Api, readable: re.Pattern[str]) -> bool:
+    """Whether a history holds a seal that another maker's model has set."""
+    return any(
+        not is_empty(seal) and not readable.match(text(seal) or "")
+        for role, part in _parts(request, api)
+        if role in ("assistant", "model")
+        for seal in _seals(part)
+    )
+
+
+def _seals(part: Object) -> Iterator[Raw | None]:
+    if kind(part) == "redacted_thinking":
+        yield part.get("data")
+    elif kind(part) == "thinking":
+        yield part.get("signature")
+    elif kind(part) is None:
+        yield part.get("thoughtSignature")
+        yield part.get("thought_signature")
+
+
+def _parts(request: Object, api: Api) -> Iterator[tuple[str | None, Object]]:
+    """Every part of a conversation, those within a tool's result too, and who has said it."""
+    name = {Api.RESPONSES: "input", Api.GENERATE_CONTENT: "contents"}.get(api, "messages")
+    inner = "parts" if api is Api.GENERATE_CONTENT else "content"
+    for message in map(opened, elements(request.get(name)) or ()):
+        if message is None:
+            continue
+        role = text(message.get("role"))
+        within = [message.get(inner), message.get("output")]
+        for part in map(opened, [raw for parts in within for raw in elements(parts) or ()]):
+            if part is None:
+                continue
+            yield role, part
+            yield from ((role, deep) for deep in map(opened, elements(part.get("content")) or ()) if deep)
