@@ -226,7 +226,7 @@ def _readers(chance: random.Random) -> list[tuple[str, object, Callable[[], obje
             lambda: [credentials.presented(headers, path), credentials.without_credentials(path)],
         ),
         ("ids", headers, lambda: [ids.choose(value.decode("latin-1")) for _, value in headers]),
-        ("events", text, lambda: [list(sse.EventReader().feed(text[:PIECE])), list(sse.events(text))]),
+        ("events", text, lambda: list(sse.EventReader().feed(text[:PIECE])) + list(sse.events(text))),
         ("usage", text, lambda: usage.read(text[:4096], text[-16384:])),
         (
             "classify",

@@ -1,14 +1,19 @@
 #!/usr/bin/env python3
 """The soak: does anything get lost, doubled, mixed up or piled up, in a long run?
 
-A real `mitmdump -s addon/hybrid.py` stands between two servers and some clients.
-The traffic is plain, streamed, routed, upstream's and replaced, with faults of
-the servers and clients that leave. Start it with scripts/soak.
+Two real `mitmdump -s addon/hybrid.py` stand between two servers and some clients. The traffic is plain,
+streamed, routed, upstream's and replaced, with faults of the servers and clients that leave at every
+stage. Their configuration changes all the time, and the disk that the second one logs to is full. Start it
+with scripts/soak.
 """
 
 import argparse
 import asyncio
+import itertools
+import json
 import random
+import re
+import resource
 import statistics
 import sys
 import tempfile
@@ -17,10 +22,11 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from e2e.harness import Stub
+from e2e.harness import Client, Stub
 from faults.house import WRONG
 from faults.traffic import Tally, work
 from support.processes import Process, hybrid_config, mitmdump
@@ -107,9 +113,14 @@ async def run(arguments: argparse.Namespace, folder: Path) -> list[Line]:
         upstream = await stack.enter_async_context(Stub(tally.server("upstream")))
         litellm = await stack.enter_async_context(Stub(tally.server("litellm")))
         config = hybrid_config(litellm.url, models=["gpt-5"], fallback={"enabled": True})
-        proxy = stack.enter_context(mitmdump(config, upstream.url, folder))
-        watch = Watch(proxy.popen.pid)
-        at_first = watch.open_files()
+        folders = [folder / "usual", folder / "full disk"]
+        for made in folders:
+            made.mkdir()
+        proxies = [stack.enter_context(mitmdump(config, upstream.url, made)) for made in folders]
+        await asyncio.to_thread(proxies[1].wait_for, "listening at")
+        resource.prlimit(proxies[1].popen.pid, resource.RLIMIT_FSIZE, (0, 0))  # as if its disk were full
+        watches = [Watch(proxy.popen.pid) for proxy in proxies]
+        at_first = [watch.open_files() for watch in watches]
         start = monotonic()
         print(
             f"soak: {seconds / 60:g} minutes, {arguments.clients} clients, seed {arguments.seed}", flush=True
@@ -118,22 +129,44 @@ async def run(arguments: argparse.Namespace, folder: Path) -> list[Line]:
         until = start + seconds
         async with asyncio.TaskGroup() as group:
             for number in range(arguments.clients):
-                group.create_task(work(proxy.port, tally, until, pause, arguments.seed + number))
-            await _watch(watch, (upstream, litellm), tally, until, seconds)
-        left = await asyncio.to_thread(_left_open, watch, at_first)
-        lines = judge(proxy, tally, watch, left)
-    report(tally, watch, start)
+                port = proxies[number % len(proxies)].port
+                group.create_task(work(port, tally, until, pause, arguments.seed + number))
+            reloads = group.create_task(_change(config, folders))
+            await _watch(watches, (upstream, litellm), tally, until, seconds)
+            reloads.cancel()
+        left = [await asyncio.to_thread(_left_open, *one) for one in zip(watches, at_first, strict=True)]
+        lost = await _lines_lost(proxies[1].port)
+        lines = judge(proxies[0], tally, watches, left, lost)
+    report(tally, watches, start)
     return lines
 
 
+async def _change(config: dict[str, Any], folders: Sequence[Path]) -> None:
+    """Write other settings every few seconds, for good."""
+    for count in itertools.count(1):
+        await asyncio.sleep(5)
+        settings = config["extensions"]["litellm"] | {"model-mappings": {"never-asked": f"m{count}"}}
+        for folder in folders:
+            (folder / "config.yaml").write_text(json.dumps({"extensions": {"litellm": settings}}))
+
+
+async def _lines_lost(port: int) -> int:
+    client = await Client.connect(port)
+    page = (await client.ask("GET", "/_hybrid/metrics")).body.decode()
+    await client.close()
+    found = re.search(r"log_lines_lost_total (\d+)", page)
+    return int(found[1]) if found else 0
+
+
 async def _watch(
-    watch: Watch, servers: tuple[Server, ...], tally: Tally, until: float, seconds: float
+    watches: Sequence[Watch], servers: tuple[Server, ...], tally: Tally, until: float, seconds: float
 ) -> None:
     step = max(0.5, seconds / 1000)
     told = monotonic()
     while monotonic() < until:
         await asyncio.sleep(step)
-        watch.look()
+        for watch in watches:
+            watch.look()
         for server in servers:  # they keep what a test looks at
             server.requests.clear()
             server.connections[:] = server.open_connections
@@ -141,8 +174,8 @@ async def _watch(
             told = monotonic()
             bad = len(tally.lost) + len(tally.doubled) + len(tally.mixed)
             print(
-                f"soak: {tally.asked.total()} requests, {bad} wrong, {watch.memory[-1]:.0f} MiB, "
-                f"{watch.files[-1]:.0f} files",
+                f"soak: {tally.asked.total()} requests, {bad} wrong, "
+                + ", ".join(f"{watch.memory[-1]:.0f} MiB, {watch.files[-1]:.0f} files" for watch in watches),
                 flush=True,
             )
 
@@ -156,7 +189,9 @@ def _left_open(watch: Watch, at_first: int) -> int:
     return watch.open_files() - at_first
 
 
-def judge(proxy: Process, tally: Tally, watch: Watch, left: int) -> list[Line]:
+def judge(
+    proxy: Process, tally: Tally, watches: Sequence[Watch], left: Sequence[int], lost: int
+) -> list[Line]:
     """Whether each promise was kept."""
     wrong = [line for line in proxy.output().splitlines() if WRONG.search(line)]
     never = [
@@ -171,14 +206,22 @@ def judge(proxy: Process, tally: Tally, watch: Watch, left: int) -> list[Line]:
     for found in counted.values():
         for one in found[:5]:
             print(f"soak: {one}", file=sys.stderr)
-    memory, files = growth(watch.memory), growth(watch.files)
-    return [
+    reloads = proxy.output().count("never-asked")
+    lines = [
         Line("requests", str(tally.asked.total()), holds=tally.asked.total() > 0),
         *(Line(what, str(len(found)), holds=not found) for what, found in counted.items()),
-        Line("memory, last third against second", f"{memory:+.2%}", holds=memory < GROWTH),
-        Line("descriptors, last third against second", f"{files:+.2%}", holds=files < _slack(watch.files)),
-        Line("descriptors left open at the end", str(left), holds=left <= 0),
+        Line("reloads", str(reloads), holds=reloads > 0),
+        Line("lines lost to the full disk, by the metric", str(lost), holds=lost > 0),
     ]
+    for name, watch, open_files in zip(("", ", full disk"), watches, left, strict=True):
+        memory, files = growth(watch.memory), growth(watch.files)
+        flat = files < _slack(watch.files)
+        lines += [
+            Line(f"memory, last third against second{name}", f"{memory:+.2%}", holds=memory < GROWTH),
+            Line(f"descriptors, last third against second{name}", f"{files:+.2%}", holds=flat),
+            Line(f"descriptors left open at the end{name}", str(open_files), holds=open_files <= 0),
+        ]
+    return lines
 
 
 def _slack(files: Sequence[float]) -> float:
@@ -186,7 +229,7 @@ def _slack(files: Sequence[float]) -> float:
     return max(GROWTH, 2 / statistics.fmean(files))
 
 
-def report(tally: Tally, watch: Watch, start: float) -> None:
+def report(tally: Tally, watches: Sequence[Watch], start: float) -> None:
     """Print the numbers and the plots."""
     print()
     for name, count in sorted(tally.asked.items(), key=lambda item: -item[1]):
@@ -198,7 +241,8 @@ def report(tally: Tally, watch: Watch, start: float) -> None:
         times = [at - start for at, _ in tally.latencies]
         pairs = sorted(zip(times, (seconds * 1000 for _, seconds in tally.latencies), strict=True))
         print("\n".join(plot("latency of plain answers, ms", *zip(*pairs, strict=True))))
-    print("\n".join(plot("resident memory of mitmdump, MiB", watch.times, watch.memory)))
+    for watch in watches:
+        print("\n".join(plot("resident memory of mitmdump, MiB", watch.times, watch.memory)))
 
 
 def main() -> int:
@@ -216,7 +260,7 @@ def main() -> int:
         lines = asyncio.run(run(arguments, Path(folder)))
     print()
     for line in lines:
-        print(f"  {'ok  ' if line.holds else 'FAIL'}  {line.what:42}{line.found:>10}")
+        print(f"  {'ok  ' if line.holds else 'FAIL'}  {line.what:52}{line.found:>10}")
     return 0 if all(line.holds for line in lines) else 1
 
 

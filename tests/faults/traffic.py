@@ -89,6 +89,13 @@ async def break_off(request: bytes, reply: Reply) -> None:
     await reply.reset()
 
 
+async def opening(_: bytes, reply: Reply) -> None:
+    """What is held, and then nothing."""
+    await reply.head(200, _SSE)
+    await reply.chunk(b'event: message_start\ndata: {"type":"message_start"}\n\n')
+    await reply.stall()
+
+
 async def stall(_: bytes, reply: Reply) -> None:
     """Nothing at all."""
     await reply.stall()
@@ -103,20 +110,22 @@ class Kind:
         model: `gpt-5` goes to LiteLLM, `o3` to upstream.
         upstream: what upstream does with it.
         litellm: what LiteLLM does.
-        gets: the status, or how else it ends: in a broken answer, or the client leaves before or in one.
+        gets: the status, or how else it ends: in a broken answer, or the client leaves before or in one, or
+            before it has sent all of its own.
         reaches: the servers that see it, each once.
         size: of the request's body, in bytes.
     """
 
     weight: int
     model: str
-    gets: int | Literal["broken", "leaves", "leaves in it"]
+    gets: int | Literal["broken", "leaves", "leaves in it", "leaves in its head", "leaves in its body"]
     reaches: tuple[str, ...]
     upstream: Act = plain
     litellm: Act = plain
     size: int = 100
 
 
+_PARTS = {"leaves in its head", "leaves in its body"}
 UPSTREAM, LITELLM, BOTH = ("upstream",), ("litellm",), ("upstream", "litellm")
 
 KINDS: dict[str, Kind] = {
@@ -137,6 +146,9 @@ KINDS: dict[str, Kind] = {
     "fault: replay broken": Kind(2, "o3", "broken", BOTH, upstream=quota, litellm=break_off),
     "client leaves": Kind(2, "o3", "leaves", UPSTREAM, upstream=stall),
     "client leaves a replay": Kind(2, "o3", "leaves", BOTH, upstream=quota, litellm=stall),
+    "client leaves in its head": Kind(2, "o3", "leaves in its head", ()),
+    "client leaves in its body": Kind(2, "gpt-5", "leaves in its body", (), size=200_000),
+    "client leaves what is held": Kind(2, "o3", "leaves", UPSTREAM, upstream=opening),
     "client leaves a stream": Kind(2, "gpt-5", "leaves in it", LITELLM, litellm=stream),
 }
 
@@ -166,11 +178,15 @@ class Tally:
 
         async def handler(request: Request, reply: Reply) -> None:
             number, kind = request.header("x-request-id") or "", KINDS[request.header(KIND) or ""]
+            act = kind.upstream if name == "upstream" else kind.litellm
             try:
                 self.pending[number].remove(name)
             except (KeyError, ValueError):
-                self.doubled.append(f"{name} has seen {number} again")
-            act = kind.upstream if name == "upstream" else kind.litellm
+                if act not in (
+                    close,
+                    reset,
+                ):  # then a kept connection died: it is sent once more on a new one
+                    self.doubled.append(f"{name} has seen {number} again")
             await act(number.encode(), reply)
 
         return handler
@@ -207,6 +223,13 @@ async def _exchange(client: Client, name: str, tally: Tally) -> bool:
     body = {"model": kind.model, "stream": True, "padding": "x" * kind.size}
     fields = [("X-Request-ID", request.decode()), (KIND, name)]
     try:
+        if kind.gets in _PARTS:
+            whole = json.dumps(body).encode()
+            head = f"POST {PATH} HTTP/1.1\r\nHost: h\r\nX-Request-ID: {request.decode()}\r\n".encode()
+            head += b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(whole)
+            client.wire.writer.write(head[:-4] if "head" in kind.gets else head + whole[: len(whole) // 2])
+            del tally.pending[request.decode()]
+            return False
         await client.request("POST", PATH, body, fields)
         if isinstance(kind.gets, str) and kind.gets.startswith("leaves"):
             await _leave(client, kind, request, tally)

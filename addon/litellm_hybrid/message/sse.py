@@ -13,12 +13,14 @@ _LINE_END = re.compile(rb"[\r\n]")
 _FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
 
 # What is none of ours (comments, `id`, `retry`, which are for reconnecting clients), and behind it an
-# `event`, some `data`, or blank lines. A megabyte can have 200,000 lines: no code of ours runs for each.
+# `event`, or some `data` and blank lines with what comes between those. A megabyte can have 200,000 lines:
+# no code of ours runs for each.
 _END = rb"(?:\r\n?|\n)"
 _VALUE = rb"(?:: ?([^\r\n]*+))?" + _END
+_OTHER = rb"(?!(?:data|event)[:\r\n])[^\r\n]++" + _END
 _LINES = re.compile(
-    rb"(?:(?!(?:data|event)[:\r\n])[^\r\n]++" + _END + rb")*+"
-    rb"(?:(event)" + _VALUE + rb"|((?:data(?::[^\r\n]*+)?" + _END + rb")++)?+([\r\n]++)?+)"
+    rb"(?:" + _OTHER + rb")*+(?:(event)" + _VALUE + rb"|((?:data(?::[^\r\n]*+)?" + _END + rb")++)?+"
+    rb"([\r\n](?:[\r\n]|" + _OTHER + rb")*+)?+)"
 )
 _DATA = re.compile(rb"data" + _VALUE)
 

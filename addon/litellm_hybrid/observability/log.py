@@ -106,8 +106,9 @@ class AppLog:
 
     def never_wait(self) -> None:
         """Let no request wait for a line from now on: what cannot be written at once is left to a thread."""
-        try:
+        with suppress(AttributeError, OSError, ValueError):
             sys.stdout.flush()
+        try:
             writer = LogWriter(sys.stdout.fileno(), _tell_lost)
         except (AttributeError, OSError, ValueError):  # closed, or no file
             return
