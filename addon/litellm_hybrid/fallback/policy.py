@@ -134,19 +134,19 @@ class Policy(ForwardingPolicy[JudgedResponse]):
             return None
         headers = {name.lower(): value for name, value in response.headers.items(multi=True)}
         head = ResponseHead(response.status_code, headers)
-        return self._hold_routed(exchange, head) if is_routed else self._hold(exchange, head)
+        held = self._hold_routed(exchange, head) if is_routed else self._hold(exchange, head)
+        if held is not None:
+            held.on_fault = partial(local_replies.log_internal_error, exchange)
+            self.state.held.add(held)
+            held.on_close = self.state.held.discard
+        return held
 
     def _hold(self, exchange: Exchange, head: ResponseHead) -> JudgedResponse | None:
         """Hold upstream's response that LiteLLM's may replace, or LiteLLM's that has replaced it."""
         fallback = self._settings.current.fallback
         if exchange.outcome.target is Target.LITELLM:
-            replayed = hold_replay(
-                head,
-                served.asked(exchange.path, exchange.content),
-                since=monotonic(),
-                opening_max=fallback.opening_max,
-            )
-            return self._count_held(exchange, replayed)
+            asked = served.asked(exchange.path, exchange.content)
+            return hold_replay(head, asked, since=monotonic(), opening_max=fallback.opening_max)
         kinds = fallback.on - {"unreachable"}
         if not (fallback.enabled and kinds and needs_inspection(head)):
             return None
@@ -154,23 +154,21 @@ class Policy(ForwardingPolicy[JudgedResponse]):
             self.state.counts["hold-capacity-reached"] += 1
             log_lines.hold_capacity_reached(exchange, MOST_AT_ONCE)
             return None
-        held = JudgedResponse(
+        model = exchange.model_name or ""
+        return JudgedResponse(
             head,
             since=monotonic(),
             hold_max=fallback.hold_max,
             opening_max=fallback.opening_max,
             fails=partial(self._falls_back, exchange, head.status, kinds),
             refuses=partial(self.bypass.detect_history_rejection, exchange),
-            known_model=lambda: self.state.served_models.has(
-                (exchange.model_name or "").lower(), monotonic()
-            ),
+            known_model=lambda: self.state.served_models.has(model.lower(), monotonic()),
+            on_rate_limits=partial(self._note_rate_limits, model),
         )
-        held.on_rate_limits = partial(self._note_rate_limits, exchange)
-        return self._count_held(exchange, held)
 
-    def _note_rate_limits(self, exchange: Exchange, data: str) -> None:
+    def _note_rate_limits(self, model: str, data: str) -> None:
         if windows := gauge.read_event(data, time()):
-            self.state.gauge.note(exchange.model_name or "", windows, time())
+            self.state.gauge.note(model, windows, time())
 
     def _hold_routed(self, exchange: Exchange, head: ResponseHead) -> JudgedResponse | None:
         """Hold LiteLLM's response that upstream's may replace; else only a history that is refused."""
@@ -179,18 +177,15 @@ class Policy(ForwardingPolicy[JudgedResponse]):
             return None
         if not returns and (head.status < 400 or exchange.history_retried):
             return None
-        fallback = self._settings.current.fallback
-        held = JudgedResponse(
+        fallback, of_upstream = self._settings.current.fallback, self.bypass.detect_history_rejection
+        return JudgedResponse(
             head,
             since=monotonic(),
             hold_max=fallback.hold_max,
             opening_max=fallback.opening_max,
             fails=lambda verdict: returns and _is_failure(head.status, verdict),
-            refuses=detect_history_rejection
-            if by_litellm
-            else partial(self.bypass.detect_history_rejection, exchange),
+            refuses=detect_history_rejection if by_litellm else partial(of_upstream, exchange),
         )
-        return self._count_held(exchange, held)
 
     def _falls_back(self, exchange: Exchange, status: int, kinds: frozenset[str], verdict: Verdict) -> bool:
         """Whether a failure is replayed; the words of one that may suspend its account are kept for later."""
@@ -198,13 +193,6 @@ class Policy(ForwardingPolicy[JudgedResponse]):
             words = f"{status} {verdict.message or verdict.reason}"
             self.state.failures.put((exchange.model_name or "").lower(), words, monotonic() + SUSPENDED_MAX)
         return verdict.kind in kinds
-
-    def _count_held(self, exchange: Exchange, held: JudgedResponse | None) -> JudgedResponse | None:
-        if held is not None:
-            held.on_fault = partial(local_replies.log_internal_error, exchange)
-            self.state.held.add(held)
-            held.on_close = self.state.held.discard
-        return held
 
     # -- it is a failure ------------------------------------------------------
 
@@ -305,12 +293,13 @@ class Policy(ForwardingPolicy[JudgedResponse]):
             why = str(status)
         self.state.history.ended(exchange.fallback, FallbackOutcome.FAILED, why)
         log_lines.failed(exchange, why, flow.response.status_code, held)
-        cools_down = held is not None and _LITELLM_COOLDOWN.search(held.body) is not None
-        self._forget_remedies(exchange, tried=not cools_down)
+        body = bytes(held.body) if held is not None else b""
+        wait = _LITELLM_COOLDOWN.search(body)
+        self._forget_remedies(exchange, tried=wait is None)
         name = exchange.outcome.litellm_model or ""
-        if held is not None and (wait := _LITELLM_COOLDOWN.search(held.body)):
+        if wait:
             self.state.litellm_cooldowns.add(name, monotonic() + float(wait[1]))
-        elif held is not None and _UNKNOWN_MODEL.search(held.body):
+        elif _UNKNOWN_MODEL.search(body):
             self.state.unknown_models.add(name, monotonic() + UNKNOWN_FOR)
             log_lines.unknown_model(exchange, name, self._settings.current)
         exchange.set_outcome(Target.UPSTREAM, Reason.FALLBACK_FAILED, fallback_failed=why)
