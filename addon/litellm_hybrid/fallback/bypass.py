@@ -185,7 +185,7 @@ class Bypass:
         # Two users may say the same at a time: LiteLLM knows whether any of its models leads here.
         if not returns or not (exchange.client.forwarded or self._state.may_lead_to(port)):
             return routed
-        log_lines.came_back(exchange, routed.named.model or "")
+        log_lines.say(exchange, "loop", routed.named.model or "")
         refusal = AccessDenied(508, _LOOP, "loop_detected") if returns > MOST_RETURNS else None
         return Routed(routed.named, rules.Route(Target.UPSTREAM, Reason.NEVER_REROUTE, route.model), refusal)
 

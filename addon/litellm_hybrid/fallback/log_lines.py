@@ -1,6 +1,7 @@
 """What the log says about fallbacks. Users of the fork grep for some of these lines."""
 
 import difflib
+from collections.abc import Mapping
 from logging import ERROR, INFO, WARNING
 
 from litellm_hybrid.config.settings import Settings
@@ -8,10 +9,45 @@ from litellm_hybrid.errors import Failure
 from litellm_hybrid.fallback.response_hold import JudgedResponse
 from litellm_hybrid.fallback.state import UNKNOWN_FOR
 from litellm_hybrid.flow.exchange import Exchange
+from litellm_hybrid.observability.log_format import Event
 from litellm_hybrid.quota.classifier import Verdict
 
 _WORDS = 500
 """How much of LiteLLM's response a line may quote, in bytes."""
+
+
+_LINES: Mapping[Event, tuple[int, str]] = {
+    "litellm-failed": (WARNING, "litellm: LiteLLM cannot serve {model} ({why}), asking upstream"),
+    "fallback-failed": (
+        ERROR,
+        "litellm: nor can upstream serve {model} ({why}): the client gets LiteLLM's answer",
+    ),
+    "upstream-login-expired": (
+        ERROR,
+        "litellm: upstream's login for {model} is gone; sign in again at CLIProxyAPI",
+    ),
+    "account-refused": (ERROR, "litellm: upstream's account for {model} is refused ({why})"),
+    "hold-limit-reached": (INFO, "litellm: an answer was passed through unclassified after {why} bytes"),
+    "hold-capacity-reached": (WARNING, "litellm: an answer was not held, {why} are being held already"),
+    "loop": (
+        ERROR,
+        "litellm: a request for {why} comes back from LiteLLM: give it another api_base there",
+    ),
+    "stateful": (
+        WARNING,
+        (
+            "litellm: a request that relies on what one server has stored (previous_response_id, conversation, "
+            "files, containers) never falls back"
+        ),
+    ),
+}
+"""Event → level and message, of those that say nothing else."""
+
+
+def say(exchange: Exchange, event: Event, why: object = "") -> None:
+    """Log one of `_LINES`."""
+    level, message = _LINES[event]
+    exchange.log(level, message.format(model=exchange.model_name, why=why), event=event)
 
 
 def fell_back(exchange: Exchange, status: int, verdict: Verdict) -> None:
@@ -33,20 +69,6 @@ def no_response(exchange: Exchange, what: str, failure: Failure | None, kind: st
     message = f"litellm fallback: upstream {what} for {exchange.model_name}, retrying with LiteLLM"
     error = failure.detail if failure is not None else None
     exchange.log(WARNING, message, event="fallback", kind=kind, error=error)
-
-
-def litellm_failed(exchange: Exchange, why: str) -> None:
-    """LiteLLM could not serve a model that is listed; upstream is asked."""
-    message = f"litellm: LiteLLM cannot serve {exchange.model_name} ({why}), asking upstream"
-    exchange.log(WARNING, message, event="litellm-failed")
-
-
-def upstream_failed(exchange: Exchange, why: str) -> None:
-    """Upstream could not be reached for it either."""
-    message = (
-        f"litellm: nor can upstream serve {exchange.model_name} ({why}): the client gets LiteLLM's answer"
-    )
-    exchange.log(ERROR, message, event="fallback-failed")
 
 
 def remedied(exchange: Exchange, status: int, words: bytes) -> None:
@@ -76,19 +98,6 @@ def _tried(exchange: Exchange) -> str:
     return f"; tried: {', '.join(map(str, exchange.remedies))}" if exchange.remedies else ""
 
 
-def login_expired(exchange: Exchange) -> None:
-    """The provider has refused upstream's sign-in: somebody has to act."""
-    message = f"litellm: upstream's login for {exchange.model_name} is gone; sign in again at CLIProxyAPI"
-    exchange.log(ERROR, message, event="upstream-login-expired")
-
-
-def account_refused(exchange: Exchange, verdict: Verdict) -> None:
-    """The provider serves upstream's account no longer: somebody has to look."""
-    words = verdict.message or "no words"
-    message = f"litellm: upstream's account for {exchange.model_name} is refused ({words})"
-    exchange.log(ERROR, message, event="account-refused")
-
-
 def unknown_model(exchange: Exchange, name: str, settings: Settings) -> None:
     """LiteLLM does not know a model under this name."""
     known = [*settings.models.entries, *settings.mappings.values()]
@@ -97,28 +106,3 @@ def unknown_model(exchange: Exchange, name: str, settings: Settings) -> None:
     message = f"litellm: LiteLLM does not know the model {name!r}, no fallback to it for {UNKNOWN_FOR:.0f} s "
     message += f"or until a reload{hint}; model-mappings gives it another name"
     exchange.log(WARNING, message, event="unknown-model")
-
-
-def hold_limit_reached(exchange: Exchange, length: int) -> None:
-    """A response was held for as long, or as much of it, as may be."""
-    message = f"litellm: an answer was passed through unclassified after {length} bytes"
-    exchange.log(INFO, message, event="hold-limit-reached")
-
-
-def hold_capacity_reached(exchange: Exchange, most: int) -> None:
-    """So many responses are held already that this one goes to the client as it comes."""
-    message = f"litellm: an answer was not held, {most} are being held already"
-    exchange.log(WARNING, message, event="hold-capacity-reached")
-
-
-def came_back(exchange: Exchange, model: str) -> None:
-    """LiteLLM has sent a request here that it had got from here."""
-    message = f"litellm: a request for {model} comes back from LiteLLM: give it another api_base there"
-    exchange.log(ERROR, message, event="loop")
-
-
-def stateful(exchange: Exchange) -> None:
-    """A client continues stored responses, which only the server that stored them has."""
-    message = "litellm: a request that relies on what one server has stored (previous_response_id, "
-    message += "conversation, files, containers) never falls back"
-    exchange.log(WARNING, message, event="stateful")

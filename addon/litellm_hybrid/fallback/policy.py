@@ -152,7 +152,7 @@ class Policy(ForwardingPolicy[JudgedResponse]):
             return None
         if len(self.state.held) >= MOST_AT_ONCE or self.state.held_bytes >= MOST_IN_ALL:
             self.state.counts["hold-capacity-reached"] += 1
-            log_lines.hold_capacity_reached(exchange, MOST_AT_ONCE)
+            log_lines.say(exchange, "hold-capacity-reached", MOST_AT_ONCE)
             return None
         model = exchange.model_name or ""
         return JudgedResponse(
@@ -222,9 +222,9 @@ class Policy(ForwardingPolicy[JudgedResponse]):
             exchange.first_failure = self.state.failures.get((exchange.model_name or "").lower(), monotonic())
         self.bypass.cool_down(exchange, verdict)
         if verdict.kind == "login":
-            log_lines.login_expired(exchange)
+            log_lines.say(exchange, "upstream-login-expired")
         elif verdict.kind == "account":
-            log_lines.account_refused(exchange, verdict)
+            log_lines.say(exchange, "account-refused", verdict.message or "no words")
         request = self._fall_back(flow, exchange, verdict, status)
         if request is not None:
             self._listener.replaced(flow)
@@ -277,7 +277,7 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         assert flow.response is not None
         exchange.outcome.reduced = False
         if exchange.outcome.target is Target.UPSTREAM and exchange.attempts[0].target is Target.LITELLM:
-            log_lines.upstream_failed(exchange, why)
+            log_lines.say(exchange, "fallback-failed", why)
             status = exchange.outcome.litellm_status
             reason = Reason.MODEL if status is not None else Reason.ERROR
             exchange.set_outcome(Target.LITELLM, reason, fallback_failed=why)
@@ -310,7 +310,7 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         exchange = Exchange.of(flow)
         assert exchange is not None
         self.state.counts["hold-limit-reached"] += 1
-        log_lines.hold_limit_reached(exchange, len(held.body))
+        log_lines.say(exchange, "hold-limit-reached", len(held.body))
 
     # -- the rest of it -------------------------------------------------------
 
@@ -319,7 +319,7 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         client = client_hash(exchange.client.keys)
         if not self.state.told.has(client, monotonic()):
             self.state.told.add(client)
-            log_lines.stateful(exchange)
+            log_lines.say(exchange, "stateful")
 
     def exchange_ended(self, exchange: Exchange, status: int | None) -> None:
         """An exchange has ended; `status`: of the response, if the client has got it to its end."""
@@ -355,7 +355,7 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         request, exchange.unrouted = exchange.unrouted, None
         assert request is not None
         exchange.set_outcome(Target.UPSTREAM, Reason.LITELLM_FAILED, litellm_status=status)
-        log_lines.litellm_failed(exchange, why)
+        log_lines.say(exchange, "litellm-failed", why)
         exchange.outcome.reduced = False
         exchange.remedies.clear()
         self.bypass.adapt_history(request, exchange)
