@@ -36,8 +36,8 @@ _LINES: Mapping[Event, tuple[int, str]] = {
     "stateful": (
         WARNING,
         (
-            "litellm: a request that relies on what one server has stored (previous_response_id, conversation, "
-            "files, containers) never falls back"
+            "litellm: a request that relies on what one server has stored (previous_response_id, "
+            "conversation, files, containers) never falls back"
         ),
     ),
 }
