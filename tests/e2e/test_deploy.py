@@ -134,9 +134,7 @@ def _serving(command: list[str], folder: Path, port: int) -> Iterator[Process]:
         "HYBRID_CLIENT_KEY": CLIENT_KEY,
     }
     log = folder / "serve.log"
-    with running(
-        command, name="serve", log=log, port=port, ready=accepts, within=60, env=environment
-    ) as process:
+    with running(command, name="serve", log=log, port=port, ready=accepts, env=environment) as process:
         yield process
 
 

@@ -413,7 +413,6 @@ def serving_proxy(good: SetUp, file: Path, port: int) -> Iterator[None]:
         log=good.folder / "serve.log",
         port=port,
         ready=accepts,
-        within=30,
     ):
         yield
 

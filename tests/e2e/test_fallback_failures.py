@@ -59,7 +59,6 @@ from support.wire import Request
 __all__ = ["healthy", "time"]
 
 LONG = "10m"
-SHORT = "200ms"
 
 
 # -- who may spend the key ------------------------------------------------------
@@ -302,11 +301,23 @@ async def test_litellm_is_not_there(original: str, start: Start, upstream: Stub,
         assert (await client.ask("POST", "/v1/chat/completions", {"model": "o3"})).status == 200
 
 
-async def test_litellm_drops_everything(start: Start, upstream: Stub) -> None:
-    upstream.does = OUT_OF_QUOTA
+async def test_litellm_drops_everything(start: Start, upstream: Stub, clock: Clock) -> None:
+    begun = asyncio.Event()
+
+    async def exhausted(request: Request, reply: Reply) -> None:
+        proxy.watchman.connecting.clear()
+        begun.set()
+        await OUT_OF_QUOTA(request, reply)
+
+    upstream.does = exhausted
     with black_hole() as (port, _):
-        proxy = await start(litellm_url=f"http://127.0.0.1:{port}", fallback=ON, timeouts={"connect": SHORT})
-        answer = await ask(proxy)
+        url = f"http://127.0.0.1:{port}"
+        proxy = await start(litellm_url=url, fallback=ON, timeouts={"connect": "50s"})
+        client = await begin(proxy)
+        await begun.wait()
+        await proxy.watchman.connecting.wait()
+        await clock.advance(51)
+        answer = await client.answer()
     assert (answer.status, answer.body, answer.route) == (429, QUOTA, failed("network_timeout"))
 
 
@@ -426,11 +437,14 @@ async def test_upstream_cannot_be_resolved(
     assert len(litellm.requests) == 1
 
 
-async def test_upstream_drops_everything(start: Start, litellm: Stub) -> None:
+async def test_upstream_drops_everything(start: Start, litellm: Stub, clock: Clock) -> None:
     with black_hole() as (port, _):
         url = f"http://127.0.0.1:{port}"
-        proxy = await start(upstream_url=url, fallback=UNREACHABLE, timeouts={"connect": SHORT})
-        assert (await ask(proxy)).route == "litellm; reason=unreachable"
+        proxy = await start(upstream_url=url, fallback=UNREACHABLE, timeouts={"connect": "50s"})
+        client = await begin(proxy)
+        await proxy.watchman.connecting.wait()
+        await clock.advance(51)
+        assert (await client.answer()).route == "litellm; reason=unreachable"
     assert len(litellm.requests) == 1
 
 

@@ -95,7 +95,7 @@ def haproxy(a: int, b: int, folder: Path) -> Iterator[Front]:
         file.write_text(text, encoding="utf-8")
         command: list[str | Path] = ["haproxy", "-db", "-f", file]
         log = folder / "haproxy.log"
-        with running(command, name="haproxy", log=log, port=port, ready=accepts, within=20) as process:
+        with running(command, name="haproxy", log=log, port=port, ready=accepts) as process:
             yield Front(process, socket)
 
 
@@ -109,7 +109,6 @@ def instance(port: int, config: Path, upstream: str) -> Iterator[Process]:
         log=config.with_name(f"serve-{port}.log"),
         port=port,
         ready=accepts,
-        within=60,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
     ) as process:
         yield process

@@ -130,7 +130,6 @@ def _serve(folder: Path, config: Mapping[str, Any], upstream: str, *options: str
         log=folder / "serve.log",
         port=port,
         ready=accepts,
-        within=60,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
     )
 

@@ -31,7 +31,7 @@ def test_moving(servers: tuple[Stub, Stub], tmp_path: Path) -> None:
     port = free_port()
     command: list[str | Path] = [PROGRAM, "serve", "-c", file, "--listen", f"127.0.0.1:{port}"]
 
-    with running(command, name="serve", log=log, port=port, ready=accepts, within=60) as process:
+    with running(command, name="serve", log=log, port=port, ready=accepts) as process:
         integration: list[str | Path] = [ROOT / "scripts" / "integration", process.url, log]
         first = _run(*integration)
         migrated = _run(PROGRAM, "migrate", file, "--write")

@@ -51,7 +51,7 @@ def serve(folder: Path, upstream: str, litellm: str, *options: str) -> Iterator[
     command: list[str | Path] = [PROGRAM, "serve", *where, *options]
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     log = folder / "serve.log"
-    with running(command, name="serve", log=log, port=port, ready=accepts, within=60, env=environment) as it:
+    with running(command, name="serve", log=log, port=port, ready=accepts, env=environment) as it:
         yield it
 
 

@@ -28,9 +28,7 @@ def _limited(program: str, folder: Path, soft: int, hard: int) -> Iterator[Proce
         command += [Path(sys.executable).with_name("mitmdump"), "-s", SCRIPT, "--set", f"confdir={folder}"]
         command += ["--mode", f"reverse:{upstream}@127.0.0.1:{port}", "--set", f"litellm_config={config}"]
     env = os.environ | {"PYTHONPATH": str(SCRIPT.parent)}
-    with running(
-        command, name=program, log=folder / "log", port=port, ready=accepts, within=60, env=env
-    ) as process:
+    with running(command, name=program, log=folder / "log", port=port, ready=accepts, env=env) as process:
         yield process
 
 

@@ -151,7 +151,7 @@ def haproxy(address: str, behind: int, folder: Path, *, mode: str = "http") -> I
     )
     command: list[str | Path] = ["haproxy", "-db", "-f", file]
     log = folder / f"haproxy-{mode}.log"
-    with running(command, name="haproxy", log=log, port=port, ready=_accepts, within=20) as process:
+    with running(command, name="haproxy", log=log, port=port, ready=_accepts) as process:
         yield process
 
 

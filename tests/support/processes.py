@@ -34,6 +34,9 @@ MODELS = {
 }
 """LiteLLM's models: name → its name for the backend, and the backend's path."""
 
+PATIENCE = 240.0
+"""Seconds that a process may take to start, on however busy a machine; nothing is ever waited for in full."""
+
 
 class ProcessError(RuntimeError):
     """A process ended, or did not serve in time; the message has the end of its output."""
@@ -62,7 +65,7 @@ class Process:
         """The end of its output, for messages."""
         return "\n".join(self.output().splitlines()[-lines:])
 
-    def wait_for(self, text: str, *, within: float = 60) -> str:
+    def wait_for(self, text: str, *, within: float = PATIENCE) -> str:
         """Wait until its output has `text`; returns the output, raises ProcessError after `within` s."""
         deadline = time.monotonic() + within
         while text not in (output := self.output()):
@@ -99,7 +102,7 @@ def running(
     log: Path,
     port: int,
     ready: Callable[[int], bool],
-    within: float,
+    within: float = PATIENCE,
     env: Mapping[str, str] | None = None,
     waiting: Callable[[float], None] | None = None,
 ) -> Iterator[Process]:
@@ -207,9 +210,7 @@ def mitmdump(
     ]
     environment = os.environ | {"PYTHONUNBUFFERED": "1"} | dict(env or {})
     log = folder / "mitmdump.log"
-    with running(
-        command, name="mitmdump", log=log, port=port, ready=accepts, within=30, env=environment
-    ) as process:
+    with running(command, name="mitmdump", log=log, port=port, ready=accepts, env=environment) as process:
         yield process
 
 
@@ -264,7 +265,6 @@ def litellm(
         log=folder / "litellm.log",
         port=port,
         ready=_litellm_ready,
-        within=90,
         env=environment,
         waiting=waiting,
     ) as process:

@@ -23,7 +23,7 @@ def test_it_serves_the_page_and_says_what_to_type(tmp_path: Path) -> None:
     )
     command: list[str | Path] = [ROOT / "scripts" / "web", config, *options]
     log = tmp_path / "web.log"
-    with running(command, name="scripts/web", log=log, port=port, ready=accepts, within=60, env=env) as web:
+    with running(command, name="scripts/web", log=log, port=port, ready=accepts, env=env) as web:
         output = web.wait_for(f"Web server listening at http://127.0.0.1:{page}/?token=")
         url = output.partition("Web server listening at ")[2].split()[0]
         with httpx.Client(trust_env=False) as client:
