@@ -87,7 +87,7 @@ class Matrix:
     """What was measured of one version.
 
     Attributes:
-        lost: questions that the product closed the connection on without a response.
+        lost: questions that got no response, of any way; they are asked again.
     """
 
     version: str
@@ -151,7 +151,8 @@ def measure(
         for play in (*chain.from_iterable(fast), *slow)
         if play in direct and play in through
     ]
-    return Matrix(version, subscriptions, outcomes, time.monotonic() - began, found[Way.THROUGH][1])
+    lost = [line for _, lines in found.values() for line in lines]
+    return Matrix(version, subscriptions, outcomes, time.monotonic() - began, lost)
 
 
 type Lines = Mapping[str, Mapping[str, object]]
@@ -233,7 +234,7 @@ class _Line:
         return {
             play: Asked(answer, lines.get(play.model, {}), replays[f"{play.case.name}-in-{play.place}"])
             for play, answer in seen.items()
-            if self.providers.asked[play.case.name, play.place]
+            if answer.status and self.providers.asked[play.case.name, play.place]
         }
 
     async def _answers(self, todo: Sequence[Play]) -> dict[Play, Seen]:
@@ -244,7 +245,10 @@ class _Line:
             try:
                 return await ask_play(port, play, request_id=play.model)
             except (OSError, TimeoutError) as e:
-                self.lost.append(f"{play.model}: asked at {began:.3f}, {time.time() - began:.3f} s: {e!r}")
+                at = time.strftime("%H:%M:%S", time.gmtime(began))
+                self.lost.append(
+                    f"{self.way}: {play.model}, asked at {at}, {time.time() - began:.2f} s: {e!r}"
+                )
                 return Seen(0, (), f"no response: {e}".encode(), whole=False, first_byte=0.0)
 
         return dict(zip(todo, await ask_all(todo, one), strict=True))

@@ -102,7 +102,7 @@ class Report:
 
     @property
     def lost(self) -> list[str]:
-        """Questions that the product closed the connection on without a response."""
+        """Questions that got no response, from the product or from CLIProxyAPI."""
         return [lost for matrix in self.matrices for lost in matrix.lost]
 
     @property

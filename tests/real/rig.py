@@ -12,7 +12,7 @@ from real.apis import CLIENT_KEY
 from real.cliproxyapi import CLIProxyAPI, Models, cliproxyapi
 from real.corpus import ProviderError
 from real.providers import MARK, Providers, good_answer, good_events
-from support.processes import MASTER_KEY, Process, accepts, free_port, running
+from support.processes import MASTER_KEY, Process, free_port, running
 from support.servers import Reply, Server, in_thread
 from support.wire import Request
 
@@ -101,7 +101,12 @@ def product(
         *("serve", "--config", file, "--upstream", upstream, "--listen", f"127.0.0.1:{port}"),
     ]
     log = folder / "hybrid.log"
-    with running(command, name="litellm-hybrid", log=log, port=port, ready=accepts, within=30) as process:
+
+    def serves(_port: int) -> bool:
+        # By what it says: a connection would also be accepted by whoever has taken the port meanwhile.
+        return '"event": "serving"' in log.read_text(encoding="utf-8")
+
+    with running(command, name="litellm-hybrid", log=log, port=port, ready=serves, within=60) as process:
         yield Product(process)
 
 

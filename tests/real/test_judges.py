@@ -1,17 +1,22 @@
 """The judges of `verify-upstream`: what an answer means, which wait it states, and what is said of a version."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from real import versions_page
+from real import rig, versions_page
 from real.capture import Play
 from real.corpus import Captured, ProviderError
 from real.matrix import Matrix, Outcome
 from real.meaning import meaning
 from real.report import Report, Row, complaints, table, tally
+from real.verify import shown
 from real.waits import is_read, stated
+from support.processes import ProcessError
+from support.servers import Reply, Server, in_thread
+from support.wire import Request
 
 JSON = {"Content-Type": "application/json"}
 
@@ -137,6 +142,34 @@ def test_the_table_has_the_totals() -> None:
     *_, last = table(Matrix("v1", subscriptions=False, outcomes=outcomes, seconds=1))
     assert last.split() == ["all", "2", "1", "50.0%", "1", "0", "0", "0/0", "2/2", "0"]
     assert not Report("v1", [], [Row("DIFFERS", "a", "b")]).is_good
+
+
+def test_a_question_without_a_response_is_told() -> None:
+    """Whatever else was seen: where the logs are, and who has not answered."""
+    right = [outcome(want=True, fell_back=True, own=True)]
+    lost = Matrix(
+        "v1", subscriptions=False, outcomes=right, seconds=1, lost=["litellm-hybrid: m, asked at 1"]
+    )
+    assert Report("v1", [replace(lost, lost=[])]).is_good
+    report = Report("v1", [lost], kept=Path("/kept"))
+    assert not report.is_good
+    said = list(shown(report))
+    assert "NO RESPONSE: litellm-hybrid: m, asked at 1" in said
+    assert any("/kept" in line for line in said)
+
+
+def test_a_stranger_on_the_port_is_not_taken_for_the_product(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A port that was free a second ago may be another program's, which closes what it does not know."""
+
+    async def stranger(_request: Request, reply: Reply) -> None:
+        await reply.close()
+
+    with in_thread(Server(stranger)) as other:
+        monkeypatch.setattr(rig, "free_port", lambda: other.port)
+        with pytest.raises(ProcessError), rig.product(other.url, other.url, tmp_path):
+            pass
 
 
 def test_only_what_is_between_the_marks_of_a_page_is_written(tmp_path: Path) -> None:

@@ -137,10 +137,10 @@ def verify(binary: Path, wanted: Wanted, progress: Progress) -> Report:
         progress("scenarios, and CLIProxyAPI's retries", 0, 1)
         measured: list[Wait] = waits.result() if waits else []
     report = Report(version_of(binary), matrices, rows.result(), measured, time.monotonic() - began)
-    if report.lost or not all(row.state == "ok" for row in report.rows):
-        report.kept = folder
-    else:
+    if report.is_good:
         shutil.rmtree(folder, ignore_errors=True)
+    else:
+        report.kept = folder
     return report
 
 

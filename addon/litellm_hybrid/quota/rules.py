@@ -185,6 +185,7 @@ RULES: tuple[Rule, ...] = (
          we're unable to verify your membership
          missing scopes?:[ ]
          user location is not supported
+         (?:the |your )?(?:user|account) does not have (?:the )?\S{1,60} (?:role|privileges?)\b
          country, region, or territory not supported
          you (?:have insufficient permissions|are not (?:allowed|authorized|permitted) to)
          (?:your |the |this )?(?:account|organization|project|team|workspace|api key\
