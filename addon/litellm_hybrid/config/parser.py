@@ -65,10 +65,10 @@ class Parsed:
 
 
 def parse(text: str, *, source: str, env: Mapping[str, str]) -> Parsed:
-    """The settings in the YAML file whose content is `text`.
+    """The settings in a YAML file's content; with nothing in it every setting has its default.
 
     Args:
-        text: the file's content; with nothing in it every setting has its default.
+        text: the file's content.
         source: the file's name, for messages.
         env: where `${VAR}` in our settings is looked up.
 
@@ -243,13 +243,7 @@ def _settings(values: dict[str, Any], keys: KeyCollector, locations: Locations) 
 
 
 def _errors(settings: Settings, locations: Locations, named: Container[str]) -> Iterator[Diagnostic]:
-    """Settings that contradict each other.
-
-    Args:
-        settings: what the file says.
-        locations: where, for each setting that could be read.
-        named: the settings that the file has, those that could not be read too: they are no longer missing.
-    """
+    """Settings that contradict each other; what is `named` and could not be read is not missing."""
     if settings.fallback.enabled:
         here = locations["fallback.enabled"]
         if "base-url" not in named:

@@ -64,12 +64,7 @@ class Usage(NamedTuple):
 
 
 def read(beginning: bytes, end: bytes) -> Usage | None:
-    """Return what a response says; None: it says nothing.
-
-    Args:
-        beginning: its first kilobytes, without a content coding.
-        end: its last ones; both may overlap, or be the whole.
-    """
+    """What a response's first and last kilobytes (decoded; they may overlap) say; None: nothing."""
     seen: dict[str, int] = {}
     for body in (end,) if end.startswith(beginning) else (beginning, end):
         at = body.find(b'"usage')
@@ -156,12 +151,7 @@ class PriceList:
         return model in self._priced
 
     def find(self, model: str, deployment: str = "") -> Price | None:
-        """Return a model's price, None where LiteLLM knows none: nothing is guessed.
-
-        Args:
-            model: LiteLLM's name for it.
-            deployment: LiteLLM's id of what has answered, "" if it has not said.
-        """
+        """A model's price, if it said by LiteLLM's id of the deployment; None: nothing is guessed."""
         return self._by_id.get(deployment) or self._by_name.get(model)
 
 

@@ -35,12 +35,7 @@ class TooLongError(UndecodableError):
 
 
 def decode(body: bytes, content_encoding: str, *, limit: int = MAX_DECODED) -> bytes:
-    """The body as it was before its content codings were applied.
-
-    Args:
-        body: as it came over the wire, without transfer framing.
-        content_encoding: the header's value, "" for none; several codings are undone last to first.
-        limit: the most bytes to produce.
+    """A body as it was before its content codings (the header's value) were applied.
 
     Raises:
         UndecodableError: see the class.

@@ -39,13 +39,7 @@ class ClientAddress:
 
 
 def find(peer: str, headers: Headers, trusted: Networks) -> ClientAddress:
-    """The client behind a connection.
-
-    Args:
-        peer: the address that the connection comes from.
-        headers: the request's.
-        trusted: the proxies whose X-Forwarded-For is believed.
-    """
+    """The client behind a connection; X-Forwarded-For is believed of proxies that are trusted."""
     names = [name.lower() for name, _ in headers]
     if not _SIGNS.isdisjoint(names) or any(name.startswith(_SIGN_PREFIXES) for name in names):
         return ClientAddress(_nearest_stranger(peer, headers, tuple(trusted)), is_loopback=False)

@@ -109,11 +109,7 @@ def events(body: bytes) -> Iterator[Event]:
 
 
 def is_stream(beginning: bytes) -> bool | None:
-    """Whether a body, by its first bytes, is a stream of events, whatever its label says.
-
-    Returns:
-        None where there are too few of them to tell.
-    """
+    """Whether a body is a stream of events, by its first bytes alone; None: too few to tell."""
     text = beginning[:64].lstrip()
     text = text.removeprefix(_BOM).lstrip()
     if text.startswith(_FIELDS):

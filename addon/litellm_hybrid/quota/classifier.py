@@ -1,7 +1,8 @@
 """Does this response mean that the account behind upstream cannot serve the request?
 
-Pure functions of the response and the clock. error_shapes.py reads an error, content.py what an
-answer carries, the table in rules.py decides, retry_after.py reads the wait.
+Pure functions of the response and the clock: error_shapes.py reads an error, content.py what an answer
+carries, the table in rules.py decides, retry_after.py reads the wait. Headers have names in lower case,
+`now` is epoch seconds.
 """
 
 from collections.abc import Mapping
@@ -72,12 +73,10 @@ class StreamJudge:
         self._unknown = False
 
     def event(self, event: sse.Event, *, now: float) -> Verdict | None:
-        """Judge the next event.
+        """Judge the next event; None for one of the opening: hold on.
 
-        Returns:
-            None for an event of the opening: hold on. Otherwise the verdict, and nothing after it
-            matters: of kind "none" (content, or an error that is the request's own fault) it
-            releases the stream.
+        Otherwise nothing after it matters: of kind "none" (content, or the request's own fault) it releases
+        the stream.
         """
         if event.data.strip() == "[DONE]":
             return NO_ANSWER
@@ -106,14 +105,7 @@ class StreamJudge:
 
 
 def classify(status: int, headers: Mapping[str, str], body: bytes, *, now: float) -> Verdict:
-    """Classify a complete response.
-
-    Args:
-        status: the HTTP status.
-        headers: names in lower case.
-        body: without content coding; a stream of events is known by its label or its first bytes.
-        now: epoch seconds.
-    """
+    """Classify a complete response; `body` is without content coding."""
     if status != 101 and not (200 <= status < 300 or status >= 400):
         return ANSWER
     text = body.removeprefix(_BOM).lstrip()

@@ -47,13 +47,7 @@ _STREAM_FAMILIES = ("response.", "responsesapi.", "codex.", "message_", "content
 
 
 def read(piece: object, name: str = "", *, whole: bool = False) -> Carries:
-    """What a piece carries.
-
-    Args:
-        piece: decoded JSON.
-        name: the `event:` field of an event.
-        whole: whether it is a whole response and not one event.
-    """
+    """What a piece carries: decoded JSON, a whole response or an event with its `event:` field as `name`."""
     if isinstance(piece, list):
         found = {Carries.OTHER if isinstance(item, list) else read(item, name, whole=whole) for item in piece}
         return next((each for each in Carries if each in found), Carries.OPENING)

@@ -206,16 +206,7 @@ class _Layer:
 
 
 def read(payload: object, http: int, *, in_stream: bool = False) -> ErrorPayload | None:
-    """The error that a decoded JSON response, or one event's data, states.
-
-    Args:
-        payload: whatever JSON held.
-        http: the response's HTTP status.
-        in_stream: it is one event's.
-
-    Returns:
-        None if it is an answer, or nothing known.
-    """
+    """The error that decoded JSON (one event's, or a whole body) states; None: an answer, or unknown."""
     top = _first(payload)
     outer = _layer(top, http)
     if outer is None:

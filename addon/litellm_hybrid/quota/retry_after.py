@@ -69,16 +69,10 @@ _EPOCH = re.compile(r"limit reached\|(\d{10})\b")
 def retry_after(
     headers: Mapping[str, str], sources: Sequence[Fields], messages: Sequence[str], *, now: float
 ) -> float | None:
-    """The wait that an answer states.
+    """The wait that an answer states; None where nothing valid is stated.
 
-    Args:
-        headers: the answer's headers, names in lower case.
-        sources: the error's JSON objects, the most telling first.
-        messages: the error's texts, the most telling first.
-        now: epoch seconds.
-
-    Returns:
-        Whole seconds, rounded up, 0 to 30 days; None where nothing valid is stated.
+    Whole seconds, rounded up, 0 to 30 days. Of `sources` (the error's JSON objects) and `messages` (its
+    texts) the first are the most telling. Names in `headers` are in lower case, `now` is epoch seconds.
     """
     for seconds in _stated(headers, sources, messages, now):
         if seconds is not None and 0 <= seconds <= LONGEST:

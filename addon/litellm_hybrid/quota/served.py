@@ -1,10 +1,9 @@
 """What counts as LiteLLM's answer to a replay. Pure: facts of the request and a response go in.
 
-A response that answers nothing must not take the place of upstream's own: it has to be a 200 in
-JSON or events, without an error, with content or an end that says why there is none. Another
-endpoint's (count_tokens, embeddings …) has to be JSON without an error. Where the request wants a
-compaction (Codex), an answer without one leaves the client with a history that it cannot go on
-from.
+A response that answers nothing must not take the place of upstream's own: it has to be a 200 in JSON or
+events, without an error, with content or an end that says why there is none. Another endpoint's
+(count_tokens, embeddings …) has to be JSON without an error. Where the request wants a compaction (Codex),
+an answer without one leaves the client with a history that it cannot go on from.
 """
 
 import re
@@ -40,12 +39,7 @@ class Asked:
 
 
 def asked(path: str, body: bytes) -> Asked:
-    """What a request wants.
-
-    Args:
-        path: with or without the query.
-        body: without content coding.
-    """
+    """What a request wants; `path` with or without the query, `body` without content coding."""
     path = path.partition("?")[0]
     payload = members(decode(body)) if b"compaction_trigger" in body else {}
     triggers = any(item.get("type") == "compaction_trigger" for item in objects(payload.get("input")))
@@ -63,15 +57,7 @@ def refused_by_head(status: int, content_type: str) -> Verdict | None:
 
 
 def judge(wanted: Asked, status: int, headers: Mapping[str, str], body: bytes, *, now: float) -> Verdict:
-    """Judge a complete response: `classifier.ANSWER`, or a verdict that says why it is none.
-
-    Args:
-        wanted: of the request.
-        status: the HTTP status.
-        headers: names in lower case.
-        body: without content coding.
-        now: epoch seconds.
-    """
+    """Judge a complete response as `classify` does: `ANSWER`, or a verdict that says why it is none."""
     refused = refused_by_head(status, headers.get("content-type", ""))
     if refused is not None:
         return refused

@@ -1,11 +1,11 @@
 """What a refusal says in words that no list of phrases can foresee.
 
-Providers put the same few statements into ever new sentences, codes and languages, so these are
-read as two things: a *subject* (quota, credits, usage limit …; account, key …) and what became of
-it (reached, insufficient, suspended …), in either order, within one sentence. How much counts
-depends on where it stands: a refusal of access (403) is about the account anyway, a server's error
-only where it names what an account has, and words under a status that blames the request (400)
-only where they name no part of a request, and only outside of what they quote.
+Providers put the same few statements into ever new sentences, codes and languages, so these are read as two
+things: a *subject* (quota, credits, usage limit …; account, key …) and what became of it (reached,
+insufficient, suspended …), in either order, within one sentence. How much counts depends on where it
+stands: a refusal of access (403) is about the account anyway, a server's error only where it names what an
+account has, and words under a status that blames the request (400) only where they name no part of a
+request, and only outside of what they quote.
 """
 
 import re
@@ -274,12 +274,7 @@ _BLAMELESS = frozenset({"spent", "barred"})
 
 
 def says(text: str, reading: Reading) -> bool:
-    """Whether a sentence, or a code as `code_words` makes it, says what is asked.
-
-    Args:
-        text: in lower case, spaces single.
-        reading: what is asked.
-    """
+    """Whether a sentence (lower case, single spaces), or a code's `code_words`, says what is asked."""
     if reading in _BLAMELESS:
         if len(text) > _LONGEST or names_request(text) or _names_member(text):
             return False

@@ -1,11 +1,9 @@
 """May this client spend the LiteLLM key, and may it reach this path of upstream's?
 
-With client keys configured, whoever presents one may spend the key; without
-any, the programs on this machine may. A web page in a browser on this machine
-must not: it shows by its `Origin` or `Sec-Fetch-Site`, or by a `Host` that is
-no loopback name (DNS rebinding). Upstream's own gates look at the address that
-a connection comes from, which is this proxy's: so what they keep for local
-programs is kept here.
+With client keys configured, whoever presents one may spend the key; without any, the programs on this
+machine may. A web page in a browser on this machine must not: it shows by its `Origin` or `Sec-Fetch-Site`,
+or by a `Host` that is no loopback name (DNS rebinding). Upstream's own gates look at the address that a
+connection comes from, which is this proxy's: what they keep for local programs is kept here.
 """
 
 import hmac

@@ -43,12 +43,7 @@ def is_list(method: str, path: str) -> bool:
 
 
 def routed_names(settings: Settings, of_litellm: Iterable[str]) -> list[str]:
-    """The names under which clients may ask for what is routed, without those that only a glob covers.
-
-    Args:
-        settings: those in force.
-        of_litellm: the models that LiteLLM lists: of these, the ones that a glob covers.
-    """
+    """The names under which clients may ask for what is routed; those of globs as LiteLLM lists them."""
     if not settings.routing:
         return []
     own = (*settings.models.entries, *settings.mapping_patterns.entries)

@@ -198,9 +198,7 @@ def takes_websocket(path: str) -> bool:
 def for_litellm(path: str, model: str | None) -> str | None:
     """The path under which LiteLLM serves a request; None: it does not serve it.
 
-    Args:
-        path: the client's path, provider prefix and all.
-        model: LiteLLM's name for the model, put where the path names one; None: the client's.
+    `model`, LiteLLM's name for the model, is put where the path names one; None: the client's.
     """
     decoded = _decoded(path)
     if decoded is None:

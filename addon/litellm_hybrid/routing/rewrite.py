@@ -115,15 +115,10 @@ def for_litellm(
     *,
     stored_path: str = "",
 ) -> Outgoing:
-    """The request that LiteLLM gets in place of the client's.
+    """The request that LiteLLM gets in place of the client's; it has an address, the body could be read.
 
-    Args:
-        settings: those in force; they have a base_url.
-        incoming: the client's request.
-        named: what requested_model.py found in it; its body could be read.
-        model: the name that LiteLLM knows the model by.
-        request_id: goes along as X-Request-ID and as LiteLLM's own call id.
-        stored_path: where LiteLLM has the response that the request is about, if it is about one.
+    `model` is LiteLLM's name for it, `request_id` goes along as X-Request-ID and as LiteLLM's own call id,
+    and `stored_path` is where LiteLLM has the response that the request is about, if it is about one.
     """
     assert settings.base_url is not None
     assert named.content is not None
@@ -215,13 +210,7 @@ def _without_oauth_beta(value: str) -> str:
 def thinking_members(model: str, api: Api | None, body: Members) -> dict[str, Any]:
     """The thinking setting in a model's name, `gpt-5(high)` or `gemini(8192)`, as LiteLLM takes it.
 
-    Args:
-        model: as the client spelt it.
-        api: the request's.
-        body: the request's; the members replace its own, as in CLIProxyAPI.
-
-    Returns:
-        Members for the body; {} where the name says nothing.
+    Members for the body, where they replace its own, as in CLIProxyAPI; {} where the name says nothing.
     """
     suffix = _THINKING_SUFFIX.search(model.strip())
     said = suffix[1].strip().lower() if suffix else ""

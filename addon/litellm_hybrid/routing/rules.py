@@ -176,12 +176,8 @@ def route(settings: Settings, request: Request) -> Routed:
 def by_head(settings: Settings, method: str, path: str, *, websocket: bool, own_via: bool) -> Route | None:
     """The decision, where the request's head alone makes it; None: the body has to be read.
 
-    Args:
-        settings: those in force.
-        method: as sent.
-        path: without its query, provider prefix and all.
-        websocket: whether the request asks for an upgrade to websocket.
-        own_via: whether it has already been through here (`Via: … litellm-hybrid`).
+    `path` is without its query, provider prefix and all; `own_via`: it has been through here (`Via: …
+    litellm-hybrid`).
     """
     if not settings.active:
         return _upstream(Reason.NO_BASE_URL if settings.enabled else Reason.DISABLED)

@@ -39,12 +39,7 @@ def is_litellms_id(response_id: str) -> bool:
 
 
 def relies_on_stored_state(body: bytes, found: Members) -> bool:
-    """Whether a request names something that one server has stored.
-
-    Args:
-        body: without its content coding.
-        found: its members.
-    """
+    """Whether a request (its body decoded, its members found) names what one server has stored."""
     if any(_is_stored(found.raw(name)) for name in _TOP_LEVEL):
         return True
     prompt = found.raw("prompt")

@@ -65,10 +65,8 @@ class Reduced:
 def travels(policy: HistoryPolicy, api: Api, model: str) -> bool:
     """Whether a history goes to LiteLLM as it is, or reduced.
 
-    Args:
-        policy: `fallback.history`; `auto` sends what the provider behind LiteLLM is likely to read.
-        api: the request's.
-        model: LiteLLM's name for the model, which mostly names its provider.
+    `auto` sends what the provider behind LiteLLM is likely to read: `model`, LiteLLM's name for it, mostly
+    says which.
     """
     if policy != "auto":
         return policy == "keep"
@@ -83,18 +81,11 @@ def reduce(
 ) -> Reduced:
     """A request body without the parts that another account or provider refuses.
 
-    Text, tool calls and tool results stay, a call and its result keep one id, and
-    every value that is not changed keeps its bytes. Reducing twice is reducing once.
-    A body that is not a JSON object, is broken, or is nested too deeply to read stays
-    as it is.
-
-    Args:
-        body: the request body, decoded (no content-encoding).
-        api: its shape.
-        side: where it goes.
-        rejection: the refusal that this answers, if any. One that misses a part
-            (`thinking-missing`, `thought-signature-missing`, `reasoning-item`) makes
-            the request do without it even where nothing foreign is left.
+    Text, tool calls and tool results stay, a call and its result keep one id, and every value that is not
+    changed keeps its bytes. Reducing twice is reducing once. A body that is no JSON object, broken, or
+    nested too deeply stays as it is. A `rejection` that misses a part (`thinking-missing`,
+    `thought-signature-missing`, `reasoning-item`) makes the request do without it even where nothing
+    foreign is left.
     """
     return _carried_out(body, api, partial(Reduction, side, rejection=rejection))
 

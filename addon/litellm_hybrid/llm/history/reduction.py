@@ -133,12 +133,8 @@ class Reduction:
     def plain_ids(self, members: Object, keys: tuple[str, ...], *, anthropic: bool = False) -> bool:
         """Make tool call ids such that every provider takes them, and count them; whether one was not.
 
-        A call and its result are rewritten alike, so that they still belong together.
-
-        Args:
-            members: a tool call, its result, or whatever holds their ids.
-            keys: the members that are such ids.
-            anthropic: also replace characters that Anthropic refuses.
+        A call and its result are rewritten alike, so that they still belong together. `anthropic`: also
+        replace characters that Anthropic refuses.
         """
         found = [key for key in keys if replace(members, key, partial(_plain, anthropic=anthropic))]
         self.dropped["tool id"] += len(found)

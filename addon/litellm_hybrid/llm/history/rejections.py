@@ -92,9 +92,7 @@ _REJECTIONS = {rejection: said_at_beginning(alternatives(phrases)) for rejection
 def detect_history_rejection(status: int, body: bytes) -> HistoryRejection | None:
     """Which rejection of foreign history an error response is; None for any other.
 
-    Args:
-        status: the response's HTTP status; 200 for an error event inside a stream.
-        body: the response's body, decoded, or the `data` of the event.
+    `status` is 200, and `body` the event's data, for an error event inside a stream.
     """
     if status not in _STATUSES:
         return None

@@ -77,13 +77,11 @@ def api_of(path: str) -> Api | None:
 
 
 def prepare(body: bytes, api: Api, *, drop_params: bool) -> bytes:
-    """Return the body of a replay, the same object where nothing is to be changed.
+    """The body of a replay, the same object where nothing is to be changed.
 
-    Args:
-        body: as LiteLLM would get it of a routed request, without content coding.
-        api: its shape.
-        drop_params: let LiteLLM leave out what its backend does not know, unless that could change what the
-            request means: a tool that is forced, or an answer's form that is demanded, would go in silence.
+    `body` is what LiteLLM would get of a routed request, without content coding. With `drop_params` LiteLLM
+    may leave out what its backend does not know, unless that could change what the request means: a tool
+    that is forced, or an answer's form that is demanded, would go in silence.
     """
     may_drop = False
 
@@ -166,13 +164,7 @@ def _as_text(request: Object) -> bool:
 
 
 def loses_attachment(body: bytes, api: Api, *, chat_completions: bool) -> bool:
-    """Whether LiteLLM would leave out what cannot be turned into text.
-
-    Args:
-        body: the client's, without content coding.
-        api: its shape.
-        chat_completions: LiteLLM is told to ask the backend by chat completions.
-    """
+    """Whether LiteLLM (asking by chat completions or not) would lose what cannot become text."""
     if api is not Api.MESSAGES or not _may_have_documents(body):
         return False
     found = False

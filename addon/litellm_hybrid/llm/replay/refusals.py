@@ -48,9 +48,7 @@ class Row:
 def remedies(status: int, body: bytes) -> tuple[Remedy, ...]:
     """What could make a refused request pass, the best first; () for what the table does not know.
 
-    Args:
-        status: the response's HTTP status; 200 for an error event inside a stream.
-        body: the response's body, decoded, or the `data` of the event.
+    `status` is 200, and `body` the event's data, for an error event inside a stream.
     """
     return tuple(dict.fromkeys(_found(status, body))) if status in _STATUSES else ()
 

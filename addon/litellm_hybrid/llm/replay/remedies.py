@@ -158,13 +158,9 @@ def settings_for(remedies: Iterable[Remedy]) -> tuple[str, ...]:
 
 
 def apply(body: bytes, api: Api, remedy: Remedy) -> bytes:
-    """Return a body with a remedy applied; the same object where it does not help.
+    """A body (without content coding) with a remedy applied; the same object where it does not help.
 
-    Args:
-        body: without content coding.
-        api: its shape.
-        remedy: `REDUCE_HISTORY`, which is `history.reduce`'s, and `OMIT_BETA`, see `without_betas`, do
-            nothing here.
+    `REDUCE_HISTORY` is `history.reduce`'s, `OMIT_BETA` is for `without_betas`: they do nothing here.
     """
 
     def edit(request: Object) -> bool:

@@ -43,11 +43,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A message.
-
-    Attributes:
-        role: who speaks, in the API's own word.
-    """
+    """A message; `role` is the API's own word."""
 
     role: str
     parts: list[Part]

@@ -48,12 +48,7 @@ class _Stream:
 
 
 def show_request(path: str, body: bytes) -> str | None:
-    """A request as a conversation in text; None if this is no such request.
-
-    Args:
-        path: the request's, with or without its query.
-        body: without its content coding.
-    """
+    """A request (without its content coding) as a conversation in text; None if this is no such request."""
     if (api := identify_api(path)) is None:
         return None
     name, reader = _READERS[api]
@@ -72,14 +67,9 @@ def show_request(path: str, body: bytes) -> str | None:
 
 
 def show_response(path: str, content_type: str, body: bytes) -> str | None:
-    """A response as the text that was said; None if this is no such response.
+    """A response (without its content coding) as the text that was said; None if this is no such response.
 
     An error that comes alone, in plain JSON, is none: there is nothing to put together.
-
-    Args:
-        path: the request's, with or without its query.
-        content_type: the response's.
-        body: without its content coding.
     """
     api, begins = identify_api(path), body.lstrip()
     if api is None or not begins:

@@ -46,14 +46,7 @@ def conversation(api: str, asked: Conversation, *, model: str, streams: bool) ->
 
 
 def response(api: str, given: TranscriptResponse, *, source: str, cut: str | None) -> str:
-    """A response: how it ended, what it cost, and the whole of what was said.
-
-    Args:
-        api: the API's name.
-        given: the response.
-        source: what it was read from, in a few words.
-        cut: what is missing where it was cut short.
-    """
+    """A response: how it ended, its cost, all that was said; `cut`: what is missing at its end."""
     return _page(
         [
             " · ".join(filter(None, (api, given.model, given.id, source))),
