@@ -19,9 +19,7 @@ type _Stamp = tuple[int, ...]
 class Watcher:
     """One configuration file: `load` it once, then `look` every half second, from one thread at a time.
 
-    Args:
-        path: the file; a symbolic link is followed anew at every look.
-        env: where `${VAR}` in the file is looked up.
+    A symbolic link is followed anew at every look; `${VAR}` in the file is looked up in `env`.
     """
 
     def __init__(self, path: Path, env: Mapping[str, str]) -> None:
@@ -51,14 +49,11 @@ class Watcher:
         return self._good_text or ""
 
     def look(self) -> Parsed | ConfigError | None:
-        """What is new since the last look.
+        """What is new since the last look; None: nothing to do.
 
-        Returns:
-            Parsed: the file says something new, to be taken now; or it is again the last good one after
-                an error was returned (the settings are then equal to those in force).
-            ConfigError: the file is broken, gone or empty, or has lost all its litellm keys at once; the
-                last good settings stay in force. Returned once, not at every look.
-            None: nothing to do.
+        Parsed: something new, to be taken now, or the last good file again after an error. ConfigError: the
+        file is broken, gone or empty, or has lost all its litellm keys at once; the last good settings stay
+        in force. It is returned once, not at every look.
         """
         stamp = self._stamp()
         stands_still = stamp == self._seen

@@ -70,9 +70,8 @@ class Patterns:
     def match(self, name: str) -> str | None:
         """The entry that `name` matches, spelt as in the configuration, or None.
 
-        An exact entry comes before any glob, a glob with a longer literal part
-        before a shorter one. Either may match the whole name or the bare one, an
-        exact entry the whole name first, so it may name a suffix.
+        An exact entry comes before any glob, a glob with a longer literal part before a shorter one. Either
+        may match the whole name or the bare one, an exact entry the whole name first: it may name a suffix.
         """
         candidates = _candidates(name.lower())
         for candidate in candidates:

@@ -48,13 +48,11 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """What a file says.
+    """What a file says, its warnings in the order of its lines.
 
     Attributes:
-        warnings: in the order of the file's lines.
-        has_keys: whether any setting of ours is in the file.
         hints: what `check` and `doctor` say besides, and a start does not.
-        has_upstream_keys: whether any setting of CLIProxyAPI's is in the file.
+        has_keys, has_upstream_keys: whether any setting of ours, or of CLIProxyAPI's, is in the file.
     """
 
     settings: Settings

@@ -77,10 +77,9 @@ class Address:
         return (written.removesuffix(f":{default}") if self.port == default else written) + self.path
 
     def is_same_server(self, other: "Address") -> bool:
-        """Whether both reach the same port of the same host.
+        """Whether both reach the same port of the same host, every name of the local host being equal.
 
-        Every name of the local host is equal: localhost, 127.0.0.0/8, ::1, and 0.0.0.0 and :: too,
-        which as an address to listen on include it.
+        0.0.0.0 and :: are such names, too: as an address to listen on they include it.
         """
         return self.port == other.port and _canonical(self.host) == _canonical(other.host)
 
@@ -108,20 +107,7 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Fallback:
-    """When and how an upstream failure is replayed to LiteLLM.
-
-    Attributes:
-        to_upstream: a listed model that LiteLLM cannot serve goes to upstream; independent of `enabled`.
-        on: the kinds of failure that are replayed, each one of FALLBACK_KINDS.
-        hold_max: longest time, in seconds, that a response is held that has only sent blank lines.
-        opening_max: longest time, in seconds, that a stream's events before its first content are held.
-        first_byte: after so many seconds without a response the request goes to LiteLLM; 0: never.
-        max_per_hour: how many replays an hour may have; 0 is no limit.
-        max_cost_per_day: US dollars that a day's (UTC) replays may cost; 0 is no limit.
-        sticky: how long, in seconds, a conversation stays on LiteLLM after a fallback; 0: not at all.
-        spill_at: the share of a quota from which on new conversations go to LiteLLM; 0: never.
-        drop_params: a replay lets LiteLLM leave out what its backend does not know.
-    """
+    """The keys below `fallback`, which schema.py explains; times are in seconds, 0 is no limit, or never."""
 
     enabled: bool = False
     to_upstream: bool = False
@@ -146,7 +132,7 @@ class Fallback:
 
 @dataclass(frozen=True, slots=True)
 class Notifier:
-    """Who is told of events: a webhook or a command.
+    """A webhook or a command that is told of events.
 
     Attributes:
         url: gets each event as a POST with JSON; it is shown nowhere, since it may hold a token.
@@ -162,24 +148,17 @@ class Notifier:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that the configuration file says about litellm-hybrid.
+    """Everything that the configuration file says about litellm-hybrid; schema.py explains the keys.
 
     Attributes:
         base_url: where LiteLLM is; None: nothing can be routed there.
-        api_key: LiteLLM's key; `none` in the file is `no_auth`; None: the client's own credential goes along.
+        api_key: LiteLLM's key; `none` in the file is `no_auth`; None: the client's own credential goes
+            along.
         no_auth: LiteLLM takes no keys: requests go there without any credential.
         mappings: lower-cased requested name or glob → the name that LiteLLM knows.
         client_keys: who may spend the LiteLLM key.
         upstream_keys: CLIProxyAPI's own `api-keys`, where the file has them beside client_keys.
-        tls_ca: a PEM file of certificate authorities that are trusted beside the usual ones.
         upstream: CLIProxyAPI's address; `serve` uses it, in `mitmdump` the mode says it.
-        listen: (host, port) for `serve`.
-        local_without_key: this machine's programs may spend the key without one of client_keys.
-        upstream_paths: paths beyond the model APIs that other machines may reach; `*` at the end: any text.
-        listen_without_keys: whoever reaches this proxy from elsewhere may spend the key.
-        max_in_flight: how many requests may run at once; 0 is no limit.
-        notify: who is told when falling back begins and ends, and of what needs somebody.
-        grace_period: how long, in seconds, running requests may take to finish after SIGTERM.
     """
 
     enabled: bool = False

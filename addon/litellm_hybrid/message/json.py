@@ -188,11 +188,8 @@ def unmasked(data: bytes, mark: bytes) -> bytes:
 class Members:
     """The top-level members of a body that has been read once; their values are kept as they came.
 
-    Of duplicate names the last counts, of `model` the first, as in CLIProxyAPI.
-
-    Attributes:
-        irregular: a strict reader refuses the body, or sees another `model` in it: `joined` is what
-            LiteLLM can read.
+    Of duplicate names the last counts, of `model` the first, as in CLIProxyAPI. `irregular`: a strict
+    reader refuses the body, or sees another `model` in it; `joined` is what LiteLLM can read.
     """
 
     def __init__(

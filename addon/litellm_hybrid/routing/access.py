@@ -19,13 +19,11 @@ from litellm_hybrid.routing.paths import Exposure
 
 @dataclass(frozen=True, slots=True)
 class AccessDenied:
-    """Why a request is not served.
+    """Why a request is not served, for the client's user.
 
     Attributes:
         status: 401 where a client key would help, 403 where the client sent one that is not known or none
             would help, 413 for a body that is too long, 508 for a request that goes round in a circle.
-        message: what happened and what to do, for the client's user.
-        error: the error's name in the JSON.
     """
 
     status: int
@@ -66,8 +64,8 @@ class Client:
 def check(settings: Settings, client: Client) -> AccessDenied | None:
     """None if this client may spend the LiteLLM key.
 
-    `listen-without-keys` opens it for other machines, not for web pages. Without a key of ours the
-    client's own goes along and LiteLLM checks it: nothing of ours is spent.
+    `listen-without-keys` opens it for other machines, not for web pages. Without a key of ours the client's
+    own goes along and LiteLLM checks it: nothing of ours is spent.
     """
     if settings.api_key is None and not settings.no_auth:
         return None

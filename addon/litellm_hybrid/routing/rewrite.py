@@ -60,13 +60,9 @@ _OF_THE_BODY = frozenset({b"content-length", b"transfer-encoding", b"content-enc
 
 @dataclass(frozen=True)
 class Incoming:
-    """A request as the client sent it.
+    """A request as the client sent it: headers in order and case, the body with its content coding.
 
-    Attributes:
-        path: without the query.
-        query: without the "?".
-        headers: in order, in their original case.
-        body: raw, its content coding still on it.
+    `path` is without the query, and `query` without the "?".
     """
 
     path: str
@@ -93,12 +89,7 @@ class Incoming:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A request as LiteLLM gets it.
-
-    Attributes:
-        address: where it goes; its path prefix is already in `target`.
-        target: path and query.
-    """
+    """A request as LiteLLM gets it; `target` is path and query, with the address's path prefix."""
 
     address: Address
     target: str

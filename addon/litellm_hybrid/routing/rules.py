@@ -86,8 +86,7 @@ class Request:
     """A request to decide on.
 
     Attributes:
-        method: as the client sent it.
-        sent: the rest of it.
+        sent: it without its method.
         address: where it came from, as far as the proxies in front of this one may say.
         host: the client's own Host header, which mitmproxy overwrites in `sent`; "" if there was none.
     """

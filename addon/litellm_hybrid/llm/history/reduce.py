@@ -48,12 +48,11 @@ _OF_A_TURN: HistoryRejection = "thinking-missing"
 
 @dataclass(frozen=True, slots=True)
 class Reduced:
-    """A request body after reduction.
+    """A request body after reduction; the very same object if nothing had to be changed.
 
     Attributes:
-        body: the reduced body; the very same object if nothing had to be changed.
-        dropped: what was taken out or made neutral and how often, sorted by name:
-            `(("reasoning", 2), ("tool id", 1))`.
+        dropped: what was taken out or made neutral and how often, by name: `(("reasoning", 2), ("tool id",
+            1))`.
         switched_off: options switched off for this turn, such as `thinking`.
     """
 

@@ -65,8 +65,8 @@ class Remedy:
 
     Attributes:
         name: the option that is left out, as the refusal spells it, `name=value` with this value alone; the
-            type of the tools, `hosted`, or "" for all but functions; betas, or how they begin; the refusal of
-            a history, see `rejections.py`.
+            type of the tools, `hosted`, or "" for all but functions; betas, or how they begin; the refusal
+            of a history, see `rejections.py`.
         limit: the most tokens that an answer may have.
         lasting: the model needs it again next time; else it answers this request's length.
     """

@@ -29,7 +29,6 @@ class Part:
 
     Attributes:
         content: the text; of a call its arguments, any JSON value.
-        name: of the tool that is called.
         id: by which a call and its result find each other.
         note: what else is to be known about it, in a few words.
     """
@@ -59,12 +58,7 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """A request.
-
-    Attributes:
-        streams: whether it asks for a stream; None where only the path can say so.
-        options: all its other members, by their names.
-    """
+    """A request; `streams` is None where only the path can say so, `options` are all its other members."""
 
     model: str
     streams: bool | None
