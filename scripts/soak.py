@@ -27,7 +27,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from e2e.harness import Client, Stub
-from faults.house import WRONG
+from faults.rig import WRONG
 from faults.traffic import Tally, work
 from support.processes import Process, hybrid_config, mitmdump
 from support.servers import Server

@@ -105,13 +105,13 @@ async def test_the_comment_is_there_before_the_answer(
     seen: list[str] = []
 
     async def look(_: Request, reply: Reply) -> None:
-        seen.append(house.comments[-1])
+        seen.append(rig.comments[-1])
         await reply.json(200, {})
 
     upstream.does = litellm.does = look
-    async with web(upstream, litellm, tmp_path, confdir) as house:
+    async with web(upstream, litellm, tmp_path, confdir) as rig:
         for model in ("gpt-5", "o3"):
-            await house.ask(CHAT, {"model": model})
+            await rig.ask(CHAT, {"model": model})
     assert seen == [
         "gpt-5 → LiteLLM; reason=model; target=litellm; gpt-5 → gpt-5; request id req-1",
         "o3 → upstream; reason=not-listed; target=upstream; o3; request id req-1",
@@ -123,13 +123,13 @@ async def test_the_page_is_told_no_credential(
 ) -> None:
     """Not while a request comes in, is decided on, is sent, falls back, is replayed; nor when it is over."""
     upstream.does = quota_where_asked
-    async with web(upstream, litellm, tmp_path, confdir, fallback={"enabled": True}) as house:
+    async with web(upstream, litellm, tmp_path, confdir, fallback={"enabled": True}) as rig:
         for model in ("gpt-5", "o3", "exhausted"):
-            await house.ask(f"{CHAT}?key={OAUTH}", {"model": model})
-        house.master.commands.call("replay.client", [house.rows[0]])
-        await until(lambda: len(litellm.requests) == 3 and house.rows[0].response)
-        assert len(house.rows) == 4
-        told = house.told
+            await rig.ask(f"{CHAT}?key={OAUTH}", {"model": model})
+        rig.master.commands.call("replay.client", [rig.rows[0]])
+        await until(lambda: len(litellm.requests) == 3 and rig.rows[0].response)
+        assert len(rig.rows) == 4
+        told = rig.told
 
     assert litellm.last.values("authorization") == [f"Bearer {MASTER_KEY}"]
     assert any("req-1" in state for state in told)
@@ -145,13 +145,13 @@ async def test_a_client_that_leaves_is_no_failure(
         await reply.stall()
 
     litellm.does = begin
-    async with web(upstream, litellm, tmp_path, confdir) as house:
-        client = await house.client()
+    async with web(upstream, litellm, tmp_path, confdir) as rig:
+        client = await rig.client()
         await client.request("POST", CHAT, {"model": "gpt-5"}, HEADERS)
         await client.head()
         await client.chunk()
         await client.close()
-        (row,) = house.rows
+        (row,) = rig.rows
         await until(lambda: row.error)
         assert "; client_disconnect: " in row.comment
         assert row.marked == ""
@@ -160,10 +160,10 @@ async def test_a_client_that_leaves_is_no_failure(
 async def test_a_server_that_is_not_there_is_a_failure(
     upstream: Stub, litellm: Stub, tmp_path: Path, confdir: Path
 ) -> None:
-    async with web(upstream, litellm, tmp_path, confdir) as house:
+    async with web(upstream, litellm, tmp_path, confdir) as rig:
         await litellm.stop()
-        await house.ask(CHAT, {"model": "gpt-5"})
-        (row,) = house.rows
+        await rig.ask(CHAT, {"model": "gpt-5"})
+        (row,) = rig.rows
         assert row.comment.startswith(
             "gpt-5 ⚠ network_error; reason=error; target=litellm; gpt-5 → gpt-5; request id req-1; network_error: "
         )
@@ -172,12 +172,12 @@ async def test_a_server_that_is_not_there_is_a_failure(
 
 async def test_the_list_is_bounded(upstream: Stub, litellm: Stub, tmp_path: Path, confdir: Path) -> None:
     """A marked row outlives those that came after it."""
-    async with web(upstream, litellm, tmp_path, confdir, limit="3") as house:
+    async with web(upstream, litellm, tmp_path, confdir, limit="3") as rig:
         for number, model in enumerate(("gpt-5", "o3", "o3", "o3", "o3"), 1):
-            await house.ask(CHAT, {"model": model}, [("X-Request-ID", f"req-{number}")])
+            await rig.ask(CHAT, {"model": model}, [("X-Request-ID", f"req-{number}")])
             if number == 1:
-                house.rows[0].marked = annotations.FAILED
-        ids = [row.comment.rpartition(" ")[2] for row in house.rows]
+                rig.rows[0].marked = annotations.FAILED
+        ids = [row.comment.rpartition(" ")[2] for row in rig.rows]
     assert ids == ["req-1", "req-4", "req-5"]
 
 
@@ -185,18 +185,18 @@ async def test_the_proxys_own_pages_are_no_rows(
     upstream: Stub, litellm: Stub, tmp_path: Path, confdir: Path
 ) -> None:
     """Health checks would push the conversations out; where one can be intercepted, its row is needed."""
-    async with web(upstream, litellm, tmp_path, confdir) as house:
-        client = await house.client()
+    async with web(upstream, litellm, tmp_path, confdir) as rig:
+        client = await rig.client()
         for _ in range(2):
             assert (await client.ask("GET", "/_hybrid/health", b"", HEADERS)).status == 200
-        assert house.rows == []
-        house.master.options.update(intercept="~u _hybrid")
+        assert rig.rows == []
+        rig.master.options.update(intercept="~u _hybrid")
         asked = asyncio.create_task(client.ask("GET", "/_hybrid/health", b"", HEADERS))
         for _ in ("the request", "its answer"):
-            await until(lambda: house.rows and house.rows[0].intercepted)
-            house.rows[0].resume()
+            await until(lambda: rig.rows and rig.rows[0].intercepted)
+            rig.rows[0].resume()
         assert (await asked).status == 200
-        assert len(house.rows) == 1
+        assert len(rig.rows) == 1
         await client.close()
 
 
@@ -205,12 +205,12 @@ async def test_an_intercepted_request_that_is_edited_keeps_its_credentials(
     elsewhere: bool, upstream: Stub, litellm: Stub, tmp_path: Path, confdir: Path
 ) -> None:
     """The page gives back all headers as it was told them, the masked ones too; never to another server."""
-    async with web(upstream, litellm, tmp_path, confdir) as house:
-        client = await house.client()
-        house.master.options.update(intercept="~q")
+    async with web(upstream, litellm, tmp_path, confdir) as rig:
+        client = await rig.client()
+        rig.master.options.update(intercept="~q")
         asked = asyncio.create_task(client.ask("POST", f"{CHAT}?key={OAUTH}&a=b", {"model": "o3"}, HEADERS))
-        await until(lambda: house.rows and house.rows[0].intercepted)
-        row = house.rows[0]
+        await until(lambda: rig.rows and rig.rows[0].intercepted)
+        row = rig.rows[0]
         row.backup()
         row.request.headers["authorization"] = "Bearer ***"
         row.request.headers["user-agent"] = "edited"
@@ -230,9 +230,9 @@ async def test_an_intercepted_request_that_is_edited_keeps_its_credentials(
 async def test_a_bad_limit_is_refused_while_running(
     bad: str, upstream: Stub, litellm: Stub, tmp_path: Path, confdir: Path
 ) -> None:
-    async with web(upstream, litellm, tmp_path, confdir) as house:
+    async with web(upstream, litellm, tmp_path, confdir) as rig:
         with pytest.raises(exceptions.OptionsError, match="litellm_view_limit"):
-            house.master.options.update(litellm_view_limit=bad)
+            rig.master.options.update(litellm_view_limit=bad)
 
 
 # -- commands ---------------------------------------------------------------------------------------
@@ -241,14 +241,14 @@ async def test_a_bad_limit_is_refused_while_running(
 async def test_a_request_is_explained(upstream: Stub, litellm: Stub, tmp_path: Path, confdir: Path) -> None:
     """The last one, one that is named, upstream's failed answer."""
     upstream.does = quota_where_asked
-    async with web(upstream, litellm, tmp_path, confdir, fallback={"enabled": True}) as house:
-        await house.ask(CHAT, {"model": "gpt-6"})
-        last = house.command("litellm.explain")
-        await house.ask(CHAT, {"model": "exhausted"}, [("X-Request-ID", "req-2")])
-        fell_back, failed = house.command("litellm.explain '~comment req-2'"), house.rows[-1]
-        of_failed = house.command(f"litellm.explain @{failed.id}")
+    async with web(upstream, litellm, tmp_path, confdir, fallback={"enabled": True}) as rig:
+        await rig.ask(CHAT, {"model": "gpt-6"})
+        last = rig.command("litellm.explain")
+        await rig.ask(CHAT, {"model": "exhausted"}, [("X-Request-ID", "req-2")])
+        fell_back, failed = rig.command("litellm.explain '~comment req-2'"), rig.rows[-1]
+        of_failed = rig.command(f"litellm.explain @{failed.id}")
         with pytest.raises(exceptions.CommandError, match="none of these"):
-            house.command("litellm.explain '~comment nothing'")
+            rig.command("litellm.explain '~comment nothing'")
 
     assert last[0] == "gpt-6 → upstream; reason=not-listed; target=upstream; gpt-6; request id req-1"
     assert 'models: no entry matches "gpt-6"; nearest: gpt-5' in last
@@ -271,19 +271,19 @@ async def test_cooldowns_are_listed_and_cleared(
 
     upstream.does = exhausted
     fallback = {"enabled": True, "cooldown-max": "1h"}
-    async with web(upstream, litellm, tmp_path, confdir, fallback=fallback) as house:
-        assert house.command("litellm.cooldowns") == ["nothing is cooling down"]
+    async with web(upstream, litellm, tmp_path, confdir, fallback=fallback) as rig:
+        assert rig.command("litellm.cooldowns") == ["nothing is cooling down"]
         for number in (1, 2):
-            await house.ask(CHAT, {"model": "o3"}, [("X-Request-ID", f"req-{number}")])
-        (line,) = house.command("litellm.cooldowns")
-        assert house.rows[-1].comment == (
+            await rig.ask(CHAT, {"model": "o3"}, [("X-Request-ID", f"req-{number}")])
+        (line,) = rig.command("litellm.cooldowns")
+        assert rig.rows[-1].comment == (
             "o3 ↪ LiteLLM, upstream is cooling down; reason=cooldown; target=litellm; o3 → o3; request id req-2"
         )
-        assert house.rows[-1].marked == ""
-        assert line in house.command("litellm.status")
-        assert house.command("litellm.cooldowns.clear") == "1 cleared; upstream is asked again"
-        assert house.command("litellm.cooldowns") == ["nothing is cooling down"]
-        await house.ask(CHAT, {"model": "o3"})
+        assert rig.rows[-1].marked == ""
+        assert line in rig.command("litellm.status")
+        assert rig.command("litellm.cooldowns.clear") == "1 cleared; upstream is asked again"
+        assert rig.command("litellm.cooldowns") == ["nothing is cooling down"]
+        await rig.ask(CHAT, {"model": "o3"})
     assert line.startswith("cooldown: o3: ")
     assert " s left, until " in line
     assert len(upstream.requests) == 2
@@ -292,16 +292,16 @@ async def test_cooldowns_are_listed_and_cleared(
 async def test_without_cooldowns_it_says_so(
     upstream: Stub, litellm: Stub, tmp_path: Path, confdir: Path
 ) -> None:
-    async with web(upstream, litellm, tmp_path, confdir, fallback={"cooldown-max": "0s"}) as house:
-        assert house.command("litellm.cooldowns") == [
+    async with web(upstream, litellm, tmp_path, confdir, fallback={"cooldown-max": "0s"}) as rig:
+        assert rig.command("litellm.cooldowns") == [
             "nothing is cooling down; `fallback.cooldown-max` is 0s, so nothing ever is"
         ]
 
 
 async def test_status(upstream: Stub, litellm: Stub, tmp_path: Path, confdir: Path) -> None:
-    async with web(upstream, litellm, tmp_path, confdir) as house:
-        await house.ask(CHAT, {"model": "gpt-5"})
-        said = house.command("litellm.status")
+    async with web(upstream, litellm, tmp_path, confdir) as rig:
+        await rig.ask(CHAT, {"model": "gpt-5"})
+        said = rig.command("litellm.status")
     assert said[0] == "ready"
     assert "requests: litellm; reason=model, 2xx: 1" in said
     assert "models: [gpt-5]" in said

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import brotli
 import zstandard
 
-from faults.house import WHERE, House, Where
 from faults.places import Place
+from faults.rig import WHERE, Rig, Where
 from faults.server_faults import DIRECT, EVENT, LONG, OK, STREAM, Does, begins, chunk, sends, swallows
 from support.servers import Reply
 from support.wire import Request
@@ -41,7 +41,7 @@ class Moment:
 
     when: str
     does: Does | None = None
-    at: Callable[[House, Place], AbstractAsyncContextManager[None]] | None = None
+    at: Callable[[Rig, Place], AbstractAsyncContextManager[None]] | None = None
     sees: bytes = b""
     where: tuple[Where, ...] = WHERE
 

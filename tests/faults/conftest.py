@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from faults.house import House, house
+from faults.rig import Rig, rig
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session", name="house")
-async def _house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
-    async with house(tmp_path_factory.mktemp("faults")) as one:
+@pytest_asyncio.fixture(scope="session", loop_scope="session", name="rig")
+async def _rig(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
+    async with rig(tmp_path_factory.mktemp("faults")) as one:
         yield one

@@ -12,8 +12,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from faults.house import WHERE, House, Where
 from faults.places import Answers, Place
+from faults.rig import WHERE, Rig, Where
 from support.servers import Reply
 from support.wire import Connection, Request
 
@@ -50,7 +50,7 @@ type Then = Callable[[Reply], Awaitable[None]]
 type Does = Callable[[Request, Reply, asyncio.Event], Awaitable[None]]
 """The event is set once the client has got the beginning of the answer."""
 
-type At = Callable[[House, Place], AbstractAsyncContextManager[None]]
+type At = Callable[[Rig, Place], AbstractAsyncContextManager[None]]
 """Takes a whole server away, or puts another in its place."""
 
 EVENT = b'data: {"choices":[{"delta":{"content":"%ID%"}}]}\n\n'
@@ -156,23 +156,23 @@ def keeps(reply: Reply) -> Awaitable[None]:
 
 
 @asynccontextmanager
-async def refuses(_: House, place: Place) -> AsyncIterator[None]:
+async def refuses(_: Rig, place: Place) -> AsyncIterator[None]:
     """Nobody listens."""
     async with place.away():
         yield
 
 
 @asynccontextmanager
-async def swallows(_: House, place: Place) -> AsyncIterator[None]:
+async def swallows(_: Rig, place: Place) -> AsyncIterator[None]:
     """What is sent there is lost."""
     async with place.black_hole():
         yield
 
 
 @asynccontextmanager
-async def is_not_found(house: House, place: Place) -> AsyncIterator[None]:
+async def is_not_found(rig: Rig, place: Place) -> AsyncIterator[None]:
     """The name cannot be resolved: the process or the listener is another."""
-    assert house
+    assert rig
     assert place
     yield
 
@@ -181,8 +181,8 @@ def certified(kind: str) -> At:
     """A server with a bad certificate."""
 
     @asynccontextmanager
-    async def at(house: House, place: Place) -> AsyncIterator[None]:
-        async with place.instead(house.certificate(kind)):
+    async def at(rig: Rig, place: Place) -> AsyncIterator[None]:
+        async with place.instead(rig.certificate(kind)):
             yield
 
     return at
@@ -192,7 +192,7 @@ def instead(answers: Answers) -> At:
     """A server that does this with each connection."""
 
     @asynccontextmanager
-    async def at(_: House, place: Place) -> AsyncIterator[None]:
+    async def at(_: Rig, place: Place) -> AsyncIterator[None]:
         async with place.instead(answers):
             yield
 
@@ -251,7 +251,7 @@ class Fault:
         does: what the server does with a request; or `at`, in place of the server.
         gets: what the client gets.
         logs: the class of the error.
-        process: as in house.py.
+        process: as in rig.py.
         listener: the process's, where it is at upstream.
         at_litellm: the process where it is at LiteLLM, if it is another.
         where: at which servers it is tried.

@@ -11,8 +11,8 @@ import pytest
 
 from e2e.harness import Client, until
 from faults.client_faults import CLIENTS, LEAVING, Moment, Sent
-from faults.house import MODEL, PATH, House, Running, Where, ids, new_id
 from faults.places import healthy
+from faults.rig import MODEL, PATH, Rig, Running, Where, ids, new_id
 from faults.test_servers import ROUTE, assert_served, out_of_quota
 from support.servers import Handler, Reply
 from support.wire import ClientGoneError, Request
@@ -57,9 +57,9 @@ async def _leave(client: Client, how: str) -> None:
     LEAVING,
     ids=[f"{how} {moment.when}, {where}" for moment, where, how in LEAVING],
 )
-async def test_a_client_that_leaves(moment: Moment, where: Where, how: str, house: House) -> None:
+async def test_a_client_that_leaves(moment: Moment, where: Where, how: str, rig: Rig) -> None:
     """The server's connection ends with it, one line says so, and others are served."""
-    one = house.running["steady"]
+    one = rig.running["steady"]
     place = one.place(where)
     client = await one.client()
     one.upstream.stub.does = out_of_quota if where == "replay" else healthy
@@ -68,7 +68,7 @@ async def test_a_client_that_leaves(moment: Moment, where: Where, how: str, hous
 
     async with AsyncExitStack() as stack:
         if moment.at is not None:
-            await stack.enter_async_context(moment.at(house, place))
+            await stack.enter_async_context(moment.at(rig, place))
         else:
             place.stub.does = _handler(moment, reached)
         await client.request("POST", PATH, {"model": MODEL[where]}, [("X-Request-ID", request.decode())])
@@ -97,9 +97,9 @@ def _left(one: Running, request: bytes) -> bool:
 
 
 @pytest.mark.parametrize("sent", CLIENTS, ids=[sent.what for sent in CLIENTS])
-async def test_what_a_client_sends(sent: Sent, house: House) -> None:
+async def test_what_a_client_sends(sent: Sent, rig: Rig) -> None:
     """Refused in JSON, before any server sees a byte of it; or served, each request its own answer."""
-    one = house.running["steady"]
+    one = rig.running["steady"]
     one.upstream.stub.does = one.litellm.stub.does = healthy
     before = _count(one)
     client = await one.client()

@@ -11,8 +11,8 @@ import pytest
 
 from e2e.fallback_support import QUOTA, failed
 from e2e.harness import LITELLM_502, PATIENCE, UPSTREAM_502, Answer, Client, until
-from faults.house import MODEL, PATH, House, Running, Where, ids, new_id
 from faults.places import healthy
+from faults.rig import MODEL, PATH, Rig, Running, Where, ids, new_id
 from faults.server_faults import ROWS, Broken, Fault, Unanswered, Whole, is_not_found
 from support.servers import Handler, Reply
 from support.wire import Request
@@ -88,11 +88,11 @@ async def _assert_logged(one: Running, request: bytes, fault: Fault, where: Wher
 
 
 @pytest.mark.parametrize(("fault", "where"), ROWS, ids=[f"{fault.what}, {where}" for fault, where in ROWS])
-async def test_a_fault_of_a_server(fault: Fault, where: Where, house: House) -> None:
+async def test_a_fault_of_a_server(fault: Fault, where: Where, rig: Rig) -> None:
     # What cannot be resolved, and a listener that wants TLS, stay so: then the other server is served.
     elsewhere = fault.at is is_not_found or (where == "upstream" and fault.listener == 1)
     process = fault.process if where == "upstream" else fault.at_litellm or fault.process
-    one = house.running[process]
+    one = rig.running[process]
     begun = asyncio.Event()
     listener = fault.listener if where == "upstream" else 0
     client = await one.client(listener)
@@ -102,7 +102,7 @@ async def test_a_fault_of_a_server(fault: Fault, where: Where, house: House) -> 
 
     async with AsyncExitStack() as stack:
         if fault.at is not None:
-            await stack.enter_async_context(fault.at(house, place))
+            await stack.enter_async_context(fault.at(rig, place))
         else:
             place.stub.does = _handler(fault, begun)
         await _ask(client, fault, where, request)

@@ -16,7 +16,7 @@ from typing import Literal
 
 from e2e.fallback_support import QUOTA
 from e2e.harness import Answer, Client
-from faults.house import PATH, ids, new_id
+from faults.rig import PATH, ids, new_id
 from support.servers import Reply
 from support.wire import ClientGoneError, Request
 

@@ -28,7 +28,7 @@ _SIZE = {"width": 1280, "height": 800}
 
 
 @dataclass(frozen=True, slots=True)
-class House:
+class Rig:
     """mitmweb, and the servers that it stands between.
 
     Attributes:
@@ -55,7 +55,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """mitmweb after an afternoon's requests."""
     # The README's screenshots show the addresses that its readers use.
     upstream, litellm, here = (8317, 4000, 8318) if SCREENSHOTS else (0, 0, 0)
@@ -74,16 +74,16 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
             routes = traffic.send_one_of_each(web.port)
             if SCREENSHOTS:
                 traffic.send_more(web.port)
-            yield House(web, servers, listening.split()[0], routes)
+            yield Rig(web, servers, listening.split()[0], routes)
 
 
 @pytest.fixture
-def page(browser: Browser, house: House) -> Iterator[Page]:
+def page(browser: Browser, rig: Rig) -> Iterator[Page]:
     """The list of flows in a window of its own."""
     context = browser.new_context(viewport=_SIZE)  # type: ignore[arg-type]
     page = context.new_page()
     page.set_default_timeout(20_000)
-    page.goto(house.page_url)
+    page.goto(rig.page_url)
     page.locator("tbody td").first.wait_for()
     yield page
     context.close()

@@ -6,7 +6,7 @@ from playwright.sync_api import Locator, Page, expect
 from support import conversations
 from support.processes import MASTER_KEY, ROOT
 from web import traffic
-from web.conftest import SCREENSHOTS, House
+from web.conftest import SCREENSHOTS, Rig
 from web.traffic import CODEX, FAILED, FELL_BACK, GEMINI_MODEL, IDS, ROUTED, SERVED
 
 SENT_AS = traffic.MAPPINGS[FELL_BACK]
@@ -50,8 +50,8 @@ def _save(page: Page, name: str) -> None:
         page.screenshot(path=folder / name)
 
 
-def test_the_requests_went_where_they_should(house: House) -> None:
-    assert house.routes == {
+def test_the_requests_went_where_they_should(rig: Rig) -> None:
+    assert rig.routes == {
         "": "upstream; reason=not-post",
         SERVED: "upstream; reason=not-listed",
         GEMINI_MODEL: "upstream; reason=not-listed",
@@ -170,7 +170,7 @@ def test_a_command_explains_a_request(page: Page) -> None:
     assert f'fix: add \\"{SERVED}\\" to `models`, or set `passthrough-mode: true`' in answer
 
 
-def test_the_page_never_gets_a_credential(house: House, page: Page) -> None:
+def test_the_page_never_gets_a_credential(rig: Rig, page: Page) -> None:
     """Neither while a request is being decided on and sent, nor afterwards, nor by any command."""
     got: list[str] = []
     page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: got.append(str(frame))))
@@ -179,7 +179,7 @@ def test_the_page_never_gets_a_credential(house: House, page: Page) -> None:
     page.locator("tbody td").first.wait_for()
 
     traffic.send(
-        house.web.port, "POST", "/v1/chat/completions", {"model": ROUTED, "messages": []}, "req-secret-1"
+        rig.web.port, "POST", "/v1/chat/completions", {"model": ROUTED, "messages": []}, "req-secret-1"
     )
     expect(_row(page, "req-secret-1")).to_be_visible()
     _search(page, "~comment req-secret-1")

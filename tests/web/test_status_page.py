@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from support.processes import ROOT, free_port, hybrid_config, mitmdump
 from web import traffic
-from web.conftest import SCREENSHOTS, House
+from web.conftest import SCREENSHOTS, Rig
 from web.traffic import FELL_BACK, IDS, SERVED
 
 
@@ -45,11 +45,11 @@ def test_it_looks_as_it_should(browser: Browser, tmp_path: Path) -> None:
 
 
 @pytest.fixture(params=[(1440, "light"), (390, "dark")], ids=["wide", "phone"])
-def page(request: pytest.FixtureRequest, browser: Browser, house: House) -> Iterator[Page]:
+def page(request: pytest.FixtureRequest, browser: Browser, rig: Rig) -> Iterator[Page]:
     """The status page of a busy proxy."""
     width, scheme = request.param
     page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    page.goto(f"http://127.0.0.1:{house.web.port}/_hybrid/status")
+    page.goto(f"http://127.0.0.1:{rig.web.port}/_hybrid/status")
     yield page
     page.close()
 
@@ -64,10 +64,10 @@ def test_it_fits_and_shows_the_last_requests(page: Page) -> None:
         page.screenshot(path=ROOT / SCREENSHOTS / f"status-{width['window']}.png")
 
 
-def test_it_keeps_itself_up_to_date(page: Page, house: House) -> None:
+def test_it_keeps_itself_up_to_date(page: Page, rig: Rig) -> None:
     page.locator("summary").click()
     rows = page.locator("section", has_text="Last requests").get_by_role("row")
     before = rows.count()
-    traffic.send_message(house.web.port, SERVED, "Once more", IDS[SERVED])
+    traffic.send_message(rig.web.port, SERVED, "Once more", IDS[SERVED])
     expect(rows).to_have_count(before + 1, timeout=30_000)
     expect(page.get_by_text("fallback.cooldown-max")).to_be_visible()

@@ -121,7 +121,7 @@ class Running:
 
 
 @dataclass(frozen=True, slots=True)
-class House:
+class Rig:
     """All of them.
 
     Attributes:
@@ -153,7 +153,7 @@ def ids(data: bytes) -> set[bytes]:
 
 
 @asynccontextmanager
-async def house(folder: Path) -> AsyncIterator[House]:
+async def rig(folder: Path) -> AsyncIterator[Rig]:
     """Start everything, and end it."""
     authority = folder / "authority"
     certs.CertStore.from_store(authority, "mitmproxy", 2048)
@@ -210,7 +210,7 @@ async def house(folder: Path) -> AsyncIterator[House]:
             stacks.append(stack)
         for one in running.values():
             await _warm_up(one)
-        yield House(running, folder, authority)
+        yield Rig(running, folder, authority)
     finally:
         for stack in stacks:
             await asyncio.to_thread(stack.close)
