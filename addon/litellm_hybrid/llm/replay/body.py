@@ -54,10 +54,17 @@ _DEMANDS: _Demands = (
     (("text", "format"), _PLAIN),
     (("output_format",), _PLAIN),
     (("output_config", "format"), _PLAIN),
+    # vLLM, SGLang, llama.cpp
+    *(((f"guided_{form}",), _PLAIN) for form in ("json", "regex", "choice", "grammar")),
+    *(((name,), _PLAIN) for name in ("structured_outputs", "json_schema", "grammar", "regex", "ebnf")),
 )
 _DEMANDS_OF_GEMINI: _Demands = (
-    (("toolConfig", "functionCallingConfig", "mode"), _FREE),
-    (("tool_config", "function_calling_config", "mode"), _FREE),
+    *(
+        ((config, calling, name), _FREE)
+        for config in ("toolConfig", "tool_config")
+        for calling in ("functionCallingConfig", "function_calling_config")
+        for name in ("mode", "allowedFunctionNames", "allowed_function_names")
+    ),
     *(
         ((config, name), _PLAIN)
         for config in ("generationConfig", "generation_config")

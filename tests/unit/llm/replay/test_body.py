@@ -47,6 +47,38 @@ def test_what_is_left_alone(body: bytes) -> None:
         (CHAT, {"function_call": {"name": "f"}}),
         (CHAT, {"response_format": {"type": "json_schema", "json_schema": {}}}),
         (CHAT, {"response_format": {"type": "json_object"}}),
+        (CHAT, {"tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": []}}}),
+        (CHAT, {"function_call": "none"}),
+        *((CHAT, {f"guided_{form}": "x"}) for form in ("json", "regex", "choice", "grammar")),
+        *((CHAT, {name: "x"}) for name in ("structured_outputs", "json_schema", "grammar", "regex", "ebnf")),
+        (MESSAGES, {"tool_choice": {"type": "none"}}),
+        (RESPONSES, {"tool_choice": "none"}),
+        (RESPONSES, {"tool_choice": {"type": "function", "name": "f"}}),
+        (RESPONSES, {"tool_choice": {"type": "allowed_tools", "mode": "required", "tools": []}}),
+        (RESPONSES, {"text": {"format": {"type": "json_object"}, "verbosity": "low"}}),
+        *(
+            (GEMINI, {config: {calling: said}})
+            for config in ("toolConfig", "tool_config")
+            for calling in ("functionCallingConfig", "function_calling_config")
+            for said in (
+                {"mode": "ANY"},
+                {"mode": "NONE"},
+                {"mode": "VALIDATED", "allowedFunctionNames": ["f"]},
+                {"allowed_function_names": ["f"]},
+            )
+        ),
+        *(
+            (GEMINI, {config: {name: said}})
+            for config in ("generationConfig", "generation_config")
+            for name, said in (
+                ("responseMimeType", "text/x.enum"),
+                ("response_mime_type", "application/json"),
+                ("responseSchema", {"type": "OBJECT"}),
+                ("response_schema", {"type": "OBJECT"}),
+                ("responseJsonSchema", {"type": "object"}),
+                ("response_json_schema", {"type": "object"}),
+            )
+        ),
         (MESSAGES, {"tool_choice": {"type": "any"}}),
         (MESSAGES, {"tool_choice": {"type": "tool", "name": "f"}}),
         (MESSAGES, {"output_format": {"type": "json_schema", "schema": {}}}),
@@ -54,10 +86,6 @@ def test_what_is_left_alone(body: bytes) -> None:
         (RESPONSES, {"tool_choice": "required"}),
         (RESPONSES, {"tool_choice": {"type": "custom", "name": "apply_patch"}}),
         (RESPONSES, {"text": {"format": {"type": "json_schema", "name": "n"}}}),
-        (GEMINI, {"toolConfig": {"functionCallingConfig": {"mode": "ANY"}}}),
-        (GEMINI, {"tool_config": {"function_calling_config": {"mode": "NONE"}}}),
-        (GEMINI, {"generationConfig": {"responseMimeType": "application/json"}}),
-        (GEMINI, {"generation_config": {"response_json_schema": {"type": "object"}}}),
     ],
 )
 def test_nothing_that_is_demanded_may_be_dropped_in_silence(api: Api, request_: dict[str, Any]) -> None:
@@ -73,6 +101,11 @@ def test_nothing_that_is_demanded_may_be_dropped_in_silence(api: Api, request_: 
         (MESSAGES, {"tool_choice": {"type": "auto"}, "output_config": {"effort": "high"}}),
         (RESPONSES, {"tool_choice": "auto", "text": {"verbosity": "low", "format": {"type": "text"}}}),
         (GEMINI, {"toolConfig": {"functionCallingConfig": {"mode": "AUTO"}}}),
+        (
+            GEMINI,
+            {"toolConfig": {"functionCallingConfig": {"mode": "VALIDATED", "allowedFunctionNames": []}}},
+        ),
+        (GEMINI, {"toolConfig": {"function_calling_config": {"mode": "MODE_UNSPECIFIED"}}}),
         (GEMINI, {"generationConfig": {"temperature": 1, "responseMimeType": "text/plain"}}),
     ],
 )
