@@ -58,7 +58,7 @@ def _keys(top: Mapping[str, Value], found: list[Diagnostic]) -> Iterator[Secret]
         found.append(Diagnostic(entries.line, "api-keys", message, "unreadable-client-key"))
         return
     for item in items:
-        if item.is_text and item.node.value.strip():
+        if item.tag == "str" and item.node.value.strip():
             key = item.node.value.strip()
             if TEMPLATE_KEY.fullmatch(key):
                 found.append(Diagnostic(item.line, "api-keys", IS_TEMPLATE))

@@ -224,7 +224,7 @@ def _path(text: str) -> str:
 
 def _name(value: Value) -> str:
     text = value.text("a model name")
-    if value.is_bool:
+    if value.tag == "bool":
         message = f"expected a model name, got {value.shown}, a boolean in YAML; quote it if it is a name"
         raise value.bad(message)
     if not text.isprintable():
@@ -254,7 +254,7 @@ def _name_map(value: Value) -> dict[str, str]:
 
 def _secret(value: Value) -> Secret:
     text = value.text("a key")
-    if value.is_bool:
+    if value.tag == "bool":
         raise value.bad("expected a key, got a boolean; quote it if it is one")
     if any(not "!" <= char <= "~" for char in text):
         raise value.bad("expected a key of visible ASCII characters without spaces")

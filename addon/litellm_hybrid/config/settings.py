@@ -25,16 +25,8 @@ StripProviderPrefix = bool | Literal["auto"]
 """`auto`: where upstream answers 404 below `/api/provider/`."""
 
 FALLBACK_KINDS = (
-    "quota",
-    "overload",
-    "no-credential",
-    "login",
-    "account",
-    "no-answer",
-    "unknown-model",
-    "context-length",
-    "server-error",
-    "unreachable",
+    *("quota", "overload", "no-credential", "login", "account", "no-answer"),
+    *("unknown-model", "context-length", "server-error", "unreachable"),
 )
 """Every kind of failure that `fallback.on` may list; the first six are its default."""
 

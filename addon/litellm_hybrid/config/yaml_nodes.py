@@ -112,22 +112,12 @@ class Value:
     @property
     def is_null(self) -> bool:
         """Whether nothing is there: `key:`, `~` or `null`."""
-        return bool(self.node.tag == _YAML + "null")
+        return self.tag == "null"
 
     @property
-    def is_bool(self) -> bool:
-        """Whether it is one of YAML's unquoted spellings of true and false."""
-        return bool(self.node.tag == _YAML + "bool")
-
-    @property
-    def is_text(self) -> bool:
-        """Whether it is text by YAML's rules: quoted, or not a number, boolean, date or null."""
-        return isinstance(self.node, yaml.ScalarNode) and self.node.tag == _YAML + "str"
-
-    @property
-    def is_merge(self) -> bool:
-        """Whether it is the key `<<`, unquoted."""
-        return bool(self.node.tag == _YAML + "merge")
+    def tag(self) -> str:
+        """What it is by YAML's rules: "null", "bool", "merge" (`<<`), "str" (quoted, or nothing else)."""
+        return str(self.node.tag).removeprefix(_YAML)
 
     @property
     def merged(self) -> list[yaml.Node]:
@@ -205,10 +195,10 @@ class Value:
             if not isinstance(node, yaml.MappingNode):
                 raise replace(self, node=node).bad("`<<` merges mappings only")
             own = [(replace(self, node=key), replace(self, node=value)) for key, value in node.value]
-            fresh = [(key, value) for key, value in own if not key.is_merge and key.name not in names]
+            fresh = [(key, value) for key, value in own if key.tag != "merge" and key.name not in names]
             found += fresh
             names.update(key.name for key, _ in fresh)
-            waiting[:0] = [source for key, value in own if key.is_merge for source in value.merged]
+            waiting[:0] = [source for key, value in own if key.tag == "merge" for source in value.merged]
         return iter(found)
 
     @property

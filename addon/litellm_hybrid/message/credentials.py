@@ -13,20 +13,11 @@ Headers = tuple[tuple[bytes, bytes], ...]
 """Header fields in order and in their original case, as on the wire."""
 
 HEADERS = frozenset(
-    {
-        b"authorization",
-        b"x-litellm-api-key",
-        b"api-key",
-        b"x-api-key",
-        b"x-goog-api-key",
-        b"ocp-apim-subscription-key",
-        b"cookie",
-        b"proxy-authorization",
-        b"x-management-key",
-        b"chatgpt-account-id",
-        b"x-goog-user-project",
-        b"openai-organization",
-    }
+    (
+        b"authorization x-litellm-api-key api-key x-api-key x-goog-api-key ocp-apim-subscription-key "
+        b"cookie proxy-authorization x-management-key chatgpt-account-id x-goog-user-project "
+        b"openai-organization"
+    ).split()
 )
 """Lower-cased names that never reach LiteLLM."""
 

@@ -17,16 +17,7 @@ Fields = Mapping[str, object]
 LONGEST = 30 * 86400.0
 """Seconds; Codex's windows are a week, Anthropic's as well."""
 
-_UNITS = {
-    "d": 86400.0,
-    "h": 3600.0,
-    "m": 60.0,
-    "s": 1.0,
-    "ms": 1e-3,
-    "us": 1e-6,
-    "µs": 1e-6,
-    "ns": 1e-9,
-}
+_UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _NUMBER = r"\d{1,15}(?:\.\d{1,12})?"
 _GO_PART = re.compile(rf"({_NUMBER})(ms|us|µs|ns|d|h|m|s)")
 _GO = re.compile(rf"(?:{_GO_PART.pattern}){{1,8}}")

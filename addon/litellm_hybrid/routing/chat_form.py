@@ -24,11 +24,7 @@ _TEXTS = frozenset({"input_text", "output_text", "text", "refusal"})
 _CALLS = frozenset({"function_call", "custom_tool_call"})
 _RESULTS = frozenset({"function_call_output", "custom_tool_call_output"})
 
-_FREEFORM = {
-    "type": "object",
-    "properties": {"input": {"type": "string"}},
-    "required": ["input"],
-}
+_FREEFORM = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
 """The parameters of a function that stands for a custom tool, whose only argument is text."""
 
 

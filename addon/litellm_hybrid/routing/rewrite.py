@@ -27,18 +27,10 @@ _OAUTH_BETA = "oauth-2025-04-20"
 
 # Set anew below, or true of the body or the connection on its way here only.
 _REPLACED = frozenset(
-    {
-        b"host",
-        b"content-length",
-        b"transfer-encoding",
-        b"content-encoding",
-        b"upgrade",
-        b"http2-settings",
-        b"via",
-        b"x-request-id",
-        b"x-litellm-call-id",
-        b"anthropic-beta",
-    }
+    (
+        b"host content-length transfer-encoding content-encoding upgrade http2-settings via "
+        b"x-request-id x-litellm-call-id anthropic-beta"
+    ).split()
 )
 
 _THINKING_SUFFIX = re.compile(r"\(([^()]*)\)$")

@@ -9,15 +9,7 @@ item that keeps its id while its reasoning item is gone is refused, too: "Item
 
 from msgspec import Raw
 
-from litellm_hybrid.llm.history.json_edit import (
-    Object,
-    elements,
-    encoded,
-    kind,
-    last_element,
-    opened,
-    text,
-)
+from litellm_hybrid.llm.history.json_edit import Object, elements, encoded, kind, last_element, opened, text
 from litellm_hybrid.llm.history.reduction import NOT_IN_A_TURN, Reduction
 
 _COMPACTED = frozenset({"compaction", "compaction_summary", "context_compaction"})

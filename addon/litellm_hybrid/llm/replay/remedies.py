@@ -100,27 +100,19 @@ _SETTINGS = {
 
 # The same option in the APIs, LiteLLM's name first, and other names that backends have for it.
 _CONFIG = ("generationConfig", "generation_config")
-_GROUPS: tuple[tuple[str, ...], ...] = (
-    ("user", "metadata.user_id"),
-    (
-        "reasoning_effort",
-        "reasoning.effort",
-        "output_config.effort",
-        "effort",
-        "thinkingConfig.thinkingLevel",
-        "thinkingLevel",
-    ),
-    ("thinking", "thinkingConfig", "thinkingConfig.thinkingBudget", "thinkingBudget", "reasoning"),
-    ("verbosity", "text.verbosity"),
-    ("temperature",),
-    ("top_p",),
-    ("top_k",),
-    ("stop", "stop_sequences"),
-    ("seed",),
-    ("presence_penalty",),
-    ("frequency_penalty",),
-    ("parallel_tool_calls", "tool_choice.disable_parallel_tool_use"),
-    ("include", "reasoning.encrypted_content"),
+_EFFORT = "reasoning_effort reasoning.effort output_config.effort effort thinkingConfig.thinkingLevel"
+_GROUPS = tuple(
+    tuple(names.split())
+    for names in (
+        "user metadata.user_id",
+        f"{_EFFORT} thinkingLevel",
+        "thinking thinkingConfig thinkingConfig.thinkingBudget thinkingBudget reasoning",
+        "verbosity text.verbosity",
+        "stop stop_sequences",
+        "parallel_tool_calls tool_choice.disable_parallel_tool_use",
+        "include reasoning.encrypted_content",
+        *["temperature", "top_p", "top_k", "seed", "presence_penalty", "frequency_penalty"],
+    )
 )
 _LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "maxOutputTokens")
 _THINKING = (
