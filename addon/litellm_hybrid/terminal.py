@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import NamedTuple
 
-_SHORTEST_HIDDEN = 8
+SHORTEST_HIDDEN = 8
 """Shorter secrets are not searched for in other text: they would be found in words."""
 
 
@@ -46,9 +46,7 @@ class SecretMask:
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        long = sorted(
-            {secret for secret in secrets if len(secret) >= _SHORTEST_HIDDEN}, key=len, reverse=True
-        )
+        long = sorted({secret for secret in secrets if len(secret) >= SHORTEST_HIDDEN}, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, long))) if long else None
 
     def __call__(self, text: str) -> str:

@@ -11,9 +11,10 @@ from urllib.parse import quote
 
 from mitmproxy import http
 
+from litellm_hybrid.config.settings import Secret
 from litellm_hybrid.errors import Failure
 from litellm_hybrid.flow.outcome import METADATA, Outcome, ServerAttempt, Snapshot
-from litellm_hybrid.flow.response import ResponseTap
+from litellm_hybrid.flow.response import BodyMask, ResponseTap
 from litellm_hybrid.llm.replay.remedies import Remedy
 from litellm_hybrid.llm.usage import Usage
 from litellm_hybrid.message import forwarded, ids
@@ -24,10 +25,12 @@ from litellm_hybrid.observability import log
 from litellm_hybrid.observability.counters import RequestCounters
 from litellm_hybrid.observability.history import FallbackRecord
 from litellm_hybrid.observability.log_format import Fields, OfRequest
+from litellm_hybrid.routing import paths
 from litellm_hybrid.routing.access import Client
 from litellm_hybrid.routing.requested_model import Named
 from litellm_hybrid.routing.rewrite import Incoming, Outgoing
 from litellm_hybrid.routing.rules import Reason, Request, Routed, Target
+from litellm_hybrid.terminal import SHORTEST_HIDDEN
 
 _ATTRIBUTE = "litellm_hybrid_exchange"
 
@@ -71,6 +74,8 @@ class Exchange:
         retries: how often the replay was sent again.
         is_away: LiteLLM is asked, and will have served the conversation.
         sent_head: its head as it was sent, for a replay from mitmweb.
+        sent_response: the response as its client gets it, where the flow shows less.
+        body_mask: masks LiteLLM's key in the response's body.
         comment: what we have written beside its row in mitmweb.
     """
 
@@ -88,6 +93,7 @@ class Exchange:
     counters: RequestCounters | None = None
     streaming: bool = False
     tap: ResponseTap | None = None
+    body_mask: BodyMask | None = None
     usage: Usage | None = None
     cost_usd: float | None = None
     served: bool = False
@@ -104,6 +110,7 @@ class Exchange:
     is_away: bool = False
     fallback: FallbackRecord | None = None
     sent_head: RequestHead | None = None
+    sent_response: http.Response | None = None
     comment: str = ""
     _content: bytes | None = None
     _model_name: str | None = None
@@ -265,6 +272,22 @@ class Exchange:
         times = [attempt.milliseconds for attempt in self.attempts if attempt.target is target]
         return round(sum(times), 1) if times else None
 
+    def mask(self, response: http.Response, secret: Secret | None) -> None:
+        """Mask LiteLLM's key where a server's words quote it: any of LiteLLM's, an error of upstream's.
+
+        A body in a content coding is left alone.
+        """
+        by_litellm = self.outcome.target is Target.LITELLM
+        if secret is None or len(secret.value) < SHORTEST_HIDDEN or not self.is_from_server:
+            return
+        if not by_litellm and (response.status_code < 400 or not paths.is_model_endpoint(self.path)):
+            return
+        key = secret.value.encode()
+        if any(key in value for _, value in response.headers.fields):
+            fields = response.headers.fields
+            response.headers.fields = tuple((name, value.replace(key, b"***")) for name, value in fields)
+        self.body_mask = BodyMask((key,))
+
     def stream(self, response: http.Response) -> bool:
         """Let a response be passed on piece by piece, if it may be long; return whether it is.
 
@@ -275,7 +298,9 @@ class Exchange:
         is_event_stream = "text/event-stream" in headers.get("content-type", "")
         if not is_event_stream and length.isdecimal() and int(length) <= _BUFFERED_MAX:
             return False
-        self.tap = ResponseTap(headers.get("content-encoding", ""), is_event_stream=is_event_stream)
+        self.tap = ResponseTap(
+            headers.get("content-encoding", ""), is_event_stream=is_event_stream, mask=self.body_mask
+        )
         response.stream = self.tap
         return True
 

@@ -2,6 +2,7 @@
 
 import re
 from collections import deque
+from collections.abc import Iterable
 from typing import Any, TypedDict
 
 import msgspec
@@ -46,15 +47,56 @@ _WORDS = 300
 """Characters of a server's words that are kept."""
 
 
+class BodyMask:
+    """Overwrites secrets in a body with as many `*`: its length stays.
+
+    Of what is passed on piece by piece it keeps back an end that a secret may begin with.
+    """
+
+    __slots__ = ("_kept", "_pattern", "_secrets")
+
+    def __init__(self, secrets: Iterable[bytes]) -> None:
+        self._secrets = tuple(secrets)
+        self._pattern = re.compile(b"|".join(map(re.escape, self._secrets)))
+        self._kept = b""
+
+    def whole(self, body: bytes) -> bytes:
+        """The body without them."""
+        return self._pattern.sub(lambda found: b"*" * len(found[0]), body)
+
+    def piece(self, piece: bytes) -> bytes:
+        """As much of the body as can be passed on; `b""` is its end."""
+        if not piece:
+            rest, self._kept = self._kept, b""
+            return rest
+        data = self.whole(self._kept + piece)
+        kept = max((_overlap(data, secret) for secret in self._secrets), default=0)
+        self._kept = data[len(data) - kept :]
+        return data[: len(data) - kept]
+
+
+def _overlap(data: bytes, secret: bytes) -> int:
+    """How many bytes at the end of `data` are a secret's first ones."""
+    if data[-1] not in secret:
+        return 0
+    lengths = range(min(len(secret) - 1, len(data)), 0, -1)
+    return next((length for length in lengths if data.endswith(secret[:length])), 0)
+
+
 class ResponseTap:
     """Passes a response's pieces on, and keeps the first and the last of them.
 
     It is mitmproxy's `response.stream`, called for each piece: what is kept is only tidied up now and then.
     """
 
-    __slots__ = ("_beginning", "_coding", "_event", "_is_event_stream", "_is_whole", "_pieces", "_size")
+    __slots__ = (
+        *("_beginning", "_coding", "_event", "_is_event_stream", "_is_whole", "_mask", "_pieces", "_size"),
+    )
 
-    def __init__(self, content_encoding: str = "", *, is_event_stream: bool = False) -> None:
+    def __init__(
+        self, content_encoding: str = "", *, is_event_stream: bool = False, mask: BodyMask | None = None
+    ) -> None:
+        self._mask = mask
         self._coding = content_encoding
         self._is_event_stream = is_event_stream and content_encoding in ("", "identity")
         self._event = b""
@@ -63,8 +105,10 @@ class ResponseTap:
         self._size = 0
         self._is_whole = True
 
-    def __call__(self, piece: bytes) -> bytes:
-        """Return the piece as it is."""
+    def __call__(self, piece: bytes) -> bytes | tuple[bytes, ...]:
+        """Return the piece as it is, but for a secret in it."""
+        if self._mask is not None and not (piece := self._mask.piece(piece)):
+            return ()  # an empty one would be the end
         self._pieces.append(piece)
         self._size += len(piece)
         if self._size > _MOST:

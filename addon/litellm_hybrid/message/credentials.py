@@ -93,6 +93,7 @@ MASK = "***"
 
 # Not among the known credentials, but named like one.
 _SECRET_NAME = re.compile(r"auth|token|secret|passw|cookie|credential|api-?key", re.IGNORECASE)
+_BEHIND_PATH = re.compile(rb"([?#]).*", re.DOTALL)
 _SCHEME = re.compile(r"[A-Za-z]+ +(?=\S)")
 
 
@@ -134,12 +135,28 @@ def _text(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
 
+def redact_response(headers: Headers) -> Headers:
+    """A response's headers without its cookies, and without what its `Location` says behind the path."""
+    return tuple((name, _redact_field(name.lower(), value)) for name, value in headers)
+
+
+def _redact_field(name: bytes, value: bytes) -> bytes:
+    if name == b"set-cookie":
+        return MASK.encode()
+    return _BEHIND_PATH.sub(rb"\1" + MASK.encode(), value) if name == b"location" else value
+
+
 class RequestHead(NamedTuple):
-    """What can carry credentials in a request, and the server that they are for: scheme, host, port."""
+    """What can carry credentials in a request, and the server that they are for: scheme, host, port.
+
+    Attributes:
+        body: where there are tokens in it: what is shown of it, and what it was, without content coding.
+    """
 
     server: tuple[str, str, int]
     headers: Headers
     target: str
+    body: tuple[bytes, bytes] | None = None
 
 
 def restore_headers(headers: Headers, kept: Headers) -> Headers:

@@ -5,15 +5,19 @@ without the rules and limits of this addon. Its comment says so.
 """
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 from weakref import WeakSet
 
 from mitmproxy import http
+from msgspec import Raw
 
 from litellm_hybrid.flow.exchange import Exchange
+from litellm_hybrid.llm.history.json_edit import Object, edit_body, edited, encoded, filtered, replace
 from litellm_hybrid.message import credentials
 from litellm_hybrid.message.credentials import MASK, Headers, RequestHead
+from litellm_hybrid.message.decoders import UndecodableError, decode
 from litellm_hybrid.proxy.interfaces import FlowView
 
 _NO_CREDENTIALS = {
@@ -29,10 +33,15 @@ _OTHER_SERVER = {
 _REPLAYED = "replayed by mitmproxy, without the rules and limits of litellm-hybrid"
 
 
+# Tokens for MCP servers and tools, which do reach LiteLLM; and a quick look whether there may be one.
+_TOKENS = re.compile(rb'"(?:authorization_token|authorization|headers)"')
+_MASKED = encoded(MASK)
+
+
 def redacted(request: http.Request) -> http.Request:
-    """A copy of a request without credentials; the body is shared."""
+    """A copy of a request without credentials; the body is shared, unless there are tokens in it."""
     data = request.data
-    return http.Request(
+    copy = http.Request(
         host=data.host,
         port=data.port,
         method=data.method,
@@ -46,6 +55,39 @@ def redacted(request: http.Request) -> http.Request:
         timestamp_start=data.timestamp_start,
         timestamp_end=data.timestamp_end,
     )
+    if (body := _without_tokens(data.content or b"", data.headers)) is not None:
+        copy.headers.pop("content-encoding", None)
+        copy.content = body[0]
+    return copy
+
+
+def _without_tokens(body: bytes, headers: http.Headers) -> tuple[bytes, bytes] | None:
+    """A body without the tokens in it, and with them, both without content coding; None: there are none."""
+    try:
+        plain = decode(body, headers.get("content-encoding", ""))
+    except UndecodableError:
+        return None
+    masked = edit_body(plain, _mask_tokens) if _TOKENS.search(plain) else plain
+    return None if masked == plain else (masked, plain)
+
+
+def _mask_tokens(request: Object) -> bool:
+    found = [replace(request, name, _in_each) for name in ("mcp_servers", "tools")]
+    return any(found)
+
+
+def _in_each(entries: Raw) -> Raw:
+    return filtered(entries, lambda entry: edited(entry, _mask_entry))
+
+
+def _mask_entry(entry: Object) -> bool:
+    found = [replace(entry, name, lambda _: _MASKED) for name in ("authorization_token", "authorization")]
+    return any(found) | replace(entry, "headers", lambda raw: edited(raw, _mask_all))
+
+
+def _mask_all(headers: Object) -> bool:
+    headers.update(dict.fromkeys(headers, _MASKED))
+    return bool(headers)
 
 
 class FlowRedactor(FlowView):
@@ -77,7 +119,8 @@ class FlowRedactor(FlowView):
         self._annotate(flow)
         if (exchange := Exchange.of(flow)) is not None:
             request = flow.request
-            exchange.sent_head = RequestHead(_server(request), request.headers.fields, request.path)
+            body = _without_tokens(request.raw_content or b"", request.headers)
+            exchange.sent_head = RequestHead(_server(request), request.headers.fields, request.path, body)
         _redact_backup(flow)
         return redacted(flow.request)
 
@@ -86,13 +129,35 @@ class FlowRedactor(FlowView):
         if self.enabled:
             flow.request = redacted(flow.request)
             _redact_backup(flow)
+            self._redact_response(flow)
             self._annotate(flow)
+
+    def _redact_response(self, flow: http.HTTPFlow) -> None:
+        """Mask the response's cookies, which the client may still have to be sent."""
+        if flow.response is None:
+            return
+        shown = credentials.redact_response(flow.response.headers.fields)
+        if shown != flow.response.headers.fields:
+            if (exchange := Exchange.of(flow)) is not None:
+                exchange.sent_response = flow.response
+            flow.response = flow.response.copy()
+            flow.response.headers.fields = shown
+
+    def response(self, flow: http.HTTPFlow) -> http.Response | None:
+        """Return a flow's response as its client gets it."""
+        exchange = Exchange.of(flow)
+        kept = exchange.sent_response if exchange is not None else None
+        return kept if kept is not None else flow.response
 
     def prepare_replay(self, flow: http.HTTPFlow) -> None:
         """Restore the credentials of a flow that mitmweb replays; respond with 409 where they are lost."""
         exchange, request = Exchange.of(flow), flow.request
         head = exchange.sent_head if exchange is not None else None
         self._replayed.add(flow)
+        if head is not None and head.body is not None and head.server == _server(request):
+            shown, real = head.body
+            if request.raw_content == shown:  # nobody has edited it
+                request.content = real
         if _is_masked(request):
             if head is None:
                 flow.response = _conflict(_NO_CREDENTIALS)
@@ -153,6 +218,10 @@ def _redact_backup(flow: http.HTTPFlow) -> None:
         request["headers"] = credentials.redact_headers(request["headers"])
         target = request["path"].decode("utf-8", "surrogateescape")
         request["path"] = credentials.redact_target(target).encode("utf-8", "surrogateescape")
+        body = _without_tokens(request["content"] or b"", http.Headers(request["headers"]))
+        if body is not None:
+            fields = (field for field in request["headers"] if field[0].lower() != b"content-encoding")
+            request["headers"], request["content"] = tuple(fields), body[0]
 
 
 def _backup(flow: http.HTTPFlow) -> dict[str, Any] | None:

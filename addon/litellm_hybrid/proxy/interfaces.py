@@ -80,6 +80,10 @@ class FlowView(Protocol):
         """Return what is to be shown of a request that has gone out; the flow's own if nobody looks."""
         ...
 
+    def response(self, flow: http.HTTPFlow) -> http.Response | None:
+        """Return a flow's response as its client gets it; the flow may show less."""
+        ...
+
 
 class ProxyObserver[H: HeldResponse](Protocol):
     """Is told what happens; logs and counts it."""

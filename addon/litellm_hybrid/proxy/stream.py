@@ -350,7 +350,10 @@ class HybridStream(BaseStream):
     def send_response(self, already_streamed: bool = False) -> layer.CommandGenerator[None]:
         self._timer.phase = Phase.NOTHING
         self._begin_response()
-        yield from super().send_response(already_streamed)
+        for command in super().send_response(already_streamed):
+            if isinstance(command, SendHttp) and isinstance(command.event, ResponseHeaders):
+                command.event.response = self._proxy.view.response(self.flow) or command.event.response
+            yield command
 
     # -- what goes wrong ----------------------------------------------------------
 

@@ -322,7 +322,9 @@ class Lifecycle:
     def _apply(self, settings: Settings) -> None:
         self._app_log.use_format(settings.log_format)
         urls = (notifier.url for notifier in settings.notify)
-        self._app_log.hide(filter(None, (settings.api_key, *settings.client_keys, *urls)))
+        self._app_log.hide(
+            filter(None, (settings.api_key, *settings.client_keys, *settings.upstream_keys, *urls))
+        )
         self._trust.apply(ctx.options, settings.tls_ca)
 
     def _refuse(self, error: Exception) -> None:

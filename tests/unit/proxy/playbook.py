@@ -124,6 +124,9 @@ class Rest:
     def restore_credentials(self, flow: http.HTTPFlow) -> None:
         self.flows.append(flow)
 
+    def response(self, flow: http.HTTPFlow) -> http.Response | None:
+        return flow.response
+
     def redacted(self, flow: http.HTTPFlow) -> http.Request:
         shown = flow.request.copy()
         shown.headers["authorization"] = "***"

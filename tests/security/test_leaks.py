@@ -1,0 +1,142 @@
+"""What a server says of LiteLLM's key reaches nobody; what is saved has no cookies and no tokens."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from e2e.conftest import Start
+from e2e.harness import Stub, until
+from e2e.test_shown import _view
+from support.processes import MASTER_KEY
+from support.servers import Reply
+from support.wire import Request
+
+STARS = "*" * len(MASTER_KEY)
+WORDS = json.dumps({"error": {"message": f"No such key: {MASTER_KEY}, and {MASTER_KEY}", "key": MASTER_KEY}})
+
+
+async def whole(status: int, reply: Reply) -> None:
+    await reply.send(
+        status, WORDS.encode(), {"content-type": "application/json", "x-said": f"a {MASTER_KEY}"}
+    )
+
+
+async def in_pieces(status: int, reply: Reply) -> None:
+    await reply.head(status, {"content-type": "text/event-stream"})
+    event = f"data: {WORDS}\n\ndata: sk-litellm-mas\n\n: {MASTER_KEY[:5]}".encode()
+    for at in range(0, len(event), 7):
+        await reply.chunk(event[at : at + 7])
+        await reply.pause(0.001)
+    await reply.end()
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 429, 500])
+@pytest.mark.parametrize("how", [whole, in_pieces])
+async def test_litellms_key_in_litellms_words(status: int, how: object, start: Start, litellm: Stub) -> None:
+    async def quoting(_: Request, reply: Reply) -> None:
+        await how(status, reply)  # type: ignore[operator]
+
+    litellm.does = quoting
+    proxy = await start()
+
+    answer = await proxy.post("gpt-5")
+
+    assert answer.status == status
+    assert answer.whole
+    assert MASTER_KEY not in str(answer)
+    assert answer.body.count(STARS.encode()) == 3
+    if how is in_pieces:
+        assert answer.body.endswith(f"data: sk-litellm-mas\n\n: {MASTER_KEY[:5]}".encode())
+    else:
+        assert answer.header("x-said") == "a ***"
+    assert not [line for line in proxy.lines if MASTER_KEY in str(line)]
+
+
+@pytest.mark.parametrize("how", [whole, in_pieces])
+async def test_litellms_key_in_an_error_of_upstreams(
+    how: object, start: Start, upstream: Stub, litellm: Stub
+) -> None:
+    """Of upstream's own, and where LiteLLM could not help: its words went to the client as they were."""
+
+    async def quoting(_: Request, reply: Reply) -> None:
+        await how(429, reply)  # type: ignore[operator]
+
+    upstream.does = litellm.does = quoting
+    proxy = await start(fallback={"enabled": True})
+
+    answer = await proxy.post("o3")
+
+    assert answer.status == 429
+    assert MASTER_KEY not in str(answer)
+    assert STARS.encode() in answer.body
+    assert not [line for line in proxy.lines if MASTER_KEY in str(line)]
+
+
+async def test_other_answers_are_left_as_they_are(start: Start, upstream: Stub) -> None:
+    """CLIProxyAPI's management gives its file back, and takes it again: a masked key would be written into it."""
+
+    async def quoting(_: Request, reply: Reply) -> None:
+        await whole(200, reply)
+
+    upstream.does = quoting
+    proxy = await start()
+
+    assert (await proxy.ask("GET", "/v0/management/config.yaml")).body.decode() == WORDS
+    assert (await proxy.post("o3")).body.decode() == WORDS
+
+
+TOKEN = "the-token-of-an-mcp-server"
+TOLD = {
+    "model": "gpt-5",
+    "mcp_servers": [{"type": "url", "url": "https://mcp", "authorization_token": TOKEN}, {"name": "b"}],
+    "tools": [
+        {
+            "type": "mcp",
+            "authorization": TOKEN,
+            "headers": {"X-Key": TOKEN, "Authorization": f"Bearer {TOKEN}"},
+        },
+        {
+            "type": "function",
+            "function": {"parameters": {"properties": {"authorization": {"type": "string"}}}},
+        },
+    ],
+}
+
+
+async def test_saved_flows_have_no_cookies_and_no_tokens(
+    start: Start, upstream: Stub, litellm: Stub, tmp_path: Path
+) -> None:
+    async def cookies(_: Request, reply: Reply) -> None:
+        headers = {"set-cookie": f"session={TOKEN}; Path=/", "location": f"https://a/b?code={TOKEN}"}
+        await reply.json(201, {"served": "x"}, headers)
+
+    upstream.does = litellm.does = cookies
+    file = tmp_path / "flows"
+    proxy = await start()
+    view = _view(proxy)
+    proxy.master.options.update(save_stream_file=str(file))
+
+    answers = [
+        await proxy.ask("POST", "/v1/chat/completions", TOLD | {"model": model}) for model in ("gpt-5", "o3")
+    ]
+    answers.append(await proxy.ask("GET", "/v1/models"))
+    proxy.master.options.update(save_stream_file=None)
+
+    saved = file.read_bytes()
+    assert b"authorization_token" in saved
+    assert b"https://a/b?***" in saved
+    assert TOKEN.encode() not in saved
+    assert TOKEN not in str([flow.get_state() for flow in view])
+    assert [json.loads(request.body)["tools"] for request in (litellm.last, upstream.requests[0])] == [
+        TOLD["tools"]
+    ] * 2
+    for answer in answers:
+        assert answer.header("set-cookie") == f"session={TOKEN}; Path=/"
+        assert answer.header("location") == f"https://a/b?code={TOKEN}"
+
+    routed = next(iter(view))
+    proxy.master.commands.call("replay.client", [routed])
+    await until(lambda: len(litellm.requests) == 2)
+    assert json.loads(litellm.last.body)["mcp_servers"] == TOLD["mcp_servers"]
+    await until(lambda: TOKEN not in str(routed.get_state()))
