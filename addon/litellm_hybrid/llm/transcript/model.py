@@ -1,6 +1,6 @@
 """What is shown of a request or a response, in whichever API it came.
 
-Every API's module reads its own shape into these; `render.py` writes them as text.
+Every API's module reads its own shape into these; `reader.py` writes them as text.
 """
 
 from collections import defaultdict

@@ -1,12 +1,23 @@
 """Requests and responses of the four APIs as text for people: plain, streamed, whole or cut short."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from litellm_hybrid.llm.transcript import anthropic, gemini, openai_chat, openai_responses, render
-from litellm_hybrid.llm.transcript.model import DONE, Conversation, TranscriptResponse, counted
-from litellm_hybrid.message.json import Object, decode, decode_cut_array, first, members, text
+from litellm_hybrid.llm.transcript import anthropic, gemini, openai_chat, openai_responses
+from litellm_hybrid.llm.transcript.model import (
+    DONE,
+    Conversation,
+    Kind,
+    Part,
+    Tool,
+    TranscriptResponse,
+    Turn,
+    counted,
+    size,
+)
+from litellm_hybrid.message.json import Object, decode, decode_cut_array, encode, first, members, text
 from litellm_hybrid.message.sse import Event, EventReader
 from litellm_hybrid.routing.paths import Api, identify_api, model_path
 
@@ -14,6 +25,20 @@ _EVENT_STREAM = "text/event-stream"
 
 _STREAM_BEGINS = (b":", b"data", b"event", b"id", b"retry", b"\xef\xbb\xbf")
 """Some send plain JSON or a page under the type of an event stream."""
+
+LONGEST = 4_000
+"""More characters than this of one text in a request are cut, in the middle."""
+
+_LONGEST_VALUE = 300
+"""The same for an option, and for a value that is shown as JSON."""
+
+_LONGEST_LINE = 100
+"""And for the description of a tool."""
+
+_WIDTH = 80
+
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_DATA_URL = re.compile(r"data:([\w.+/-]{1,100});base64,([A-Za-z0-9+/=_-]{100,}+)")
 
 
 class _Reader(Protocol):
@@ -61,7 +86,7 @@ def show_request(path: str, body: bytes) -> str | None:
         named = model_path(bare)
         model = asked.model or (named.model if named else "")
         streams = "streamGenerateContent" in bare if asked.streams is None else asked.streams
-        return render.conversation(name, asked, model=model, streams=streams)
+        return _conversation(name, asked, model=model, streams=streams)
     except RecursionError:
         return None
 
@@ -82,7 +107,7 @@ def show_response(path: str, content_type: str, body: bytes) -> str | None:
             stream = _list(body)
         else:
             plain = members(decode(body))
-            return _text(name, reader.response(plain), _errors([plain]), "not streamed")
+            return _shown(name, reader.response(plain), _errors([plain]), "not streamed")
         return _streamed(name, reader, stream) if stream else None
     except RecursionError:
         return None
@@ -94,16 +119,16 @@ def _streamed(name: str, reader: _Reader, stream: _Stream) -> str | None:
     if stream.events and not ended and not any(map(reader.knows, stream.events)):
         return None
     cut = None if ended else f"{stream.ending} without {reader.END}"
-    return _text(name, reader.response(reader.assemble(stream.events)), errors, stream.source, cut)
+    return _shown(name, reader.response(reader.assemble(stream.events)), errors, stream.source, cut)
 
 
-def _text(
+def _shown(
     name: str, given: TranscriptResponse | None, errors: list[str], source: str, cut: str | None = None
 ) -> str | None:
     if given is None:
         return None
     given = replace(given, errors=[*errors, *given.errors])
-    return render.response(name, given, source=source, cut=cut)
+    return _response(name, given, source=source, cut=cut)
 
 
 def _list(body: bytes) -> _Stream | None:
@@ -155,3 +180,145 @@ def _error(event: Object) -> str:
     names = [str(error[name]) for name in ("type", "code", "status") if error.get(name)]
     names = [name for name in dict.fromkeys(names) if name != "error"]
     return ": ".join(filter(None, (", ".join(names), text(error.get("message")))))
+
+
+# -- text for people ----------------------------------------------------------------
+
+
+def _conversation(api: str, asked: Conversation, *, model: str, streams: bool) -> str:
+    """A request: what it asks for and of whom, the tools, the messages in order."""
+    stream = "streamed" if streams else "not streamed"
+    messages = counted(len(asked.turns), "message")
+    options = [f"{name} {_value(value)}" for name, value in asked.options.items()]
+    return _page(
+        [
+            " · ".join(filter(None, (api, model or "no model", stream, messages))),
+            _folded(options),
+            *_tools(asked.tools),
+            *_turns(asked.turns, LONGEST),
+        ]
+    )
+
+
+def _response(api: str, given: TranscriptResponse, *, source: str, cut: str | None) -> str:
+    """A response: how it ended, its cost, all that was said; `cut`: what is missing at its end."""
+    return _page(
+        [
+            " · ".join(filter(None, (api, given.model, given.id, source))),
+            f"finish: {given.finish or 'not stated'}",
+            f"usage: {_folded(_counts(given.usage), len('usage: ')) or 'not stated'}",
+            *(f"ERROR: {error}" for error in given.errors),
+            *([f"CUT SHORT: {cut}"] if cut else []),
+            *(_turns([turn for turn in given.turns if turn.parts], None) or ["\n(no output)"]),
+        ]
+    )
+
+
+def _page(lines: Iterable[str]) -> str:
+    text = "\n".join(lines).replace("\r\n", "\n")
+    return _SURROGATE.sub("\ufffd", text) + "\n"
+
+
+def _folded(items: Iterable[str], indent: int = 0) -> str:
+    """Items in lines that fit into mitmweb's pane; the first stands behind `indent` characters."""
+    lines: list[str] = []
+    for item in items:
+        joined = f"{lines[-1]} · {item}" if lines else item
+        if lines and indent + len(joined) <= _WIDTH:
+            lines[-1] = joined
+        else:
+            lines.append(item)
+    return f"\n{' ' * indent}".join(lines)
+
+
+def _rule(title: str) -> str:
+    return f"\n── {title} {'─' * max(3, _WIDTH - len(title) - 4)}"
+
+
+def _tools(tools: list[Tool]) -> Iterator[str]:
+    if not tools:
+        return
+    yield _rule(f"tools: {len(tools)}")
+    for tool in tools:
+        description = " ".join(tool.description[: 2 * _LONGEST_LINE].split())
+        if len(description) > _LONGEST_LINE:
+            description = description[: _LONGEST_LINE - 1].rstrip() + "…"
+        yield f"{tool.name}: {description}" if description else tool.name
+
+
+def _turns(turns: list[Turn], longest: int | None) -> list[str]:
+    calls = [part for turn in turns for part in turn.parts if part.kind is Kind.CALL]
+    called = {part.id: part.name for part in calls if part.id}
+    lines: list[str] = []
+    for turn in turns:
+        lines.append(_rule(turn.role or "no role"))
+        before = None
+        for part in turn.parts:
+            if before is not None and Kind.NOTE not in (before, part.kind):
+                lines.append("")
+            lines += _part(part, called, longest)
+            before = part.kind
+    return lines
+
+
+def _part(part: Part, called: Mapping[str, str], longest: int | None) -> Iterator[str]:
+    if part.kind is Kind.TEXT:
+        yield _text(part.content, longest)
+        return
+    if part.kind is Kind.NOTE:
+        yield f"[{_text(part.content, longest)}]"
+        return
+    name = part.name or (called.get(part.id, "") if part.kind is Kind.RESULT else "")
+    about = f"({part.note})" if part.note else ""
+    title = {Kind.THINKING: "[thinking]", Kind.CALL: "[tool call]", Kind.RESULT: "[tool result]"}[part.kind]
+    yield " ".join(filter(None, (title, name, part.id, about)))
+    yield from _indented(_arguments(part.content, longest))
+
+
+def _arguments(content: object, longest: int | None) -> Iterator[str]:
+    """A call's arguments, a name and a value in a line; a text of several lines below its name."""
+    if not isinstance(content, dict):
+        if content not in ("", None):
+            yield _text(content, longest)
+        return
+    for name, value in content.items():
+        text = _text(value, longest)
+        if "\n" in text:
+            yield f"{name}:"
+            yield from _indented([text])
+        else:
+            yield f"{name}: {text}"
+
+
+def _indented(texts: Iterable[str]) -> Iterator[str]:
+    for lines in texts:
+        for line in lines.split("\n"):
+            yield f"    {line}" if line else ""
+
+
+def _text(value: object, longest: int | None) -> str:
+    text = value if isinstance(value, str) else encode(value)
+    text = _DATA_URL.sub(lambda found: f"[{found[1]}, {size(len(found[2]) * 3 // 4)}]", text)
+    return text if longest is None else _cut(text, longest)
+
+
+def _cut(text: str, longest: int) -> str:
+    left_out = len(text) - longest
+    if left_out <= longest // 10:  # the note would not be much shorter
+        return text
+    end = longest // 4
+    return f"{text[: longest - end]}\n[… {left_out:,} characters left out …]\n{text[-end:]}"
+
+
+def _value(value: object) -> str:
+    text = value if isinstance(value, str) else encode(value)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}… ({len(text):,} characters)"
+
+
+def _counts(usage: object, prefix: str = "") -> Iterator[str]:
+    """Numbers by their names; of the nested ones only those that say something."""
+    for name, value in usage.items() if isinstance(usage, dict) else ():
+        if isinstance(value, dict) and not prefix:
+            yield from _counts(value, f"{name}.")
+        elif isinstance(value, int | float) and (value or not prefix):
+            yield f"{prefix}{name} {value:,}"

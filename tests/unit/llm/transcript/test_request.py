@@ -3,8 +3,7 @@ from typing import Any
 
 import pytest
 
-from litellm_hybrid.llm.transcript.reader import show_request
-from litellm_hybrid.llm.transcript.render import LONGEST
+from litellm_hybrid.llm.transcript.reader import LONGEST, show_request
 from support.conversations import (
     CHAT_PATH,
     GEMINI_PATH,
