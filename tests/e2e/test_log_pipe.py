@@ -4,25 +4,15 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import httpx
 import pytest
 
-from support.processes import SCRIPT, accepts, free_port
+from support.processes import accepts, command_line, free_port
 
 LONG = "m" * 150
 """A line for each request has it: 1,000 of them do not fit into a pipe."""
-
-
-def _command(program: str, port: int, upstream: int, config: Path) -> list[str | Path]:
-    if program == "serve":
-        urls = ["--upstream", f"http://127.0.0.1:{upstream}", "--listen", f"127.0.0.1:{port}"]
-        return [sys.executable, "-m", "litellm_hybrid", "serve", "--config", config, *urls]
-    mode = f"reverse:http://127.0.0.1:{upstream}@127.0.0.1:{port}"
-    options = ["--set", f"litellm_config={config}", "--set", f"confdir={config.parent}"]
-    return [Path(sys.executable).with_name("mitmdump"), "-s", SCRIPT, "--mode", mode, *options]
 
 
 @pytest.mark.parametrize("program", ["mitmdump", "serve"])
@@ -32,9 +22,8 @@ def test_a_pipe_that_nobody_reads_stops_nothing(program: str, tmp_path: Path) ->
     config.write_text(json.dumps({"extensions": {"litellm": {"fallback": {"enabled": False}}}}))
     port, nobody = free_port(), free_port()
     source, sink = os.pipe()
-    command = _command(program, port, nobody, config)
-    environment = os.environ | {"PYTHONPATH": str(SCRIPT.parent)}
-    process = subprocess.Popen(command, stdout=sink, stderr=subprocess.DEVNULL, env=environment)
+    command = command_line(program, config, f"http://127.0.0.1:{nobody}", port, folder=tmp_path)
+    process = subprocess.Popen(command, stdout=sink, stderr=subprocess.DEVNULL)
     try:
         os.close(sink)
         while not accepts(port):

@@ -1,7 +1,6 @@
 """What a real run writes: in JSON, every line an object of the table in logging/fields.py, with its request's id."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -15,7 +14,7 @@ import pytest
 from e2e.conftest import Start
 from e2e.harness import Client, Stub, hello, settings, until
 from litellm_hybrid.observability.log_format import Event, Fields, Line, OfRequest
-from support.processes import Process, accepts, free_port, mitmdump, running
+from support.processes import Process, free_port, mitmdump, serve
 from support.servers import Reply
 from support.wire import Request
 
@@ -119,21 +118,6 @@ def _by_request(entries: list[Entry]) -> Mapping[str, list[Entry]]:
     return found
 
 
-def _serve(folder: Path, config: Mapping[str, Any], upstream: str, *options: str) -> Any:
-    file, port = folder / "config.yaml", free_port()
-    file.write_text(json.dumps(config), encoding="utf-8")
-    where: list[str | Path] = ["-c", file, "--upstream", upstream, "--listen", f"127.0.0.1:{port}"]
-    command: list[str | Path] = [PROGRAM, "serve", *where, *options]
-    return running(
-        command,
-        name="serve",
-        log=folder / "serve.log",
-        port=port,
-        ready=accepts,
-        env=os.environ | {"PYTHONUNBUFFERED": "1"},
-    )
-
-
 @pytest.mark.parametrize("program", ["serve", "mitmdump", "two workers"])
 async def test_every_line_is_an_object_of_the_table(
     program: str, upstream: Stub, litellm: Stub, tmp_path: Path
@@ -144,7 +128,7 @@ async def test_every_line_is_an_object_of_the_table(
     starting = (
         mitmdump(config, upstream.url, tmp_path)
         if program == "mitmdump"
-        else _serve(tmp_path, config, upstream.url, *options)
+        else serve(config, upstream.url, tmp_path, *options)
     )
     process: Process
     with starting as process:
@@ -188,7 +172,7 @@ async def test_what_the_answers_line_says(upstream: Stub, litellm: Stub, tmp_pat
         await reply.end()
 
     upstream.does = slow
-    with _serve(tmp_path, _config(litellm.url), upstream.url) as process:
+    with serve(_config(litellm.url), upstream.url, tmp_path) as process:
         for model in ("o3", "gpt-5"):
             client = await Client.connect(process.port)
             answer = await client.post(model, [("X-Request-ID", model)])
@@ -204,7 +188,7 @@ async def test_what_the_answers_line_says(upstream: Stub, litellm: Stub, tmp_pat
 
 
 def test_a_port_that_is_taken_is_said_in_json(tmp_path: Path) -> None:
-    with _serve(tmp_path, _config("http://127.0.0.1:9"), "http://127.0.0.1:10") as process:
+    with serve(_config("http://127.0.0.1:9"), "http://127.0.0.1:10", tmp_path) as process:
         here = f"127.0.0.1:{process.port}"
         command: list[str | Path] = [PROGRAM, "serve", "-c", tmp_path / "config.yaml", "--listen", here]
         done = subprocess.run(

@@ -1,7 +1,6 @@
 """`litellm-hybrid serve`: the same addon on a lean mitmproxy, in one process and in several."""
 
 import asyncio
-import json
 import os
 import signal
 import subprocess
@@ -14,7 +13,8 @@ import httpx
 import pytest
 
 from e2e.harness import LITELLM_502, Client, Stub, settings, until
-from support.processes import MASTER_KEY, Process, accepts, free_port, running
+from support import processes
+from support.processes import MASTER_KEY, Process, accepts, free_port
 from support.servers import Reply
 from support.wire import Request
 
@@ -44,14 +44,8 @@ async def servers() -> AsyncIterator[tuple[Stub, Stub]]:
 @contextmanager
 def serve(folder: Path, upstream: str, litellm: str, *options: str) -> Iterator[Process]:
     """Run the command until it accepts connections."""
-    config = folder / "config.yaml"
-    config.write_text(json.dumps(settings(litellm, fallback={"enabled": True})))
-    port = free_port()
-    where: list[str | Path] = ["-c", config, "--upstream", upstream, "--listen", f"127.0.0.1:{port}"]
-    command: list[str | Path] = [PROGRAM, "serve", *where, *options]
-    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-    log = folder / "serve.log"
-    with running(command, name="serve", log=log, port=port, ready=accepts, env=environment) as it:
+    config = settings(litellm, fallback={"enabled": True})
+    with processes.serve(config, upstream, folder, *options) as it:
         yield it
 
 

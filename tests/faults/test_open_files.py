@@ -2,9 +2,7 @@
 
 import contextlib
 import json
-import os
 import socket
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from support.processes import SCRIPT, Process, accepts, free_port, running
+from support.processes import Process, accepts, command_line, free_port, running
 
 
 @contextlib.contextmanager
@@ -20,15 +18,9 @@ def _limited(program: str, folder: Path, soft: int, hard: int) -> Iterator[Proce
     """A program that may have so many files open."""
     config, port, upstream = folder / "config.yaml", free_port(), f"http://127.0.0.1:{free_port()}"
     config.write_text(json.dumps({"extensions": {"litellm": {}}}))
-    command: list[str | Path] = ["bash", "-c", f'ulimit -Sn {soft} && ulimit -Hn {hard} && exec "$@"', "bash"]
-    if program == "serve":
-        command += [sys.executable, "-m", "litellm_hybrid", "serve", "--config", config]
-        command += ["--upstream", upstream, "--listen", f"127.0.0.1:{port}"]
-    else:
-        command += [Path(sys.executable).with_name("mitmdump"), "-s", SCRIPT, "--set", f"confdir={folder}"]
-        command += ["--mode", f"reverse:{upstream}@127.0.0.1:{port}", "--set", f"litellm_config={config}"]
-    env = os.environ | {"PYTHONPATH": str(SCRIPT.parent)}
-    with running(command, name=program, log=folder / "log", port=port, ready=accepts, env=env) as process:
+    limit = f'ulimit -Sn {soft} && ulimit -Hn {hard} && exec "$@"'
+    command = ["bash", "-c", limit, "bash", *command_line(program, config, upstream, port, folder=folder)]
+    with running(command, name=program, log=folder / "log", port=port, ready=accepts) as process:
         yield process
 
 

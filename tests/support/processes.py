@@ -173,6 +173,55 @@ def hybrid_config(litellm: str, **extra: Any) -> dict[str, Any]:
     return {"extensions": {"litellm": keys | extra}}
 
 
+def command_line(
+    program: str, config: Path, upstream: str, port: int, *, folder: Path, script: str | Path = SCRIPT
+) -> list[str | Path]:
+    """How `serve`, or a mitmproxy with the addon, is started in front of `upstream`, a URL.
+
+    Args:
+        program: "serve", or mitmdump or mitmweb: the one beside this interpreter, or a path.
+        config: the configuration file.
+        folder: for mitmproxy's own files.
+    """
+    beside = Path(sys.executable)
+    if program == "serve":
+        where: list[str | Path] = ["-c", config, "--upstream", upstream, "--listen", f"127.0.0.1:{port}"]
+        return [beside.with_name("litellm-hybrid"), "serve", *where]
+    return [
+        program if "/" in program else beside.with_name(program),
+        *("-s", script),
+        *("--set", f"litellm_config={config}"),
+        *("--set", f"confdir={folder / 'mitmproxy'}"),
+        *("--mode", f"reverse:{upstream}@127.0.0.1:{port}"),
+    ]
+
+
+def _written(config: Mapping[str, Any] | Path, folder: Path) -> Path:
+    if isinstance(config, Path):
+        return config
+    # JSON is YAML, and needs no library here.
+    file = folder / "config.yaml"
+    file.write_text(json.dumps(config, indent=2), encoding="utf-8")
+    return file
+
+
+@contextmanager
+def serve(
+    config: Mapping[str, Any] | Path,
+    upstream: str,
+    folder: Path,
+    *options: str,
+    env: Mapping[str, str] | None = None,
+) -> Iterator[Process]:
+    """Run `litellm-hybrid serve` in front of `upstream`; arguments as of `mitmdump`, output in `serve.log`."""
+    port = free_port()
+    command = [*command_line("serve", _written(config, folder), upstream, port, folder=folder), *options]
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"} | dict(env or {})
+    log = folder / "serve.log"
+    with running(command, name="serve", log=log, port=port, ready=accepts, env=environment) as process:
+        yield process
+
+
 @contextmanager
 def mitmdump(
     config: Mapping[str, Any] | Path,
@@ -194,18 +243,10 @@ def mitmdump(
         program: another mitmdump than the one beside this interpreter.
         env: added to the environment.
     """
-    if not isinstance(config, Path):
-        # JSON is YAML, and needs no library here.
-        file = folder / "config.yaml"
-        file.write_text(json.dumps(config, indent=2), encoding="utf-8")
-        config = file
     port = port or free_port()
-    command: list[str | Path] = [
-        program or Path(sys.executable).with_name("mitmdump"),
-        *("-s", script),
-        *("--set", f"litellm_config={config}"),
-        *("--set", f"confdir={folder / 'mitmproxy'}"),
-        *("--mode", f"reverse:{upstream}@127.0.0.1:{port}"),
+    config = _written(config, folder)
+    command = [
+        *command_line(str(program or "mitmdump"), config, upstream, port, folder=folder, script=script),
         *options,
     ]
     environment = os.environ | {"PYTHONUNBUFFERED": "1"} | dict(env or {})
