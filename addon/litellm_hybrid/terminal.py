@@ -27,11 +27,6 @@ class OutputLine(NamedTuple):
     style: Style = Style.PLAIN
 
 
-def label_width(lines: Iterable[OutputLine]) -> int:
-    """Return the width of the column of labels."""
-    return max((len(line.label) for line in lines), default=0)
-
-
 def printable(text: str) -> str:
     r"""`text` on one line and without control characters: `\x1b`, `\u202e`, `\udc80` in their place."""
     if text.isprintable():

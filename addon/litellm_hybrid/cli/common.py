@@ -10,7 +10,7 @@ import click
 
 from litellm_hybrid.config.file_watcher import Watcher
 from litellm_hybrid.config.parser import ConfigError, Parsed
-from litellm_hybrid.terminal import OutputLine, Style, hide, label_width, printable
+from litellm_hybrid.terminal import OutputLine, Style, hide, printable
 
 CONFIG = "config.yaml"
 FILE = click.Path(path_type=Path)
@@ -50,7 +50,8 @@ def show(report: Report, secrets: Iterable[str] = (), *, as_json: bool) -> None:
     if as_json:
         click.echo(hide(json.dumps(report.as_json(), indent=2), secrets))
         return
-    width = label_width(lines := report.lines())
+    lines = report.lines()
+    width = max((len(line.label) for line in lines), default=0)
     for line in lines:
         shown = printable(hide(line.text, secrets))
         text = click.style(shown, fg=_COLORS.get(line.style), dim=line.style is Style.QUIET or None)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from litellm_hybrid.config.converters import parse_url
 from litellm_hybrid.config.settings import SettingsStore
 from litellm_hybrid.diagnostics.doctor import probes
-from litellm_hybrid.diagnostics.doctor.probes import Probe, ProbeResult, bearer, litellm_key
+from litellm_hybrid.diagnostics.doctor.probes import Probe, ProbeResult, bearer, deployments, litellm_key
 from litellm_hybrid.llm.replay.foresight import Backend, Backends
 from litellm_hybrid.llm.usage import PriceList, Usage
 from litellm_hybrid.observability.counters import Spend, SpendKey
@@ -163,8 +163,7 @@ def _ports(info: ProbeResult) -> frozenset[int] | None:
     if not info.entries:
         return None
     ports = set()
-    for entry in info.entries:
-        params = entry.get("litellm_params")
+    for _, params in deployments(info.entries):
         with suppress(ValueError):
-            ports.add(parse_url(str(params.get("api_base")) if isinstance(params, dict) else "").port)
+            ports.add(parse_url(str(params.get("api_base"))).port)
     return frozenset(ports)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from litellm_hybrid.config.settings import Settings
-from litellm_hybrid.diagnostics.doctor.probes import Backends, Probe, ProbeResult, bearer, litellm_key
+from litellm_hybrid.diagnostics.doctor.probes import Deployments, Probe, ProbeResult, bearer, litellm_key
 from litellm_hybrid.diagnostics.doctor.report import Finding, error, not_checked, ok, some, warning
 from litellm_hybrid.llm.replay import body as replay_body
 from litellm_hybrid.llm.replay.refusals import remedies
@@ -102,7 +102,7 @@ SETTINGS: tuple[Line, ...] = (
 """For `litellm_settings`, which only LiteLLM's file tells."""
 
 
-def propose(backends: Backends, settings: Json | None = None) -> list[Finding]:
+def propose(backends: Deployments, settings: Json | None = None) -> list[Finding]:
     """Name the lines that models which may fall back would be better served with.
 
     `settings` are `litellm_settings` of LiteLLM's file; None: it was not given.

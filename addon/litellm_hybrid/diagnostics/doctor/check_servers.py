@@ -8,12 +8,12 @@ from litellm_hybrid.config.converters import parse_url
 from litellm_hybrid.config.settings import Address, Settings
 from litellm_hybrid.diagnostics.doctor.probes import (
     ALIVE,
-    Backends,
+    Deployments,
     FailureKind,
     ProbeResult,
     Program,
     Results,
-    backends_of,
+    deployments,
     identify,
     is_safe_mode,
     lacks_provider_routes,
@@ -244,11 +244,11 @@ def _backends(settings: Settings, results: Results) -> list[Finding]:
         takes = "an `api-key` that may read LiteLLM's `/model/info`, as its master key may"
         symptom = f"where LiteLLM's models lead is not known: status {info.status} from /model/info"
         return [not_checked("loops", symptom, takes), *_drop_params(settings, results, None)]
-    backends = backends_of(info.entries)
+    backends = deployments(info.entries)
     return [_loops(settings, backends), *_drop_params(settings, results, backends)]
 
 
-def _loops(settings: Settings, backends: Backends) -> Finding:
+def _loops(settings: Settings, backends: Deployments) -> Finding:
     fix = "give these models of LiteLLM's model_list another `api_base`"
     if back := [name for name, params in backends if _leads_to(params, proxy_address(settings))]:
         return error("loops", f"LiteLLM sends {some(back)} back to this proxy, in a circle", fix)
@@ -265,7 +265,7 @@ def _leads_to(params: dict[str, Any], address: Address) -> bool:
         return False
 
 
-def _drop_params(settings: Settings, results: Results, backends: Backends | None) -> list[Finding]:
+def _drop_params(settings: Settings, results: Results, backends: Deployments | None) -> list[Finding]:
     """Tell whether LiteLLM leaves out what a backend does not know, as it has to for other providers'."""
     if not settings.active:
         return []

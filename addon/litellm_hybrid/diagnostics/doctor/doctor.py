@@ -91,7 +91,7 @@ def _proposals(
     """Name what LiteLLM's configuration should say of the models that replays, or routed requests, go to."""
     listed = (litellm_config or {}).get("model_list")
     entries = results["litellm-info"].entries or (listed if isinstance(listed, list) else ())
-    backends = probes.backends_of(entries)
+    backends = probes.deployments(entries)
     upstream_models = results.models("upstream")
     if not settings.active:
         return []

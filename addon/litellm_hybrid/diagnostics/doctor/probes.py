@@ -244,11 +244,11 @@ HEAD is 404 and OPTIONS is 204 in all of them.
 _LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 
-type Backends = list[tuple[str, dict[str, Any]]]
+type Deployments = list[tuple[str, dict[str, Any]]]
 """(name, `litellm_params`) of each entry of LiteLLM's model_list."""
 
 
-def backends_of(entries: Iterable[object]) -> Backends:
+def deployments(entries: Iterable[object]) -> Deployments:
     """Return what the entries of a model_list, or of `/model/info`, say; what is none is left out."""
     return [
         (str(entry.get("model_name")), params)
