@@ -8,6 +8,7 @@ import pytest
 from e2e.conftest import Start
 from e2e.harness import Stub, until
 from e2e.test_shown import _view
+from litellm_hybrid.config.parser import ConfigError, parse
 from support.processes import MASTER_KEY
 from support.servers import Reply
 from support.wire import Request
@@ -140,3 +141,41 @@ async def test_saved_flows_have_no_cookies_and_no_tokens(
     await until(lambda: len(litellm.requests) == 2)
     assert json.loads(litellm.last.body)["mcp_servers"] == TOLD["mcp_servers"]
     await until(lambda: TOKEN not in str(routed.get_state()))
+
+
+SECRET = "sk-verySECRETvalue"
+WRITTEN = [
+    *(
+        f"{sign}{SECRET}"
+        for sign in ("*", "&", "!", "[", "{", '"', "'", "%", "@", "`", "|", "> ", "- ", "? ", "<<: ")
+    ),
+    *(f"!!{tag} {SECRET}" for tag in ("int", "binary", "timestamp", "float", "bool", "null", "set")),
+    *(f"${{{SECRET}}}", f"${{NOPE:-{SECRET}}}", f"${{NOPE-{SECRET}}}", f"[{SECRET}, ${{NOPE}}]"),
+    *(f"{SECRET}: {SECRET}", f"{{a: {SECRET}}}", f"[{SECRET}, [{SECRET}]]", f"[{{a: {SECRET}}}]"),
+    *(
+        f'["{SECRET}\\q"]',
+        f'"{SECRET}\\n"',
+        f'"{SECRET}\\x01"',
+        f"{SECRET}\n  x",
+        f"[your-api-key-1, {SECRET}]",
+    ),
+    *(f"https://u:{SECRET}@h:99999999", f"[ftp://{SECRET}]", f"[{{url: {SECRET}, x: 1}}]"),
+]
+
+
+@pytest.mark.parametrize("written", WRITTEN)
+@pytest.mark.parametrize("key", ["api-key", "client-api-keys", "notify"])
+def test_a_configuration_error_never_quotes_a_key(key: str, written: str) -> None:
+    """An alias was quoted that is a key which begins with `*`."""
+    for file in (
+        f"extensions:\n  litellm:\n    {key}: {written}\n",
+        f"litellm-{key}: {written}\n",
+        f"api-keys: {written}\n",
+        f"extensions: {{litellm: {{{key}: {written}}}}}\n",
+    ):
+        said = ""
+        try:
+            said = str(parse(file, source="config.yaml", env={}).warnings)
+        except ConfigError as e:
+            said = str(e)
+        assert SECRET not in said, file

@@ -219,7 +219,7 @@ CHAPTERS: dict[str, tuple[Key, ...]] = {
             "that is used up, a login that is gone, and of LiteLLM when it cannot be reached and when it is "
             "back. A URL gets JSON by POST, a command finds the event in its environment (`HYBRID_EVENT`, "
             "`HYBRID_MODEL`, `HYBRID_MESSAGE` …). At most one a minute for each kind of event and process, "
-            "never in a request's way."),
+            "never in a request's way.", secret=True),
     ),
     "For litellm-hybrid serve alone": (
         Key("upstream-url", takes.server, "http://127.0.0.1:8316",

@@ -94,7 +94,7 @@ def test_every_key_is_described_in_a_sentence(key: Key) -> None:
 
 
 def test_exactly_the_secrets_are_marked() -> None:
-    assert {key.name for key in KEYS if key.secret} == {"api-key", "client-api-keys"}
+    assert {key.name for key in KEYS if key.secret} == {"api-key", "client-api-keys", "notify"}
 
 
 def test_the_example_parses_as_it_is() -> None:
