@@ -105,151 +105,119 @@ def _unclassified(events: Mapping[str, int]) -> Values:
     }
 
 
+def _family(
+    kind: Literal["counter", "gauge", "histogram"], over_workers: Literal["livesum", "livemax"] = "livesum"
+) -> Callable[[str, str, Callable[[MetricSources], Values]], Family]:
+    def make(spec: str, described: str, read: Callable[[MetricSources], Values]) -> Family:
+        name, _, labels = spec.removesuffix("}").partition("{")
+        return Family(name, kind, tuple(filter(None, labels.split(","))), described, read, over_workers)
+
+    return make
+
+
+_counter, _histogram = _family("counter"), _family("histogram")
+_gauge, _maximum = _family("gauge"), _family("gauge", "livemax")
+
 FAMILIES = (
-    Family(
-        "requests",
-        "counter",
-        ("target", "reason", "status_class"),
+    _counter(
+        "requests{target,reason,status_class}",
         "Requests that have ended, by where they went, why, and the class of the status the client got.",
-        lambda sources: sources.records.counters.requests,
+        lambda s: s.records.counters.requests,
     ),
-    Family(
-        "model_requests",
-        "counter",
-        ("model", "target"),
+    _counter(
+        "model_requests{model,target}",
         "The same for requests that name a model, by the entry of the configuration that it matches.",
-        lambda sources: sources.records.counters.models,
+        lambda s: s.records.counters.models,
     ),
-    Family(
-        "tokens",
-        "counter",
-        ("target", "model", "kind"),
+    _counter(
+        "tokens{target,model,kind}",
         "Tokens that responses say they took: input, cached, which is a part of the input, and output.",
-        lambda sources: sources.records.spend.tokens,
+        lambda s: s.records.spend.tokens,
     ),
-    Family(
-        "cost_usd",
-        "counter",
-        ("reason",),
+    _counter(
+        "cost_usd{reason}",
         "US dollars that LiteLLM's responses cost, by its own header or prices.",
-        lambda sources: sources.records.spend.cost_usd,
+        lambda s: s.records.spend.cost_usd,
     ),
-    Family(
-        "unpriced_responses",
-        "counter",
-        ("model",),
+    _counter(
+        "unpriced_responses{model}",
         "LiteLLM's responses whose cost is not known.",
-        lambda sources: sources.records.spend.unpriced,
+        lambda s: s.records.spend.unpriced,
     ),
-    Family(
-        "fallbacks",
-        "counter",
-        ("kind", "outcome"),
+    _counter(
+        "fallbacks{kind,outcome}",
         "Upstream failures that were to be replayed to LiteLLM, and what became of that.",
-        lambda sources: {**_NO_FALLBACKS, **sources.fallbacks},
+        lambda s: {**_NO_FALLBACKS, **s.fallbacks},
     ),
-    Family(
-        "errors",
-        "counter",
-        ("error_class", "target"),
+    _counter(
+        "errors{error_class,target}",
         "Failures between the client, this proxy and a server, by class and server.",
-        lambda sources: {**_NO_ERRORS, **sources.records.counters.errors},
+        lambda s: {**_NO_ERRORS, **s.records.counters.errors},
     ),
-    Family(
-        "time_to_first_byte_seconds",
-        "histogram",
-        ("target",),
+    _histogram(
+        "time_to_first_byte_seconds{target}",
         "From the complete request to the beginning of a server's response to it, as the client sees it.",
-        lambda sources: {(name,): one for name, one in sources.records.counters.first_byte.items()},
+        lambda s: {(name,): one for name, one in s.records.counters.first_byte.items()},
     ),
-    Family(
-        "request_duration_seconds",
-        "histogram",
-        ("target",),
+    _histogram(
+        "request_duration_seconds{target}",
         "From the complete request to the end of a server's response to it, as the client sees it.",
-        lambda sources: {(name,): one for name, one in sources.records.counters.duration.items()},
+        lambda s: {(name,): one for name, one in s.records.counters.duration.items()},
     ),
-    Family(
-        "requests_in_flight",
-        "gauge",
-        (),
-        "Requests being served.",
-        lambda sources: _one(sources.records.counters.in_flight),
-    ),
-    Family(
+    _gauge("requests_in_flight", "Requests being served.", lambda s: _one(s.records.counters.in_flight)),
+    _gauge(
         "streams_in_flight",
-        "gauge",
-        (),
         "Of these, those whose response has begun and is passed on piece by piece.",
-        lambda sources: _one(sources.records.counters.streaming),
+        lambda s: _one(s.records.counters.streaming),
     ),
-    Family(
+    _gauge(
         "held_bytes",
-        "gauge",
-        (),
         "Bytes of upstream's responses that are held until it is clear whether they are failures.",
-        lambda sources: _one(sources.held_bytes()),
+        lambda s: _one(s.held_bytes()),
     ),
-    Family(
-        "quota_used_ratio",
-        "gauge",
-        ("model", "window"),
+    _maximum(
+        "quota_used_ratio{model,window}",
         "The share of upstream's quota that is used, as a model's last response said (passthrough-headers).",
-        lambda sources: {(model, window.name): window.used for model, window in sources.quotas()},
-        "livemax",
+        lambda s: {(model, window.name): window.used for model, window in s.quotas()},
     ),
-    Family(
-        "unclassified_responses",
-        "counter",
-        ("why",),
+    _counter(
+        "unclassified_responses{why}",
         "Responses that went to the client before it was clear whether they are failures: held as long as "
         "may be (limit), or not held because too many were (too-many).",
-        lambda sources: _unclassified(sources.events),
+        lambda s: _unclassified(s.events),
     ),
-    Family(
-        "undecided_answers",
-        "counter",
-        ("why",),
+    _counter(
+        "undecided_answers{why}",
         "The old name of unclassified_responses; the next release drops it.",
-        lambda sources: _unclassified(sources.events),
+        lambda s: _unclassified(s.events),
     ),
-    Family(
+    _counter(
         "history_retries",
-        "counter",
-        (),
         "Requests that were sent again without what another account had sealed in their history.",
-        lambda sources: _one(sources.events.get("history-reduced", 0)),
+        lambda s: _one(s.events.get("history-reduced", 0)),
     ),
-    Family(
+    _counter(
         "history_retries_failed",
-        "counter",
-        (),
         "Of these, those that were refused again.",
-        lambda sources: _one(sources.events.get("history-retry-failed", 0)),
+        lambda s: _one(s.events.get("history-retry-failed", 0)),
     ),
-    Family(
-        "reloads",
-        "counter",
-        ("result",),
+    _counter(
+        "reloads{result}",
         "Changes of the configuration file: applied, or rejected because it has an error.",
-        lambda sources: {(result,): count for result, count in sources.records.reloads.counts.items()},
+        lambda s: {(result,): count for result, count in s.records.reloads.counts.items()},
     ),
-    Family(
+    _counter(
         "log_lines_lost",
-        "counter",
-        (),
         "Lines of the log that could not be written, or that nobody read in time.",
-        lambda sources: _one(sources.lost_lines()),
+        lambda s: _one(s.lost_lines()),
     ),
-    Family(
-        "build_info",
-        "gauge",
-        ("version", "mitmproxy"),
+    _maximum(
+        "build_info{version,mitmproxy}",
         "Always 1; the versions are in the labels.",
-        lambda sources: {sources.versions: 1.0},
-        "livemax",
+        lambda s: {s.versions: 1.0},
     ),
 )
+"""Name and labels, what it is, and where its numbers are."""
 
 
 # -- their page -------------------------------------------------------------------
