@@ -94,7 +94,7 @@ def _omit(found: re.Match[str]) -> Iterator[Remedy]:
 
 def _omit_value(found: re.Match[str]) -> Iterator[Remedy]:
     """The value is refused, and the error names its option beside the message, or it has to be looked for."""
-    param = re.search(rf"{QUOTES}param{QUOTES}:\s*{QUOTES}([\w.]+)", found.string[found.end() :])
+    param = re.search(rf"param{QUOTES}:\s*[\\'\"`]{{1,20}}+([\w.]+)", found.string[found.end() :])
     if param is not None:
         yield Remedy(Action.OMIT, param[1])
         yield from _thinking_too(param[1])
@@ -118,7 +118,7 @@ def _limit(found: re.Match[str]) -> Iterable[Remedy]:
 
 
 def _limit_for_now(found: re.Match[str]) -> Iterable[Remedy]:
-    left = int(found["context"]) - int(found["used"])
+    left = int(found["context"]) - int(found["used"] or found["prompt"])
     return (Remedy(Action.LIMIT, limit=left, lasting=False),) if left > 0 else ()
 
 
@@ -127,6 +127,10 @@ def _tools(found: re.Match[str]) -> Iterable[Remedy]:
     kind = "" if kind == "function" else kind
     hosted = () if kind else (Remedy(Action.OMIT_TOOLS, HOSTED),)
     return _BY_CHAT, *hosted, Remedy(Action.OMIT_TOOLS, kind)
+
+
+def _omit_tools(found: re.Match[str]) -> Iterable[Remedy]:
+    return (Remedy(Action.OMIT_TOOLS, found["kind"]),)
 
 
 # -- the table ------------------------------------------------------------------
@@ -168,10 +172,27 @@ ROWS: tuple[Row, ...] = (
          r"values are: [\\'\"`]*+(?!function))"),
     _row("Anthropic, Vertex, Bedrock: anthropics/claude-code#31033, BerriAI/litellm#13609", _omit,
          r"(?:\w+: )?(?P<name>[\w.\[\]-]{1,120}): Extra inputs are not permitted"),
+    _row("Anthropic, of a value", _omit,
+         r"(?P<name>(?:thinking|output_config|context_management)[\w.]{0,80}|stop_sequences): (?:Input "
+         r"(?:should|tag) |each stop sequence must )"),
+    _row("Azure, Groq, OpenAI: the name without any quotes, too", _omit,
+         r"(?:The )?(?=parameter |~[\w.]{1,60}~ parameter |~[a-z]{1,30}_\w{1,30}~ is )(?:parameter )?"
+         r"~(?P<name>[a-z][\w.]{1,60})~(?: parameter)? is not (?:supported|available) (?:with|for|in|by|on) "
+         r"th(?:is|e) (?:model|API|deployment)"),
+    _row("Groq", _omit, r"~(?P<name>reasoning_\w{1,20}|verbosity)~ must be one of "),
+    _row("xAI, DeepSeek and others in Rust, of a value", _omit,
+         r"(?:Failed to deserialize the JSON body into the target type: )?(?P<name>"
+         r"(?!tools|tool_choice|messages|input)[a-z][\w.]{1,60}): unknown variant ~"),
+    _row("servers with zod, such as OpenRouter", _omit,
+         r"Unrecognized keys?(?:\(s\))?(?: in object)?: (?P<name>~[\w.-]{1,80}~"
+         r"""(?:, ~[\w.-]{1,80}[\\'"`]{1,20}+(?!:)){0,20})"""),
+    _row("Bedrock's Converse", _omit, r"This model doesn't support the (?P<name>\w{1,60}) field"),
     _row("Fireworks: LiteLLM 1.106 fireworks_ai/chat/transformation.py", _omit,
          r"Extra inputs are not permitted, field: <PARAM>"),
     _row("Mistral, vLLM and other servers with pydantic", _omit,
-         r"(?:extra_forbidden)~, ?~loc~: ?[\[(]~body~, (?P<name>~[\w.-]{1,80}~)[\])]"),
+         r"extra_forbidden~, ?~loc~: ?[\[(]~body~, ?(?P<name>~[\w.-]{1,80}~)[\])]"),
+    _row("the same, of a message", _UNKNOWN_MEMBER,
+         r"extra_forbidden~, ?~loc~: ?[\[(]~body~, ?~messages~, ?\d"),
     _row("Groq, Cerebras: openclaw/openclaw#51058, fanenr/chatbot#21", _omit,
          r"property <PARAM> is unsupported"),
     _row("Bedrock", _omit, r"extraneous key \[(?P<name>[\w.-]{1,80})\] is not permitted"),
@@ -201,12 +222,33 @@ ROWS: tuple[Row, ...] = (
     _row("vLLM: claude-code-best/claude-code#272", _limit_for_now,
          r"~<SPENT>~(?: or ~<SPENT>~)? is too large: \d+\. This model's maximum context length is "
          r"(?P<context>\d{1,9}) tokens and your request has (?P<used>\d{1,9}) input tokens"),
+    _row("vLLM, earlier versions", _limit_for_now,
+         r"This model's maximum context length is (?P<context>\d{1,9}) tokens\. However, you requested "
+         r"\d{1,9} (?:output tokens and your prompt contains (?:at least )?(?P<used>\d{1,9}) input tokens"
+         r"|tokens \((?P<prompt>\d{1,9}) in the messages, )"),
+    _row("SGLang", _limit_for_now,
+         r"Requested token count exceeds the model's maximum context length of (?P<context>\d{1,9}) tokens\. "
+         r"You requested a total of \d{1,9} tokens: (?P<used>\d{1,9}) tokens from the input"),
+    _row("OpenRouter", _limit_for_now,
+         r"This endpoint's maximum context length is (?P<context>\d{1,9}) tokens\. However, you requested "
+         r"about \d{1,9} tokens \((?P<used>\d{1,9}) of text input, \d{1,9} in the output"),
+    _row("Together, TGI", _limit_for_now,
+         r"~inputs~ tokens \+ ~max_new_tokens~ must be <= (?P<context>\d{1,9})\. Given: (?P<used>\d{1,9}) "
+         r"~inputs~"),
+    _row("Anthropic", _limit_for_now,
+         r"input length and ~max_tokens~ exceed context limit: (?P<used>\d{1,9}) \+ \d{1,9} > "
+         r"(?P<context>\d{1,9})"),
     # Sampling.
+    _row("Gemini", tuple(Remedy(Action.OMIT, f"{what}_penalty") for what in ("presence", "frequency")),
+         r"Penalty is not enabled for (?:models/|this model)"),
+    _row("Vertex, of a value out of its range", _omit,
+         r"(?:Unable to submit request because )?it has a (?P<name>top[KP]|temperature|seed|"
+         r"(?:presence|frequency)Penalty) value of -?[\d.]{1,20} but the supported range"),
     _row("Anthropic, Bedrock: skydiscover-ai/skydiscover#15", Remedy(Action.OMIT, "top_p"),
          r"~temperature~ and ~top_p~ cannot both be specified"),
     _row("Anthropic: with thinking, and the models since Claude Opus 4.7", _omit,
          r"~(?P<name>temperature|top_p|top_k)~ (?:may only be set to|must be (?:unset|greater)|is "
-         r"deprecated|is not supported)"),
+         r"deprecated|is not supported(?: (?:for|with|on|when)\b|\.))"),
     # Tools.
     _row("OpenAI-compatible servers: CommandCodeAI/command-code#885", _tools,
          r'Only ~(?:type:?\s?~)?function~ tools are supported(?:[^"]{0,120}unknown tool type '
@@ -230,7 +272,12 @@ ROWS: tuple[Row, ...] = (
     _row("OpenAI, of one value where others are known", _tools,
          r"Invalid value: "
          r"~(?P<kind>custom|namespace|web_search|tool_search|local_shell|image_generation)~\. Supported "
-         r"values are: ~function~"),
+         r"values are: [\w\\'\"`, ]{0,300}~function~"),
+    _row("Anthropic before the tool", _omit_tools,
+         r"tools\.\d+: Input tag ~(?P<kind>\w{1,40})~ found using ~type~ does not match"),
+    _row("Gemini, Vertex", Remedy(Action.OMIT_TOOLS, HOSTED),
+         r"(?:Tool use with function calling is unsupported|(?:Unable to submit request because )?Multiple "
+         r"tools are supported only when they are all search tools)"),
     _row("mxyhi/token_proxy#307, CommandCodeAI/command-code#893", _BY_CHAT,
          r"(?:Unsupported|Unknown|Invalid) (?:Responses API )?input item type:? ~\w{1,40}"),
     _row("servers without /responses, which LiteLLM's `openai/` asks for", _BY_CHAT,
@@ -240,6 +287,7 @@ ROWS: tuple[Row, ...] = (
          r"Unexpected value\(s\) (?P<name>[\w.,`'\"\\ -]{1,500}) for the ~anthropic-beta~ header"),
     _row("Anthropic, of keys without it", Remedy(Action.OMIT_BETA, "context-1m-"),
          r"The long context beta is not (?:yet )?available for this"),
+    _row("Bedrock, Vertex", Remedy(Action.OMIT_BETA), r"invalid beta flag"),
     # Roles.
     _row("Anthropic before Claude Opus 4.8: anthropics/claude-agent-sdk-typescript#350",
          Remedy(Action.SYSTEM_AS_USER),
@@ -257,8 +305,14 @@ ROWS: tuple[Row, ...] = (
          r"supported)"),
     _row("Google: RooCodeInc/Roo-Code#10700, jenslys/opencode-gemini-auth#14, Veloera/Veloera#41",
          _NO_THINKING,
-         r"(?:Unable to submit request because )?Thinking[_ ](?:level|budget|config)(?: \w{1,20})? is not "
-         r"supported"),
+         r"(?:Unable to submit request because )?(?:The )?Thinking[_ ](?:level|budget|config)[\w.]{0,20}"
+         r"(?: \w{1,20})? (?:is (?:not supported|invalid\.|out of range|only enabled when)|must be )"),
+    _row("Google", _NO_THINKING, r"(?:Thinking is not enabled for (?:models/|this model)"
+                                 r"|You can only set one of thinking budget and thinking level)"),
+    _row("DashScope", _NO_THINKING, r"parameter\.enable_thinking must be set to false"),
+    _row("OpenRouter", _NO_THINKING, r"Reasoning is mandatory for this endpoint"),
+    _row("OpenRouter", _EFFORT, r"Only one of ~reasoning\.effort~ and ~reasoning\.max_tokens~"),
+    _row("Ollama", _NO_THINKING, r"think value ~\w{1,20}~ is not supported"),
     _row("Google", _NO_THINKING, r"Budget \d+ is invalid\. This model only works in thinking mode"),
     _row("Anthropic", _NO_THINKING,
          r"(?:adaptive thinking|~thinking\.type\.(?:enabled|disabled|adaptive)~) is not supported "

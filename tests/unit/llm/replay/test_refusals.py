@@ -19,6 +19,7 @@ def at_most(limit: int, *, lasting: bool = True) -> list[Remedy]:
 
 
 NO_THINKING = Remedy(Action.NO_THINKING)
+VALUED = ("verbosity", "reasoning_effort", "reasoning.summary")
 EFFORT = [*omit("reasoning_effort"), NO_THINKING]
 UNKNOWN_MEMBER = Remedy(Action.REDUCE_HISTORY, "unknown-member", lasting=False)
 
@@ -227,6 +228,110 @@ KNOWN: list[tuple[str, list[Remedy]]] = [
         "`clear_thinking_20251015` strategy requires `thinking` to be enabled or adaptive",
         [Remedy(Action.REDUCE_HISTORY, "clear-thinking", lasting=False), NO_THINKING],
     ),
+    (
+        "thinking: Input tag 'adaptive' found using 'type' does not match any of the expected tags: 'enabled'",
+        [*omit("thinking"), NO_THINKING],
+    ),
+    (
+        "thinking.enabled.budget_tokens: Input should be greater than or equal to 1024",
+        [*omit("thinking.enabled.budget_tokens"), NO_THINKING],
+    ),
+    (
+        "output_config.effort: Input should be 'low', 'medium', 'high' or 'max'",
+        [*omit("output_config.effort"), NO_THINKING],
+    ),
+    ("stop_sequences: each stop sequence must contain non-whitespace", omit("stop_sequences")),
+    (
+        "The 'prompt_cache_retention' parameter is not supported with this model.",
+        omit("prompt_cache_retention"),
+    ),
+    (
+        "The parameter 'parallel_tool_calls' is not supported in this API version.",
+        omit("parallel_tool_calls"),
+    ),
+    ("reasoning_effort is not supported with this model", EFFORT),
+    ("verbosity parameter is not available for this model.", omit("verbosity")),
+    ("effort parameter is not supported for this model", [*omit("effort"), NO_THINKING]),
+    ("`reasoning_effort` must be one of `none` or `default`", EFFORT),
+    (
+        "Failed to deserialize the JSON body into the target type: reasoning_effort: unknown variant `xhigh`, …",
+        EFFORT,
+    ),
+    ("Unrecognized key(s) in object: 'store', 'metadata'", omit("store", "metadata")),
+    ("Unrecognized key: 'reasoning_content'", [*omit("reasoning_content"), UNKNOWN_MEMBER, NO_THINKING]),
+    ("This model doesn't support the stopSequences field. Remove it and try again.", omit("stopSequences")),
+    (
+        (
+            "This model's maximum context length is 32768 tokens. However, you requested 64000 output tokens and "
+            "your prompt contains at least 9001 input tokens, for a total of at least 73001 tokens."
+        ),
+        at_most(23767, lasting=False),
+    ),
+    (
+        (
+            "This model's maximum context length is 40960 tokens. However, you requested 66000 tokens (2000 in "
+            "the messages, 64000 in the completion)."
+        ),
+        at_most(38960, lasting=False),
+    ),
+    (
+        (
+            "Requested token count exceeds the model's maximum context length of 32768 tokens. You requested a "
+            "total of 74000 tokens: 10000 tokens from the input messages and 64000 tokens for the completion."
+        ),
+        at_most(22768, lasting=False),
+    ),
+    (
+        (
+            "This endpoint's maximum context length is 262144 tokens. However, you requested about 300000 tokens "
+            "(236000 of text input, 64000 in the output)."
+        ),
+        at_most(26144, lasting=False),
+    ),
+    (
+        "`inputs` tokens + `max_new_tokens` must be <= 32769. Given: 12000 `inputs` tokens and 64000 …",
+        at_most(20769, lasting=False),
+    ),
+    (
+        "input length and `max_tokens` exceed context limit: 150000 + 64000 > 200000, decrease input length",
+        at_most(50000, lasting=False),
+    ),
+    ("Penalty is not enabled for models/gemini-2.5-flash", omit("presence_penalty", "frequency_penalty")),
+    (
+        "Unable to submit request because it has a topK value of 100 but the supported range is from 1 …",
+        omit("topK"),
+    ),
+    ("it has a presencePenalty value of -3.5 but the supported range is from …", omit("presencePenalty")),
+    (
+        "Invalid value: 'namespace'. Supported values are: 'code_interpreter', 'function', and 'mcp'.",
+        [*(Remedy(Action.OMIT, f"{name}=namespace") for name in VALUED), *tools("namespace")],
+    ),
+    (
+        "tools.1: Input tag 'web_search_20260209' found using 'type' does not match any of the expected tags: …",
+        [Remedy(Action.OMIT_TOOLS, "web_search_20260209")],
+    ),
+    ("Tool use with function calling is unsupported", [Remedy(Action.OMIT_TOOLS, HOSTED)]),
+    (
+        "Unable to submit request because Multiple tools are supported only when they are all search tools.",
+        [Remedy(Action.OMIT_TOOLS, HOSTED)],
+    ),
+    ("invalid beta flag", [Remedy(Action.OMIT_BETA)]),
+    *(
+        (words, [NO_THINKING])
+        for words in (
+            "The thinking budget 65536 is invalid. Please choose a value between 128 and 32768.",
+            "Unable to submit request because thinking_budget is out of range; supported values are …",
+            "Thinking_config.include_thoughts is only enabled when thinking is enabled.",
+            "Thinking is not enabled for models/gemini-2.0-flash",
+            "Thinking is not enabled for this model.",
+            "You can only set one of thinking budget and thinking level.",
+            "The thinking_budget parameter must be a positive integer and not greater than 38912",
+            "parameter.enable_thinking must be set to false for non-streaming calls",
+            "Reasoning is mandatory for this endpoint and cannot be disabled.",
+            "think value `max` is not supported for this model",
+        )
+    ),
+    ("Only one of `reasoning.effort` and `reasoning.max_tokens` can be specified", EFFORT),
 ]
 
 BACKENDS = {
@@ -265,6 +370,7 @@ def test_every_row_is_shown() -> None:
 
 OTHERWISE: list[tuple[str, list[Remedy]]] = [
     ("[{'type': 'extra_forbidden', 'loc': ('body', 'store'), 'msg': 'Extra inputs are not permitted'}]", []),
+    ("[{'type': 'extra_forbidden', 'loc': ('body', 'messages', 2, 'assistant', 'reasoning_content')}]", []),
 ]
 
 
@@ -285,9 +391,28 @@ def test_the_option_beside_a_value_that_is_refused() -> None:
     assert remedies(400, json.dumps(inner).encode()) == tuple(omit("text.verbosity"))
 
 
-def test_a_list_of_refused_members() -> None:
-    detail = [{"type": "extra_forbidden", "loc": ["body", "store"], "msg": "Extra inputs are not permitted"}]
-    assert remedies(422, json.dumps({"detail": detail}).encode()) == tuple(omit("store"))
+@pytest.mark.parametrize(
+    ("loc", "expected"),
+    [
+        (["body", "store"], omit("store")),
+        (["body", "messages", 2, "assistant", "reasoning_content"], [UNKNOWN_MEMBER]),
+        (["body", "tools", 2, "strict"], []),
+    ],
+)
+@pytest.mark.parametrize("separators", [(", ", ": "), (",", ":")])
+def test_a_list_of_refused_members(
+    loc: list[object], expected: list[Remedy], separators: tuple[str, str]
+) -> None:
+    detail = [{"type": "extra_forbidden", "loc": loc, "msg": "Extra inputs are not permitted"}]
+    assert remedies(422, json.dumps({"detail": detail}).encode()) == tuple(expected)
+    inner = json.dumps({"object": "error", "message": {"detail": detail}}, separators=separators)
+    assert remedies(400, body(f"litellm.BadRequestError: MistralException - {inner}")) == tuple(expected)
+
+
+def test_a_value_without_its_option_is_looked_for() -> None:
+    inner = {"error": {"message": "Invalid value: 'xhigh'. Supported values are: 'low'.", "param": None}}
+    said = body(f"litellm.BadRequestError: OpenAIException - {json.dumps(inner)}")
+    assert remedies(400, said) == tuple(Remedy(Action.OMIT, f"{name}=xhigh") for name in VALUED)
 
 
 def test_a_server_without_responses() -> None:
@@ -325,6 +450,29 @@ def test_a_server_without_responses() -> None:
         "messages: at least one message is required",
         "tools.0.input_schema: Field required",
         "Your request was rejected as a result of our safety system: max_tokens is too large",
+        "We could not parse the JSON body. The parameter 'temperature' is not supported where the body ends.",
+        "The model's thinking: it should be left out",
+        "messages.0.content.0.thinking: Input should be a valid string",
+        "The feature behind this parameter is not supported with this model",
+        "`tool_choice` must be one of `none` or `auto`",
+        "messages[0].role: unknown variant `developer`, expected one of `system`, `user`",
+        "tool_choice: unknown variant `any`, expected one of `auto`, `none`",
+        "The server said Unrecognized key(s) in object: 'x' once",
+        "This model doesn't support the toolConfig.toolChoice.tool field. Remove it and try again.",
+        "This model's maximum context length is 128000 tokens. However, your messages resulted in 150000 tokens.",
+        "This model's maximum context length is 100 tokens. However, you requested 66000 tokens (2000 in the messages, 64000 in the completion).",
+        "This endpoint's maximum context length is 262144 tokens. Your messages have more.",
+        "The input length and `max_tokens` are fine",
+        "it has a maxOutputTokens value that is odd",
+        "The penalty is not enabled for the user's question",
+        "tools.1.name: Input should be a valid string",
+        "Tool use is unsupported while streaming",
+        "Could not process page 2: the invalid beta flag is on it",
+        "The user is thinking of a budget that is invalid",
+        "The thinking budget is a word of the prompt",
+        "The reasoning is mandatory in this essay",
+        "Only one of `tools` and `functions` can be specified",
+        "I think value is not supported by facts",
     ],
 )
 def test_words_that_only_look_alike(words: str) -> None:
