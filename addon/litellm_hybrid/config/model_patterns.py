@@ -59,7 +59,7 @@ class Patterns:
             else:
                 exact.setdefault(entry.lower(), entry)
         # The glob that says more wins: its literal part is longer.
-        globs.sort(key=_literal_length, reverse=True)
+        globs.sort(key=lambda glob: len(glob) - glob.count("*") - glob.count("?"), reverse=True)
         object.__setattr__(self, "entries", trimmed)
         object.__setattr__(self, "_exact", exact)
         object.__setattr__(self, "_globs", tuple((_compile(glob), glob) for glob in globs))
@@ -86,10 +86,6 @@ class Patterns:
 def is_glob(entry: str) -> bool:
     """Whether an entry has a wildcard."""
     return "*" in entry or "?" in entry
-
-
-def _literal_length(glob: str) -> int:
-    return len(glob.replace("*", "").replace("?", ""))
 
 
 def _compile(glob: str) -> re.Pattern[str]:

@@ -304,14 +304,10 @@ def effective_settings(settings: Settings) -> tuple[tuple[str, str], ...]:
 def diff(old: Settings, new: Settings) -> tuple[str, ...]:
     """A line for each setting that differs: `models: [a] → [a, b]`, `api-key: *** → *** (changed)`."""
     return tuple(
-        _change(key.name, _text(before), _text(after))
+        f"{key.name}: {_text(before)} → {_text(after)}{' (changed)' * (_text(before) == _text(after))}"
         for key in KEYS
         if (before := _value(key, old)) != (after := _value(key, new))
     )
-
-
-def _change(name: str, before: str, after: str) -> str:
-    return f"{name}: {before} → {after}" + (" (changed)" if before == after else "")
 
 
 def _value(key: Key, settings: Settings) -> object:

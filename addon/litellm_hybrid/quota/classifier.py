@@ -131,17 +131,13 @@ def _classify_answer(status: int, headers: Mapping[str, str], text: bytes, paylo
     if status != 200:
         return ANSWER
     if not text:
-        return NO_ANSWER if _is_json(headers) else ANSWER
+        return NO_ANSWER if "json" in headers.get("content-type", "").partition(";")[0].lower() else ANSWER
     empty = content.failed(payload) or content.read(payload, whole=True) is Carries.EMPTY
     return NO_ANSWER if empty else ANSWER
 
 
 def _is_stream(headers: Mapping[str, str]) -> bool:
     return headers.get("content-type", "").strip().lower().startswith("text/event-stream")
-
-
-def _is_json(headers: Mapping[str, str]) -> bool:
-    return "json" in headers.get("content-type", "").partition(";")[0].lower()
 
 
 def _classify_stream(status: int, headers: Mapping[str, str], body: bytes, now: float) -> Verdict:

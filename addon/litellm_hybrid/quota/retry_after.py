@@ -199,7 +199,8 @@ def _text(message: str) -> float | None:
     if not found:
         return _foreign(message[:_TEXT_LONGEST])
     parts = _TEXT_PART.findall(found[1] or found[2])
-    return sum(float(number) * _UNITS[_unit(word.lower())] for number, word in parts)
+    words = ((float(number), word.lower()) for number, word in parts)
+    return sum(n * _UNITS["ms" if word.startswith(("ms", "milli")) else word[0]] for n, word in words)
 
 
 def _foreign(text: str) -> float | None:
@@ -229,10 +230,6 @@ def _date(message: str) -> float | None:
         return datetime.fromisoformat(f"{day}T{time}{offset}").timestamp()
     except (ValueError, OverflowError):
         return None
-
-
-def _unit(word: str) -> str:
-    return "ms" if word.startswith(("ms", "milli")) else word[0]
 
 
 def _http_date(value: str) -> float | None:

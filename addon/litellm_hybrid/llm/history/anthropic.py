@@ -48,7 +48,7 @@ def reduce_messages(request: Object, work: Reduction) -> bool:
     """
     step = partial(_message, work=work)
     changed = replace(request, "messages", lambda raw: filtered(raw, step))
-    dropped = _dropped_thinking(work)
+    dropped = any(work.dropped[name] for name in _THINKING)
     if work.rejection == "thinking-missing" or (dropped and _manual(request, work) and in_tool_loop(request)):
         changed |= _switch_thinking_off(request, work)
         changed |= work.switch_off_suffix(request)
@@ -88,10 +88,6 @@ def _block(raw: Raw, *, work: Reduction) -> Raw | None:
     return encoded(block) if reduced else raw
 
 
-def _dropped_thinking(work: Reduction) -> bool:
-    return any(work.dropped[name] for name in _THINKING)
-
-
 def _manual(request: Object, work: Reduction) -> bool:
     thinking = opened(request["thinking"]) if "thinking" in request else None
     has_suffix = without_suffix(text(request.get("model")) or "")[1] != ""
@@ -126,11 +122,11 @@ def omit_clear_thinking(request: Object) -> bool:
     "`clear_thinking_20251015` strategy requires `thinking` to be enabled or adaptive"
     (anthropics/claude-code#11971); LiteLLM drops the option where it drops a block, and keeps the edit.
     """
-    return replace_and_prune(request, "context_management", lambda raw: edited(raw, _without_clear_thinking))
 
+    def edit(management: Object) -> bool:
+        return replace_and_prune(management, "edits", lambda raw: filtered(raw, _unless_clear_thinking))
 
-def _without_clear_thinking(management: Object) -> bool:
-    return replace_and_prune(management, "edits", lambda raw: filtered(raw, _unless_clear_thinking))
+    return replace_and_prune(request, "context_management", lambda raw: edited(raw, edit))
 
 
 def _unless_clear_thinking(raw: Raw) -> Raw | None:

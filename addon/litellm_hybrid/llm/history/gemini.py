@@ -48,8 +48,12 @@ def reduce_gemini(request: Object, work: Reduction) -> bool:
     content's first function call gets the placeholder if it has no signature.
     """
     changed = work.everything and work.remove(request, _CACHE_NAMES)
-    step = partial(_content, work=work)
-    changed |= replace(request, "contents", lambda raw: filtered(raw, step))
+    part = partial(_part, work=work)
+    changed |= replace(
+        request,
+        "contents",
+        lambda raw: filtered(raw, lambda each: work.thinned(each, "parts", part, "content")),
+    )
     if (changed and work.dropped.keys() - _UNSIGNED) or work.rejection == "thought-signature-missing":
         changed |= replace(request, "contents", lambda raw: filtered(raw, partial(_signed, work=work)))
     if work.rejection == "thinking-missing":
@@ -62,16 +66,14 @@ def reduce_gemini(request: Object, work: Reduction) -> bool:
     return changed
 
 
-def _content(raw: Raw, *, work: Reduction) -> Raw | None:
-    return work.thinned(raw, "parts", partial(_part, work=work), "content")
-
-
 def _part(raw: Raw, *, work: Reduction) -> Raw | None:
     part = opened(raw)
     if part is None:
         return raw
     call = _is_call(part)
-    sealed = [key for key in _SIGNATURES if not is_empty(part.get(key)) and not _is_placeholder(part[key])]
+    sealed = [
+        key for key in _SIGNATURES if not is_empty(part.get(key)) and text(part[key]) not in _PLACEHOLDERS
+    ]
     foreign = [key for key in sealed if work.everything or work.is_foreign(part[key])]
     if is_true(part.get("thought")) and not call and (work.everything or foreign):
         work.dropped["thought"] += 1
@@ -116,7 +118,3 @@ def _signed(raw: Raw, *, work: Reduction) -> Raw:
 
 def _is_call(part: Object) -> bool:
     return any(key in part for key in _CALLS)
-
-
-def _is_placeholder(raw: Raw) -> bool:
-    return text(raw) in _PLACEHOLDERS

@@ -236,11 +236,13 @@ def _key(name: str) -> str:
 def _take_out(members: Object, path: list[str], api: Api, *, top: bool = True) -> bool:
     """Leave out what stands under a path, whatever the spelling of its names, and what is empty then."""
     found = next((name for name in members if _key(name) == _key(path[0])), None)
-    if found is None or (top and len(path) == 1 and _is_essential(found, api)):
+    if found is None:
         return False
     if len(path) == 1:
-        del members[found]
-        return True
+        essential = _key(found) in _ESSENTIAL or (api is Api.MESSAGES and found == "max_tokens")
+        if not (top and essential):
+            del members[found]
+        return not (top and essential)
     return replace_and_prune(members, found, lambda raw: _taken_out(raw, path[1:], api))
 
 
@@ -248,10 +250,6 @@ def _taken_out(raw: Raw, path: list[str], api: Api) -> Raw:
     if elements(raw) is not None:
         return filtered(raw, lambda element: _taken_out(element, path, api))
     return edited(raw, lambda members: _take_out(members, path, api, top=False))
-
-
-def _is_essential(name: str, api: Api) -> bool:
-    return _key(name) in _ESSENTIAL or (api is Api.MESSAGES and name == "max_tokens")
 
 
 def _omit_from_marks(request: Object, name: str) -> bool:

@@ -13,6 +13,7 @@ from litellm_hybrid.llm.transcript.model import (
     TranscriptResponse,
     Turn,
     base64,
+    called,
     noted,
     said,
     size,
@@ -74,22 +75,6 @@ def _block(block: Object) -> list[Part]:
     return _BLOCKS.get(named, _other)(block)
 
 
-def _text(block: Object) -> list[Part]:
-    return said(text(block.get("text")))
-
-
-def _thinking(block: Object) -> list[Part]:
-    return thought(text(block.get("thinking")), text(block.get("signature")))
-
-
-def _redacted(block: Object) -> list[Part]:
-    return thought("", text(block.get("data")))
-
-
-def _call(block: Object) -> list[Part]:
-    return [Part(Kind.CALL, block.get("input", ""), text(block.get("name")), text(block.get("id")))]
-
-
 def _other(block: Object) -> list[Part]:
     kind = text(block.get("type")) or "a block without a type"
     sealed = text(first(block, "signature", "encrypted_content"))
@@ -119,10 +104,10 @@ def _source(block: Object) -> list[Part]:
 
 
 _BLOCKS: dict[str, Callable[[Object], list[Part]]] = {
-    "text": _text,
-    "thinking": _thinking,
-    "redacted_thinking": _redacted,
-    "tool_use": _call,
+    "text": lambda block: said(text(block.get("text"))),
+    "thinking": lambda block: thought(text(block.get("thinking")), text(block.get("signature"))),
+    "redacted_thinking": lambda block: thought("", text(block.get("data"))),
+    "tool_use": lambda block: called(block.get("input", ""), block.get("name"), block.get("id")),
     "tool_result": _result,
     "image": _source,
     "document": _source,

@@ -16,6 +16,7 @@ from litellm_hybrid.llm.transcript.model import (
     TranscriptResponse,
     Turn,
     base64,
+    called,
     noted,
     said,
     thought,
@@ -104,10 +105,6 @@ def _data(part: Object) -> list[Part]:
     return [] if "text" in part else noted(encode(sorted(part)))
 
 
-def _call(call: Object) -> list[Part]:
-    return [Part(Kind.CALL, call.get("args", ""), text(call.get("name")), text(call.get("id")))]
-
-
 def _result(result: Object) -> list[Part]:
     given: Any = result.get("response", "")
     # The Gemini CLI puts a tool's whole output under this one name.
@@ -120,29 +117,22 @@ def _result(result: Object) -> list[Part]:
     return [Part(Kind.RESULT, given, name, call_id), *parts]
 
 
-def _inline(inline: Object) -> list[Part]:
-    return base64(text(first(inline, "mimeType", "mime_type")), text(inline.get("data")))
-
-
-def _file(file: Object) -> list[Part]:
-    return url("file", text(first(file, "fileUri", "file_uri")))
-
-
-def _code(code: Object) -> list[Part]:
-    return [Part(Kind.CALL, text(code.get("code")), "code")]
-
-
-def _ran(ran: Object) -> list[Part]:
-    return [Part(Kind.RESULT, text(ran.get("output")), "code", note=text(ran.get("outcome")))]
-
-
 _DATA: tuple[tuple[tuple[str, str], Callable[[Object], list[Part]]], ...] = (
-    (("functionCall", "function_call"), _call),
+    (
+        ("functionCall", "function_call"),
+        lambda call: called(call.get("args", ""), call.get("name"), call.get("id")),
+    ),
     (("functionResponse", "function_response"), _result),
-    (("inlineData", "inline_data"), _inline),
-    (("fileData", "file_data"), _file),
-    (("executableCode", "executable_code"), _code),
-    (("codeExecutionResult", "code_execution_result"), _ran),
+    (
+        ("inlineData", "inline_data"),
+        lambda inline: base64(text(first(inline, "mimeType", "mime_type")), text(inline.get("data"))),
+    ),
+    (("fileData", "file_data"), lambda file: url("file", text(first(file, "fileUri", "file_uri")))),
+    (("executableCode", "executable_code"), lambda code: called(text(code.get("code")), "code")),
+    (
+        ("codeExecutionResult", "code_execution_result"),
+        lambda ran: [Part(Kind.RESULT, text(ran.get("output")), "code", note=text(ran.get("outcome")))],
+    ),
 )
 """What a part may hold instead of a text."""
 

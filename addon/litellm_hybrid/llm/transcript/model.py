@@ -104,6 +104,11 @@ def thought(words: str, sealed: str = "") -> list[Part]:
     return [Part(Kind.THINKING, words, note=note)]
 
 
+def called(arguments: object, name: object, id: object = "") -> list[Part]:  # noqa: A002
+    """A tool's call."""
+    return [Part(Kind.CALL, arguments, text(name), text(id))]
+
+
 def noted(words: str) -> list[Part]:
     """Something that is only mentioned."""
     return [Part(Kind.NOTE, words)]
