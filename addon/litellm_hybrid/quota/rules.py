@@ -186,6 +186,7 @@ RULES: tuple[Rule, ...] = (
          missing scopes?:[ ]
          user location is not supported
          (?:the |your )?(?:user|account) does not have (?:the )?\S{1,60} (?:role|privileges?)\b
+         resource not accessible by[ ]
          country, region, or territory not supported
          you (?:have insufficient permissions|are not (?:allowed|authorized|permitted) to)
          (?:your |the |this )?(?:account|organization|project|team|workspace|api key\
@@ -271,7 +272,7 @@ RULES: tuple[Rule, ...] = (
          statuses=FAULT_STATUSES),
     Rule("phrase 'overloaded'", "overload", "Anthropic", phrase=phrases(r"""
          overloaded\W{0,3}$|slow down\b
-         (?:\w+ ){0,3}capacity (?:is |was )?exceeded\b""")),
+         (?:\w+:? ){0,3}capacity (?:is |was |temporarily )?exceeded\b""")),
     Rule("overload code", "overload", "OpenAI",
          names=names("1305 1312 capacity_exceeded engine_overloaded_error model_capacity_exhausted "
                "overloaded_error server_is_overloaded server_overloaded serveroverloaded "
@@ -338,7 +339,7 @@ RULES: tuple[Rule, ...] = (
          (?:plan|package|subscription|membership|licen[sc]e)s? (?:\w+ ){0,2}(?:expired|lapsed|ended\
              |inactive|cancell?ed|discontinued)
          (?:membership|subscription) (?:benefits|is active)
-         an active subscription|已到期|已过期""")),
+         (?:an active|requires a) subscription|已到期|已过期""")),
     # Of a `detail` body streamed Responses get no more than this; Codex's 402 is a closed workspace.
     Rule("phrase 'payment required'", "account", "Codex", shapes=("object",),
          phrase=phrases(r"payment required$")),
