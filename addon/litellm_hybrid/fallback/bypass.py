@@ -13,11 +13,9 @@ from mitmproxy import http
 from litellm_hybrid.config.settings import Settings, SettingsStore
 from litellm_hybrid.errors import ErrorType
 from litellm_hybrid.fallback import log_lines
-from litellm_hybrid.fallback.conversations import conversation_id, is_new
-from litellm_hybrid.fallback.cooldowns import CooldownKey, CooldownState, client_hash, cooldown_key
-from litellm_hybrid.fallback.loops import MOST_RETURNS, Loops
+from litellm_hybrid.fallback.conversations import MOST_RETURNS, Loops, conversation_id, is_new
 from litellm_hybrid.fallback.replay import Replays
-from litellm_hybrid.fallback.state import FallbackState
+from litellm_hybrid.fallback.state import CooldownKey, CooldownState, FallbackState, client_hash, cooldown_key
 from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.llm.history.reduction import UPSTREAM_MARKS
 from litellm_hybrid.llm.history.rejections import HistoryRejection, detect_history_rejection

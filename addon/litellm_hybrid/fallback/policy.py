@@ -16,7 +16,6 @@ from litellm_hybrid.config.settings import SettingsStore, Timeouts
 from litellm_hybrid.errors import Cause, Failure
 from litellm_hybrid.fallback import log_lines
 from litellm_hybrid.fallback.bypass import LITELLM_FAILED, Bypass
-from litellm_hybrid.fallback.cooldowns import client_hash
 from litellm_hybrid.fallback.replay import Replays
 from litellm_hybrid.fallback.response_hold import (
     HISTORY,
@@ -27,7 +26,7 @@ from litellm_hybrid.fallback.response_hold import (
     hold_replay,
     needs_inspection,
 )
-from litellm_hybrid.fallback.state import SUSPENDED_MAX, UNKNOWN_FOR, FallbackState
+from litellm_hybrid.fallback.state import SUSPENDED_MAX, UNKNOWN_FOR, FallbackState, client_hash
 from litellm_hybrid.flow import local_replies
 from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.llm.history.rejections import detect_history_rejection

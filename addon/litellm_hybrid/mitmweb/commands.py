@@ -17,7 +17,7 @@ from litellm_hybrid.diagnostics.explain import explain, remedies
 from litellm_hybrid.diagnostics.explain.reasons import RouteHeader
 from litellm_hybrid.diagnostics.explain.remedies import UpstreamResponse
 from litellm_hybrid.fallback import response_hold
-from litellm_hybrid.fallback.cooldowns import Cooldowns
+from litellm_hybrid.fallback.state import Cooldowns
 from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.flow.outcome import METADATA, Snapshot
 from litellm_hybrid.llm.replay.remedies import settings_for

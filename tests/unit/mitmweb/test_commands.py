@@ -7,7 +7,7 @@ from mitmproxy import exceptions, hooks, http
 from mitmproxy.test import taddons, tflow
 
 from litellm_hybrid.config.settings import Settings, SettingsStore
-from litellm_hybrid.fallback.cooldowns import Cooldowns
+from litellm_hybrid.fallback.state import Cooldowns
 from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.flow.outcome import METADATA
 from litellm_hybrid.llm.replay.remedies import Action, Remedy
