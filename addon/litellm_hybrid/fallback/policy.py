@@ -31,7 +31,7 @@ from litellm_hybrid.flow import local_replies
 from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.llm.history.rejections import detect_history_rejection
 from litellm_hybrid.llm.replay.remedies import Action
-from litellm_hybrid.observability.history import FallbackOutcome, FallbackRecord
+from litellm_hybrid.observability.history import LONGEST, FallbackOutcome, FallbackRecord
 from litellm_hybrid.proxy.interfaces import ForwardingPolicy
 from litellm_hybrid.quota import gauge, served
 from litellm_hybrid.quota.classifier import Verdict
@@ -53,9 +53,6 @@ _UNKNOWN_MODEL = re.compile(rb"Invalid model name passed in model=|model_not_fou
 _LITELLM_COOLDOWN = re.compile(
     rb"No deployments? available.{0,200}?[Tt]ry again in (\d{1,6}(?:\.\d+)?) seconds", re.DOTALL
 )
-
-_MODEL_SHOWN = 200
-"""How much of a model's name is remembered for people to look at."""
 
 
 class FallbackListener(Protocol):
@@ -337,7 +334,7 @@ class Policy(ForwardingPolicy[JudgedResponse]):
     def _fall_back(
         self, flow: http.HTTPFlow, exchange: Exchange, verdict: Verdict, status: int | None
     ) -> http.Request | None:
-        model, wait = (exchange.model_name or "")[:_MODEL_SHOWN], verdict.retry_after
+        model, wait = (exchange.model_name or "")[:LONGEST], verdict.retry_after
         replayed = FallbackRecord(time(), exchange.id, model, verdict.kind, status, wait)
         request = self._replays.build_fallback_request(flow, exchange)
         if request is None:

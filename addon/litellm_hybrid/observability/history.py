@@ -11,6 +11,9 @@ from litellm_hybrid.observability.counters import RequestCounters, Spend
 MOST = 50
 """How many requests, and how many fallbacks, are remembered."""
 
+LONGEST = 200
+"""Characters of a path, or of a model's name, that people are shown: a client chooses them."""
+
 FAILED_FOR = 10.0
 """How long, in seconds, a failed connection speaks against a server that nothing was heard of since.
 

@@ -13,6 +13,7 @@ from time import monotonic, time
 from litellm_hybrid.config.settings import Notifier, SettingsStore
 from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.observability import log
+from litellm_hybrid.observability.history import LONGEST
 from litellm_hybrid.observability.status import timestamp
 from litellm_hybrid.proxy import trust
 from litellm_hybrid.routing.rules import IN_UPSTREAMS_PLACE, Target
@@ -24,8 +25,6 @@ _PATIENCE = 5.0
 """Seconds that a webhook or a command has; the process cannot end before."""
 
 _MOST_MODELS = 1000
-_LONGEST = 200
-"""Characters of a model's name that are told."""
 
 
 class Event(StrEnum):
@@ -59,7 +58,7 @@ class Notices:
         """Look at a request that has ended; `served`: its client has all of a response that is no failure."""
         if self._settings.is_empty or not self._settings.current.notify:
             return
-        outcome, model = exchange.outcome, (exchange.model_name or "")[:_LONGEST]
+        outcome, model = exchange.outcome, (exchange.model_name or "")[:LONGEST]
         if exchange.fallback is not None and exchange.fallback.kind == "login":
             self._tell(Event.LOGIN_GONE, model, f"{model}: the account's login is gone, sign in again")
         if outcome.fallback_failed == "budget":

@@ -14,7 +14,7 @@ from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.flow.response import ResponseTap, Timing, timing
 from litellm_hybrid.observability import log
 from litellm_hybrid.observability.counters import MALFORMED, RequestCounters
-from litellm_hybrid.observability.history import Records, RequestRecord
+from litellm_hybrid.observability.history import LONGEST, Records, RequestRecord
 from litellm_hybrid.proxy.interfaces import ProxyObserver
 from litellm_hybrid.quota import gauge
 from litellm_hybrid.routing.paths import Api, identify_api
@@ -24,9 +24,6 @@ from litellm_hybrid.runtime.prices import Prices
 
 _UNKNOWN_KEY = frozenset({"Invalid API key", "Missing API key"})
 """CLIProxyAPI's words to a client whose key is none of its `api-keys` (sdk/access)."""
-
-_MOST_SHOWN = 200
-"""Characters of a path or a model's name that the history keeps."""
 
 
 class Observer(ProxyObserver[JudgedResponse]):
@@ -234,9 +231,9 @@ def _record(
         at=flow.request.timestamp_end or flow.request.timestamp_start,
         request_id=exchange.id,
         method=exchange.method,
-        path=exchange.path[:_MOST_SHOWN],
-        model=(exchange.model_name or "")[:_MOST_SHOWN],
-        litellm_model=(exchange.served_as or "")[:_MOST_SHOWN],
+        path=exchange.path[:LONGEST],
+        model=(exchange.model_name or "")[:LONGEST],
+        litellm_model=(exchange.served_as or "")[:LONGEST],
         target=outcome.target.value,
         reason=outcome.reason.value,
         detail=outcome.detail,

@@ -1,4 +1,4 @@
-"""What is remembered between requests, apart from cooldowns and conversations."""
+"""What is remembered between requests, apart from conversations."""
 
 import pytest
 
