@@ -69,7 +69,6 @@ class Route:
     Attributes:
         model: the model as the client spelt it, or None.
         litellm_model: the name that LiteLLM would be sent for it, or None.
-        entry: the entry of `models` that matched, or None.
         may_fall_back: whether an upstream failure of this request may be replayed to LiteLLM.
     """
 
@@ -77,7 +76,6 @@ class Route:
     reason: Reason
     model: str | None = None
     litellm_model: str | None = None
-    entry: str | None = None
     may_fall_back: bool = False
 
 
@@ -203,7 +201,7 @@ def decide(  # noqa: PLR0911 (one return a reason)
     entry = settings.models.match(model)
     litellm_model = name_for_litellm(settings, model, entry)
     if settings.routing and entry is not None:
-        return Route(Target.LITELLM, Reason.MODEL, model, litellm_model, entry)
+        return Route(Target.LITELLM, Reason.MODEL, model, litellm_model)
     if settings.routing and settings.passthrough:
         return Route(Target.LITELLM, Reason.PASSTHROUGH, model, litellm_model)
     if settings.fallback.enabled and named.stateful:

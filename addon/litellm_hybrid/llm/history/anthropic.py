@@ -17,11 +17,11 @@ from litellm_hybrid.config.model_patterns import without_suffix
 from litellm_hybrid.llm.history.json_edit import (
     Object,
     edited,
-    elements,
     encoded,
     filtered,
     kind,
     last_element,
+    objects_in,
     opened,
     replace,
     replace_and_prune,
@@ -101,8 +101,7 @@ def in_tool_loop(request: Object) -> bool:
         return False
     if text(last.get("role")) == "assistant":
         return True
-    blocks = [opened(block) for block in elements(last.get("content")) or ()]
-    return any(block is not None and kind(block) == "tool_result" for block in blocks)
+    return any(kind(block) == "tool_result" for block in objects_in(last.get("content")))
 
 
 def _switch_thinking_off(request: Object, work: Reduction) -> bool:

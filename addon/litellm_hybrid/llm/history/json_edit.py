@@ -5,7 +5,7 @@ Whatever is not changed is written back as the very bytes it came as; only the
 containers around a change are encoded anew (compact, keys in order).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 from msgspec import Raw
@@ -53,6 +53,11 @@ def opened(raw: Raw) -> Object | None:
 def elements(raw: Raw | None) -> list[Raw] | None:
     """The elements of an array, or None if the value is something else or not there."""
     return _ARRAY.decode(raw) if raw is not None and _starts(raw, b"[") else None
+
+
+def objects_in(array: Raw | None) -> Iterator[Object]:
+    """The objects in an array; none if the value is something else or not there."""
+    return (found for raw in elements(array) or () if (found := opened(raw)) is not None)
 
 
 def text(raw: Raw | None) -> str | None:

@@ -34,11 +34,12 @@ _REDUCERS: dict[Api, Callable[[Object, Reduction], bool]] = {
     Api.CHAT: openai_chat.reduce_chat,
     Api.GENERATE_CONTENT: reduce_gemini,
 }
-_TOOL_LOOPS: dict[Api, Callable[[Object], bool]] = {
+TOOL_LOOPS: dict[Api, Callable[[Object], bool]] = {
     Api.RESPONSES: openai_responses.in_tool_loop,
     Api.MESSAGES: anthropic.in_tool_loop,
     Api.CHAT: openai_chat.in_tool_loop,
 }
+"""Whether a request goes on from a tool's result, by its API."""
 _REQUEST = msgspec.json.Decoder(dict[str, Raw])
 
 
@@ -106,7 +107,7 @@ def reduce_again(body: bytes, api: Api, side: Side, rejections: Collection[Histo
 
 def _in_tool_loop(body: bytes, api: Api) -> bool:
     try:
-        return api in _TOOL_LOOPS and _TOOL_LOOPS[api](_REQUEST.decode(readable(body)))
+        return api in TOOL_LOOPS and TOOL_LOOPS[api](_REQUEST.decode(readable(body)))
     except (ValueError, RecursionError):
         return False
 

@@ -27,6 +27,7 @@ from litellm_hybrid.llm.history.json_edit import (
     kind,
     mapped,
     member,
+    objects_in,
     opened,
     replace,
     text,
@@ -196,14 +197,10 @@ def is_lost_by_chat_completions(request: Object) -> bool:
 
 def _blocks(request: Object) -> Iterator[tuple[Object, bool]]:
     """All blocks, and whether each is within a tool's result."""
-    for message in map(opened, elements(request.get("messages")) or ()):
-        for block in map(opened, elements((message or {}).get("content")) or ()):
-            if block is None:
-                continue
+    for message in objects_in(request.get("messages")):
+        for block in objects_in(message.get("content")):
             yield block, False
-            for part in map(opened, elements(block.get("content")) or ()):
-                if part is not None:
-                    yield part, kind(block) == "tool_result"
+            yield from ((part, kind(block) == "tool_result") for part in objects_in(block.get("content")))
 
 
 def _is_lost(block: Object) -> bool:

@@ -10,18 +10,17 @@ from dataclasses import dataclass
 
 from msgspec import Raw
 
-from litellm_hybrid.llm.history import anthropic, openai_chat, openai_responses
 from litellm_hybrid.llm.history.json_edit import (
     Object,
     edit_body,
-    elements,
     is_empty,
     kind,
     last_element,
     member,
-    opened,
+    objects_in,
     text,
 )
+from litellm_hybrid.llm.history.reduce import TOOL_LOOPS
 from litellm_hybrid.llm.history.rejections import HistoryRejection
 from litellm_hybrid.llm.replay.remedies import Action, Remedy
 from litellm_hybrid.message.json import members, objects
@@ -207,23 +206,17 @@ def _is_translated(api: Api, backends: Collection[Backend]) -> bool:
 
 _THINKING = frozenset({"thinking", "redacted_thinking"})
 _OPTIONS = (("thinking",), ("reasoning_effort",), ("reasoning",), ("output_config", "effort"))
-_LOOPS = {
-    Api.CHAT: openai_chat.in_tool_loop,
-    Api.RESPONSES: openai_responses.in_tool_loop,
-    Api.MESSAGES: anthropic.in_tool_loop,
-}
 
 
 def _misses_thinking(request: Object, api: Api) -> bool:
     """Whether thinking is asked for in the middle of a turn that did not begin with it."""
     asked = [member(request, *path) for path in _OPTIONS]
-    if api not in _LOOPS or all(is_empty(option) for option in asked) or not _LOOPS[api](request):
+    if api not in TOOL_LOOPS or all(is_empty(option) for option in asked) or not TOOL_LOOPS[api](request):
         return False
     said = last_element(request.get("messages"), lambda message: text(message.get("role")) != "assistant")
     if said is None:
         return True
-    blocks = elements(said.get("content")) or ()
-    begins = next((kind(block) for block in map(opened, blocks) if block is not None), None)
+    begins = next((kind(block) for block in objects_in(said.get("content"))), None)
     return is_empty(said.get("thinking_blocks")) and begins not in _THINKING
 
 
@@ -251,13 +244,8 @@ def _parts(request: Object, api: Api) -> Iterator[tuple[str | None, Object]]:
     """Every part of a conversation, those within a tool's result too, and who has said it."""
     name = {Api.RESPONSES: "input", Api.GENERATE_CONTENT: "contents"}.get(api, "messages")
     inner = "parts" if api is Api.GENERATE_CONTENT else "content"
-    for message in map(opened, elements(request.get(name)) or ()):
-        if message is None:
-            continue
+    for message in objects_in(request.get(name)):
         role = text(message.get("role"))
-        within = [message.get(inner), message.get("output")]
-        for part in map(opened, [raw for parts in within for raw in elements(parts) or ()]):
-            if part is None:
-                continue
+        for part in (*objects_in(message.get(inner)), *objects_in(message.get("output"))):
             yield role, part
-            yield from ((role, deep) for deep in map(opened, elements(part.get("content")) or ()) if deep)
+            yield from ((role, deep) for deep in objects_in(part.get("content")))
