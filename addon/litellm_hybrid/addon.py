@@ -51,9 +51,11 @@ class HybridAddon:
         annotations = Annotations()
         self._redactor = FlowRedactor(annotations.settled)
         self._policy = Policy(settings, self._fallbacks, annotations)
+        if worker_dir is not None:
+            self._policy.bypass.loops.share(worker_dir)
         self._prices = Prices(settings, records.spend)
         self._fallbacks.cost_refusal = self._prices.refusal
-        self._fallbacks.may_lead_to = self._prices.may_lead_to
+        self._fallbacks.leads_to = self._prices.leads_to
         self._fallbacks.backends = self._prices.backends
         self._model_lists = ModelLists(settings, self._fallbacks)
         self._observer = Observer(self._policy, records, self._prices, Notices(settings))

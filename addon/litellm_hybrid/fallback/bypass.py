@@ -6,6 +6,7 @@ Both end early: upstream serves again, or LiteLLM fails.
 import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from time import monotonic, time
 
 from mitmproxy import http
@@ -108,7 +109,7 @@ class Bypass:
         Then a long body is not searched for its conversation, which would cost more than all the rest; a
         session header still tells it.
         """
-        self.loops.enter(exchange)
+        self.loops.enter(exchange, partial(self._state.leads_to, exchange.port))
         fallback = self._settings.current.fallback
         if fallback.enabled or fallback.to_upstream:
             is_long = len(exchange.request.sent.body) > _SEARCHED_MAX
@@ -172,16 +173,18 @@ class Bypass:
         route = rules.Route(Target.LITELLM, Reason.STICKY, model, name)
         return Routed(named, route, access.check(settings, request.client))
 
-    def break_loop(self, exchange: Exchange, routed: Routed, port: int) -> Routed:
-        """Keep a request away from LiteLLM that comes from there, to `port`: it gets upstream's answer."""
+    def break_loop(self, exchange: Exchange, routed: Routed) -> Routed:
+        """Keep a request away from LiteLLM that comes from there: it gets upstream's answer."""
         settings, route = self._settings.current, routed.route
         at_risk = route.target is Target.LITELLM or route.may_fall_back
         if routed.named is None or routed.refusal is not None or not at_risk:
             return routed
         ours = _presents_our_key(settings, exchange)
-        returns = self.loops.count_return(exchange, routed.named.content or b"", with_our_key=ours)
+        leads_here = partial(self._state.leads_to, exchange.port)
+        body = routed.named.content or b""
+        returns = self.loops.count_return(exchange, body, with_our_key=ours, leads_here=leads_here)
         # Two users may say the same at a time: LiteLLM knows whether any of its models leads here.
-        if not returns or not (exchange.client.forwarded or self._state.may_lead_to(port)):
+        if not returns or (not exchange.client.forwarded and leads_here() is False):
             return routed
         log_lines.say(exchange, "loop", routed.named.model or "")
         refusal = AccessDenied(508, _LOOP, "loop_detected") if returns > MOST_RETURNS else None

@@ -6,10 +6,13 @@ kept of either is a hash.
 """
 
 import hashlib
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
-from time import monotonic
+from pathlib import Path
+from time import monotonic, time_ns
 from typing import Any
 
 import msgspec
@@ -177,10 +180,15 @@ class Conversations:
 #
 # A model of LiteLLM's leads here, and LiteLLM drops the `Via` that would say so. What says the same to the
 # model as a request that waits for LiteLLM, with another key or user agent, is that request. A client's
-# parallel turns and retries have its own key and user agent. See also `rules.by_head`.
+# parallel turns and retries have its own key and user agent: of the same sender only what is nested more
+# deeply is a return, where LiteLLM is known to lead here. Workers see each other's requests as files in the
+# folder that they share: a request mostly comes back to another one. See also `rules.by_head`.
 
 MOST_RETURNS = 2
 """How often a request may come back and get upstream's answer: LiteLLM tries several times."""
+
+_NESTED = 2
+"""How many requests of one sender that say the same wait at LiteLLM where another is their return."""
 
 _LEFT_FOR = 60.0
 """Seconds for which a request is remembered whose client has left, while LiteLLM may still work on it."""
@@ -249,14 +257,19 @@ class _Waiting:
     """A request at LiteLLM.
 
     Attributes:
+        exchange: None: it is another worker's.
+        since: in nanoseconds since the epoch.
         said: see there; None: nobody has asked yet.
-        returns: how often it has come back.
+        file: by which other workers know it, one byte for each return; its name is `said`, `since`, sender,
+            worker, and until when it may come back (0: it waits), with dots between them.
     """
 
     sender: _Sender
     exchange: Exchange | None
+    since: int
     said: str | None = None
-    returns: int = 0
+    file: Path | None = None
+    _returns: int = 0
 
     def says(self) -> str:
         """Return what it says, which is worked out once."""
@@ -266,9 +279,31 @@ class _Waiting:
 
     @property
     def is_open(self) -> bool:
-        """Whether LiteLLM's response has not begun."""
-        attempt = self.exchange.attempts[-1] if self.exchange is not None and self.exchange.attempts else None
+        """Whether LiteLLM's response has not begun, as far as is known here."""
+        if self.exchange is None:
+            return True
+        attempt = self.exchange.attempts[-1] if self.exchange.attempts else None
         return attempt is not None and attempt.target is Target.LITELLM and attempt.first_byte is None
+
+    @property
+    def returns(self) -> int:
+        """How often it has come back."""
+        with suppress(OSError):
+            return self._returns if self.file is None else self.file.stat().st_size
+        return self._returns
+
+    def count_return(self) -> int:
+        """Count one more; how many there are now."""
+        self._returns += 1
+        if self.file is not None:
+            with suppress(OSError):  # it has ended meanwhile
+                to = os.open(self.file, os.O_WRONLY | os.O_APPEND)
+                try:
+                    os.write(to, b".")
+                    return os.fstat(to).st_size
+                finally:
+                    os.close(to)
+        return self._returns
 
 
 @dataclass(slots=True)
@@ -277,50 +312,112 @@ class Loops:
 
     _waiting: dict[_Sender, dict[Exchange, _Waiting]] = field(default_factory=dict)
     _left: ExpiringDict[str, _Waiting] = field(default_factory=lambda: ExpiringDict(_LEFT_MAX))
+    _shared: Path | None = None
+    _worker: str = ""
 
-    def enter(self, exchange: Exchange) -> None:
-        """A request is about to be sent to LiteLLM."""
+    def share(self, worker_dir: Path) -> None:
+        """Let other workers see the requests; `worker_dir`: their folder, and this one's name."""
+        self._shared, self._worker = worker_dir.parent / "loops", worker_dir.name
+        self._shared.mkdir(exist_ok=True)
+        for file in self._shared.glob(f"*.{self._worker}.*"):  # of one that has died
+            file.unlink(missing_ok=True)
+
+    def enter(self, exchange: Exchange, leads_here: Callable[[], bool | None]) -> None:
+        """A request is about to be sent to LiteLLM; `leads_here`: see `count_return`."""
         sender = _sender(exchange)
-        self._waiting.setdefault(sender, {}).setdefault(exchange, _Waiting(sender, exchange))
+        of_sender = self._waiting.setdefault(sender, {})
+        if exchange in of_sender:
+            return
+        of_sender[exchange] = waiting = _Waiting(sender, exchange, time_ns())
+        if self._shared is not None and leads_here() is not False and waiting.says():
+            name = f"{waiting.says()}.{waiting.since}.{_hashed_sender(sender)}.{self._worker}.0"
+            with suppress(OSError):
+                (self._shared / name).touch()
+                waiting.file = self._shared / name
 
     def leave(self, exchange: Exchange) -> None:
         """It has ended; one whose response has not even begun may still come back."""
-        if not self._waiting:
-            return
         sender = _sender(exchange)
         of_sender = self._waiting.get(sender, {})
         waiting = of_sender.pop(exchange, None)
         if not of_sender:
             self._waiting.pop(sender, None)
-        if waiting is not None:
-            if waiting.is_open and waiting.says():
-                self._left.put(waiting.says(), waiting, monotonic() + _LEFT_FOR)
-            waiting.exchange = None
+        if waiting is None:
+            return
+        stays = waiting.is_open and bool(waiting.says())
+        if stays:
+            self._left.put(waiting.says(), waiting, monotonic() + _LEFT_FOR)
+        if waiting.file is not None:
+            with suppress(OSError):
+                if stays:
+                    until = time_ns() + int(_LEFT_FOR * 1e9)
+                    waiting.file = waiting.file.rename(waiting.file.with_suffix(f".{until}"))
+                else:
+                    waiting.file.unlink()
+        waiting.exchange = None
 
-    def count_return(self, exchange: Exchange, body: bytes, *, with_our_key: bool = False) -> int:
+    def count_return(
+        self,
+        exchange: Exchange,
+        body: bytes,
+        *,
+        with_our_key: bool = False,
+        leads_here: Callable[[], bool | None],
+    ) -> int:
         """Return how often what a request says has come back from LiteLLM, this time included; 0: never.
 
-        `with_our_key`: it presents the key that LiteLLM gets from us: then it may say anything.
+        Args:
+            exchange: the request's.
+            body: its body, without its content coding.
+            with_our_key: it presents the key that LiteLLM gets from us: then it may say anything.
+            leads_here: tells whether a model of LiteLLM's leads to this proxy; None: that is not known.
         """
-        if not self._waiting and not len(self._left):
-            return 0
         sender = _sender(exchange)
+        own = self._waiting.get(sender, {}).values()
         others = [waiting for other, waiting in self._waiting.items() if other != sender]
-        if not others and not len(self._left):
+        may_nest = (len(own) >= _NESTED or any(waiting.returns for waiting in own)) and leads_here() is True
+        is_shared = self._shared is not None and leads_here() is not False
+        if not (others or may_nest or is_shared or len(self._left)):
             return 0
         words = said(body)
         is_open = [waiting for of_sender in others for waiting in of_sender.values() if waiting.is_open]
-        found = next((waiting for waiting in is_open if words and waiting.says() == words), None)
+        if is_shared and words:
+            is_open += self._of_workers(words, sender)
+        same = sorted(
+            (
+                waiting
+                for waiting in (*is_open, *own)
+                if words and waiting.is_open and waiting.says() == words
+            ),
+            key=lambda waiting: waiting.since,
+        )
+        found = next((waiting for waiting in same if waiting.sender != sender), None)
         if found is None and with_our_key and is_open:
             found = is_open[0]
         left = self._left.get(words, monotonic())
         if found is None and left is not None and left.sender != sender:
             found = left
-        if found is None:
-            return 0
-        found.returns += 1
-        return found.returns
+        is_nested = len(same) >= _NESTED or any(waiting.returns for waiting in same)
+        if found is None and is_nested and leads_here() is True:
+            found = same[0]
+        return 0 if found is None else found.count_return()
+
+    def _of_workers(self, words: str, sender: _Sender) -> Iterator[_Waiting]:
+        """The requests of other workers that say this."""
+        assert self._shared is not None
+        for file in self._shared.glob(f"{words}.*"):
+            _, since, by, worker, until = file.name.split(".")
+            if until != "0" and int(until) < time_ns():
+                file.unlink(missing_ok=True)
+            elif worker != self._worker:
+                yield _Waiting(
+                    sender if by == _hashed_sender(sender) else ((), by), None, int(since), words, file
+                )
 
 
 def _sender(exchange: Exchange) -> _Sender:
     return exchange.client.keys, exchange.request.sent.header(b"user-agent")
+
+
+def _hashed_sender(sender: _Sender) -> str:
+    return hashlib.sha256(repr(sender).encode()).hexdigest()[:16]

@@ -52,6 +52,7 @@ class Exchange:
         id: its X-Request-ID: the client's, or one of ours.
         request: as the client sent it; its body is there from when all of it has come to the end.
         headers: the client's, with the X-Forwarded-For and X-Request-ID that the servers see.
+        port: of this proxy, which it has come to; 0 until it is complete.
         model: what the request says of its model; None: it was decided by the head, or not yet.
         complete_at: when all of the request had come, on the monotonic clock; None: it is not timed.
         failure: what went wrong last.
@@ -83,6 +84,7 @@ class Exchange:
     request: Request
     headers: Headers
     trace: ids.Trace | None = None
+    port: int = 0
     model: Named | None = None
     outcome: Outcome = field(default_factory=Outcome)
     attempts: list[ServerAttempt] = field(default_factory=list)

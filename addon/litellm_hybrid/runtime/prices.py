@@ -92,10 +92,10 @@ class Prices:
             return f"LiteLLM has no price for {name}, and `fallback.max-cost-per-day` is set"
         return ""
 
-    def may_lead_to(self, port: int) -> bool:
-        """Tell whether a model of LiteLLM's may lead to a port of this machine: True until it is known."""
+    def leads_to(self, port: int) -> bool | None:
+        """Tell whether a model of LiteLLM's leads to a port of this machine; None until it is known."""
         self._refresh(delay=0)
-        return self._ports is None or port in self._ports
+        return None if self._ports is None else port in self._ports
 
     def backends(self, name: str) -> tuple[Backend, ...]:
         """Return what is known of the backends of a model, by LiteLLM's name for it; () until it is known."""

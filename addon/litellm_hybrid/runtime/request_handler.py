@@ -35,7 +35,8 @@ class RequestHandler:
             _log_replaced_id(exchange)
         routed = rules.route(settings, exchange.request)
         routed = self._policy.bypass.to_its_maker(exchange, routed)
-        routed = self._policy.bypass.break_loop(exchange, routed, flow.client_conn.sockname[1])
+        exchange.port = flow.client_conn.sockname[1]
+        routed = self._policy.bypass.break_loop(exchange, routed)
         exchange.decide(routed)
         if routed.reason is Reason.STATEFUL:
             self._policy.log_stateful(exchange)
