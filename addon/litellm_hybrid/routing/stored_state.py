@@ -64,8 +64,10 @@ def _says(found: Members, sign: re.Pattern[bytes], *names: str) -> bool:
 
 def _is_stored(raw: msgspec.Raw | memoryview | None) -> bool:
     """Whether a value is an id, or an object that has one."""
+    if raw is None:
+        return False
     try:
-        value = _identified.decode(readable(bytes(raw or b"")))
+        value = _identified.decode(readable(bytes(raw)))
     except (ValueError, RecursionError):
         return False
     return bool(text(value if isinstance(value, str) else value.id).strip())
