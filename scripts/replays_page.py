@@ -23,6 +23,12 @@ A number is how often LiteLLM was asked: at a session's first turn, and at its s
 the client gets upstream's answer. None is an answer to another question: the image that LiteLLM would leave
 out for DeepSeek is not sent, and the tool that it would not force Mistral to call is the only one it gets.
 
+`compatible-openai` is a server without `/responses` that stands in LiteLLM's configuration as `openai/…`.
+LiteLLM asks it for `/responses`, gets a 404, and leaves it alone for 5 s, longer than a replay is tried
+again: a session's first request fails, and from the next one on `use_chat_completions_api` is set at once.
+Whether such a server has `/responses` cannot be known before, so no first request is changed for it.
+`hosted_vllm/…` in place of `openai/…`, which `doctor` proposes, spares that (`compatible-vllm`).
+
 """
 
 

@@ -125,6 +125,41 @@ def test_what_is_needed_at_once(api: Api, body: Json, backends: list[Backend], n
     assert list(foreseen(json.dumps(body).encode(), api, backends)) == needed
 
 
+@pytest.mark.parametrize("provider", ["azure", "groq", "cerebras", "xai", "openai", "openrouter"])
+def test_who_refuses_reasoning_beside_the_words(provider: str) -> None:
+    body = json.dumps(CHAT_LOOP).encode()
+    assert list(foreseen(body, CHAT, [Backend(provider, f"{provider}/qwen3-coder")])) == UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        *(
+            "deepseek-v4",
+            "kimi-k3",
+            "moonshot-v1",
+            "glm-5",
+            "minimax-m3",
+            "mimo-v2",
+            "qwen3-thinking",
+            "reasoner",
+        ),
+        *("qwq-32b", "magistral-small", "gpt-oss-120b", "hunyuan-t1", "ernie-x1", "seed-oss-36b", "step-3"),
+    ],
+)
+def test_whose_makers_want_their_reasoning_back(model: str) -> None:
+    body = json.dumps(CHAT_LOOP).encode()
+    assert foreseen(body, CHAT, [Backend("openai", f"openai/{model}")]) == ()
+
+
+@pytest.mark.parametrize(
+    "model", ["gpt-3.5-turbo", "gpt-4.1", "gpt-5-codex", "o3", "chatgpt-4o-latest", "codex-mini"]
+)
+def test_openais_models_have_no_place_for_it(model: str) -> None:
+    body = json.dumps(CHAT_LOOP).encode()
+    assert list(foreseen(body, CHAT, [Backend("openai", model, reasons=True)])) == UNKNOWN
+
+
 LIMIT = Remedy(Action.LIMIT, limit=10)
 
 

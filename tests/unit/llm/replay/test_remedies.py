@@ -166,6 +166,8 @@ CHANGED: list[tuple[Api, Remedy, dict[str, Any], dict[str, Any]]] = [
         {"context_management": {"edits": [{"type": "clear_tool_uses_1"}]}},
     ),
     (CHAT, NO_THINKING, {"reasoning_effort": "high", "seed": 1}, {"seed": 1}),
+    (MESSAGES, omit("thinkingBudget"), {"thinking": {"type": "enabled", "budget_tokens": 2048}}, {}),
+    (RESPONSES, omit("reasoning.encrypted_content"), {"include": ["reasoning.encrypted_content"]}, {}),
     (RESPONSES, NO_THINKING, {"reasoning": {"effort": "high"}}, {}),
     (
         GEMINI,
@@ -271,6 +273,17 @@ def test_a_forced_tool_stays_forced_whatever_else_goes() -> None:
             'litellm_params: additional_drop_params: ["user"]',
         ),
         (omit("store"), "omit store", 'litellm_params: additional_drop_params: ["store"]'),
+        *(
+            (omit(spelled), f"omit {spelled}", f'litellm_params: additional_drop_params: ["{name}"]')
+            for spelled, name in (
+                ("Temperature", "temperature"),
+                ("topP", "top_p"),
+                ("topK", "top_k"),
+                ("Seed", "seed"),
+                ("presencePenalty", "presence_penalty"),
+                ("frequencyPenalty", "frequency_penalty"),
+            )
+        ),
         (at_most(8192), "max_tokens at most 8192", "litellm_settings: modify_params: true"),
         (BRIDGE, "use_chat_completions_api", "litellm_params: use_chat_completions_api: true"),
         (
