@@ -41,9 +41,16 @@ class HybridAddon:
 
     name = "litellm_hybrid"
 
-    def __init__(self, worker_dir: Path | None = None, app_log: AppLog | None = None) -> None:
-        """Make one; `worker_dir`: where a worker shares its numbers with others, see metrics.py."""
+    def __init__(
+        self, worker_dir: Path | None = None, app_log: AppLog | None = None, *, alone: bool = False
+    ) -> None:
+        """Make one.
+
+        `worker_dir`: where a worker shares its numbers with others, see metrics.py; `alone`: no other addon
+        sees the flows.
+        """
         app_log = app_log or AppLog()
+        self._alone = alone
         self._settings = settings = SettingsStore()
         self._records = records = Records()
         self._fallbacks = FallbackState()
@@ -127,7 +134,8 @@ class HybridAddon:
             exchange.begin_attempt(flow.request)
         else:
             exchange.complete_at = None
-        exchange.publish(flow)
+        if not self._alone:
+            exchange.publish(flow)
 
     # -- its response -----------------------------------------------------
 
@@ -169,4 +177,5 @@ class HybridAddon:
             if exchange.decided:
                 self._observer.exchange_ended(flow, exchange, whole=whole)
             self._redactor.finish(flow)  # only now it is known what it cost
-            exchange.publish(flow)
+            if not self._alone:
+                exchange.publish(flow)

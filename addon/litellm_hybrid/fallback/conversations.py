@@ -337,6 +337,8 @@ class Loops:
 
     def leave(self, exchange: Exchange) -> None:
         """It has ended; one whose response has not even begun may still come back."""
+        if not self._waiting:
+            return
         sender = _sender(exchange)
         of_sender = self._waiting.get(sender, {})
         waiting = of_sender.pop(exchange, None)
@@ -372,6 +374,8 @@ class Loops:
             with_our_key: it presents the key that LiteLLM gets from us: then it may say anything.
             leads_here: tells whether a model of LiteLLM's leads to this proxy; None: that is not known.
         """
+        if not self._waiting and not len(self._left) and self._shared is None:
+            return 0
         sender = _sender(exchange)
         own = self._waiting.get(sender, {}).values()
         others = [waiting for other, waiting in self._waiting.items() if other != sender]

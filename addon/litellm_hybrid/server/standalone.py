@@ -174,7 +174,7 @@ class LeanMaster(master.Master):
             core.Core(),
             disable_h2c.DisableH2C(),
             proxyserver.Proxyserver(),
-            HybridAddon(worker_dir, app_log),
+            HybridAddon(worker_dir, app_log, alone=True),
             tlsconfig.TlsConfig(),
             _StartCheck(),
         )
