@@ -36,15 +36,14 @@ def problems(text: str) -> tuple[str, ...]:
     return caught.value.problems
 
 
-@pytest.mark.parametrize("text", ["", " \n", "# nothing\n", "---\n", "~", "\ufeff# bom\n"])
-def test_nothing_is_all_defaults(text: str) -> None:
-    assert read(text) == Parsed(Settings(), (), has_keys=False)
-
-
 @pytest.mark.parametrize(
-    "text", ["extensions:", "extensions: {litellm: }", "extensions: {other: {models: 5}}"]
+    "text",
+    [
+        *("", " \n", "# nothing\n", "---\n", "~", "\ufeff# bom\n"),
+        *("extensions:", "extensions: {litellm: }", "extensions: {other: {models: 5}}"),
+    ],
 )
-def test_empty_and_foreign_sections_are_no_keys(text: str) -> None:
+def test_nothing_and_foreign_sections_are_all_defaults(text: str) -> None:
     assert read(text) == Parsed(Settings(), (), has_keys=False)
 
 
