@@ -60,6 +60,7 @@ class HybridAddon:
         self._policy = Policy(settings, self._fallbacks, annotations)
         if worker_dir is not None:
             self._policy.bypass.loops.share(worker_dir)
+            self._fallbacks.litellm_responses.share(worker_dir)
         self._prices = Prices(settings, records.spend)
         self._fallbacks.cost_refusal = self._prices.refusal
         self._fallbacks.leads_to = self._prices.leads_to

@@ -1,14 +1,17 @@
 """What LiteLLM has made is asked of LiteLLM: a response that is continued, read, deleted or cancelled there."""
 
+import asyncio
 import base64
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from e2e.conftest import Start
-from e2e.harness import Answer, Fields, Proxy, Stub
+from e2e.harness import PATIENCE, Answer, Client, Fields, Proxy, Stub, settings
+from support import processes
 from support.processes import MASTER_KEY
 from support.servers import Reply
 from support.wire import Request
@@ -137,3 +140,25 @@ async def test_who_may_not_spend_the_key_gets_none_of_it(world: World) -> None:
     answer = await world.ask("GET", f"/v1/responses/{CODED}", headers=[("Authorization", "Bearer sk-x")])
     assert answer.status == 403
     assert world.litellm.requests == []
+
+
+async def test_any_worker_knows_what_litellm_made_for_another(
+    tmp_path: Path, start: Start, upstream: Stub, litellm: Stub
+) -> None:
+    world = World(await start(), upstream, litellm)
+    upstream.does, litellm.does = world.asked_upstream, world.asked_litellm
+    config = settings(litellm.url, models=[], fallback={"enabled": True})
+    workers: set[str] = set()
+    with processes.serve(config, upstream.url, tmp_path, "--workers", "2") as process:
+        client = await Client.connect(process.port)
+        made = await client.ask("POST", "/v1/responses", ASK, CLIENT)
+        assert str(made.route).startswith("litellm; reason=fallback")
+        world.is_exhausted = False
+        await client.close()
+        async with asyncio.timeout(PATIENCE):
+            while len(workers) < 2:
+                client = await Client.connect(process.port)
+                workers.add((await client.ask("GET", "/_hybrid/status?format=json")).json()["worker"])
+                answer = await client.ask("GET", f"/v1/responses/{MADE}", b"", CLIENT)
+                assert answer.route == STICKY
+                await client.close()

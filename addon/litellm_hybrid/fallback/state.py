@@ -1,13 +1,16 @@
 """What fallbacks remember from one request to the next: little, bounded, and never a credential.
 
-All of it is of this process alone. Times are seconds on a clock that the caller passes in.
+All of it is of this process alone, but for what workers share. Times are seconds on a clock that the caller
+passes in.
 """
 
 import hashlib
 from collections import Counter, deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 
 from litellm_hybrid.fallback.conversations import Conversations
 from litellm_hybrid.fallback.expiring import ExpiringDict, ExpiringSet
@@ -151,6 +154,49 @@ class Cooldowns:
 # -- all of it ---------------------------------------------------------------------------
 
 
+class LitellmResponses:
+    """Which stored responses LiteLLM made: client (see `client_hash`) and a hash of the id of each.
+
+    With several workers a hash of both is in a file that they share, and in the one before that.
+    """
+
+    _RECORD = 16
+    _MOST = _RESPONSES_MAX * _RECORD
+
+    def __init__(self) -> None:
+        self._own: ExpiringSet[tuple[str, str]] = ExpiringSet(_RESPONSES_MAX)
+        self._file: Path | None = None
+
+    def share(self, worker_dir: Path) -> None:
+        """Share them with other workers; `worker_dir`: their folder, and this one's name."""
+        self._file = worker_dir.parent / "responses"
+
+    def add(self, key: tuple[str, str]) -> None:
+        """Remember one."""
+        self._own.add(key)
+        if self._file is None:
+            return
+        with suppress(OSError):  # a full disk: then only this process knows it
+            with self._file.open("ab") as file:
+                file.write(self._record(key))
+                is_full = file.tell() >= self._MOST
+            if is_full:
+                self._file.replace(self._file.with_suffix(".before"))
+
+    def has(self, key: tuple[str, str], now: float) -> bool:
+        """Whether it is remembered, by any worker."""
+        if self._own.has(key, now) or self._file is None:
+            return self._own.has(key, now)
+        for file in (self._file, self._file.with_suffix(".before")):
+            with suppress(OSError):
+                if self._record(key) in file.read_bytes():
+                    return True
+        return False
+
+    def _record(self, key: tuple[str, str]) -> bytes:
+        return hashlib.sha256("\0".join(key).encode()).digest()[: self._RECORD]
+
+
 @dataclass(slots=True)
 class FallbackState:
     """Everything that outlives a request; made once for a process.
@@ -159,7 +205,6 @@ class FallbackState:
         unknown_models: names that LiteLLM has said it does not know.
         litellm_cooldowns: LiteLLM's names of models that it has said it cannot serve for a moment.
         served_models: names in lower case, under which upstream has served a model.
-        litellm_responses: client (see `client_hash`) and a hash of the id of each response that LiteLLM made.
         failures: model in lower case → upstream's last failure, status and words: what an account may be
             suspended for.
         remedies: (LiteLLM's name of a model, API) → the changes that its backend has needed there.
@@ -177,9 +222,7 @@ class FallbackState:
     unknown_models: ExpiringSet[str] = field(default_factory=lambda: ExpiringSet(_ENTRIES_MAX))
     litellm_cooldowns: ExpiringSet[str] = field(default_factory=lambda: ExpiringSet(_ENTRIES_MAX))
     served_models: ExpiringSet[str] = field(default_factory=lambda: ExpiringSet(_ENTRIES_MAX))
-    litellm_responses: ExpiringSet[tuple[str, str]] = field(
-        default_factory=lambda: ExpiringSet(_RESPONSES_MAX)
-    )
+    litellm_responses: LitellmResponses = field(default_factory=LitellmResponses)
     failures: ExpiringDict[str, str] = field(default_factory=lambda: ExpiringDict(_ENTRIES_MAX))
     cooldowns: Cooldowns = field(default_factory=Cooldowns)
     conversations: Conversations = field(default_factory=Conversations)

@@ -1,9 +1,19 @@
 """What is remembered between requests, apart from conversations."""
 
+from pathlib import Path
+
 import pytest
 
 from litellm_hybrid.fallback.response_hold import JudgedResponse, ResponseHead
-from litellm_hybrid.fallback.state import HOUR, Budget, Cooldowns, CooldownState, FallbackState, cooldown_key
+from litellm_hybrid.fallback.state import (
+    HOUR,
+    Budget,
+    Cooldowns,
+    CooldownState,
+    FallbackState,
+    LitellmResponses,
+    cooldown_key,
+)
 
 
 def test_a_budget_of_0_has_no_limit() -> None:
@@ -150,3 +160,20 @@ def test_a_key_holds_no_credential() -> None:
     assert "sk-client" not in repr(KEY)
     assert cooldown_key("m", ("a", "b")) != cooldown_key("m", ("ab",))
     assert cooldown_key("m", ("\udcff",))  # a header's raw bytes
+
+
+def test_a_response_is_known_to_all_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LitellmResponses, "_MOST", 3 * 16)
+    one, two, alone = LitellmResponses(), LitellmResponses(), LitellmResponses()
+    one.share(tmp_path / "1")
+    two.share(tmp_path / "2")
+    keys = [("client", f"response {number}") for number in range(6)]
+    for number, key in enumerate(keys):
+        (one, two)[number % 2].add(key)
+        assert one.has(key, 0.0)
+        assert two.has(key, 0.0)
+        assert not alone.has(key, 0.0)
+    assert not two.has(("another client", "response 0"), 0.0)
+    assert two.has(keys[4], 0.0)
+    assert not two.has(keys[0], 0.0)  # the oldest are forgotten
+    assert b"client" not in b"".join(file.read_bytes() for file in tmp_path.iterdir())
