@@ -205,7 +205,8 @@ def test_a_model_that_litellm_does_not_know(fallback: Process, backend: ModelSer
 
 # -- its words for a refused history ------------------------------------------------------
 
-SEAL = "c2VhbGVkLWVsc2V3aGVyZQ=="
+SEAL = "EhlzZWFsZWQtZWxzZXdoZXJl"
+"""As Anthropic's and Google's begin: that another account has set it shows only in the refusal."""
 USER = {"role": "user", "content": "Hello"}
 THINKING = {"type": "thinking", "thinking": "Hm", "signature": SEAL}
 

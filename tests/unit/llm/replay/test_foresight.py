@@ -208,6 +208,11 @@ def test_an_image_is_dropped_by_those_who_make_one_text_of_all(api: Api, body: J
     assert not drops_attachment(raw, api, [])
 
 
+@pytest.mark.parametrize("provider", ["deepseek", "docker_model_runner", "heroku", "publicai", "sambanova"])
+def test_for_whom_all_becomes_one_text(provider: str) -> None:
+    assert drops_attachment(json.dumps(WITH_IMAGES[0][1]).encode(), CHAT, [Backend(provider, "m")])
+
+
 @pytest.mark.parametrize(
     "body",
     [CHAT_LOOP, {"messages": [{"role": "user", "content": [{"type": "text", "text": '"image_url"'}]}]}],
