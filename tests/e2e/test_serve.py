@@ -227,3 +227,37 @@ def test_it_does_not_listen_for_everybody(workers: str, tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "refusing to listen on 0.0.0.0" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("first", ["1", "2"])
+async def test_a_taken_port_says_who_has_it(
+    first: str, workers: str, servers: tuple[Stub, Stub], tmp_path: Path
+) -> None:
+    """Processes that share a port would start in silence, and take half of the requests."""
+    upstream, litellm = servers
+    with serve(tmp_path, upstream.url, litellm.url, "--workers", first) as process:
+        config, listen = str(tmp_path / "config.yaml"), f"127.0.0.1:{process.port}"
+        command = [str(PROGRAM), "serve", "-c", config, "--listen", listen, "--workers", workers]
+        ended = await asyncio.to_thread(
+            subprocess.run, command, check=False, capture_output=True, text=True, timeout=60
+        )
+    assert ended.returncode == 1
+    assert f"127.0.0.1:{process.port} is taken by process " in ended.stderr
+
+
+async def test_what_a_killed_process_left_is_removed(
+    servers: tuple[Stub, Stub], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    upstream, litellm = servers
+    gone = await asyncio.create_subprocess_exec("true")
+    await gone.wait()
+    left, file = tmp_path / f"litellm-hybrid-{gone.pid}-a", tmp_path / f"litellm-hybrid-{gone.pid}-b.pem"
+    ours = tmp_path / f"litellm-hybrid-{os.getpid()}-c"
+    (left / "1").mkdir(parents=True)
+    file.touch()
+    ours.mkdir()
+    with serve(tmp_path, upstream.url, litellm.url, "--workers", "2"):
+        await until(lambda: not left.exists() and not file.exists())
+        assert ours.exists()

@@ -67,11 +67,17 @@ def serve(
     # From here on the format is known, also to a worker that finds the file broken a moment later.
     app_log = AppLog(settings.log_format)
     count = workers or settings.workers
+    if shared is None:
+        try:
+            standalone.check_free(*settings.listen)
+        except OSError as e:
+            raise click.ClickException(printable(str(e))) from e
     if shared is not None or count == 1:
         code = standalone.run(file, settings.upstream, settings.listen, shared=shared, app_log=app_log)
         context.exit(code)
     where = ["-c", str(file), "--upstream", str(settings.upstream), "--listen", mode.rpartition("@")[2]]
     app_log.install(None)
+    app_log.never_wait()
     try:
         standalone.check_sharing()
         context.exit(Supervisor(worker_command(["serve", *where]), count).run())

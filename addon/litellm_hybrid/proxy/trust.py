@@ -1,8 +1,10 @@
 """Which certificate authorities are trusted about servers: the usual ones, and those that `tls-ca` names."""
 
 import os
+import shutil
 import ssl
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import certifi
@@ -36,6 +38,26 @@ def problem(tls_ca: Path | None) -> str:
     return ""
 
 
+def temporary_prefix() -> str:
+    """How names of this process's temporary files and folders begin."""
+    return f"litellm-hybrid-{os.getpid()}-"
+
+
+def remove_leftovers() -> None:
+    """Remove temporary files and folders of processes that were killed."""
+    for path in Path(tempfile.gettempdir()).glob("litellm-hybrid-[0-9]*-*"):
+        pid = path.name.split("-")[2]
+        if not pid.isdecimal() or Path("/proc", pid).exists() or not Path("/proc/self").exists():
+            continue
+        with suppress(OSError):
+            if path.lstat().st_uid != os.getuid():
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+
 class TrustStore:
     """Makes mitmproxy trust the same authorities: it takes one file, so this writes one with all of them."""
 
@@ -53,7 +75,7 @@ class TrustStore:
         if tls_ca is not None:
             text = Path(base or certifi.where()).read_bytes() + b"\n" + tls_ca.read_bytes()
             # Always a new name: mitmproxy keeps its contexts by the file's.
-            descriptor, name = tempfile.mkstemp(prefix="litellm-hybrid-", suffix=".pem")
+            descriptor, name = tempfile.mkstemp(prefix=temporary_prefix(), suffix=".pem")
             with os.fdopen(descriptor, "wb") as file:
                 file.write(text)
             self._written = Path(name)

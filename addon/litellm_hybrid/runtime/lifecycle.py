@@ -291,6 +291,7 @@ class Lifecycle:
         raise_file_limit()
         survive_file_exhaustion(asyncio.get_running_loop())
         tune_malloc()
+        trust.remove_leftovers()
         here = Listeners(ctx.master.addons.get("proxyserver"), self._proxy)
         self._shutdown.watch(here, ctx.master.shutdown)
         self._admin.running()

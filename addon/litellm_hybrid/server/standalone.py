@@ -5,6 +5,8 @@ a reverse proxy needs, and whom an event concerns is worked out once.
 """
 
 import asyncio
+import ctypes
+import errno
 import inspect
 import logging
 import os
@@ -12,6 +14,7 @@ import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, override
 
@@ -28,6 +31,9 @@ from litellm_hybrid.observability.log import AppLog
 from litellm_hybrid.proxy.connection import HybridConnectionHandler
 from litellm_hybrid.proxy.fast_path import skip_self_checks
 from litellm_hybrid.server.supervisor import CANNOT_START
+
+_PARENT_DEATH_SIGNAL = 1
+"""PR_SET_PDEATHSIG (man 2 prctl)."""
 
 _CHECK_EVERY = 1.0
 """Seconds between two looks at whether the supervisor is there."""
@@ -98,6 +104,43 @@ def check_sharing() -> None:
     """
     if not hasattr(socket, "SO_REUSEPORT"):
         raise OSError("this system cannot share a port among processes (no SO_REUSEPORT): use workers: 1")
+
+
+def check_free(host: str, port: int) -> None:
+    """Make sure that nobody listens there yet: processes that share a port would start in silence.
+
+    Raises:
+        OSError: says who does.
+    """
+    for family, kind, protocol, _, address in socket.getaddrinfo(
+        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    ):
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            try:
+                probe.bind(address)
+            except OSError as e:
+                if e.errno == errno.EADDRINUSE:
+                    raise OSError(f"{host_port(host, port)} is taken by {_holder(port)}") from e
+                # What else is wrong with the address is told by whoever really listens.
+
+
+def _holder(port: int) -> str:
+    """Name the process that listens on a port, where the system lets us."""
+    with suppress(OSError):
+        tables = [Path("/proc/net", name).read_text().splitlines()[1:] for name in ("tcp", "tcp6")]
+        fields = [line.split() for table in tables for line in table]
+        # sl, local, remote, state (0A listens) … inode
+        sockets = {
+            f"socket:[{one[9]}]" for one in fields if one[3] == "0A" and one[1].endswith(f":{port:04X}")
+        }
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if any(str(file.readlink()) in sockets for file in (process / "fd").iterdir()):
+                    return f"process {process.name} ({(process / 'comm').read_text().strip()})"
+    return "another program"
 
 
 # -- how it runs -------------------------------------------------------------------
@@ -212,7 +255,11 @@ async def serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         # Until the addon runs, which lets running requests finish first.
         loop.add_signal_handler(number, lean.shutdown)
-    supervisor = loop.create_task(_drain_without(os.getppid())) if worker_dir is not None else None
+    supervisor = None
+    if worker_dir is not None:
+        supervisor = loop.create_task(_drain_without(os.getppid()))
+        with suppress(OSError, AttributeError):  # Linux's, which needs no look
+            ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGTERM)
     await lean.run()
     if supervisor is not None:
         supervisor.cancel()

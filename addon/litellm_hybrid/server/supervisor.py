@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 from types import FrameType
 
 from litellm_hybrid.observability import log
+from litellm_hybrid.proxy import trust
 
 CANNOT_START = 78
 """The exit code of a worker whose configuration or address is wrong (EX_CONFIG): so would another be."""
@@ -53,7 +54,7 @@ class Supervisor:
             if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
                 signal.signal(number, self._on_signal)
         code = 0
-        with TemporaryDirectory(prefix="litellm-hybrid-") as folder:
+        with TemporaryDirectory(prefix=trust.temporary_prefix()) as folder:
             try:
                 for name in range(1, self._wanted + 1):
                     if self._draining:

@@ -56,8 +56,6 @@ def test_every_coding(coding: str, body: bytes) -> None:
         (raw_deflate(TEXT), "deflate"),
         (zlib.compress(TEXT) + b"ignored", "deflate"),
         (zstd_stream(TEXT), "zstd"),
-        (brotli.compress(gzip.compress(TEXT, mtime=0)), "gzip, br"),
-        (gzip.compress(brotli.compress(TEXT), mtime=0), "br,gzip"),
         (gzip.compress(TEXT[:9], mtime=0) + gzip.compress(TEXT[9:], mtime=0), "gzip"),
         (gzip.compress(TEXT, mtime=0) + gzip.compress(b"", mtime=0), "gzip"),
         (zstandard.compress(TEXT[:9]) + zstandard.compress(TEXT[9:]), "zstd"),
@@ -65,7 +63,7 @@ def test_every_coding(coding: str, body: bytes) -> None:
         (b"\x50\x2a\x4d\x18\x04\x00\x00\x00skip" + zstandard.compress(TEXT), "zstd"),
     ],
 )
-def test_spellings_chains_and_members(encoded: bytes, header: str) -> None:
+def test_spellings_and_members(encoded: bytes, header: str) -> None:
     assert decode(encoded, header) == TEXT
 
 
@@ -74,7 +72,7 @@ def test_no_body_is_no_body_in_every_coding(coding: str) -> None:
     assert decode(b"", coding) == b""
 
 
-@pytest.mark.parametrize("coding", ["compress", "aws-chunked", "gzip, rot13", "*", "gzip;q=1"])
+@pytest.mark.parametrize("coding", ["compress", "aws-chunked", "*", "gzip;q=1"])
 def test_an_unknown_coding_is_named(coding: str) -> None:
     with pytest.raises(UndecodableError, match="unknown content coding"):
         decode(TEXT, coding)
@@ -138,9 +136,11 @@ def test_a_bomb_does_not_go_off(coding: str) -> None:
     assert peak < (24 if coding == "zstd" else 4) * MIB
 
 
-def test_a_bomb_inside_a_bomb() -> None:
-    with pytest.raises(UndecodableError, match="longer"):
-        decode(gzip.compress(gzip.compress(bytes(8 * MIB))), "gzip, gzip", limit=MIB)
+@pytest.mark.parametrize("codings", ["gzip, gzip", "br,gzip", "zstd, zstd, zstd", "gzip, identity, x"])
+def test_one_coding_is_undone_at_most(codings: str) -> None:
+    """A bomb inside a bomb: 63 bytes were 15 s of work for everybody."""
+    with pytest.raises(UndecodableError, match="more than one"):
+        decode(gzip.compress(gzip.compress(TEXT)), codings)
 
 
 def test_a_window_beyond_the_cap_is_refused() -> None:
