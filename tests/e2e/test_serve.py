@@ -229,8 +229,7 @@ def test_it_does_not_listen_for_everybody(workers: str, tmp_path: Path) -> None:
     assert "Traceback" not in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-@pytest.mark.parametrize("first", ["1", "2"])
+@pytest.mark.parametrize(("first", "workers"), [("1", "2"), ("2", "1"), ("2", "2")])
 async def test_a_taken_port_says_who_has_it(
     first: str, workers: str, servers: tuple[Stub, Stub], tmp_path: Path
 ) -> None:
