@@ -50,6 +50,9 @@ class Provider(ABC):
         self._in_stream = in_stream
 
     async def __call__(self, request: Request, reply: Reply) -> None:
+        if request.method == "GET":  # the proxy asks LiteLLM for its models, a second after a replay
+            await reply.json(403, self.error("not for this key"))
+            return
         self.attempts += 1
         if self.out_of_quota:
             await reply.json(429, USAGE_LIMIT)
