@@ -10,7 +10,8 @@ import pytest
 from e2e.conftest import Start
 from e2e.harness import Proxy, Stub
 from real.apis import APIS, question
-from real.corpus import CAPTURED, Captured, captured, shared
+from real.corpus import CAPTURED, Captured, captured, provider_errors, shared
+from real.meaning import meaning
 from support.servers import Reply
 from support.wire import Request
 
@@ -96,12 +97,18 @@ async def test_the_captured_answers(start: Start, upstream: Stub, litellm: Stub)
     lists = await asyncio.gather(*(wrong(proxy, ALL[begin::CLIENTS]) for begin in range(CLIENTS)))
     found = [line for lines in lists for line in lines]
     assert not found, "\n".join([f"{len(found)} of {len(ALL)} went wrong:", *found])
-    assert len(litellm.requests) == sum(one.answer.want for one in ALL), "something was sent twice"
+    # It is also asked where its models lead, once.
+    asked = [request for request in litellm.requests if request.path != "/model/info"]
+    assert len(asked) == sum(one.answer.want for one in ALL), "something was sent twice"
 
 
 def test_the_corpus_is_what_it_says() -> None:
-    """Every client API, whole and streamed, behind keep-alives, of three versions; nothing twice."""
+    """Every client API, whole and streamed, behind keep-alives, of three versions; nothing twice, all judged alike."""
     entries = captured(CAPTURED)
+    cases = {case.name: case for case in provider_errors()}
+    for entry in entries:
+        if case := cases.get(entry.name):
+            assert meaning(case, entry.status, entry.body) == (entry.kind, entry.want), entry.name
     assert {place.rstrip("~+") for entry in entries for place in entry.at} == set(APIS)
     versions = {version for entry in entries for places in entry.at.values() for version in places}
     assert {"v6.10.9", "v7.1.76", "v7.2.140"} <= versions
