@@ -199,7 +199,7 @@ def test_a_port_that_is_taken_is_said_in_json(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr == ""
     assert any(
-        entry["level"] == "error" and "address already in use" in entry["message"]
+        entry["level"] == "error" and f"{here} is taken by process" in entry["message"]
         for entry in _entries(done.stdout)
     )
 

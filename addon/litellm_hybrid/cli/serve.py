@@ -1,5 +1,6 @@
 """The commands that run the proxy: `serve`, and `web` and `dump` for mitmproxy's tools around the addon."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ import click
 from litellm_hybrid.cli.common import FILE, config_option, load
 from litellm_hybrid.config.converters import parse_listen, parse_url
 from litellm_hybrid.config.settings import Settings, host_port
-from litellm_hybrid.observability.log import AppLog
+from litellm_hybrid.observability.log import AppLog, emit
 from litellm_hybrid.server.supervisor import Supervisor, worker_command
 from litellm_hybrid.terminal import printable
 
@@ -71,6 +72,11 @@ def serve(
         try:
             standalone.check_free(*settings.listen)
         except OSError as e:
+            if settings.log_format == "json":
+                app_log.install(None)
+                emit(logging.ERROR, f"litellm config: {e}", event="config-broken")
+                app_log.uninstall()
+                context.exit(1)
             raise click.ClickException(printable(str(e))) from e
     if shared is not None or count == 1:
         code = standalone.run(file, settings.upstream, settings.listen, shared=shared, app_log=app_log)
