@@ -154,7 +154,7 @@ SERVED = [
     Sent("objects, 100 000 deep", _body(b'{"model":' * 100_000), (200,), 1),
     Sent("a bomb in brotli", _body(brotli.compress(_ZEROS, quality=1), b"br"), (413,)),
     Sent("a bomb in zstd", _body(zstandard.compress(_ZEROS), b"zstd"), (413,)),
-    Sent("a bomb in a bomb", _body(zstandard.compress(zstandard.compress(_ZEROS)), b"zstd, zstd"), (413,)),
+    Sent("a bomb in a bomb", _body(zstandard.compress(zstandard.compress(_ZEROS)), b"zstd, zstd"), (200,), 1),
     Sent("gzip that is none", _body(BODY, b"gzip"), (200,), 1),
     Sent("zstd cut short", _body(zstandard.compress(BODY)[:-3], b"zstd"), (200,), 1),
     Sent("an unknown coding", _body(BODY, b"cats"), (200,), 1),
