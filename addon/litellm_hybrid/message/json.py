@@ -49,6 +49,7 @@ _BEFORE_KEY = re.compile(rb'(?:[^"}/]++|' + _COMMENT + rb"|/)*+")
 _BEFORE_VALUE = re.compile(rb"(?:[\s\0:]++|" + _COMMENT + rb")*+")
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _LITERAL = re.compile(rb'[^\s\0,:"/{}\[\]]++')
+_MODEL_FIRST = re.compile(rb'\s*+\{\s*+"model"\s*+:\s*+("[^"\\]*+")')
 # The next ones of a kind, behind whatever is none, strings above all.
 _BRACKETS = re.compile(rb'(?:[^"{}\[\]]++|"[^"\\]*+(?:\\.[^"\\]*+)*+"?)*+(?:([{\[]++|[}\]]++)|\Z)', re.DOTALL)
 
@@ -270,8 +271,12 @@ def read(body: bytes) -> Members:
         inside = sum(bytes(raw).count(b":") for raw in values.values())
         if body.count(b":") - inside > _MOST_MEMBERS:
             raise NotJSONError("the body has too many members")
+    model = values.get("model")
+    begins = _MODEL_FIRST.match(body)
+    if model is None or (begins is not None and begins[1] == bytes(model)):
+        return Members(values, body=body)  # nothing else to search megabytes for
     again = body.find(b'"model"', body.find(b'"model"') + 1)
-    if again >= 0 and (stated := _first_model(body)) is not None and bytes(values["model"]) != bytes(stated):
+    if again >= 0 and (stated := _first_model(body)) is not None and bytes(model) != bytes(stated):
         return Members(values | {"model": stated}, body=body, irregular=True)
     return Members(values, body=body)
 
