@@ -21,13 +21,13 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Row]]:
 
     A replay gives up 5 s after the first refusal, which a busy machine may take for what is one of milliseconds.
     """
-    with replay_matrix.running(tmp_path_factory.mktemp("replays")) as house:
-        measured = replay_matrix.measure(house)
+    with replay_matrix.running(tmp_path_factory.mktemp("replays")) as rig:
+        measured = replay_matrix.measure(rig)
         lost = answered(replay_matrix.read()) - answered(measured)
-        house.relay.sent.clear()
+        rig.relay.sent.clear()
         for agent, backend in sorted({(agent, backend) for agent, _, backend in lost}):
             requests = [request for request in AGENT_REQUESTS if request.agent == agent]
-            again = replay_matrix.measure(house, requests, [BY_NAME[backend]])
+            again = replay_matrix.measure(rig, requests, [BY_NAME[backend]])
             measured = [row for row in measured if (row.agent, row.backend) != (agent, backend)] + again
         yield measured
 

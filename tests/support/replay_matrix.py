@@ -95,7 +95,7 @@ class Relay(Server):
 
 
 @dataclass(frozen=True, slots=True)
-class House:
+class Rig:
     """Everything that runs."""
 
     backends: StrictBackends
@@ -121,7 +121,7 @@ def _name(deployment: Deployment, agent: str) -> str:
 
 
 @contextmanager
-def running(folder: Path, **fallback: Any) -> Iterator[House]:
+def running(folder: Path, **fallback: Any) -> Iterator[Rig]:
     """The backends, a LiteLLM without `drop_params`, the relay, an upstream without quota, the product."""
     for name in ("litellm", "proxy"):
         (folder / name).mkdir()
@@ -138,18 +138,18 @@ def running(folder: Path, **fallback: Any) -> Iterator[House]:
             settings = {"enabled": True, "cooldown-max": "0s", **fallback}
             config = hybrid_config(relay.url, models=[], fallback=settings)
             with mitmdump(config, upstream.url, folder / "proxy") as proxy:
-                house = House(backends, relay, proxy, real)
-                _wait_until_told(house)
-                yield house
+                rig = Rig(backends, relay, proxy, real)
+                _wait_until_told(rig)
+                yield rig
 
 
-def _wait_until_told(house: House) -> None:
+def _wait_until_told(rig: Rig) -> None:
     """Ask until the product knows LiteLLM's models, which it asks for at the first replay."""
     image = next(request for request in AGENT_REQUESTS if "image" in request.agent)
     path, body = image.for_model(_name(BY_NAME["deepseek-chat"], image.agent))
     until = time.monotonic() + 60
     while time.monotonic() < until:
-        got = httpx.post(house.proxy.url + path, content=body, headers=image.headers, timeout=60)
+        got = httpx.post(rig.proxy.url + path, content=body, headers=image.headers, timeout=60)
         if "attachment" in got.headers.get("x-hybrid-route", ""):
             return
         time.sleep(0.1)
@@ -157,7 +157,7 @@ def _wait_until_told(house: House) -> None:
 
 
 def measure(
-    house: House,
+    rig: Rig,
     requests: Sequence[AgentRequest] = AGENT_REQUESTS,
     deployments: Sequence[Deployment] = DEPLOYMENTS,
 ) -> list[Row]:
@@ -169,34 +169,34 @@ def measure(
         for deployment in deployments
     ]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        rows = pool.map(lambda pair: _session(house, *pair), pairs)
+        rows = pool.map(lambda pair: _session(rig, *pair), pairs)
     return [row for session in rows for row in session]
 
 
-def _session(house: House, turns: Sequence[AgentRequest], deployment: Deployment) -> list[Row]:
+def _session(rig: Rig, turns: Sequence[AgentRequest], deployment: Deployment) -> list[Row]:
     rows: list[Row] = []
     with httpx.Client(timeout=90, trust_env=False) as http:
         for turn in turns:
             # LiteLLM leaves a backend alone for some seconds after a 404; no user's turns follow so fast.
             if rows and (cooling := re.search(r"Try again in (\d+) seconds", rows[-1].said)):
                 time.sleep(int(cooling[1]) + 1)
-            rows.append(_ask(house, http, turn, deployment))
+            rows.append(_ask(rig, http, turn, deployment))
     return rows
 
 
-def _ask(house: House, http: httpx.Client, request: AgentRequest, deployment: Deployment) -> Row:
+def _ask(rig: Rig, http: httpx.Client, request: AgentRequest, deployment: Deployment) -> Row:
     model = _name(deployment, request.agent)
-    got, sent = _send(house, http, request, model)
+    got, sent = _send(rig, http, request, model)
     lost = said = ""
     again = 0
     _, asked = request.for_model(model, _session_of(model))
     remedies = "; ".join(changes(json.loads(asked), json.loads(sent[-1].body))) if sent else ""
     if answered := got.status_code == 200 and TEXT in got.text:
-        lost = _lost(house, request, deployment)
+        lost = _lost(rig, request, deployment)
         if not remedies and sent[-1].body.replace(_DROPS, b"}") != asked:
             lost = "bytes of the body"
         if len(sent) > 1:
-            again = len(_send(house, http, request, model, "-again")[1])
+            again = len(_send(rig, http, request, model, "-again")[1])
     else:
         said = words(sent[-1]) if sent else f"{got.status_code} {got.headers.get('x-hybrid-route')}"
     result = "changed" if lost else "answered" if answered else "refused"
@@ -208,13 +208,13 @@ def _session_of(model: str) -> str:
 
 
 def _send(
-    house: House, http: httpx.Client, request: AgentRequest, model: str, suffix: str = ""
+    rig: Rig, http: httpx.Client, request: AgentRequest, model: str, suffix: str = ""
 ) -> tuple[httpx.Response, list[Sent]]:
     request_id = f"{request.turn}-{model}{suffix}"
     path, body = request.for_model(model, _session_of(model))
     headers = {**request.headers, "content-type": "application/json", "x-request-id": request_id}
-    got = http.post(house.proxy.url + path, content=body, headers=headers)
-    return got, house.relay.sent.get(request_id, [])
+    got = http.post(rig.proxy.url + path, content=body, headers=headers)
+    return got, rig.relay.sent.get(request_id, [])
 
 
 def words(sent: Sent) -> str:
@@ -244,11 +244,11 @@ _CONVERSATION = frozenset({"messages", "input", "contents", "system", "instructi
 _NESTED = frozenset({"metadata", "generationConfig", "thinkingConfig", "output_config", "text", "reasoning"})
 
 
-def _lost(house: House, request: AgentRequest, deployment: Deployment) -> str:
+def _lost(rig: Rig, request: AgentRequest, deployment: Deployment) -> str:
     """What of the request's meaning has not arrived in the last request that the backend accepted."""
     accepted = [
         judged.body
-        for judged in house.backends.judged
+        for judged in rig.backends.judged
         if (judged.deployment, judged.asked_by) == (deployment.name, _slug(request.agent))
         and judged.refusal is None
     ]
@@ -281,8 +281,8 @@ def read() -> list[Row]:
 
 def main() -> None:
     """Measure, and keep it."""
-    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as house:
-        rows = measure(house)
+    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as rig:
+        rows = measure(rig)
     write(rows)
     print(f"{Counter(row.result for row in rows)}, attempts {Counter(row.attempts for row in rows)}")  # noqa: T201
 

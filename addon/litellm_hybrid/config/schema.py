@@ -232,8 +232,9 @@ CHAPTERS: dict[str, tuple[Key, ...]] = {
             "stands in brackets. `--listen` outweighs it.",
             at_start=True),
         Key("workers", takes.at_least(1), "2",
-            "How many processes `litellm-hybrid serve` runs. They share the port; what one remembers the "
-            "others do not know. `--workers` outweighs it.",
+            "How many processes `litellm-hybrid serve` runs. They share the port, and know of each other "
+            "which requests wait at LiteLLM and which responses it has stored; budgets, cooldowns and "
+            "conversations are each one's own. `--workers` outweighs it.",
             at_start=True),
     ),
 }

@@ -176,19 +176,31 @@ def _refused(
     request: Object, api: Api, backends: Collection[Backend], learned: Collection[str]
 ) -> Iterator[HistoryRejection]:
     """What of a history will be refused, because a backend's kind is known or has refused it before."""
-
-    def all_are(attribute: str) -> bool:
-        return bool(backends) and all(getattr(backend, attribute) for backend in backends)
-
-    if api is Api.CHAT and ("unknown-member" in learned or all_are("is_strict")):
+    if api is Api.CHAT and ("unknown-member" in learned or _all_are(b.is_strict for b in backends)):
         yield "unknown-member"
-    if api is Api.MESSAGES and all_are("is_claude") and _holds_seal(request, api, _OF_CLAUDE):
+    if (
+        api is Api.MESSAGES
+        and _all_are(b.is_claude for b in backends)
+        and _holds_seal(request, api, _OF_CLAUDE)
+    ):
         yield "thinking-signature"
-    if api is Api.GENERATE_CONTENT and all_are("is_gemini") and _holds_seal(request, api, _OF_GEMINI):
+    if (
+        api is Api.GENERATE_CONTENT
+        and _all_are(b.is_gemini for b in backends)
+        and _holds_seal(request, api, _OF_GEMINI)
+    ):
         yield "thought-signature"
-    wants = "thinking-missing" in learned or (all_are("wants_thinking") and _is_translated(api, backends))
+    wants = "thinking-missing" in learned or (
+        _all_are(b.wants_thinking for b in backends) and _is_translated(api, backends)
+    )
     if wants and _misses_thinking(request, api):
         yield "thinking-missing"
+
+
+def _all_are(so: Iterable[bool]) -> bool:
+    """Whether there is any backend, and all are so."""
+    known = tuple(so)
+    return bool(known) and all(known)
 
 
 def _is_translated(api: Api, backends: Collection[Backend]) -> bool:
