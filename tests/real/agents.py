@@ -386,10 +386,49 @@ class Session:
         yield from (f"  | {line}" for line in self.output.splitlines())
 
 
+def run_client(
+    agent: Agent,
+    command: Sequence[str],
+    url: str,
+    home: Path,
+    work: Path,
+    *,
+    within: float,
+    env: Mapping[str, str] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Run an agent's client against us, with its files and variables and no way to anywhere else.
+
+    Args:
+        agent: whose settings are used.
+        command: what is run.
+        url: ours, for each `@URL` in files, variables and the command.
+        home: its home.
+        work: the folder that it works in.
+        within: how many seconds it has.
+        env: variables besides the agent's own.
+    """
+    bins, _ = install(agent.client, CLIENTS[agent.client])
+    for file, text in agent.files.items():
+        (home / file).parent.mkdir(parents=True, exist_ok=True)
+        (home / file).write_text(text.replace("@URL", url), encoding="utf-8")
+    environment = {"HOME": str(home), "HTTPS_PROXY": NOWHERE, "NO_PROXY": "127.0.0.1"}
+    environment |= {name: value.replace("@URL", url) for name, value in {**agent.env, **(env or {})}.items()}
+    environment["PATH"] = f"{bins / 'node_modules' / '.bin'}:{bins / 'bin'}:{os.environ['PATH']}"
+    return subprocess.run(
+        [word.replace("@URL", url) for word in command],
+        cwd=work,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=within,
+        check=False,
+    )
+
+
 def play_session(name: str, binary: Path, folder: Path) -> Session:
     """Run one agent's session."""
     agent = AGENTS[name]
-    bins, _ = install(agent.client, CLIENTS[agent.client])
     refusal = agent.refusal
     if isinstance(refusal, str):
         refusal = next(case for case in provider_errors() if case.name == agent.refusal)
@@ -421,23 +460,7 @@ def play_session(name: str, binary: Path, folder: Path) -> Session:
         product(upstream.process.url, litellm.url, folder / "product", fallback, keys, agent.own) as hybrid,
     ):
         url = hybrid.process.url
-        for file, text in agent.files.items():
-            (home / file).parent.mkdir(parents=True, exist_ok=True)
-            (home / file).write_text(text.replace("@URL", url), encoding="utf-8")
-        command = [word.replace("@URL", url) for word in agent.command]
-        environment = {"HOME": str(home), "HTTPS_PROXY": NOWHERE, "NO_PROXY": "127.0.0.1"}
-        environment |= {key: value.replace("@URL", url) for key, value in agent.env.items()}
-        environment["PATH"] = f"{bins / 'node_modules' / '.bin'}:{bins / 'bin'}:{os.environ['PATH']}"
-        done = subprocess.run(
-            command,
-            cwd=work,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
+        done = run_client(agent, agent.command, url, home, work, within=240)
         steps = work / "steps.txt"
         routes = [
             f"{line.get('status')} {line.get('target')} {line.get('reason')} {line.get('path')} {line['message']}"

@@ -8,18 +8,16 @@ what each client asks for (our log), what it shows of that, and who serves what 
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic, sleep
 
-from docs.clients import CLIENTS, install
 from litellm_hybrid.routing.requested_model import is_disguised, undisguised
-from real.agents import AGENTS, SONNET, real_litellm
-from real.cliproxyapi import NOWHERE, CLIProxyAPI, cliproxyapi
+from real.agents import AGENTS, SONNET, real_litellm, run_client
+from real.cliproxyapi import CLIProxyAPI, cliproxyapi
 from real.coding_model import CodingModel
 from real.rig import Product, product
 from support.servers import in_thread
@@ -57,26 +55,9 @@ class Place:
     def run(self, name: str, *command: str, env: Mapping[str, str] | None = None) -> str:
         """Run a client with the settings of one of the agents; what it prints."""
         agent = AGENTS[name]
-        bins, _ = install(agent.client, CLIENTS[agent.client])
-        url = self.hybrid.process.url
         home = self.folder / agent.client
         home.mkdir(exist_ok=True)
-        for file, text in agent.files.items():
-            (home / file).parent.mkdir(parents=True, exist_ok=True)
-            (home / file).write_text(text.replace("@URL", url), encoding="utf-8")
-        given = {name: value.replace("@URL", url) for name, value in {**agent.env, **(env or {})}.items()}
-        given |= {"HOME": str(home), "HTTPS_PROXY": NOWHERE, "NO_PROXY": "127.0.0.1"}
-        given["PATH"] = f"{bins / 'node_modules' / '.bin'}:{os.environ['PATH']}"
-        done = subprocess.run(
-            command,
-            cwd=home,
-            env=given,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        done = run_client(agent, command, self.hybrid.process.url, home, home, within=120, env=env)
         return done.stdout + done.stderr
 
     def asked(self) -> list[str]:
@@ -88,14 +69,24 @@ class Place:
         """What is wrong where a client is to be served by LiteLLM, without having asked for a list."""
         before = len(self.asked())
         self.run(name, *command, env=env)
+        served = self.told(before, "litellm")  # opencode asks another model for a title
         asked = self.asked()[before:]
-        served = any(line.endswith("litellm") for line in asked)  # opencode asks another model for a title
         if not served or any(line.startswith("GET") for line in asked):
             yield f"{' '.join(command)}: {asked}"
+
+    def told(self, before: int, target: str) -> bool:
+        """Whether the log tells, soon, of a request that this server has answered, behind so many others."""
+        deadline = monotonic() + 20
+        while not (told := any(line.endswith(target) for line in self.asked()[before:])):
+            if monotonic() > deadline:
+                break
+            sleep(0.1)
+        return told
 
     def claude(self) -> Iterator[str]:
         """What is wrong with what Claude Code's picker shows, and with what it gets of that."""
         self.run("claude", "claude", "-p", "Hello", "--model", SONNET, env=DISCOVERS)
+        self.told(1, "upstream")  # behind the list
         cache = self.folder / "claude" / ".claude" / "cache" / "gateway-models.json"
         shown = [model["id"] for model in json.loads(cache.read_text(encoding="utf-8"))["models"]]
         names = {undisguised(model): model for model in shown}
