@@ -59,7 +59,7 @@ class Agent:
         command: what is run; `files` are written below its home first, `env` is added to its environment.
         @URL stands for our address in all of them.
         key: what it signs in with.
-        out: at which steps the provider refuses.
+        out: at which steps the provider refuses; at none: LiteLLM serves all.
         sticky: `fallback.sticky`; then the provider is asked once when its quota is used up.
         talks: it has no tools; its turns are questions of its own.
         own: more keys of `extensions.litellm`.
@@ -67,6 +67,7 @@ class Agent:
         subscribed: CLIProxyAPI has accounts in auth files, instead of keys.
         steps: how many commands it is asked to run.
         signs: both providers sign what they think, and refuse what the other has signed.
+        excepted: its model may not fall back: the session ends as it would without us.
     """
 
     client: str
@@ -84,6 +85,7 @@ class Agent:
     subscribed: bool = False
     steps: int = STEPS
     signs: bool = False
+    excepted: bool = False
 
 
 SONNET, HAIKU = "claude-sonnet-4-5-20250929", "claude-haiku-4-5-20251001"
@@ -322,6 +324,8 @@ AGENTS |= {
     "claude-signatures": replace(AGENTS["claude"], steps=10, out=TWICE, signs=True, subscribed=True),
     "claude-picker": picked(),
     "claude-picker-mapped": picked(own={"model-mappings": {"gpt-5.5": SONNET}}, behind=[SONNET]),
+    "claude-picker-listed": picked(own={"enabled": True, "models": ["gpt-5.5"]}, out=()),
+    "claude-picker-excepted": picked(excepted=True),
     "codex-account": replace(AGENTS["codex"], subscribed=True),
     "codex-claude": replace(
         AGENTS["codex"],
@@ -349,7 +353,9 @@ class Session:
 
     def problems(self) -> Iterator[str]:
         """What is not as it should be."""
-        out = self.agent.out
+        if self.agent.excepted:
+            yield from self._excepted_problems()
+            return
         if self.code:
             yield f"exit code {self.code}"
         steps = self.agent.steps
@@ -358,15 +364,29 @@ class Session:
             yield f"it has run {self.steps}, not each of {steps} steps once"
         if self.output.count(DONE) < (steps + 1 if self.agent.talks else 1):
             yield "it does not say that it is done"
+        yield from self._route_problems()
+        for name, turns in (("provider", self.provider), ("LiteLLM's backend", self.backend)):
+            if len(lost := {turn.step for turn in turns if turn.unread}) > 1:
+                yield f"{name} refused the history at {len(lost)} steps, and not only at the first"
+
+    def _excepted_problems(self) -> Iterator[str]:
+        if any("gpt-5.5" in turn.model for turn in self.backend):
+            yield "LiteLLM served a turn of a model that is excepted"
+        if not any(turn.refused for turn in self.provider) or len(self.steps) != self.agent.out[0]:
+            yield f"it has run {self.steps}, not all until its provider refused"
+
+    def _route_problems(self) -> Iterator[str]:
+        out = self.agent.out
+        if not out:
+            if any("gpt-5.5" in turn.model for turn in self.provider):
+                yield "the provider served a turn of a model that is LiteLLM's"
+            return
         if not any(turn.step in out for turn in self.backend):
             yield "LiteLLM served no turn"
         if out is FOR_GOOD:
             yield from self._sticky_problems()
         elif not any(turn.step > out[-1] and not turn.refused for turn in self.provider):
             yield "the provider served no turn after its quota came back"
-        for name, turns in (("provider", self.provider), ("LiteLLM's backend", self.backend)):
-            if len(lost := {turn.step for turn in turns if turn.unread}) > 1:
-                yield f"{name} refused the history at {len(lost)} steps, and not only at the first"
 
     def _sticky_problems(self) -> Iterator[str]:
         refused = sum(turn.refused for turn in self.provider)
@@ -439,7 +459,9 @@ def play_session(name: str, binary: Path, folder: Path) -> Session:
         return refusal if is_turn and step in agent.out else None
 
     keys = {"api-keys": [CLIENT_KEY, agent.key]}
-    fallback = {"sticky": agent.sticky} if agent.sticky else None
+    fallback: dict[str, object] = {"sticky": agent.sticky} if agent.sticky else {}
+    if agent.excepted:
+        fallback["except"] = ["gpt-5.5"]
     home = folder / "home"
     work = folder / "project"
     home.mkdir(parents=True)

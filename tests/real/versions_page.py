@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from real.agents import Played
+from real.agents import AGENTS, Played
 from support.processes import ROOT
 
 PAGE = ROOT / "docs" / "versions.md"
@@ -37,7 +37,10 @@ def sessions(agents: Sequence[Played]) -> list[str]:
     """How the agents' sessions went."""
     lines = ["| session | client | what came of it |", "|---|---|---|"]
     for played in agents:
-        said = "; ".join(played.problems) or "exit code 0, every step run once, nothing noticed"
+        well = "exit code 0, every step run once, nothing noticed"
+        if AGENTS[played.name].excepted:
+            well = "ends with its provider's refusal, as it has to: nothing was sent to LiteLLM"
+        said = "; ".join(played.problems) or well
         lines.append(f"| {played.name} | {played.versions} | {said} |")
     return lines
 
