@@ -49,7 +49,6 @@ _BEFORE_KEY = re.compile(rb'(?:[^"}/]++|' + _COMMENT + rb"|/)*+")
 _BEFORE_VALUE = re.compile(rb"(?:[\s\0:]++|" + _COMMENT + rb")*+")
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _LITERAL = re.compile(rb'[^\s\0,:"/{}\[\]]++')
-_MODEL_FIRST = re.compile(rb'\s*+\{\s*+"model"\s*+:\s*+("[^"\\]*+")')
 # The next ones of a kind, behind whatever is none, strings above all.
 _BRACKETS = re.compile(rb'(?:[^"{}\[\]]++|"[^"\\]*+(?:\\.[^"\\]*+)*+"?)*+(?:([{\[]++|[}\]]++)|\Z)', re.DOTALL)
 
@@ -266,19 +265,27 @@ def read(body: bytes) -> Members:
     except (ValueError, RecursionError):
         return _scanned(body)
     values: Values = {name: raw for name in _EARLY if memoryview(raw := getattr(early, name)).nbytes}
-    outside = len(body) - sum(memoryview(raw).nbytes for raw in values.values())
-    if outside > _MOST_OUTSIDE:
+    sizes = [memoryview(raw).nbytes for raw in values.values()]
+    if len(body) - sum(sizes) > _MOST_OUTSIDE:
         inside = sum(bytes(raw).count(b":") for raw in values.values())
         if body.count(b":") - inside > _MOST_MEMBERS:
             raise NotJSONError("the body has too many members")
     model = values.get("model")
-    begins = _MODEL_FIRST.match(body)
-    if model is None or (begins is not None and begins[1] == bytes(model)):
-        return Members(values, body=body)  # nothing else to search megabytes for
-    again = body.find(b'"model"', body.find(b'"model"') + 1)
-    if again >= 0 and (stated := _first_model(body)) is not None and bytes(model) != bytes(stated):
+    if model is None or not _may_repeat_model(body, len(body) - max(sizes)):
+        return Members(values, body=body)
+    if (stated := _first_model(body)) is not None and bytes(model) != bytes(stated):
         return Members(values | {"model": stated}, body=body, irregular=True)
     return Members(values, body=body)
+
+
+def _may_repeat_model(body: bytes, rest: int) -> bool:
+    """Whether `model` may stand there twice; `rest` is how much of the body is not its longest member.
+
+    Only the ends have to be searched, where all that is outside that member stands.
+    """
+    if 2 * rest >= len(body):
+        return body.count(b'"model"') > 1
+    return body.count(b'"model"', 0, rest) + body.count(b'"model"', len(body) - rest) > 1
 
 
 def _first_model(body: bytes) -> memoryview | None:

@@ -9,6 +9,7 @@ also took other spellings of the key (`Model`); this one does not.
 
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from litellm_hybrid.message import forms, json
 from litellm_hybrid.message.decoders import TooLongError, UndecodableError, decode
@@ -28,7 +29,7 @@ _DISGUISED = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Named:
     """What a request says about its model.
 
@@ -41,7 +42,6 @@ class Named:
         problem: why the body could not be read, for people; "" if it could.
         too_long: the body was not read because it is too long.
         agent: an `agent` stands in the JSON body.
-        stateful: the request relies on what one server has stored (`previous_response_id`, files …).
         continues: the id of the stored response that it continues, or "".
     """
 
@@ -52,8 +52,15 @@ class Named:
     problem: str = ""
     too_long: bool = False
     agent: bool = False
-    stateful: bool = False
     continues: str = ""
+
+    @cached_property
+    def stateful(self) -> bool:
+        """Whether the request relies on what one server has stored (`previous_response_id`, files …).
+
+        All of a body is searched for that, and only where it may fall back.
+        """
+        return self.members is not None and relies_on_stored_state(self.content or b"", self.members)
 
 
 def read(path: str, content_type: str, content_encoding: str, body: bytes) -> Named:
@@ -76,7 +83,6 @@ def read(path: str, content_type: str, content_encoding: str, body: bytes) -> Na
         content=members.joined() if members and members.irregular else content,
         members=members,
         agent="agent" in found,
-        stateful=members is not None and relies_on_stored_state(content, members),
         continues=members.strings(_CONTINUES).get(_CONTINUES, "") if members else "",
     )
 

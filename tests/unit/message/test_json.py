@@ -10,6 +10,7 @@ from litellm_hybrid.message.json import NotJSONError, decode, read
 
 DEEP = b"[" * 100_000 + b"]" * 100_000
 # More digits than Python turns into an int, more exponent than a float has.
+LONG_TURNS = b'[{"model":"z","content":"' + b"x" * 9999 + b'"},{"model":"z"}]'
 LONG_NUMBER = b"1" * 5000
 
 
@@ -52,6 +53,12 @@ def replace(body: bytes, member: str, value: str) -> bytes:
         (b'{"x":{"model":"z"},"model":"a","model":"b"}', {"model": "a"}),
         (b'{"model":"a","model":5}', {"model": "a"}),
         (b'{"model":5,"model":"a"}', {}),
+        # on both sides of a long member, behind it, before it, and within it
+        (b'{"model":"a","messages":' + LONG_TURNS + b',"model":"b"}', {"model": "a"}),
+        (b'{"messages":' + LONG_TURNS + b',"model":"a","model":"b"}', {"model": "a"}),
+        (b'{"model":"a","model":"b","messages":' + LONG_TURNS + b"}", {"model": "a"}),
+        (b'{"messages":' + LONG_TURNS + b',"model":"b"}', {"model": "b"}),
+        (b'{"model":"a","messages":1,"messages":' + LONG_TURNS + b',"model":"b"}', {"model": "a"}),
         # JSON, but no object
         (b"[]", {}),
         (b'["model"]', {}),

@@ -4,6 +4,7 @@ import pytest
 
 from litellm_hybrid.config.model_patterns import Patterns
 from litellm_hybrid.config.settings import Address, Fallback, Settings
+from litellm_hybrid.message import json
 from litellm_hybrid.routing import requested_model
 from litellm_hybrid.routing.requested_model import Named
 from litellm_hybrid.routing.rules import Reason, Route, Target, by_head, decide, name_for_litellm
@@ -124,6 +125,9 @@ def test_by_head(
     assert decided == (None if reason is None else Route(Target.UPSTREAM, reason))
 
 
+STORED = json.read(b'{"previous_response_id":"resp_1"}')
+
+
 @pytest.mark.parametrize(
     ("path", "named", "reason"),
     [
@@ -134,9 +138,9 @@ def test_by_head(
         ("/v1beta/interactions", Named(), Reason.NO_MODEL),
         ("/v1beta/interactions", Named("gpt-5", "json"), Reason.MODEL),
         (CHAT, Named("gpt-5", "json", agent=True), Reason.MODEL),
-        (CHAT, Named(stateful=True), Reason.NO_MODEL),
-        (CHAT, Named("gpt-5", "json", stateful=True), Reason.MODEL),
-        (CHAT, Named("x", "json", stateful=True), Reason.PASSTHROUGH),
+        (CHAT, Named(members=STORED), Reason.NO_MODEL),
+        (CHAT, Named("gpt-5", "json", members=STORED), Reason.MODEL),
+        (CHAT, Named("x", "json", members=STORED), Reason.PASSTHROUGH),
     ],
 )
 def test_decide_in_order(path: str, named: Named, reason: Reason) -> None:
