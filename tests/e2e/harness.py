@@ -9,7 +9,7 @@ import json
 import logging
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,11 +53,29 @@ async def hello(request: Request, reply: Reply) -> None:
 
 
 class Stub(Server):
-    """A server whose handler a test may exchange at any time."""
+    """A server whose handler a test may exchange at any time.
+
+    Attributes:
+        deployments: what `GET /model/info` tells of LiteLLM's models; `None` refuses it.
+        model_info_asked: how often it was asked for them.
+    """
 
     def __init__(self, handler: Handler = hello, *, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         super().__init__(self._dispatch, port=port, tls=tls)
         self.does: Handler = handler
+        self.deployments: Sequence[Mapping[str, Any]] | None = None
+        self.model_info_asked = 0
+
+    @override
+    async def answer_aside(self, request: Request, reply: Reply) -> bool:
+        if request.path != "/model/info":
+            return False
+        self.model_info_asked += 1
+        if self.deployments is None:
+            await reply.json(403, {"error": "not for this key"})
+        else:
+            await reply.json(200, {"data": self.deployments})
+        return True
 
     async def _dispatch(self, request: Request, reply: Reply) -> None:
         await self.does(request, reply)

@@ -27,19 +27,8 @@ UNPRICED = {
 }
 
 
-class LiteLLM:
-    """Serves every model, and says what each deployment costs."""
-
-    def __init__(self, *deployments: dict[str, Any]) -> None:
-        self.deployments = deployments
-        self.asked = 0
-
-    async def __call__(self, request: Request, reply: Reply) -> None:
-        if request.path == "/model/info":
-            self.asked += 1
-            await reply.json(200, {"data": self.deployments})
-        else:
-            await reply.json(200, ANSWER, [("x-litellm-model-id", "1")])
+async def _served(_: Request, reply: Reply) -> None:
+    await reply.json(200, ANSWER, [("x-litellm-model-id", "1")])
 
 
 async def _route(proxy: Proxy) -> str:
@@ -60,9 +49,9 @@ def _limited(dollars: str) -> dict[str, Any]:
 
 async def test_replays_end_with_the_days_dollars(start: Start, upstream: Stub, litellm: Stub) -> None:
     """Each costs 1.2: after two of them 2 are spent."""
-    upstream.does, litellm.does = OUT_OF_QUOTA, (prices := LiteLLM(PRICED))
+    upstream.does, litellm.does, litellm.deployments = OUT_OF_QUOTA, _served, [PRICED]
     proxy = await start(fallback=_limited("2"))
-    await until(lambda: prices.asked)
+    await until(lambda: litellm.model_info_asked)
 
     routes = [await _first_fallback(proxy), *[await _route(proxy) for _ in range(3)]]
 
@@ -76,9 +65,9 @@ async def test_replays_end_with_the_days_dollars(start: Start, upstream: Stub, l
 
 
 async def test_what_is_routed_does_not_count(start: Start, upstream: Stub, litellm: Stub) -> None:
-    upstream.does, litellm.does = OUT_OF_QUOTA, (prices := LiteLLM(PRICED))
+    upstream.does, litellm.does, litellm.deployments = OUT_OF_QUOTA, _served, [PRICED]
     proxy = await start(fallback=_limited("1"), models=["gpt-5"], model_mappings={"gpt-5": "o3"})
-    await until(lambda: prices.asked)
+    await until(lambda: litellm.model_info_asked)
     for _ in range(2):
         await proxy.post("gpt-5")
 
@@ -86,24 +75,24 @@ async def test_what_is_routed_does_not_count(start: Start, upstream: Stub, litel
 
 
 async def test_a_model_of_two_prices_has_a_price(start: Start, upstream: Stub, litellm: Stub) -> None:
-    upstream.does, litellm.does = OUT_OF_QUOTA, (prices := LiteLLM(PRICED, ALSO))
+    upstream.does, litellm.does, litellm.deployments = OUT_OF_QUOTA, _served, [PRICED, ALSO]
     proxy = await start(fallback=_limited("2"))
-    await until(lambda: prices.asked)
+    await until(lambda: litellm.model_info_asked)
 
     assert (await _first_fallback(proxy)).startswith(FELL_BACK)
 
 
 async def test_a_model_without_a_price_is_not_replayed(start: Start, upstream: Stub, litellm: Stub) -> None:
-    upstream.does, litellm.does = OUT_OF_QUOTA, (prices := LiteLLM(PRICED, UNPRICED))
+    upstream.does, litellm.does, litellm.deployments = OUT_OF_QUOTA, _served, [PRICED, UNPRICED]
     proxy = await start(fallback=_limited("2"))
-    await until(lambda: prices.asked)
+    await until(lambda: litellm.model_info_asked)
 
     assert await _route(proxy) == failed("budget")
     assert proxy.log("LiteLLM has no price for o3")
 
 
 async def test_without_a_limit_no_price_is_needed(start: Start, upstream: Stub, litellm: Stub) -> None:
-    upstream.does, litellm.does = OUT_OF_QUOTA, LiteLLM(UNPRICED)
+    upstream.does, litellm.does, litellm.deployments = OUT_OF_QUOTA, _served, [UNPRICED]
     proxy = await start(fallback=_limited("0"))
 
     assert (await _route(proxy)).startswith(FELL_BACK)
@@ -112,11 +101,11 @@ async def test_without_a_limit_no_price_is_needed(start: Start, upstream: Stub, 
 async def test_prices_are_asked_for_when_a_reload_sets_a_limit(
     start: Start, upstream: Stub, litellm: Stub
 ) -> None:
-    upstream.does, litellm.does = OUT_OF_QUOTA, (prices := LiteLLM(PRICED))
+    upstream.does, litellm.does, litellm.deployments = OUT_OF_QUOTA, _served, [PRICED]
     proxy = await start(fallback=_limited("0"))
-    assert prices.asked == 0
+    assert litellm.model_info_asked == 0
 
     proxy.config.write_text(proxy.config.read_text().replace('"0"', '"5"'))
 
-    await until(lambda: prices.asked)
+    await until(lambda: litellm.model_info_asked)
     assert (await _first_fallback(proxy)).startswith(FELL_BACK)

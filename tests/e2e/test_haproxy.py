@@ -121,15 +121,7 @@ class Model(Stub):
         super().__init__(self._answer)
         self.go_on = asyncio.Event()
 
-    @property
-    def asked(self) -> list[Request]:
-        """What clients asked: LiteLLM is also asked for its prices and backends."""
-        return [request for request in self.requests if request.path != "/model/info"]
-
     async def _answer(self, request: Request, reply: Reply) -> None:
-        if request.path == "/model/info":
-            await reply.json(200, {"data": []})
-            return
         asked = json.loads(request.body)
         if not asked.get("stream"):
             await reply.json(200, {"id": asked["id"]})
@@ -251,11 +243,11 @@ async def test_an_instance_is_drained_and_replaced_under_load(tmp_path: Path) ->
                 await until_served(front, more_than=int(served))
 
     assert asking.broken == []
-    assert len(upstream.asked) + len(litellm.asked) == asking.done
-    assert {len(litellm.asked) > 0, len(upstream.asked) > 0} == {True}
+    assert len(upstream.requests) + len(litellm.requests) == asking.done
+    assert {len(litellm.requests) > 0, len(upstream.requests) > 0} == {True}
     # They learn who the client is, and HAProxy asks no server for anything.
     for stub in (upstream, litellm):
-        assert {request.path for request in stub.asked} == {"/v1/messages"}
+        assert {request.path for request in stub.requests} == {"/v1/messages"}
     named = {request.values("x-forwarded-for")[0] for request in upstream.requests}
     assert named == {f"127.0.1.{number + 1}" for number in range(CLIENTS)}
 

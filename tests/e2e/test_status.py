@@ -158,13 +158,9 @@ async def test_the_last_requests_with_their_tokens(start: Start, upstream: Stub,
     )
 
 
-PRICES = {
-    "data": [
-        {
-            "model_name": "spare",
-            "model_info": {"id": "x", "input_cost_per_token": 1e-3, "output_cost_per_token": 2e-3},
-        }
-    ]
+PRICED = {
+    "model_name": "spare",
+    "model_info": {"id": "x", "input_cost_per_token": 1e-3, "output_cost_per_token": 2e-3},
 }
 
 
@@ -172,9 +168,7 @@ async def test_what_was_spent(start: Start, upstream: Stub, litellm: Stub) -> No
     """By LiteLLM's header where it is whole, by its prices where it is streamed."""
 
     async def bills(request: Request, reply: Reply) -> None:
-        if request.target == "/model/info":
-            await reply.json(200, PRICES)
-        elif request.json().get("stream"):
+        if request.json().get("stream"):
             await _streamed(request, reply)
         else:
             usage = {"prompt_tokens": 100, "completion_tokens": 20}
@@ -183,7 +177,7 @@ async def test_what_was_spent(start: Start, upstream: Stub, litellm: Stub) -> No
     async def uses(_: Request, reply: Reply) -> None:
         await reply.json(200, {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 1}})
 
-    upstream.does, litellm.does = uses, bills
+    upstream.does, litellm.does, litellm.deployments = uses, bills, [PRICED]
     proxy = await start(model_mappings={"gpt-5": "spare"})
     await proxy.post("o3")
     await proxy.post("gpt-5")

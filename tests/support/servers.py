@@ -178,6 +178,14 @@ class Server(AbstractAsyncContextManager["Server"]):
                 await self._arrived.wait()
         return self.requests
 
+    async def answer_aside(self, request: Request, reply: Reply) -> bool:
+        """Answer what a program asks for by itself, at a time that no test knows; say whether it was that.
+
+        Such a request, and a connection that brought no other, stand in none of the lists.
+        """
+        del request, reply
+        return False
+
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         if task is None:  # start_server always makes one
@@ -203,10 +211,14 @@ class Server(AbstractAsyncContextManager["Server"]):
     async def _serve(self, connection: Connection) -> None:
         while True:
             request = await read_request(connection)
+            reply = Reply(connection)
+            if await self.answer_aside(request, reply):
+                if not connection.requests and connection in self.connections:
+                    self.connections.remove(connection)
+                continue
             self.requests.append(request)
             connection.requests.append(request)
             self._arrived.set()
-            reply = Reply(connection)
             await self.handler(request, reply)
             if not reply.finished:  # half an answer, or bytes of the handler's own: nothing can follow it
                 return
