@@ -210,6 +210,9 @@ def judge(
     lines = [
         Line("requests", str(tally.asked.total()), holds=tally.asked.total() > 0),
         *(Line(what, str(len(found)), holds=not found) for what, found in counted.items()),
+        Line(
+            "sent once more, where a kept connection died", str(tally.sent_again), holds=tally.sent_again > 0
+        ),
         Line("reloads", str(reloads), holds=reloads > 0),
         Line("lines lost to the full disk, by the metric", str(lost), holds=lost > 0),
     ]

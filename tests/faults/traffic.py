@@ -18,7 +18,7 @@ from e2e.fallback_support import QUOTA
 from e2e.harness import Answer, Client
 from faults.rig import PATH, ids, new_id
 from support.servers import Reply
-from support.wire import ClientGoneError, Request
+from support.wire import ClientGoneError, Connection, Request
 
 KIND = "x-soak"
 _SSE = {"content-type": "text/event-stream"}
@@ -150,6 +150,9 @@ KINDS: dict[str, Kind] = {
     "client leaves in its body": Kind(2, "gpt-5", "leaves in its body", (), size=200_000),
     "client leaves what is held": Kind(2, "o3", "leaves", UPSTREAM, upstream=opening),
     "client leaves a stream": Kind(2, "gpt-5", "leaves in it", LITELLM, litellm=stream),
+    "client leaves a replayed stream": Kind(
+        2, "o3", "leaves in it", BOTH, upstream=quota_in_stream, litellm=stream
+    ),
 }
 
 
@@ -162,6 +165,7 @@ class Tally:
         lost: what was not answered, or not as it must be.
         doubled: what was answered, or has reached a server, more than once.
         mixed: answers with another request's bytes.
+        sent_again: how many came a second time, as they may where a kept connection died without a byte.
         latencies: when, and the seconds to the whole of a plain answer.
         pending: the servers that are still to see a request, by its id.
     """
@@ -170,23 +174,36 @@ class Tally:
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     mixed: list[str] = field(default_factory=list)
+    sent_again: int = 0
     latencies: list[tuple[float, float]] = field(default_factory=list)
     pending: dict[str, list[str]] = field(default_factory=dict)
+    _seen: dict[tuple[str, str], Connection | None] = field(default_factory=dict)
 
     def server(self, name: str) -> Callable[[Request, Reply], Awaitable[None]]:
         """A server's handler."""
 
         async def handler(request: Request, reply: Reply) -> None:
+            if request.path != PATH:  # the proxy's own questions
+                await reply.json(404, {})
+                return
             number, kind = request.header("x-request-id") or "", KINDS[request.header(KIND) or ""]
             act = kind.upstream if name == "upstream" else kind.litellm
-            try:
-                self.pending[number].remove(name)
-            except (KeyError, ValueError):
-                if act not in (
-                    close,
-                    reset,
-                ):  # then a kept connection died: it is sent once more on a new one
+            connection = request.connection
+            is_fresh = len(connection.requests) == 1
+            if (name, number) not in self._seen:
+                # Lost without a byte on a connection that was kept, it may come once more: RFC 9112, 9.3.1.
+                may_repeat = act in (close, reset) and not is_fresh
+                self._seen[name, number] = connection if may_repeat else None
+                if name in self.pending.get(number, ()):
+                    self.pending[number].remove(name)
+                else:
+                    self.doubled.append(f"{name} has seen {number}, which was not for it")
+            else:
+                before, self._seen[name, number] = self._seen[name, number], None
+                if before is None or before.open or not is_fresh:
                     self.doubled.append(f"{name} has seen {number} again")
+                else:
+                    self.sent_again += 1
             await act(number.encode(), reply)
 
         return handler
