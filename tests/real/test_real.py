@@ -4,6 +4,7 @@
 """
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,13 @@ from google.genai import types
 from openai import OpenAI
 
 from real.apis import CLIENT_KEY
-from real.cliproxyapi import cliproxyapi
+from real.cliproxyapi import NOWHERE, cliproxyapi, version_of
 from real.corpus import Captured, captured, write_captured
 from real.providers import Providers
 from real.report import tally
 from real.rig import LiteLLM, product
 from real.verify import Progress, Wanted, added, shown, verify
+from support.registered_routes import registered_by
 from support.servers import in_thread
 
 BINARIES = [Path(name) for name in os.environ.get("CLIPROXYAPI", "").split(":") if name]
@@ -109,3 +111,27 @@ def test_its_lists_of_models_also_have_what_is_routed(binary: Path | None, tmp_p
             assert {"models/Routed-1", "models/gemini-2.5-pro"} <= {
                 model.name for model in gemini.models.list()
             }
+
+
+_ROUTE = re.compile(r"\] (?P<method>[A-Z]+) +(?P<path>/\S*) +-->")
+_OF_ANY = 9
+"""Methods that Gin's `Any` registers."""
+
+
+@pytest.mark.parametrize("binary", BINARIES or [None], ids=lambda binary: binary.name if binary else "none")
+def test_the_table_of_routes_is_what_it_registers(binary: Path | None, tmp_path: Path) -> None:
+    """A debugging one writes them at its start."""
+    if binary is None:
+        pytest.skip("no real CLIProxyAPI was asked: CLIPROXYAPI names none (PATH[:PATH…])")
+    extra = {"debug": True, "ampcode": {"upstream-url": NOWHERE}}
+    with (
+        in_thread(Providers([])) as providers,
+        cliproxyapi(binary, providers, {}, tmp_path / "upstream", extra=extra) as upstream,
+    ):
+        said: dict[str, set[str]] = {}
+        for found in _ROUTE.finditer(upstream.process.wait_for("/v1/ws")):
+            said.setdefault(found["path"], set()).add(found["method"])
+    told = {path: {"ANY"} if len(methods) == _OF_ANY else methods for path, methods in said.items()}
+
+    version = ".".join(version_of(binary).removeprefix("v").split(".")[:2])
+    assert told == registered_by(version)

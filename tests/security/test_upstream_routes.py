@@ -1,9 +1,11 @@
 """Every route that CLIProxyAPI 6.10.9, 7.1.76 and 7.2.140 register, and who gets through to it.
 
-The routes are those of its `server*.go` and `modules/amp/routes.go`; `:x` and `*x` are replaced by a value.
+The table is cliproxyapi_routes.txt; it is played over a real proxy from this machine and from another one, a
+network namespace, and by spellings, hosts and origins without sockets.
 """
 
-from collections.abc import Callable, Iterable
+import json
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -13,108 +15,37 @@ from litellm_hybrid.config.settings import Address, Secret, Settings
 from litellm_hybrid.message.forwarded import find
 from litellm_hybrid.routing.rewrite import Incoming
 from litellm_hybrid.routing.rules import Request, Target, route
+from security.conftest import KEY as CLIENT_KEY
+from security.conftest import PLACES, Site, site
+from support import networks
+from support.registered_routes import LISTED, table
+from support.servers import Reply
+from support.wire import Request as Wire
 
 KEY = "client-key"
 OPEN = Settings(enabled=True, base_url=Address("http", "litellm", 4000), api_key=Secret("sk-litellm"))
 KEYED = replace(OPEN, client_keys=(Secret(KEY),))
 HERE, ELSEWHERE = "127.0.0.1", "192.0.2.7"
 
-PUBLIC = [
-    "GET /",
-    "GET /healthz",
-    "HEAD /healthz",
-    "GET /anthropic/callback",
-    "GET /codex/callback",
-    "GET /google/callback",
-    "GET /antigravity/callback",
-    "GET /xai/callback",
-]
-MODEL_APIS = [
-    "GET /v1/models",
-    "POST /v1/chat/completions",
-    "POST /v1/completions",
-    "POST /v1/images/generations",
-    "POST /v1/images/edits",
-    "POST /v1/videos",
-    "POST /v1/videos/generations",
-    "POST /v1/videos/edits",
-    "POST /v1/videos/extensions",
-    "GET /v1/videos/id",
-    "POST /v1/messages",
-    "POST /v1/messages/count_tokens",
-    "GET /v1/responses",
-    "POST /v1/responses",
-    "POST /v1/responses/compact",
-    "POST /v1/alpha/search",
-    "POST /v1/live",
-    "GET /v1/live/id",
-    "GET /v1/realtime",
-    "POST /v1/realtime",
-    "POST /v1/realtime/calls",
-    "GET /v1/realtime/calls/id",
-    "POST /v1/realtime/client_secrets",
-    "POST /v1/realtime/sessions",
-    "POST /v1/realtime/transcription_sessions",
-    "GET /v1/realtime/translations",
-    "POST /v1/realtime/translations/client_secrets",
-    "POST /v1/realtime/calls/id/hangup",
-    "POST /openai/v1/videos",
-    "GET /openai/v1/videos/id/content",
-    "GET /backend-api/codex/responses",
-    "POST /backend-api/codex/responses",
-    "POST /backend-api/codex/responses/compact",
-    "POST /backend-api/codex/alpha/search",
-    "GET /v1beta/models",
-    "POST /v1beta/interactions",
-    "POST /v1beta/models/g:generateContent",
-    "POST /v1beta/models/veo:predictLongRunning",
-    "GET /v1beta/models/g",
-    "GET /api/provider/openai/models",
-    "POST /api/provider/openai/chat/completions",
-    "POST /api/provider/openai/completions",
-    "POST /api/provider/openai/responses",
-    "GET /api/provider/openai/v1/models",
-    "POST /api/provider/openai/v1/chat/completions",
-    "POST /api/provider/openai/v1/completions",
-    "POST /api/provider/openai/v1/responses",
-    "POST /api/provider/anthropic/v1/messages",
-    "POST /api/provider/anthropic/v1/messages/count_tokens",
-    "GET /api/provider/google/v1beta/models",
-    "POST /api/provider/google/v1beta/models/g:generateContent",
-    "GET /api/provider/google/v1beta/models/g",
+ROWS = table()
+PUBLIC, MODEL_APIS, ITS_MACHINE_ONLY = (
+    list(dict.fromkeys(f"{row.method} {row.path}" for row in ROWS if row.who in who))
+    for who in (("anybody",), ("litellm", "upstream"), ("machine",))
+)
+MODEL_APIS += [
+    # what Amp's one route passes to a model, and other paths of theirs that LiteLLM and Google's SDKs have
     "POST /api/provider/google/v1beta1/publishers/google/models/g:streamGenerateContent",
+    "POST /v1beta/models/veo:predictLongRunning",
 ]
-ITS_MACHINE_ONLY = [
-    "GET /v0/management/config",
-    "PUT /v0/management/api-keys",
+ITS_MACHINE_ONLY += [
     "GET /v0/management",
     "GET /v0/management/",
-    "GET /management.html",
-    "POST /v1internal:generateContent",
     "POST /v1internal:streamGenerateContent",
-    "GET /v1/ws",
     "GET /ws",
-    "GET /keep-alive",
     "GET /debug/pprof/heap",
-    "GET /v0/resource/plugins/x/index.html",
     "GET /api/provider/google/v1beta1/publishers/google/models",
-    "GET /api/provider/google/v1beta1/x",
-    "POST /api/provider/google/v1beta1/x",
     "POST /api/provider/google/v1beta1/models/x",
-    *(
-        f"{method} {path}"
-        for method in ("GET", "POST")
-        for path in (
-            *(f"/api/{name}" for name in ("internal", "user", "auth", "meta", "ads", "telemetry", "threads")),
-            *(f"/api/{name}/x" for name in ("internal", "user", "auth", "meta", "telemetry", "threads")),
-            *("/api/thread-actors", "/api/otel", "/api/otel/x", "/api/tab", "/api/tab/x"),
-            *("/auth", "/auth/x"),
-        )
-    ),
-    *("GET /threads", "GET /threads/x", "GET /docs", "GET /docs/x", "GET /settings", "GET /settings/x"),
-    *("GET /threads.rss", "GET /news.rss"),
     # nothing that is registered
-    "GET /x",
     "POST /key/generate",
     "POST /healthz",
     "POST /a/b/callback",
@@ -221,3 +152,74 @@ def test_upstream_paths_opens_more_by_name() -> None:
         "GET /v0/management/config",
     ):
         assert denied(opened, line, ELSEWHERE) == 403
+
+
+# -- over a real proxy --------------------------------------------------------------
+
+_MISSING = networks.missing()
+needs_a_neighbour = pytest.mark.skipif(bool(_MISSING), reason=_MISSING)
+RIGHT, WRONG, EMPTY = (("X-Api-Key", key) for key in (CLIENT_KEY, "sk-wrong", ""))
+BY_KEY: dict[str, tuple[tuple[tuple[str, str], ...], int]] = {
+    "no key": ((), 401),
+    "a wrong key": ((WRONG,), 403),
+    "the right key": ((RIGHT,), 200),
+    "the right one first": ((RIGHT, WRONG), 200),
+    "a wrong one first": ((WRONG, RIGHT), 403),
+    "an empty one first": ((EMPTY, RIGHT), 401),
+}
+"""Headers, and the status with which a key is asked for."""
+
+
+@pytest.fixture(scope="module")
+def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with site(tmp_path_factory.mktemp("routes")) as running:
+
+        async def fine(_: Wire, reply: Reply) -> None:
+            await reply.send(200)
+
+        running.upstream.does = running.litellm.does = fine
+        yield running
+
+
+@needs_a_neighbour
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("keys", BY_KEY)
+@pytest.mark.parametrize("model", ["gpt-5", "not-listed"])
+def test_every_route_by_place_and_key(model: str, keys: str, place: str, proxy: Site) -> None:
+    headers, asked_for = BY_KEY[keys]
+    body = json.dumps({"model": model})
+    rows = ROWS if model == LISTED else [row for row in ROWS if row.who == "litellm"]
+    asks = [
+        (row.method, row.path.replace(LISTED, model), body if row.method == "POST" else "", headers)
+        for row in rows
+    ]
+    before = len(proxy.litellm.requests)
+
+    told = proxy.ask(place, *asks)
+
+    to_litellm = 0
+    for row, one in zip(rows, told, strict=True):
+        routed = row.who == "litellm" and model == LISTED
+        target, status = ("litellm" if routed else "upstream"), 200
+        if row.who == "machine":
+            status = 200 if place == "here" else 403
+        elif row.who != "anybody" and (place == "elsewhere" or routed):
+            status = asked_for
+        assert (row, one.status) == (row, status)
+        route = one.headers["x-hybrid-route"]
+        assert route.startswith(target) if status == 200 else "reason=refused" in route
+        to_litellm += routed and status == 200
+    assert len(proxy.litellm.requests) - before == to_litellm
+
+
+@needs_a_neighbour
+def test_local_routes_are_no_web_pages(proxy: Site) -> None:
+    """A page of another site in a browser of this machine, and a name that was pointed at it."""
+    rows = [row for row in ROWS if row.who == "machine"]
+    for header in (
+        ("Origin", "https://evil.example"),
+        ("Host", "evil.example"),
+        ("Sec-Fetch-Site", "cross-site"),
+    ):
+        told = proxy.ask("here", *((row.method, row.path, "", (RIGHT, header)) for row in rows))
+        assert {one.status for one in told} == {403}

@@ -20,9 +20,17 @@ from support.processes import Process, free_port, running
 
 _CLIENT = textwrap.dedent("""
     import http.client, json, sys
+    connection = None
     for method, host, port, path, body, headers in json.load(sys.stdin):
-        connection = http.client.HTTPConnection(host, port, timeout=20)
-        connection.request(method, path, body, headers)
+        if connection is None or (connection.host, connection.port) != (host, port):
+            connection = http.client.HTTPConnection(host, port, timeout=60)
+        names = {name.lower() for name, _ in headers}
+        connection.putrequest(method, path, skip_host="host" in names, skip_accept_encoding=True)
+        for name, value in headers:
+            connection.putheader(name, value)
+        if body:
+            connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders(body.encode() or None)
         answer = connection.getresponse()
         fields = {name.lower(): value for name, value in answer.getheaders()}
         print(json.dumps([answer.status, fields, answer.read().decode()]))
@@ -68,7 +76,7 @@ class Neighbour:
     there: str
 
     def ask(self, *asks: Ask) -> list[Told]:
-        """Send requests from there, one after the other, each on a connection of its own."""
+        """Send requests from there, one after the other."""
         return _ask(["ip", "netns", "exec", self.name, sys.executable, "-c", _CLIENT], asks)
 
 
@@ -78,7 +86,7 @@ def ask_from_here(*asks: Ask) -> list[Told]:
 
 
 def _ask(command: list[str], asks: Sequence[Ask]) -> list[Told]:
-    wanted = [[a.method, a.host, a.port, a.path, a.body, dict(a.headers)] for a in asks]
+    wanted = [[a.method, a.host, a.port, a.path, a.body, a.headers] for a in asks]
     done = subprocess.run(
         command, input=json.dumps(wanted), capture_output=True, text=True, check=False, timeout=60
     )

@@ -64,8 +64,6 @@ def own_page(exchange: Exchange, page: AdminResponse | AccessDenied) -> http.Res
     response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
     for name, value in page.headers:
         response.headers[name] = value
-    if exchange.method == "HEAD":
-        response.data.content = b""  # Content-Length stays
     return response
 
 
@@ -126,5 +124,8 @@ def _internal_error(exchange: Exchange) -> http.Response:
 
 def _response(status: int, body: bytes, exchange: Exchange) -> http.Response:
     response = http.Response.make(status, body, {"Content-Type": "application/json"})
+    if exchange.method == "HEAD":
+        # RFC 9110, 9.3.2; the next response would be read behind a body. Content-Length stays.
+        response.data.content = b""
     add_response_headers(response, exchange)
     return response
