@@ -91,9 +91,16 @@ class SetUp:
         }
         given |= {name.replace("_", "-"): value for name, value in keys.items()}
         settings = {name: value for name, value in given.items() if value is not None}
+        self.theirs("passthrough-headers: true")
         file = self.folder / "config.yaml"
         file.write_text(json.dumps({"extensions": {"litellm": settings}}), encoding="utf-8")
         return file
+
+    def theirs(self, *more: str) -> None:
+        """CLIProxyAPI's own file, in one of its usual places."""
+        file = self.folder / ".cli-proxy-api" / "config.yaml"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("\n".join((f"host: 127.0.0.1\nport: {self.upstream.port}", *more)) + "\n")
 
 
 @contextmanager
@@ -117,6 +124,7 @@ def good(tmp_path: Path) -> Iterator[SetUp]:
 def doctor(file: Path, *args: str) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
         [PROGRAM, "doctor", "-c", file, *args],
+        env=os.environ | {"HOME": str(file.parent)},
         capture_output=True,
         encoding="utf-8",
         timeout=100,
@@ -382,6 +390,28 @@ def test_cliproxyapis_own_file(good: SetUp) -> None:
     assert "cliproxyapi.yaml:2: max-retry-interval: 30" in wrong["symptom"]
 
 
+def test_cliproxyapis_own_file_is_found_where_it_usually_is(good: SetUp) -> None:
+    """By the address it says: another CLIProxyAPI's tells nothing of this one."""
+    file = good.config()
+    good.theirs("max-retry-interval: 30", "passthrough-headers: true")
+    code, found = findings(file)
+    assert (code, [each["check"] for each in bad(found)]) == (1, ["file"])
+    assert "max-retry-interval: 30" in bad(found)[0]["symptom"]
+    good.theirs("port: 1")
+    code, found = findings(file)
+    (gap,) = [each for each in found if each["severity"] == "not checked"]
+    assert (code, bad(found), gap["check"]) == (1, [], "file")
+    assert "--upstream-config FILE" in gap["fix"]
+
+
+def test_models_without_a_price_where_a_days_cost_is_limited(good: SetUp) -> None:
+    """LiteLLM shows none for `gpt-5`: nothing would fall back, and it says so."""
+    code, found = findings(good.config(fallback={"enabled": True, "max-cost-per-day": 5}, models=None))
+    (wrong,) = [each for each in bad(found) if each["check"] == "prices"]
+    assert (code, wrong["severity"]) == (2, "error")
+    assert "gpt-5" in wrong["symptom"]
+
+
 def test_a_broken_file(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("litellm-modles: [a]\n")
@@ -389,7 +419,7 @@ def test_a_broken_file(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "did you mean `litellm-models`?" in done.stdout
     code, found = findings(tmp_path / "missing.yaml")
-    assert (code, [each["check"] for each in found]) == (2, ["file", "python", "mitmproxy"])
+    assert (code, [each["check"] for each in found]) == (2, ["file", "upstream", "python", "mitmproxy"])
 
 
 # -- the address to listen on -------------------------------------------------

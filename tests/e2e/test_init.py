@@ -105,7 +105,7 @@ def test_what_cannot_be_known_is_asked_for(
     answers = [
         *(f"http://127.0.0.1:{free_port()}", "n", servers.upstream.url, CLIENT_KEY),  # nobody is at the first
         *(servers.litellm.url, MASTER_KEY),
-        *("n", "openai/o3", "", "-"),
+        *("o3 gpt-5", "gpt-5 openai/o3", "grok-4 -", ""),
     ]
     absent = dict.fromkeys(KEYS) | {"HOME": str(tmp_path)}
 

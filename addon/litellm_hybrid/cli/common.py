@@ -10,10 +10,13 @@ import click
 
 from litellm_hybrid.config.file_watcher import Watcher
 from litellm_hybrid.config.parser import ConfigError, Parsed
+from litellm_hybrid.config.settings import Address
 from litellm_hybrid.terminal import OutputLine, Style, hide, printable
 
 CONFIG = "config.yaml"
 FILE = click.Path(path_type=Path)
+_UPSTREAM_CONFIGS = ("~/.cli-proxy-api/config.yaml", "~/CLIProxyAPI/config.yaml", "/CLIProxyAPI/config.yaml")
+"""Where CLIProxyAPI's config.yaml usually is, besides this folder."""
 
 _COLORS = {Style.GOOD: "green", Style.BAD: "red", Style.NOTICE: "yellow"}
 
@@ -32,6 +35,25 @@ def load(file: Path) -> Parsed:
             (f"no {CONFIG} in this folder: say where it is with `check FILE` or `explain --config FILE`",)
         )
     return Watcher(file.expanduser(), os.environ).load()
+
+
+def upstream_config(at: Address | None = None) -> tuple[Path, Parsed] | None:
+    """Find CLIProxyAPI's own config.yaml where it usually is, and read it; None: it is not there.
+
+    Args:
+        at: only one that says this address.
+    """
+    for name in (CONFIG, *_UPSTREAM_CONFIGS):
+        candidate = Path(name).expanduser()
+        try:
+            parsed = load(candidate) if candidate.is_file() else None
+        except ConfigError:
+            continue
+        if parsed is None or not parsed.has_upstream_keys:
+            continue
+        if at is None or parsed.settings.upstream.is_same_server(at):
+            return candidate, parsed
+    return None
 
 
 class Report(Protocol):

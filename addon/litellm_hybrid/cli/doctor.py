@@ -10,6 +10,7 @@ import click
 import yaml
 
 from litellm_hybrid.cli.common import FILE, as_json_option, config_option, load, show
+from litellm_hybrid.cli.common import upstream_config as find_upstream_config
 from litellm_hybrid.config.converters import parse_listen, parse_url
 from litellm_hybrid.config.parser import Parsed
 from litellm_hybrid.diagnostics.doctor.doctor import Options, examine
@@ -22,7 +23,11 @@ from litellm_hybrid.terminal import hide, printable
 @click.option("--upstream", metavar="URL", help="Where CLIProxyAPI is, if mitmdump's --mode says it.")
 @click.option("--listen", metavar="HOST:PORT", help="Where the proxy listens, if --mode says it.")
 @click.option("--key", default="", help="A client key that CLIProxyAPI takes, if the file has none.")
-@click.option("--upstream-config", type=FILE, help="CLIProxyAPI's config.yaml, if --config is another file.")
+@click.option(
+    "--upstream-config",
+    type=FILE,
+    help="CLIProxyAPI's config.yaml, if --config is another file, and it is in no usual place.",
+)
 @click.option("--live", is_flag=True, help="Also send one real request each way; this costs a few tokens.")
 @click.option(
     "--replay",
@@ -73,13 +78,18 @@ def doctor(
         settings = parsed.settings
         secrets.extend(each.value for each in (settings.api_key, *settings.client_keys) if each)
         changed = replace(parsed, settings=replace(settings, **given))
-        if upstream_config is None:
-            return changed
-        hints = (*parsed.hints, *load(upstream_config).hints)
-        return replace(changed, hints=hints, has_upstream_keys=True)
+        if upstream_config is not None:
+            return with_upstream(changed, load(upstream_config))
+        usual = None if parsed.has_upstream_keys else find_upstream_config(changed.settings.upstream)
+        return with_upstream(changed, usual[1]) if usual else changed
 
     own = _read_yaml(litellm_config) if litellm_config else None
     run(context, file, read, secrets, Options(key, live, replay, own), as_json=as_json)
+
+
+def with_upstream(parsed: Parsed, theirs: Parsed) -> Parsed:
+    """Add what CLIProxyAPI's own file, another one, says better."""
+    return replace(parsed, hints=(*parsed.hints, *theirs.hints), has_upstream_keys=True)
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:

@@ -2,28 +2,28 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import click
 
 from litellm_hybrid.cli import doctor
-from litellm_hybrid.cli.common import CONFIG, FILE, load
+from litellm_hybrid.cli.common import FILE, load
+from litellm_hybrid.cli.common import upstream_config as upstream_config_file
 from litellm_hybrid.config.converters import parse_url
 from litellm_hybrid.config.file_watcher import Watcher
-from litellm_hybrid.config.parser import ConfigError, parse
+from litellm_hybrid.config.parser import ConfigError, Parsed, parse
 from litellm_hybrid.config.settings import Address, Secret, Settings
 from litellm_hybrid.diagnostics import init as first
 from litellm_hybrid.diagnostics.doctor import probes
+from litellm_hybrid.diagnostics.doctor.check_models import KnownModels
 from litellm_hybrid.diagnostics.doctor.doctor import Options
 from litellm_hybrid.diagnostics.doctor.probes import Program, Results
 from litellm_hybrid.diagnostics.init import CLIENT_KEY, LITELLM_KEY, Match, Proposal, SetUp
 from litellm_hybrid.terminal import printable
 
 _LITELLM = "http://127.0.0.1:4000"
-_UPSTREAM_CONFIGS = ("~/.cli-proxy-api/config.yaml", "~/CLIProxyAPI/config.yaml", "/CLIProxyAPI/config.yaml")
-"""Where CLIProxyAPI's config.yaml usually is, besides this folder."""
-
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -64,22 +64,21 @@ def init(
         if path.exists():
             raise click.ClickException(printable(f"{path} is there already; move it away, or give --output"))
     ask = _Asking(quiet=yes)
-    known = _known_upstream(upstream_config)
+    theirs = _known_upstream(upstream_config)
+    known = theirs.settings if theirs else Settings()
     typed: dict[str, str] = {}
 
     address = ask.address("CLIProxyAPI", upstream, str(known.upstream), Program.CLIPROXYAPI)
-    keys = [key.value for key in known.client_keys]
-    client_key = keys[0] if keys else os.environ.get(CLIENT_KEY, "")
-    found = _probe(Settings(upstream=address))
-    if not client_key and found["upstream-open"].status == 401:
-        client_key = ask.key("A key of CLIProxyAPI's `api-keys`", CLIENT_KEY)
+    client_key = probes.client_key(known) or os.environ.get(CLIENT_KEY, "")
+    if not client_key and _probe(Settings(upstream=address))["upstream-open"].status == 401:
+        client_key = ask.key("One of the `api-keys` of CLIProxyAPI's config.yaml", CLIENT_KEY)
     if client_key and os.environ.get(CLIENT_KEY) != client_key:
         typed[CLIENT_KEY] = client_key
 
     base_url = ask.address("LiteLLM", litellm, _LITELLM, Program.LITELLM)
     litellm_key = os.environ.get(litellm_key_env, "")
     if not litellm_key and _probe(Settings(base_url=base_url))["litellm-open"].status != 200:
-        litellm_key = ask.key("A key of LiteLLM's (a virtual key, not the master key)", litellm_key_env)
+        litellm_key = ask.key("A key of LiteLLM's, better a virtual one than its master key", litellm_key_env)
         typed |= {litellm_key_env: litellm_key} if litellm_key else {}
 
     presented = Settings(
@@ -90,11 +89,9 @@ def init(
     )
     results = _probe(presented)
     listed = results.models("upstream"), results.models("litellm")
-    for name, models in zip(("CLIProxyAPI", "LiteLLM"), listed, strict=True):
-        count = "could not be read" if models is None else f"{len(models)}"
-        click.echo(f"Models of {name}: {count}")
+    ask.go_on({"CLIProxyAPI": listed[0], "LiteLLM": listed[1]})
     proposals = first.propose(listed[0] or (), listed[1]) if listed[1] is not None else []
-    proposals = ask.models(proposals)
+    proposals = ask.models(proposals, listed[1] or ())
 
     no_keys = not litellm_key and results["litellm-open"].status == 200
     wanted = SetUp(
@@ -118,8 +115,15 @@ def init(
     _show_next(wanted, output, env_file if typed else None)
 
     secrets = [value for value in (litellm_key, client_key) if value]
-    read = Watcher(output, os.environ | typed).load
+    beside = theirs if theirs and known.upstream.is_same_server(address) else None
+    read = partial(_read_back, output, typed, beside)
     doctor.run(context, output, read, secrets, Options())
+
+
+def _read_back(file: Path, typed: Mapping[str, str], theirs: Parsed | None) -> Parsed:
+    """Read what has been written, with the keys that were typed; `theirs`: CLIProxyAPI's own file."""
+    parsed = Watcher(file, os.environ | dict(typed)).load()
+    return doctor.with_upstream(parsed, theirs) if theirs else parsed
 
 
 class _Asking:
@@ -146,10 +150,11 @@ class _Asking:
                 click.echo(printable(f"  {e}"), err=True)
                 continue
             there = _who_is_at(address)
-            click.echo(printable(f"{name} at {address}: {there or 'nobody answers'}"))
-            if there == program or given is not None or self._quiet:
+            if there == program:
+                click.echo(printable(f"{name} is at {address}"))
                 return address
-            if click.confirm("Use it all the same?", default=False):
+            click.echo(printable(f"At {address} {f'is {there}' if there else 'nobody answers'}, not {name}"))
+            if given is not None or self._quiet or click.confirm("Use it all the same?", default=False):
                 return address
 
     def key(self, what: str, variable: str) -> str:
@@ -160,47 +165,64 @@ class _Asking:
         entered: str = click.prompt(f"{what} (not shown)", hide_input=True, default="", show_default=False)
         return entered.strip()
 
-    def models(self, proposals: Sequence[Proposal]) -> list[Proposal]:
-        """Show what each model of upstream's becomes, to be accepted or changed."""
+    def go_on(self, lists: Mapping[str, Sequence[str] | None]) -> None:
+        """Say how many models each server has; where a list could not be read, ask whether to go on."""
+        for name, models in lists.items():
+            count = "could not be read: see to its key" if models is None else str(len(models))
+            click.echo(f"Models of {name}: {count}")
+        if None in lists.values() and not self._quiet:
+            click.confirm("Write a file without their names?", default=False, abort=True)
+
+    def models(self, proposals: Sequence[Proposal], known: Sequence[str]) -> list[Proposal]:
+        """Show what each model of upstream's becomes, to be accepted or changed.
+
+        Args:
+            proposals: what is shown.
+            known: what LiteLLM lists.
+        """
+        chosen = {each.name: each for each in proposals}
         if not proposals:
             return []
-        width = max(len(each.name) for each in proposals)
-        click.echo("\nWhat may fall back, and LiteLLM's name for it:")
-        for each in proposals:
-            click.echo(printable(f"  {each.name.ljust(width)}  {each.target or '-'}  ({each.match})"))
-        if self._quiet or click.confirm("Take these?", default=True):
-            return list(proposals)
-        click.echo("Enter takes what is proposed; - leaves the model to upstream alone.")
-        return [self._changed(each) for each in proposals]
+        click.echo("\nWhat may fall back, and LiteLLM's name for it:\n")
+        _show_models(proposals)
+        while not self._quiet:
+            click.echo(
+                "\nEnter takes these. To change one: MODEL NAME (a `-` as NAME: it does not fall back)"
+            )
+            entered = str(click.prompt("Change", default="", show_default=False)).split()
+            if not entered:
+                break
+            if len(entered) != 2 or entered[0] not in chosen:
+                click.echo("  Type a model of the first column, a space, and LiteLLM's name for it.")
+                continue
+            name, target = entered
+            chosen[name] = (
+                Proposal(name, "", Match.LEFT_OUT) if target == "-" else Proposal(name, target, Match.CHOSEN)
+            )
+            _show_models([chosen[name]])
+            if target != "-" and target not in KnownModels(known):
+                click.echo(printable(f"  LiteLLM does not list {target} yet."))
+        return list(chosen.values())
 
-    def _changed(self, each: Proposal) -> Proposal:
-        target: str = click.prompt(f"  {printable(each.name)}", default=each.target or "-").strip()
-        if target == each.target:
-            return each
-        return (
-            Proposal(each.name, "", Match.NONE)
-            if target == "-"
-            else Proposal(each.name, target, Match.CHOSEN)
-        )
+
+def _show_models(proposals: Sequence[Proposal]) -> None:
+    widths = [max(map(len, column)) for column in zip(*((n, t) for n, t, _ in proposals), strict=True)]
+    for name, target, match in proposals:
+        row = f"  {name.ljust(widths[0])}  {(target or '-').ljust(max(widths[1], 1))}  {match}"
+        click.echo(printable(row))
 
 
-def _known_upstream(file: Path | None) -> Settings:
-    """Return what CLIProxyAPI's own file says; the defaults, if there is none."""
-    if file is not None:
-        try:
-            return load(file).settings
-        except ConfigError as e:
-            raise click.ClickException(printable("; ".join(e.problems))) from e
-    for name in (CONFIG, *_UPSTREAM_CONFIGS):
-        candidate = Path(name).expanduser()
-        try:
-            parsed = load(candidate) if candidate.is_file() else None
-        except ConfigError:
-            continue
-        if parsed is not None and parsed.has_upstream_keys:
-            click.echo(printable(f"CLIProxyAPI's configuration: {candidate}"))
-            return parsed.settings
-    return Settings()
+def _known_upstream(file: Path | None) -> Parsed | None:
+    """Read CLIProxyAPI's own file, if there is one."""
+    if file is None:
+        found = upstream_config_file()
+        if found is not None:
+            click.echo(printable(f"CLIProxyAPI's configuration: {found[0]}"))
+        return found[1] if found else None
+    try:
+        return load(file)
+    except ConfigError as e:
+        raise click.ClickException(printable("; ".join(e.problems))) from e
 
 
 def _probe(settings: Settings) -> Results:

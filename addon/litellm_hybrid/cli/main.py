@@ -120,24 +120,30 @@ def migrate(file: Path, write: bool) -> None:
 
 
 def rewrite(file: Path, before: bytes, after: bytes) -> Path:
-    """Replace a file in one step; its mode and its owner stay, and a link to it remains one.
+    """Write a file anew in its place, when what it held before is safe in a backup beside it.
 
-    Returns where what it held before is kept. A backup that is there already is never overwritten.
+    The file itself is written into: CLIProxyAPI watches it by its inode, and a container that it is mounted
+    into sees that one alone. Returns the backup, which has the file's mode and owner; one that is there
+    already is never overwritten.
 
     Raises:
-        OSError: it could not be done; the file is as it was.
+        OSError: it could not be done; the file is as it was, or its backup is there.
     """
     target = file.resolve()
     backup = target.with_name(f"{target.name}.bak")
     if not backup.exists():
-        _put(backup, before, target.stat())
+        _copy(backup, before, target.stat())
     elif backup.read_bytes() != before:
         raise FileExistsError(f"{backup} is there already and holds something else; move it away first")
-    _put(target, after, target.stat())
+    with target.open("r+b") as written:
+        written.write(after)
+        written.truncate()
+        written.flush()
+        os.fsync(written.fileno())
     return backup
 
 
-def _put(path: Path, content: bytes, like: os.stat_result) -> None:
+def _copy(path: Path, content: bytes, like: os.stat_result) -> None:
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:

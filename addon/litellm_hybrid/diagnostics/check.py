@@ -14,6 +14,10 @@ from litellm_hybrid.message.forwarded import is_loopback
 from litellm_hybrid.terminal import OutputLine, Style
 
 _OF_FALLBACK: frozenset[Code] = frozenset({"upstream-retries", "upstream-keepalive"})
+NEEDS_PRICES = (
+    "max-cost-per-day: a model that LiteLLM has no price for does not fall back (`fallback-failed=budget`); "
+    "`litellm-hybrid doctor` names those"
+)
 NO_KEYS = "no setting of litellm-hybrid is in this file: every request goes upstream"
 
 
@@ -70,6 +74,15 @@ class CheckReport:
             return ()
         return (*map(str, self.parsed.warnings), *(() if self.parsed.has_keys else (NO_KEYS,)))
 
+    @property
+    def hints(self) -> tuple[str, ...]:
+        """What could be better, or needs a server to be known."""
+        if self.parsed is None:
+            return ()
+        fallback = self.parsed.settings.fallback
+        limited = fallback.enabled and fallback.max_cost_per_day
+        return (*map(str, hints(self.parsed)), *([NEEDS_PRICES] if limited else []))
+
     def lines(self) -> list[OutputLine]:
         """Format it for people: every setting in force, defaults quieter, then the warnings."""
         if self.parsed is None:
@@ -81,7 +94,7 @@ class CheckReport:
             ),
             OutputLine("", ""),
             *(OutputLine("warning", warning, Style.NOTICE) for warning in self.warnings),
-            *(OutputLine("hint", str(hint)) for hint in hints(self.parsed)),
+            *(OutputLine("hint", hint) for hint in self.hints),
             OutputLine("ok", _summary(self.parsed.settings), Style.GOOD),
         ]
 
@@ -92,7 +105,7 @@ class CheckReport:
             "ok": not self.errors,
             "settings": dict(effective_settings(self.parsed.settings)) if self.parsed else {},
             "warnings": self.warnings,
-            "hints": tuple(map(str, hints(self.parsed))) if self.parsed else (),
+            "hints": self.hints,
             "errors": self.errors,
         }
 

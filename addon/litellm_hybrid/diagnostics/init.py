@@ -46,6 +46,7 @@ class Match(StrEnum):
     FAMILY = "same family, another model"
     CHOSEN = "chosen by you"
     NONE = "LiteLLM has none"
+    LEFT_OUT = "left out by you"
 
 
 class Proposal(NamedTuple):
@@ -139,7 +140,10 @@ def config_text(wanted: SetUp) -> str:
         "      enabled: true",
     ]
     if without:
-        lines += ["      # LiteLLM has no model for these.", f"      except: {_list(without)}"]
+        lines += [
+            "      # LiteLLM has no model for these, or they were left out.",
+            f"      except: {_list(without)}",
+        ]
     if wanted.client_key:
         lines += [
             "",
@@ -158,7 +162,7 @@ def model_list(models: Iterable[Proposal]) -> str:
     """Return the entries that LiteLLM's `model_list` lacks for upstream's models; "" if it lacks none."""
     entries = []
     for each in models:
-        if each.target:
+        if each.match is not Match.NONE:
             continue
         base = each.name.rpartition("/")[2].lower()
         makers = (found for found in _PROVIDERS if base.startswith(found[0]))
@@ -182,7 +186,7 @@ def client_lines(address: str, *, has_keys: bool) -> list[tuple[str, str]]:
         ("Claude Code", f"ANTHROPIC_BASE_URL={address} ANTHROPIC_AUTH_TOKEN={key} claude"),
         ("Codex", f"CODEX_API_KEY={key} codex exec -c 'openai_base_url=\"{address}/v1\"' 'Say hello'"),
         ("Gemini CLI", f"GOOGLE_GEMINI_BASE_URL={address} GEMINI_API_KEY={key} gemini"),
-        ("opencode", f"echo '{providers}' >opencode.json; opencode"),
+        ("opencode", f"OPENCODE_CONFIG_CONTENT='{providers}' opencode"),
     ]
 
 

@@ -84,6 +84,16 @@ def test_check_hints_at_cliproxyapis_settings(folder: Path) -> None:
     assert "max-retry-interval" not in run("check", "other.yaml").output
 
 
+def test_check_says_that_a_days_limit_needs_prices(tmp_path: Path) -> None:
+    """It cannot look at LiteLLM's; `doctor` names the models."""
+    head = "litellm-base-url: http://h\nlitellm-api-key: k\nlitellm-fallback-enabled: true\n"
+    file = tmp_path / "own.yaml"
+    for limit, count in (("5", 1), ("0", 0)):
+        file.write_text(f"{head}extensions: {{litellm: {{fallback: {{max-cost-per-day: {limit}}}}}}}\n")
+        hints = json.loads(run("check", "--json", str(file)).stdout)["hints"]
+        assert len([hint for hint in hints if "max-cost-per-day" in hint and "doctor" in hint]) == count
+
+
 def test_check_says_when_nothing_of_ours_is_in_the_file(folder: Path) -> None:
     (folder / "other.yaml").write_text("port: 8317\n")
     assert "no setting of litellm-hybrid is in this file" in run("check", "other.yaml").output

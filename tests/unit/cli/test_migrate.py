@@ -85,6 +85,14 @@ def test_write_replaces_the_file_and_keeps_it_as_bak_with_its_mode(file: Path) -
     assert [stat.S_IMODE(path.stat().st_mode) for path in Path().iterdir()] == [0o640, 0o640]
 
 
+def test_write_goes_into_the_file_that_is_watched(file: Path) -> None:
+    """CLIProxyAPI's watch, and a mount into a container, hold the inode and not the name."""
+    inode = file.stat().st_ino
+    with file.open("rb") as held:
+        assert run("config.yaml", "--write").exit_code == 0
+        assert (file.stat().st_ino, held.read()) == (inode, NAMESPACED)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 def test_write_keeps_the_owner(file: Path) -> None:
     os.chown(file, 4711, 4712)

@@ -8,7 +8,7 @@ from litellm_hybrid.config.settings import Settings, host_port
 from litellm_hybrid.config.yaml_nodes import Code
 from litellm_hybrid.diagnostics.check import NO_KEYS, circles, hints
 from litellm_hybrid.diagnostics.doctor.probes import ProbeResult, Results, identify
-from litellm_hybrid.diagnostics.doctor.report import Finding, error, ok, warning
+from litellm_hybrid.diagnostics.doctor.report import Finding, error, not_checked, ok, warning
 from litellm_hybrid.message.forwarded import is_loopback
 
 MOST_SKEW = 60.0
@@ -33,8 +33,8 @@ def file(parsed: Parsed, name: str) -> list[Finding]:
         found.append(warning("file", f"{name}: {NO_KEYS}", fix))
     found = found or [ok("file", f"{name} has no errors and no warnings")]
     if settings.fallback.enabled and not parsed.has_upstream_keys:
-        symptom = "CLIProxyAPI's own settings are elsewhere; its retries decide how long clients wait"
-        found.append(ok("file", symptom, "`litellm-hybrid doctor --upstream-config FILE` looks at them too"))
+        symptom = "CLIProxyAPI's own config.yaml is elsewhere: its retries decide how long clients wait"
+        found.append(not_checked("file", symptom, "`litellm-hybrid doctor --upstream-config FILE`"))
     return found
 
 
@@ -42,6 +42,12 @@ def broken(problems: Iterable[str]) -> list[Finding]:
     """Repeat the errors of a file that the proxy does not start with."""
     parts = (problem.partition("; ") for problem in problems)
     return [error("file", symptom, fix or "correct that line") for symptom, _, fix in parts]
+
+
+def unread() -> Finding:
+    """Say that without a file nothing else could be looked at."""
+    symptom = "neither the servers nor the models were looked at"
+    return not_checked("upstream", symptom, "a file without errors: see above")
 
 
 def access(settings: Settings) -> Finding:

@@ -20,6 +20,7 @@ from litellm_hybrid.diagnostics.doctor.probes import (
 )
 from litellm_hybrid.diagnostics.doctor.report import Finding, error, not_checked, ok, some, warning
 from litellm_hybrid.diagnostics.explain.reasons import REASONS
+from litellm_hybrid.llm.usage import PriceList
 from litellm_hybrid.routing.rules import Reason, name_for_litellm
 
 WITHIN = 60.0
@@ -157,6 +158,31 @@ def _fallback(settings: Settings, known: KnownModels, upstream_models: Sequence[
         severity = error if len(missing) == len(covered) else warning
         found.append(severity("fallback", lacks + ", ".join(missing), fix))
     return found
+
+
+def check_prices(settings: Settings, results: Results) -> list[Finding]:
+    """Look for models that `max-cost-per-day` keeps from LiteLLM because it has no price for them."""
+    if not (settings.fallback.enabled and settings.fallback.max_cost_per_day):
+        return []
+    info, upstream_models = results["litellm-info"], results.models("upstream")
+    if results.models("litellm") is None:
+        see = "a LiteLLM that shows its models: see what is said of it above"
+        return [not_checked("prices", "LiteLLM's prices are not known", see)]
+    if info.entries is None:
+        symptom = f"LiteLLM shows no prices (status {info.status} from /model/info), so nothing falls back"
+        fix = "an `api-key` that may read LiteLLM's `/model/info`; or take `max-cost-per-day` out"
+        return [error("prices", symptom, fix)]
+    if not upstream_models:
+        symptom = "which models may fall back, and need a price, is not known"
+        return [not_checked("prices", symptom, takes_for_models(results))]
+    prices = PriceList(info.json)
+    covered = set(may_fall_back(settings, upstream_models).values())
+    if not (unpriced := sorted(name for name in covered if name not in prices)):
+        return [ok("prices", "LiteLLM has a price for each model that may fall back")]
+    severity = error if len(unpriced) == len(covered) else warning
+    symptom = f"LiteLLM has no price for {', '.join(unpriced)}, and max-cost-per-day is set: "
+    fix = "in LiteLLM's model_list `model_info: {input_cost_per_token: …, output_cost_per_token: …}`"
+    return [severity("prices", f"{symptom}what asks for it does not fall back", fix)]
 
 
 def may_fall_back(settings: Settings, upstream_models: Iterable[str]) -> dict[str, str]:

@@ -269,6 +269,8 @@ def _drop_params(settings: Settings, results: Results, backends: Deployments | N
     """Tell whether LiteLLM leaves out what a backend does not know, as it has to for other providers'."""
     if not settings.active:
         return []
+    if not settings.routing and settings.fallback.drop_params:
+        return [ok("drop-params", "each replay tells LiteLLM to drop what a backend does not know")]
     strict = [
         name
         for name, params in backends or ()

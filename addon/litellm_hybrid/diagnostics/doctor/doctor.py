@@ -51,7 +51,9 @@ def examine(
     try:
         parsed = load()
     except ConfigError as e:
-        return Report(str(file), [*check_local.broken(e.problems), *surroundings], versions)
+        return Report(
+            str(file), [*check_local.broken(e.problems), check_local.unread(), *surroundings], versions
+        )
     settings = parsed.settings
     presented = replace(settings, client_keys=(Secret(options.key),)) if options.key else settings
     progress(f"asking upstream{' and LiteLLM' if settings.base_url else ''}, 6 s at most …")
@@ -68,6 +70,7 @@ def examine(
         *check_servers.check_litellm(settings, results),
         *_proposals(settings, results, options.litellm_config),
         *check_models.check_names(settings, results),
+        *check_models.check_prices(settings, results),
         *check_local.clock(results),
     ]
     if options.live:

@@ -20,8 +20,8 @@ class Severity(StrEnum):
 
 CHECKS = (
     *("file", "access", "listen", "upstream", "accounts", "client-keys", "provider-prefix"),
-    *("litellm", "api-key", "loops", "drop-params", "backends", "models", "fallback", "clock"),
-    *("live-litellm", "live-upstream", "replay", "python", "mitmproxy"),
+    *("litellm", "api-key", "loops", "drop-params", "backends", "models", "fallback", "prices"),
+    *("clock", "live-litellm", "live-upstream", "replay", "python", "mitmproxy"),
 )
 """Every name that `Finding.check` may have, in the order in which they are told."""
 

@@ -13,6 +13,7 @@ from litellm_hybrid.diagnostics.doctor.check_models import (
     LiveRequest,
     check_live,
     check_names,
+    check_prices,
     plan_live,
     unasked,
 )
@@ -169,6 +170,39 @@ def test_an_entry_that_fits_no_model_of_upstreams() -> None:
 def test_without_fallback_it_is_not_looked_at() -> None:
     found = names_checked(settings("litellm-models: [gpt-5]\n"), LISTED, ("claude-opus-4",))
     assert [each.check for each in found] == ["models"]
+
+
+PRICED = {"input_cost_per_token": 1e-6, "output_cost_per_token": 5e-6}
+LIMITED = (
+    "litellm-fallback-enabled: true\nextensions: {litellm: {fallback: {max-cost-per-day: 5, except: [o3]}}}"
+)
+
+
+@pytest.mark.parametrize(
+    ("rest", "status", "upstream", "severity", "words"),
+    [
+        ("litellm-fallback-enabled: true", 200, ("gpt-5", "local"), None, ""),
+        (LIMITED, 200, ("gpt-5",), "ok", "a price for each model"),
+        (LIMITED, 200, ("gpt-5", "o3"), "ok", "a price for each model"),
+        (LIMITED, 200, ("gpt-5", "local", "gone"), "warning", "no price for gone, local,"),
+        (LIMITED, 200, ("local",), "error", "no price for local,"),
+        (LIMITED, 403, ("gpt-5",), "error", "nothing falls back"),
+        (LIMITED, 200, None, "not checked", "which models may fall back"),
+        (LIMITED, 200, (), "not checked", "which models may fall back"),
+    ],
+)
+def test_what_has_no_price_does_not_fall_back_where_a_days_cost_is_limited(
+    rest: str, status: int, upstream: Sequence[str] | None, severity: str | None, words: str
+) -> None:
+    """LiteLLM says 0 of a model that it has no price for."""
+    info = {
+        "data": [{"model_name": "gpt-5", "model_info": PRICED}, {"model_name": "local", "model_info": {}}]
+    }
+    asked = lists(LISTED, upstream)
+    asked["litellm-info"] = ProbeResult(status, body=json.dumps(info).encode())
+    found = check_prices(settings(rest, enabled=False), asked)
+    assert [(each.check, each.severity) for each in found] == ([("prices", severity)] if severity else [])
+    assert all(words in each.symptom and (severity == "ok" or each.fix) for each in found)
 
 
 @pytest.mark.parametrize(

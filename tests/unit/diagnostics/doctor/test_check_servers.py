@@ -2,7 +2,7 @@
 
 import pytest
 
-from litellm_hybrid.config.settings import Address, Secret, Settings
+from litellm_hybrid.config.settings import Address, Fallback, Secret, Settings
 from litellm_hybrid.diagnostics.doctor import check_servers
 from litellm_hybrid.diagnostics.doctor.check_servers import (
     UPSTREAM,
@@ -348,6 +348,16 @@ def test_parameters_that_a_backend_does_not_know(
     (drops,) = [each for each in found if each.check == "drop-params"]
     assert drops.severity == severity, drops
     assert severity == "ok" or "drop_params" in drops.fix
+
+
+@pytest.mark.parametrize(("drops", "severity"), [(True, "ok"), (False, "warning")])
+def test_replays_tell_litellm_themselves_to_drop_parameters(*, drops: bool, severity: str) -> None:
+    """Where nothing else goes there, LiteLLM's own setting does not matter."""
+    more: dict[str, ProbeResult] = {"litellm-info": backends(CLAUDE), "litellm-transform": REFUSES}
+    fallback = Fallback(enabled=True, drop_params=drops)
+    settings = Settings(base_url=LITELLM, api_key=Secret(KEY), fallback=fallback)
+    (found,) = [each for each in check_litellm(settings, Results(UP | more)) if each.check == "drop-params"]
+    assert found.severity == severity
 
 
 def test_nothing_is_said_of_backends_where_nothing_goes_to_litellm_or_the_key_is_wrong() -> None:
