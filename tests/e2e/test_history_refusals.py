@@ -394,6 +394,23 @@ async def test_stored_responses_are_never_replayed_and_that_is_said_once_for_eac
     assert len(proxy.log("previous_response_id")) == 2
 
 
+async def test_a_long_request_is_searched_for_stored_files_once_upstream_fails(
+    start: Start, upstream: Stub, litellm: Stub
+) -> None:
+    proxy = await start(fallback=ON)
+    part = {"type": "input_file", "file_id": "file-1"}
+    turns = [{"role": "user", "content": [part, {"type": "input_text", "text": "x" * 300_000}]}]
+
+    served = await ask(proxy, HISTORY | {"input": turns}, RESPONSES, KEY_A)
+    upstream.does = OUT_OF_QUOTA
+    refused = await ask(proxy, HISTORY | {"input": turns}, RESPONSES, KEY_A)
+
+    assert (served.status, served.route) == (200, "upstream; reason=not-listed")
+    assert (refused.status, refused.route) == (429, "upstream; reason=stateful")
+    assert litellm.requests == []
+    assert len(proxy.log("previous_response_id")) == 1
+
+
 # -- what a maker on the other side has added ------------------------------------------------
 
 MESSAGES = "/v1/messages"

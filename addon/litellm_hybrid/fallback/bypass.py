@@ -18,7 +18,7 @@ from litellm_hybrid.fallback.conversations import MOST_RETURNS, Loops, conversat
 from litellm_hybrid.fallback.replay import Replays
 from litellm_hybrid.fallback.state import CooldownKey, CooldownState, FallbackState, client_hash, cooldown_key
 from litellm_hybrid.flow.exchange import Exchange
-from litellm_hybrid.llm.history.reduction import UPSTREAM_MARKS
+from litellm_hybrid.llm.history.reduction import UPSTREAM_MARK
 from litellm_hybrid.llm.history.rejections import HistoryRejection, detect_history_rejection
 from litellm_hybrid.quota.classifier import Verdict
 from litellm_hybrid.routing import access, paths, rules
@@ -136,7 +136,7 @@ class Bypass:
         """
         api, conversations = identify_api(exchange.path), self._state.conversations
         # In Responses LiteLLM's own seals look the same.
-        marked = api is not Api.RESPONSES and any(mark in body for mark in UPSTREAM_MARKS)
+        marked = api is not Api.RESPONSES and UPSTREAM_MARK.search(body) is not None
         if not marked and conversations.has_refused:
             conversation = conversation_id(exchange)
             marked = conversation is not None and bool(

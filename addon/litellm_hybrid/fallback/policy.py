@@ -26,7 +26,7 @@ from litellm_hybrid.fallback.response_hold import (
     hold_replay,
     needs_inspection,
 )
-from litellm_hybrid.fallback.state import SUSPENDED_MAX, UNKNOWN_FOR, FallbackState, client_hash
+from litellm_hybrid.fallback.state import SUSPENDED_MAX, UNKNOWN_FOR, FallbackState
 from litellm_hybrid.flow import local_replies
 from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.llm.history.rejections import detect_history_rejection
@@ -95,9 +95,9 @@ class Policy(ForwardingPolicy[JudgedResponse]):
     ) -> None:
         self._settings = settings
         self._listener = listener
-        self._replays = Replays(settings, state)
+        self.replays = Replays(settings, state)
         self.state = state
-        self.bypass = Bypass(settings, state, self._replays)
+        self.bypass = Bypass(settings, state, self.replays)
 
     # -- limits ---------------------------------------------------------------
 
@@ -310,19 +310,12 @@ class Policy(ForwardingPolicy[JudgedResponse]):
 
     # -- the rest of it -------------------------------------------------------
 
-    def log_stateful(self, exchange: Exchange) -> None:
-        """A request cannot fall back, because it continues a stored response; said once for each client."""
-        client = client_hash(exchange.client.keys)
-        if not self.state.told.has(client, monotonic()):
-            self.state.told.add(client)
-            log_lines.say(exchange, "stateful")
-
     def exchange_ended(self, exchange: Exchange, status: int | None) -> None:
         """An exchange has ended; `status`: of the response, if the client has got it to its end."""
         self.bypass.exchange_ended(exchange, status)
         served = status is not None and status < 400
         if (served or exchange.streaming) and exchange.outcome.target is Target.LITELLM:
-            self._replays.remember_remedies(exchange, served=True)
+            self.replays.remember_remedies(exchange, served=True)
         if served and exchange.model_name and exchange.outcome.target is Target.UPSTREAM:
             model = exchange.model_name.lower()
             self.state.served_models.add(model)
@@ -336,9 +329,10 @@ class Policy(ForwardingPolicy[JudgedResponse]):
     ) -> http.Request | None:
         model, wait = (exchange.model_name or "")[:LONGEST], verdict.retry_after
         replayed = FallbackRecord(time(), exchange.id, model, verdict.kind, status, wait)
-        request = self._replays.build_fallback_request(flow, exchange)
+        request = self.replays.build_fallback_request(flow, exchange)
         if request is None:
-            self.state.history.not_attempted(replayed, exchange.outcome.fallback_failed)
+            outcome = exchange.outcome
+            self.state.history.not_attempted(replayed, outcome.fallback_failed or outcome.reason.value)
         else:
             exchange.fallback = replayed
             self.state.history.started(replayed)
@@ -371,7 +365,7 @@ class Policy(ForwardingPolicy[JudgedResponse]):
 
         `of_history`: only the history is changed, of a request that is routed.
         """
-        request = self._replays.build_remedied_retry(
+        request = self.replays.build_remedied_retry(
             exchange, status, words, monotonic(), of_history=of_history
         )
         if request is not None:
@@ -386,12 +380,12 @@ class Policy(ForwardingPolicy[JudgedResponse]):
 
         Or it was not tried: LiteLLM asks no backend for some seconds after a 404.
         """
-        self._replays.remember_remedies(exchange, served=not tried)
+        self.replays.remember_remedies(exchange, served=not tried)
         exchange.remedies.clear()
 
     def _without_history(self, exchange: Exchange, verdict: Verdict) -> http.Request | None:
         """Return the same request, for the server that refused its history, with what it can read of it."""
-        request = self._replays.build_reduced_retry(exchange, verdict.reason)
+        request = self.replays.build_reduced_retry(exchange, verdict.reason)
         if request is not None:
             self.state.counts["history-reduced"] += 1
             exchange.begin_attempt(request)

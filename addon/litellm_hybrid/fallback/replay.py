@@ -11,8 +11,9 @@ from time import monotonic
 from mitmproxy import http
 
 from litellm_hybrid.config.settings import Settings, SettingsStore
+from litellm_hybrid.fallback import log_lines
 from litellm_hybrid.fallback.conversations import conversation_id
-from litellm_hybrid.fallback.state import HOUR, FallbackState
+from litellm_hybrid.fallback.state import HOUR, FallbackState, client_hash
 from litellm_hybrid.flow.exchange import Exchange, to_litellm
 from litellm_hybrid.llm.history.reduce import Reduced, reduce, reduce_again, travels
 from litellm_hybrid.llm.history.reduction import Side
@@ -48,6 +49,11 @@ class Replays:
         name = exchange.outcome.litellm_model
         assert name is not None
         assert exchange.model is not None
+        if exchange.model.stateful:  # of a long body it is known only now
+            exchange.outcome.may_fall_back = False
+            exchange.set_outcome(Target.UPSTREAM, Reason.STATEFUL)
+            self.log_stateful(exchange)
+            return None
         if why := self._why_not(settings, exchange, name, now):
             exchange.set_outcome(Target.UPSTREAM, Reason.FALLBACK_FAILED, fallback_failed=why)
             return None
@@ -72,6 +78,13 @@ class Replays:
             for remedy in foreseen(prepared, replayed, backends, self._remembered(exchange, api, now)):
                 self._apply(request, exchange, replayed, remedy)
         return request
+
+    def log_stateful(self, exchange: Exchange) -> None:
+        """A request cannot fall back, because it continues a stored response; said once for each client."""
+        client = client_hash(exchange.client.keys)
+        if not self._state.told.has(client, monotonic()):
+            self._state.told.add(client)
+            log_lines.say(exchange, "stateful")
 
     def _why_not(self, settings: Settings, exchange: Exchange, name: str, now: float) -> str:
         """Say why upstream's response stands, as in the route header; "": a replay may be sent."""

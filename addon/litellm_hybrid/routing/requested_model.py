@@ -16,12 +16,15 @@ from litellm_hybrid.message.decoders import TooLongError, UndecodableError, deco
 from litellm_hybrid.message.json import Members, NotJSONError
 from litellm_hybrid.routing import paths
 from litellm_hybrid.routing.paths import Api, identify_api
-from litellm_hybrid.routing.stored_state import relies_on_stored_state
+from litellm_hybrid.routing.stored_state import continues_stored, refers_to_stored
 
 _DECIDING = ("model", "agent")
 """The members that decide where a request goes."""
 
 _CONTINUES = "previous_response_id"
+
+_SEARCHED_MAX = 256 * 1024
+"""The longest body, in bytes, whose turns are searched before a failure asks for it."""
 
 # How CLIProxyAPI since 7.2 lists other providers' models to Anthropic clients, and reads them on their paths.
 _DISGUISED = re.compile(
@@ -58,9 +61,19 @@ class Named:
     def stateful(self) -> bool:
         """Whether the request relies on what one server has stored (`previous_response_id`, files …).
 
-        All of a body is searched for that, and only where it may fall back.
+        All of its turns are searched for that.
         """
-        return self.members is not None and relies_on_stored_state(self.content or b"", self.members)
+        members = self.members
+        return members is not None and (
+            continues_stored(members) or refers_to_stored(self.content or b"", members)
+        )
+
+    @property
+    def seen_stateful(self) -> bool:
+        """As `stateful`, as far as it can be seen at once: a long body's turns are not searched."""
+        if len(self.content or b"") > _SEARCHED_MAX:
+            return self.members is not None and continues_stored(self.members)
+        return self.stateful
 
 
 def read(path: str, content_type: str, content_encoding: str, body: bytes) -> Named:

@@ -204,7 +204,7 @@ def decide(  # noqa: PLR0911 (one return a reason)
         return Route(Target.LITELLM, Reason.MODEL, model, litellm_model)
     if settings.routing and settings.passthrough:
         return Route(Target.LITELLM, Reason.PASSTHROUGH, model, litellm_model)
-    if settings.fallback.enabled and named.stateful:
+    if settings.fallback.enabled and named.seen_stateful:
         return _upstream(Reason.STATEFUL, model)
     return Route(
         Target.UPSTREAM,

@@ -38,13 +38,19 @@ def is_litellms_id(response_id: str) -> bool:
     return response_id.startswith(_OF_LITELLM)
 
 
-def relies_on_stored_state(body: bytes, found: Members) -> bool:
-    """Whether a request (its body decoded, its members found) names what one server has stored."""
+def continues_stored(found: Members) -> bool:
+    """Whether a request names what it continues, or its prompt, by the id that one server has given it."""
     if any(_is_stored(found.raw(name)) for name in _TOP_LEVEL):
         return True
     prompt = found.raw("prompt")
-    if bytes(memoryview(prompt or b"")[:1]) == b"{" and _is_stored(prompt):
-        return True
+    return bytes(memoryview(prompt or b"")[:1]) == b"{" and _is_stored(prompt)
+
+
+def refers_to_stored(body: bytes, found: Members) -> bool:
+    """Whether a request (its body decoded, its members found) uses what one server has stored.
+
+    All of its turns are searched for that.
+    """
     refers, binds = _says(found, _REFERS, "input", "messages", "contents"), _says(found, _BINDS, "tools")
     if not (refers or binds) or body.count(b"{") > _MOST_PARTS:
         return False

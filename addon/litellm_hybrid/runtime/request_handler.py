@@ -39,7 +39,7 @@ class RequestHandler:
         routed = self._policy.bypass.break_loop(exchange, routed)
         exchange.decide(routed)
         if routed.reason is Reason.STATEFUL:
-            self._policy.log_stateful(exchange)
+            self._policy.replays.log_stateful(exchange)
         if 0 < settings.max_in_flight < self._counters.in_flight:
             flow.response = local_replies.too_busy(exchange, settings.max_in_flight)
             return

@@ -297,6 +297,9 @@ def explain(
     if is_own(request.sent.path):
         return _own_page(settings, request)
     routed = route(settings, request)
+    if routed.route.may_fall_back and routed.named is not None and routed.named.stateful:  # a long body
+        stateful = replace(routed.route, reason=Reason.STATEFUL, may_fall_back=False)
+        routed = replace(routed, route=stateful)
     steps = request_steps(settings, request, routed)
     target, reason = routed.route.target, routed.reason
     own_status = routed.refusal.status if routed.refusal else 426 if routed.downgrade else None

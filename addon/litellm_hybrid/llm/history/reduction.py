@@ -22,8 +22,8 @@ NOT_IN_A_TURN = frozenset({"system", "developer"})
 
 # What CLIProxyAPI's accounts make: OpenAI's reasoning under another name, Antigravity's Claude and Gemini.
 _OF_UPSTREAM = re.compile(r"gAAA|claude#|cpa-gemini-carrier-v1:")
-UPSTREAM_MARKS = (b'"gAAA', b'"claude#', b'"cpa-gemini-carrier-v1:')
-"""One of these stands in a body that has such a seal; looking for them costs less than reading it."""
+UPSTREAM_MARK = re.compile(rb'"(?:' + _OF_UPSTREAM.pattern.encode() + rb")")
+"""Stands in a body that has such a seal; looking for it costs less than reading that."""
 _OF_LITELLM = re.compile(r"litellm_enc:")
 
 
