@@ -5,15 +5,22 @@ Everything runs on free ports of 127.0.0.1: a stand-in for CLIProxyAPI, a model
 server, LiteLLM in front of that, and `mitmdump -s addon/hybrid.py` in front of
 both. The requests come from the openai, anthropic and google-genai SDKs. Ends
 with 0 only if every request went where it should. Start it with scripts/demo.
+With --keep or --web it stays, and its account can be exhausted and refilled.
 """
 
 import argparse
+import math
+import os
+import re
 import shutil
 import signal
 import sys
 import tempfile
+import termios
 import threading
 import time
+import tty
+import urllib.request
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -33,7 +40,7 @@ from support.clients import (
     ask_responses,
 )
 from support.models import ModelServer
-from support.processes import MODELS, Process, ProcessError, hybrid_config, litellm, mitmdump
+from support.processes import MODELS, ROOT, Process, ProcessError, free_port, hybrid_config, litellm, mitmdump
 from support.sealed import USAGE_LIMIT
 from support.servers import Reply, in_thread
 from support.wire import Request
@@ -45,6 +52,11 @@ OWN_ANSWER = "litellm; reason=error"
 LITELLM_DOWN = '{"error":"litellm_proxy_error","message":"Failed to reach LiteLLM proxy"}'
 ANSWERED_BY = {"model server": LITELLM, "upstream": UPSTREAM}
 """Who answered, by the first words of the answer; only LiteLLM knows the model server."""
+
+USED_UP_WORDS = f"429 {USAGE_LIMIT['error']['type']}"
+CONTROL = ("/demo/exhaust", "/demo/refill")
+RUNNING = ROOT / ".run" / "demo"
+"""Where the demo that runs is told, for `scripts/demo exhaust`."""
 
 TERMINAL = sys.stdout.isatty()
 
@@ -98,6 +110,8 @@ NOT_IN_THE_LIST = [
 ]
 # Not listed either, but LiteLLM knows them under other names.
 MAPPINGS = {"gpt-4.1": "gpt-5", "claude-3-opus": "claude-sonnet-4-5"}
+OTHERS = {"gpt-*": "gpt-5", "claude-*": "claude-sonnet-4-5", "gemini-*": "gemini-2.5-pro"}
+"""For what real clients ask besides, such as their small models."""
 SESSION: tuple[tuple[str, Ask, str], ...] = (
     ("/v1/responses", ask_responses, "gpt-4.1"),
     ("/v1/messages", ask_messages, "claude-3-opus"),
@@ -150,18 +164,33 @@ def listed_and_unlisted(demo: Demo) -> None:
 
 
 class Subscription:
-    """The account behind upstream: it serves some turns, and is used up then."""
+    """The account behind upstream: it serves some turns, and is used up then.
 
-    def __init__(self, server: ModelServer, turns: int) -> None:
+    A POST to `/demo/exhaust` and `/demo/refill` sets how many.
+    """
+
+    def __init__(self, server: ModelServer, turns: float) -> None:
         self.turns = turns
         self._server = server
 
+    def told(self, what: str) -> None:
+        """Exhaust it, or refill it."""
+        self.turns = 0 if what == "exhaust" else math.inf
+        is_now = (
+            f"exhausted: upstream answers {USED_UP_WORDS}" if not self.turns else "refilled: upstream serves"
+        )
+        print(f"  The account is {is_now}.", flush=True)
+
     async def __call__(self, request: Request, reply: Reply) -> None:
         """Answer a request as CLIProxyAPI does."""
-        if self.turns == 0:
+        if request.path in CONTROL:
+            self.told(request.path.rpartition("/")[2])
+            await reply.json(200, {})
+            return
+        if request.method == "POST" and self.turns == 0:
             await reply.json(429, USAGE_LIMIT)
             return
-        self.turns -= 1
+        self.turns -= request.method == "POST"
         await self._server.answer(request, reply)
 
 
@@ -170,8 +199,9 @@ def runs_out(demo: Demo) -> None:
     subscription = Subscription(demo.upstream, len(SERVED))
     demo.upstream.handler = subscription
     demo.show(f"A subscription with {len(SERVED)} turns left", SERVED)
-    words = f"429 {USAGE_LIMIT['error']['type']}"
-    demo.show(f"It runs out mid-session: upstream answers {words}, the client does not notice", USED_UP)
+    demo.show(
+        f"It runs out mid-session: upstream answers {USED_UP_WORDS}, the client does not notice", USED_UP
+    )
     subscription.turns = len(SERVED)
     demo.show("Its quota is back", SERVED)
     demo.upstream.handler = demo.upstream.answer
@@ -237,16 +267,18 @@ def progress(what: str) -> Iterator[Callable[[float], None]]:
     print(f"{'\r' if TERMINAL else ''}{what}: ready after {time.monotonic() - start:.1f} s", flush=True)
 
 
-def start(stack: ExitStack, folder: Path) -> Demo:
-    """Start everything; `stack` ends it."""
+def start(stack: ExitStack, folder: Path, *, web: bool) -> Demo:
+    """Start everything, with mitmweb in place of mitmdump or not; `stack` ends it."""
     upstream = stack.enter_context(in_thread(ModelServer("upstream", models=("gpt-4.1", "claude-3-opus"))))
     backend = stack.enter_context(in_thread(ModelServer("model server", models=tuple(MODELS))))
     with progress("Starting LiteLLM (10 to 60 s)") as waiting:
         litellm_process = stack.enter_context(litellm(backend.url, folder, waiting=waiting))
-    with progress("Starting mitmdump -s addon/hybrid.py"):
-        keys = {"fallback": {"enabled": True}, "model-mappings": MAPPINGS}
+    program = "mitmweb" if web else "mitmdump"
+    options = ("--no-web-open-browser", "--web-port", str(free_port())) if web else ()
+    with progress(f"Starting {program} -s addon/hybrid.py"):
+        keys = {"fallback": {"enabled": True}, "model-mappings": MAPPINGS | OTHERS}
         config = hybrid_config(litellm_process.url, **keys)
-        proxy = stack.enter_context(mitmdump(config, upstream.url, folder))
+        proxy = stack.enter_context(mitmdump(config, upstream.url, folder, *options, program=program))
     return Demo(folder, upstream, backend, litellm_process, proxy)
 
 
@@ -268,30 +300,84 @@ def keep(stack: ExitStack, demo: Demo) -> None:
     with progress("Starting LiteLLM again") as waiting:
         port = demo.litellm.port
         stack.enter_context(litellm(demo.backend.url, demo.folder, port=port, waiting=waiting))
+    subscription = Subscription(demo.upstream, math.inf)
+    demo.upstream.handler = subscription
+    RUNNING.parent.mkdir(exist_ok=True)
+    RUNNING.write_text(demo.upstream.url, encoding="utf-8")
+    stack.callback(RUNNING.unlink, missing_ok=True)
     url = demo.proxy.url
+    page = re.search(r"Web server listening at (\S+)", demo.proxy.output())
     print(f"""
-Point real clients at it ({", ".join(MODELS)} go to LiteLLM; the answers are the demo's own):
+Point real clients at it; the answers are the demo's own:
 
   # Claude Code, anthropic SDK
   export ANTHROPIC_BASE_URL={url} ANTHROPIC_AUTH_TOKEN=any
-  # OpenAI SDK; Codex: CODEX_API_KEY=… codex exec -c openai_base_url={url}/v1
+  # OpenAI SDK; Codex: CODEX_API_KEY=any codex exec -c 'openai_base_url="{url}/v1"' -m gpt-4.1 'Say hello'
   export OPENAI_BASE_URL={url}/v1 OPENAI_API_KEY=any
   # Gemini CLI, google-genai SDK
   export GOOGLE_GEMINI_BASE_URL={url} GEMINI_API_KEY=any
 
-  configuration (edit it: it is read again within 2 s) {demo.folder / "config.yaml"}
-  log                                                    {demo.proxy.log}
+  {", ".join(MODELS)} go to LiteLLM at once; others ({", ".join(MAPPINGS)} …) when the account is exhausted.
 
-Ctrl-C ends everything.""")
-    with suppress(KeyboardInterrupt):
-        threading.Event().wait()
+  status page, with what it has cost    {url}/_hybrid/status""")
+    if page:
+        print(f"  mitmweb                               {page[1]}")
+    print(
+        f"""  log                                   {demo.proxy.log}
+  configuration (read again within 2 s) {demo.folder / "config.yaml"}
+
+  e  exhaust the account                elsewhere: ./scripts/demo exhaust
+  r  refill it                          elsewhere: ./scripts/demo refill
+  q  or Ctrl-C ends everything
+""",
+        flush=True,
+    )
+    with suppress(KeyboardInterrupt), keys() as pressed:
+        for key in pressed:
+            if key in "er":
+                subscription.told("exhaust" if key == "e" else "refill")
+            elif key == "q":
+                return
+
+
+@contextmanager
+def keys() -> Iterator[Iterator[str]]:
+    """Read single keys of the terminal as they are pressed; without one there are none, for ever."""
+    terminal = sys.stdin.fileno()
+    if not sys.stdin.isatty():
+        yield iter(lambda: str(threading.Event().wait()), "")
+        return
+    before = termios.tcgetattr(terminal)
+    tty.setcbreak(terminal)
+    try:
+        yield iter(lambda: os.read(terminal, 1).decode(errors="replace"), "")
+    finally:
+        termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+
+
+def tell(what: str) -> int:
+    """Exhaust or refill the account of the demo that runs; returns the exit code."""
+    try:
+        url = RUNNING.read_text(encoding="utf-8")
+        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
+            f"{url}/demo/{what}", b"", timeout=10
+        )
+    except OSError:
+        print("demo: none runs here: start it with ./scripts/demo --keep", file=sys.stderr)
+        return 1
+    print(f"The account is {what}ed.")
+    return 0
 
 
 def main() -> int:
     """Run the demo; returns its exit code."""
     parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)
     parser.add_argument("--keep", action="store_true", help="leave everything running until Ctrl-C")
+    parser.add_argument("--web", action="store_true", help="the same, with mitmweb")
+    parser.add_argument("what", nargs="?", choices=["exhaust", "refill"], help="of the demo that runs")
     arguments = parser.parse_args()
+    if arguments.what:
+        return tell(arguments.what)
     # Which models Anthropic retires, and when, is no matter of the demo.
     warnings.filterwarnings("ignore", "The model '.*' is deprecated", DeprecationWarning)
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -300,13 +386,13 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="litellm-hybrid-demo-"))
     try:
         with ExitStack() as stack:
-            demo = start(stack, folder)
+            demo = start(stack, folder, web=arguments.web)
             print()
             line("request", "went to", "status", "x-hybrid-route", "")
             for part in PARTS:
                 part(demo)
             report(demo)
-            if arguments.keep:
+            if arguments.keep or arguments.web:
                 keep(stack, demo)
     except ProcessError as e:
         print(f"\n{e}\n\nConfiguration and logs are in {folder}", file=sys.stderr)
