@@ -55,7 +55,7 @@ class HybridAddon:
         self._records = records = Records()
         self._fallbacks = FallbackState()
         self._shutdown = GracefulShutdown(settings)
-        annotations = Annotations()
+        annotations = Annotations(settings)
         self._redactor = FlowRedactor(annotations.settled)
         self._policy = Policy(settings, self._fallbacks, annotations)
         if worker_dir is not None:
@@ -66,7 +66,8 @@ class HybridAddon:
         self._fallbacks.leads_to = self._prices.leads_to
         self._fallbacks.backends = self._prices.backends
         self._model_lists = ModelLists(settings, self._fallbacks)
-        self._observer = Observer(self._policy, records, self._prices, Notices(settings))
+        notices, priced = Notices(settings), self._redactor.priced
+        self._observer = Observer(self._policy, records, self._prices, notices, priced)
         self._proxy = HybridProxy[JudgedResponse](
             policy=self._policy, view=self._redactor, observer=self._observer
         )

@@ -66,15 +66,14 @@ def test_the_requests_went_where_they_should(rig: Rig) -> None:
     ("request_id", "comment"),
     [
         (IDS[SERVED], f"{SERVED} → upstream; reason=not-listed; target=upstream; {SERVED}"),
-        (IDS[ROUTED], f"{ROUTED} → LiteLLM; reason=model; target=litellm; {ROUTED} → {ROUTED}"),
+        (IDS[ROUTED], f"{ROUTED} → LiteLLM, $0.00013; reason=model; target=litellm; {ROUTED} → {ROUTED}"),
         (
             IDS[FELL_BACK],
             (
-                f"{FELL_BACK} ↪ LiteLLM after 429 usage limit; reason=fallback; target=litellm; "
+                f"{FELL_BACK} ↪ LiteLLM after 429 usage limit, $0.0056; reason=fallback; target=litellm; "
                 f"upstream-status=429; {FELL_BACK} → {SENT_AS}"
             ),
         ),
-        (IDS[FELL_BACK], f"{FELL_BACK} ⚠ upstream 429 usage limit: replaced by a fallback"),
         (
             IDS[FAILED],
             f"{FAILED} ⚠ upstream 429 usage limit, LiteLLM could not help: 400; reason=fallback-failed",
@@ -89,7 +88,16 @@ def test_the_comment_has_most_of_the_width(page: Page) -> None:
     """Model and what happened can be read without opening a row."""
     box = page.locator("tbody td.col-comment").first.bounding_box()
     assert box
-    assert box["width"] > 500
+    assert box["width"] > 600
+    seen = page.evaluate(
+        """text => {
+            const context = document.createElement("canvas").getContext("2d");
+            context.font = getComputedStyle(document.querySelector("tbody td.col-comment")).font;
+            return context.measureText(text).width;
+        }""",
+        f"{FELL_BACK} ↪ LiteLLM after 429 usage limit, $0.0056; reason=fallback",
+    )
+    assert seen < box["width"]
 
 
 def test_the_marks_can_be_drawn_here(page: Page) -> None:
@@ -109,7 +117,7 @@ def test_the_marks_can_be_drawn_here(page: Page) -> None:
 def test_a_filter_highlights_rows(page: Page) -> None:
     page.get_by_placeholder("Highlight").fill("~comment fallback")
     highlighted = page.locator("tbody tr.highlighted")
-    expect(highlighted.filter(has_text=IDS[FAILED])).to_have_count(2)
+    expect(highlighted.filter(has_text=IDS[FAILED])).to_have_count(1)
     expect(highlighted.filter(has_text=IDS[SERVED])).to_have_count(0)
     _save(page, "mitmweb-list.png")
 
@@ -124,6 +132,47 @@ def test_a_streamed_fallback_is_shown_as_the_text_that_was_said(page: Page) -> N
     _save(page, "mitmweb-conversation.png")
 
 
+def _opened(page: Page, tab: str, comment: str) -> Locator:
+    """What a row's tab shows."""
+    _row(page, comment).first.click()
+    page.get_by_role("link", name=tab, exact=True).click()
+    return page.locator(".flow-detail section")
+
+
+@pytest.mark.parametrize(
+    ("comment", "shown"),
+    [
+        (
+            "reason=fallback; target=litellm",
+            ["upstream failed: 429 usage limit after ", traffic.QUOTA_MESSAGE],
+        ),
+        ("reason=fallback-failed", ["LiteLLM refused: 400 after ", traffic.NO_MODEL_MESSAGE]),
+    ],
+)
+def test_what_no_client_has_seen_is_in_the_row(comment: str, shown: list[str], page: Page) -> None:
+    """Behind the response that the client got, with its headers, marked as what it is; and in the comment."""
+    of_response = _opened(page, "Response", comment)
+    for text in (*shown, "not seen by the client", "content-type: application/json"):
+        expect(of_response).to_contain_text(text)
+    if "failed" in comment:
+        _save(page, "mitmweb-failed.png")
+    of_comment = _opened(page, "Comment", comment)
+    for text in (*shown, "means: ", "fix: "):
+        expect(of_comment).to_contain_text(text)
+
+
+def test_the_newest_message_comes_first_and_every_line_fits(page: Page) -> None:
+    _row(page, "reason=fallback; target=litellm").first.click()
+    text = page.locator(".contentview .cm-content, .contentview pre").first
+    expect(text).to_contain_text("Go on.")
+    shown = text.inner_text()
+    assert shown.index("Go on.") < shown.index("[thinking]")
+    over = page.evaluate("""() => [...document.querySelectorAll(".contentview *")]
+        .filter(one => one.scrollWidth > one.clientWidth + 1 && one.clientWidth > 0
+            && ["auto", "scroll", "hidden"].includes(getComputedStyle(one).overflowX)).length""")
+    assert over == 0
+
+
 def test_a_request_is_shown_as_a_conversation(page: Page) -> None:
     _row(page, "reason=fallback; target=litellm").first.click()
 
@@ -135,17 +184,17 @@ def test_a_request_is_shown_as_a_conversation(page: Page) -> None:
 @pytest.mark.parametrize(
     ("search", "statuses"),
     [
-        ("~comment fallback", ["200", "429", "429", "429"]),
+        ("~comment fallback", ["200", "429"]),
         ('~comment "reason=fallback;"', ["200"]),
         ("~comment reason=fallback-failed", ["429"]),
         ("~comment reason=not-listed", ["200", "200"]),
         ('~comment "reason=not-listed"', ["200", "200"]),
         ("~comment target=litellm", ["200", "200", "200"]),
         (f"~comment {GEMINI_MODEL}", ["200"]),
-        (f"~comment {IDS[FELL_BACK]}", ["200", "429"]),
-        ("~marked", ["429", "429", "429"]),
-        ("!~marked", ["200"] * 6),
-        ("~marker warning", ["429", "429", "429"]),
+        (f"~comment {IDS[FELL_BACK]}", ["200"]),
+        ("~marked", ["200", "429"]),
+        ("!~marked", ["200"] * 5),
+        ("~marker warning", ["429"]),
         ("~c 429 & ~comment fallback-failed", ["429"]),
     ],
 )
@@ -162,6 +211,14 @@ def test_a_command_says_what_is_in_force(page: Page) -> None:
     assert "models: [gpt-5*]" in answer
     assert "requests: litellm; reason=fallback, 2xx" in answer
     assert MASTER_KEY not in answer
+
+
+def test_a_command_explains_what_is_selected(page: Page) -> None:
+    """The row that is open, and not the last one."""
+    expect(_opened(page, "Response", "reason=fallback-failed")).to_contain_text("LiteLLM refused")
+    answer = _command(page, "litellm.explain")
+    assert f"request id {IDS[FAILED]}" in answer
+    assert "have LiteLLM's model_list name it" in answer
 
 
 def test_a_command_explains_a_request(page: Page) -> None:

@@ -25,9 +25,10 @@ MAPPINGS = {FELL_BACK: "anthropic/claude-sonnet-4-5", FAILED: "anthropic/claude-
 IDS = {ROUTED: "req-review-1", SERVED: "req-title-1", FELL_BACK: "req-fix-1", FAILED: "req-plan-1"}
 """The request ids of the requests that the tests look for."""
 
-_QUOTA_MESSAGE = "This request would exceed your account's rate limit. Please try again later."
-_QUOTA = {"type": "error", "error": {"type": "rate_limit_error", "message": _QUOTA_MESSAGE}}
-_NO_MODEL = {"error": {"message": f"Invalid model name passed in model={MAPPINGS[FAILED]}", "code": "400"}}
+QUOTA_MESSAGE = "This request would exceed your account's rate limit. Please try again later."
+_QUOTA = {"type": "error", "error": {"type": "rate_limit_error", "message": QUOTA_MESSAGE}}
+NO_MODEL_MESSAGE = "Invalid model name passed in"
+_NO_MODEL = {"error": {"message": f"{NO_MODEL_MESSAGE} model={MAPPINGS[FAILED]}", "code": "400"}}
 
 _PRICE = {
     "input_cost_per_token": 3e-06,

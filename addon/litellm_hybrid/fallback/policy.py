@@ -58,8 +58,15 @@ _LITELLM_COOLDOWN = re.compile(
 class FallbackListener(Protocol):
     """Is told what becomes of a flow, to show it."""
 
-    def replaced(self, flow: http.HTTPFlow) -> None:
-        """A flow has its failed response, and is about to lose it to a replay."""
+    def replaced(self, flow: http.HTTPFlow, why: str, held: JudgedResponse | None, error: str = "") -> None:
+        """What the server that was asked last has said goes to nobody.
+
+        Args:
+            flow: what the server was asked for.
+            why: a kind as in `fallback.on`, a status, an error type.
+            held: the response; None: there was none.
+            error: what went wrong, where there was none.
+        """
         ...
 
     def settled(self, flow: http.HTTPFlow) -> None:
@@ -208,12 +215,12 @@ class Policy(ForwardingPolicy[JudgedResponse]):
                 else self._without_history(exchange, verdict)
             )
             if request is not None or exchange.unrouted is None:
-                return request
+                return self._try_again(flow, exchange, held, request)
         if exchange.unrouted is not None:
-            self._listener.replaced(flow)
+            self._listener.replaced(flow, str(status), held)
             return self._ask_upstream(flow, exchange, status, str(status))
         if exchange.outcome.target is Target.LITELLM:
-            return self._remedied(exchange, status, held.words)
+            return self._try_again(flow, exchange, held, self._remedied(exchange, status, held.words))
         if _is_suspension(verdict):
             exchange.first_failure = self.state.failures.get((exchange.model_name or "").lower(), monotonic())
         self.bypass.cool_down(exchange, verdict)
@@ -223,7 +230,7 @@ class Policy(ForwardingPolicy[JudgedResponse]):
             log_lines.say(exchange, "account-refused", verdict.message or "no words")
         request = self._fall_back(flow, exchange, verdict, status)
         if request is not None:
-            self._listener.replaced(flow)
+            self._listener.replaced(flow, verdict.kind, held)
             exchange.set_outcome(Target.LITELLM, Reason.FALLBACK, upstream_status=status)
             log_lines.fell_back(exchange, status, verdict)
             self._replay_begins(flow, exchange, request)
@@ -235,6 +242,7 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         exchange, fallback = Exchange.of(flow), self._settings.current.fallback
         kind = _KINDS.get(failure.cause)
         if exchange is not None and exchange.unrouted is not None and kind is not None:
+            self._listener.replaced(flow, failure.error_type.value, None, failure.detail)
             return self._ask_upstream(flow, exchange, None, failure.error_type.value)
         if (
             exchange is None
@@ -250,6 +258,7 @@ class Policy(ForwardingPolicy[JudgedResponse]):
             return None
         request = self._fall_back(flow, exchange, Verdict(kind, failure.cause.value), None)
         if request is not None:
+            self._listener.replaced(flow, kind, None, failure.detail)
             was_probe = is_ours and self.bypass.probe_timed_out(exchange)
             reason = Reason.UNREACHABLE if kind == "unreachable" else Reason.FALLBACK
             exchange.set_outcome(Target.LITELLM, Reason.COOLDOWN if was_probe else reason)
@@ -272,6 +281,8 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         assert exchange is not None
         assert flow.response is not None
         exchange.outcome.reduced = False
+        self._listener.replaced(flow, why, held, "" if held is not None else why)
+        exchange.attempts[0].replaced = None
         if exchange.outcome.target is Target.UPSTREAM and exchange.attempts[0].target is Target.LITELLM:
             log_lines.say(exchange, "fallback-failed", why)
             status = exchange.outcome.litellm_status
@@ -372,6 +383,15 @@ class Policy(ForwardingPolicy[JudgedResponse]):
             if exchange.remedies[-1].action is Action.REDUCE_HISTORY:
                 self.state.counts["history-reduced"] += 1
             log_lines.remedied(exchange, status, words)
+        return request
+
+    def _try_again(
+        self, flow: http.HTTPFlow, exchange: Exchange, held: JudgedResponse, request: http.Request | None
+    ) -> http.Request | None:
+        """A server has refused a request, and gets it again with a change, if there is one."""
+        if request is not None:
+            assert held.verdict is not None
+            self._listener.replaced(flow, held.verdict.kind, held)
             exchange.begin_attempt(request)
         return request
 
@@ -388,7 +408,6 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         request = self.replays.build_reduced_retry(exchange, verdict.reason)
         if request is not None:
             self.state.counts["history-reduced"] += 1
-            exchange.begin_attempt(request)
         return request
 
 

@@ -61,9 +61,9 @@ class Exchange:
         counters: where it is one of the requests in flight.
         tap: what is kept of a response that is passed on piece by piece (`streaming`).
         usage: the tokens that its response says it took.
+        words: what the server says of its 4xx or 5xx that the client gets.
         served: the client has got the event that ends its response, though somebody hung up before the
             connection's own end.
-        superseded: it is of a row of its own, with the response that a replay has replaced.
         unrouted: as upstream would get it, where it may go there if LiteLLM cannot serve it.
         cooldown_key: of the cooldown that it probes or that sent it to LiteLLM.
         is_probe: it finds out whether upstream serves again.
@@ -98,9 +98,9 @@ class Exchange:
     body_mask: BodyMask | None = None
     usage: Usage | None = None
     cost_usd: float | None = None
+    words: str = ""
     served: bool = False
     ended: bool = False
-    superseded: bool = False
     unrouted: http.Request | None = None
     cooldown_key: tuple[str, str] | None = None
     is_probe: bool = False
@@ -152,12 +152,6 @@ class Exchange:
         """Make it the one of a flow."""
         # Not in a dict of an addon's: mitmproxy may load its script anew in the middle of a request.
         vars(flow)[_ATTRIBUTE] = self
-
-    def supersede(self, row: http.HTTPFlow) -> None:
-        """Let a copy of the flow, which is about to be replayed, have the exchange as it is now."""
-        copied = replace(self, outcome=replace(self.outcome), ended=True, superseded=True)
-        copied.sent_head, copied.attempts = None, []
-        copied.attach(row)
 
     def publish(self, flow: http.HTTPFlow) -> None:
         """Let everybody see what was decided about the flow, as it is now."""
@@ -374,6 +368,8 @@ class Exchange:
             "reduced": outcome.reduced,
             "first_failure": self.first_failure,
             "cost_usd": self.cost_usd,
+            "words": self.words,
+            "attempts": [attempt.snapshot() for attempt in self.attempts],
             "error_type": failure.error_type.value if failure else None,
             "error": failure.detail if failure else None,
         }

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from time import monotonic
+from typing import TypedDict
 
 from mitmproxy import http
 
@@ -10,6 +11,41 @@ from litellm_hybrid.routing.rules import Reason, Target
 
 METADATA = "litellm_hybrid"
 """The key of `flow.metadata` that has the snapshot."""
+
+
+class ReplacedResponse(TypedDict):
+    """A server's response that no client sees, because another took its place; credentials are masked.
+
+    Attributes:
+        why: what it was taken for: a kind as in `fallback.on`, a status, an error type.
+        words: what it says in a line; where there was no response, what went wrong.
+        headers: names and values, in order.
+        body: without its content coding, at most `REPLACED_MOST` characters of it.
+    """
+
+    why: str
+    words: str
+    headers: list[list[str]]
+    body: str
+
+
+class AttemptSnapshot(TypedDict):
+    """One server that was asked.
+
+    Attributes:
+        status: of its response; None: none has begun.
+        milliseconds: how long it took, or has taken so far.
+        replaced: its response, unless that is the one that the client gets.
+    """
+
+    server: str
+    status: int | None
+    milliseconds: float
+    replaced: ReplacedResponse | None
+
+
+REPLACED_MOST = 16_384
+"""How much of a replaced response's body is kept, in characters."""
 
 
 class Snapshot(OfRequest):
@@ -22,7 +58,9 @@ class Snapshot(OfRequest):
         fallback_failed: why LiteLLM could not help, as there; "" where it was not asked to or could.
         litellm_model: the name that LiteLLM gets, or would get, for `model`, as the client spells that.
         reduced: parts of the history that only their maker can read were left out.
-            first_failure: for what upstream had suspended the account, where it says only that it has.
+        first_failure: for what upstream had suspended the account, where it says only that it has.
+        words: what the server says of its 4xx or 5xx that the client gets, "" if it is none.
+        attempts: the servers that were asked, in order.
         error_type, error: what went wrong last, see `errors.ErrorType`.
     """
 
@@ -37,6 +75,8 @@ class Snapshot(OfRequest):
     reduced: bool
     first_failure: str | None
     cost_usd: float | None
+    words: str
+    attempts: list[AttemptSnapshot]
     error_type: str | None
     error: str | None
 
@@ -80,6 +120,7 @@ class ServerAttempt:
         first_byte: when the head of its response came.
         cost_usd: what LiteLLM says that its response cost; None: it does not.
         deployment: LiteLLM's id of what has answered.
+        replaced: its response where another took its place, and somebody sees flows.
     """
 
     target: Target
@@ -90,8 +131,18 @@ class ServerAttempt:
     until: float | None = None
     cost_usd: float | None = None
     deployment: str = ""
+    replaced: ReplacedResponse | None = None
 
     @property
     def milliseconds(self) -> float:
         """How long it took."""
         return max(0.0, round(((self.until or monotonic()) - self.since) * 1000, 1))
+
+    def snapshot(self) -> AttemptSnapshot:
+        """It as plain data."""
+        return {
+            "server": self.target.value,
+            "status": self.status,
+            "milliseconds": self.milliseconds,
+            "replaced": self.replaced,
+        }

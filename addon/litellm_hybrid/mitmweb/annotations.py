@@ -1,26 +1,36 @@
-"""What mitmweb shows of us: marks, comments, and upstream's failed response as a row of its own.
+"""What mitmweb shows of us: marks, comments, and the responses that no client has seen.
 
 The marks are symbols that ordinary text fonts have too: a machine without an
 emoji font shows them as well.
 """
 
-from collections.abc import Mapping
-from time import time
-from typing import Protocol
+from collections.abc import Iterator, Mapping
 
 from mitmproxy import http
 
+from litellm_hybrid.config.settings import SettingsStore
+from litellm_hybrid.diagnostics.explain.reasons import RouteHeader
 from litellm_hybrid.errors import ErrorType
 from litellm_hybrid.fallback.policy import FallbackListener
+from litellm_hybrid.fallback.response_hold import JudgedResponse
 from litellm_hybrid.flow.exchange import Exchange
-from litellm_hybrid.flow.outcome import METADATA, Snapshot
-from litellm_hybrid.mitmweb.flow_redaction import drop_backup, redacted
+from litellm_hybrid.flow.outcome import METADATA, REPLACED_MOST, AttemptSnapshot, ReplacedResponse, Snapshot
+from litellm_hybrid.message import credentials
+from litellm_hybrid.message.decoders import decode_beginning
+from litellm_hybrid.message.json import decode
+from litellm_hybrid.quota import error_shapes
 from litellm_hybrid.routing.rules import Reason, Target
+from litellm_hybrid.terminal import SHORTEST_HIDDEN
 
 FAILED = ":warning:"
-"""The mark of what went wrong, whoever is to blame: `~marked` finds it."""
+"""The mark of what went wrong for the client, whoever is to blame: `~marker warning` finds it."""
 
-_OURS = ("", FAILED)
+REPLACED = ":arrow_right_hook:"
+"""The mark of what went wrong at one server, and not for the client; `~marked` finds both."""
+
+_OURS = ("", FAILED, REPLACED)
+
+_WORDS = 300
 
 _BYPASSED: Mapping[str, str] = {
     Reason.UNREACHABLE: "upstream is unreachable",
@@ -47,23 +57,19 @@ _KINDS = {
 _EXPECTED = frozenset({Reason.OWN_PAGE, Reason.WEBSOCKET})
 
 
-class RowAdder(Protocol):
-    """The part of mitmweb's list of flows that is used here."""
-
-    def add(self, flows: list[http.HTTPFlow]) -> None:
-        """Add rows."""
-        ...
-
-
 class Annotations(FallbackListener):
     """Marks and comments flows.
 
+    Args:
+        settings: those in force, which have LiteLLM's key.
+
     Attributes:
-        view: mitmweb's list of flows, None outside mitmweb.
+        enabled: somebody sees flows: what is replaced is kept for them.
     """
 
-    def __init__(self) -> None:
-        self.view: RowAdder | None = None
+    def __init__(self, settings: SettingsStore | None = None) -> None:
+        self._settings = settings
+        self.enabled = True
 
     def settled(self, flow: http.HTTPFlow) -> None:
         """Mark a flow and write down what has been decided about it; what a user wrote there stays."""
@@ -77,31 +83,65 @@ class Annotations(FallbackListener):
         if flow.marked in _OURS:
             flow.marked = _mark(flow, snapshot)
 
-    def replaced(self, flow: http.HTTPFlow) -> None:
-        """Keep a flow as it is now as a row of its own; it is about to be replaced by a replay."""
-        view, exchange = self.view, Exchange.of(flow)
-        if view is None or exchange is None:
+    def replaced(self, flow: http.HTTPFlow, why: str, held: JudgedResponse | None, error: str = "") -> None:
+        """Keep what the server that was asked last has said."""
+        exchange = Exchange.of(flow)
+        if not self.enabled or exchange is None or not exchange.attempts:
             return
-        row = flow.copy()
-        row.live = False
-        row.intercepted = False
-        drop_backup(row)
-        row.request = redacted(row.request)
-        row.metadata[METADATA] = exchange.snapshot()
-        row.marked = FAILED
-        kind = _KINDS.get(exchange.fallback.kind, "") if exchange.fallback is not None else ""
-        if exchange.outcome.target is Target.LITELLM:
-            what = f"LiteLLM {_status(flow)}: upstream is asked"
-        else:
-            what = f"upstream {_status(flow)} {kind}: replaced by a fallback"
-        row.comment = f"{exchange.model_name} ⚠ {what}; request id {exchange.id}"
-        if row.response is not None and row.response.timestamp_end is None:
-            row.response.timestamp_end = time()
-        exchange.supersede(row)
-        view.add([row])
+        kept = ReplacedResponse(why=why, words=error, headers=[], body="")
+        if held is not None:
+            coding = held.head.headers.get("content-encoding", "")
+            body = decode_beginning(bytes(held.body), coding, limit=4 * REPLACED_MOST)
+            failure = error_shapes.read(decode(held.words or body), held.head.status)
+            said = failure.message if failure is not None else ""
+            kept["words"] = self._masked(" ".join(said.split())[:_WORDS])
+            fields = ((name.encode(), value.encode()) for name, value in held.head.headers.items())
+            shown = credentials.redact_response(tuple(fields))
+            kept["headers"] = [[name.decode(), self._masked(value.decode())] for name, value in shown]
+            kept["body"] = self._masked(body.decode(errors="replace"))[:REPLACED_MOST]
+        exchange.attempts[-1].replaced = kept
+
+    def _masked(self, text: str) -> str:
+        key = None if self._settings is None or self._settings.is_empty else self._settings.current.api_key
+        hidden = key is not None and len(key.value) >= SHORTEST_HIDDEN
+        return text.replace(key.value, credentials.MASK) if key is not None and hidden else text
 
 
 def describe(flow: http.HTTPFlow, snapshot: Snapshot) -> str:
+    """Say what became of a request; the first line, of which a list shows the beginning, says all in short.
+
+    In the others, which mitmweb's comment tab joins, each server that was asked, what it means, and the fix.
+    """
+    said = RouteHeader(Reason(snapshot["reason"]), Target(snapshot["target"]), snapshot["fallback_failed"])
+    meaning = said.meaning
+    by_rule = snapshot["words"] and said.reason not in (Reason.FALLBACK_FAILED, Reason.LITELLM_FAILED)
+    because = f"the {_status(flow)} is the server's own, which was asked because " if by_rule else ""
+    details = [*tried(snapshot), f"means: {because}{meaning.means}", f"fix: {meaning.fix}"]
+    return "\n• ".join([summary(flow, snapshot), *details])
+
+
+def tried(snapshot: Snapshot) -> Iterator[str]:
+    """Say what each server that was asked has said, if it was more than one, or has failed."""
+    attempts = snapshot["attempts"]
+    for attempt in attempts:
+        replaced = attempt["replaced"]
+        words = replaced["words"] if replaced is not None else snapshot["words"]
+        if (len(attempts) > 1 or words) and (attempt["status"] or replaced is not None):
+            yield f"{outcome_of(attempt)}{f': {words}' if words else ''}"
+
+
+def outcome_of(attempt: AttemptSnapshot) -> str:
+    """`upstream failed: 429 usage limit after 11 ms, not seen by the client`."""
+    replaced, by_litellm = attempt["replaced"], attempt["server"] == Target.LITELLM
+    kind = _KINDS.get(replaced["why"], "") if replaced is not None else ""
+    said = " ".join(filter(None, (str(attempt["status"] or "no response"), kind)))
+    failed = "refused" if by_litellm and attempt["status"] else "failed"
+    happened = f"{'LiteLLM' if by_litellm else 'upstream'} {'answered' if replaced is None else failed}"
+    seen = "" if replaced is None else ", not seen by the client"
+    return f"{happened}: {said} after {attempt['milliseconds']:,.0f} ms{seen}"
+
+
+def summary(flow: http.HTTPFlow, snapshot: Snapshot) -> str:
     """Say in a line what became of a request: model and what happened first, that is what a list shows.
 
     Then reason, target, requested → sent model, request id, and what went wrong.
@@ -150,7 +190,10 @@ def _mark(flow: http.HTTPFlow, snapshot: Snapshot) -> str:
         return FAILED
     reason = snapshot["reason"]
     failed = reason in (Reason.FALLBACK_FAILED, Reason.ERROR)
-    return FAILED if failed or (_status(flow) >= 400 and reason not in _EXPECTED) else ""
+    if failed or (_status(flow) >= 400 and reason not in _EXPECTED):
+        return FAILED
+    was_replaced = reason == Reason.FALLBACK or any(each["replaced"] for each in snapshot["attempts"])
+    return REPLACED if was_replaced else ""
 
 
 def _status(flow: http.HTTPFlow) -> int:

@@ -21,7 +21,8 @@ from litellm_hybrid.fallback.state import Cooldowns
 from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.flow.outcome import METADATA, Snapshot
 from litellm_hybrid.llm.replay.remedies import settings_for
-from litellm_hybrid.mitmweb.annotations import describe
+from litellm_hybrid.message.json import decode, encode, members
+from litellm_hybrid.mitmweb.annotations import summary, tried
 from litellm_hybrid.observability.status import Status, timestamp
 from litellm_hybrid.routing.rules import Reason, Target
 from litellm_hybrid.terminal import printable
@@ -60,12 +61,10 @@ class Commands:
         return status_lines(self._status())
 
     def explain(self, flows: Sequence[Flow] = _NOT_GIVEN) -> Sequence[str]:
-        """Explain why requests went where they went, and how to change that; by default the last one."""
-        decided = _decided(self._every() if flows is _NOT_GIVEN else flows)
+        """Explain why requests went where they went, and how to change that; by default the selected one."""
+        decided = _decided(self._selected() if flows is _NOT_GIVEN else flows)
         if not decided:
             raise exceptions.CommandError("litellm-hybrid has decided on none of these flows")
-        if flows is _NOT_GIVEN:
-            del decided[:-1]
         lines: list[str] = []
         for flow in decided[:_MOST_EXPLAINED]:
             lines += explanation_lines(self._current(), flow, Exchange.of(flow))
@@ -91,10 +90,17 @@ class Commands:
         except NoSettingsError as e:
             raise exceptions.CommandError(str(e)) from e
 
-    def _every(self) -> Sequence[Flow]:
+    def _selected(self) -> Sequence[Flow]:
+        """Return the row selected in the console, or opened last in mitmweb; else the last one."""
         view = ctx.master.addons.get("view")
-        every: Sequence[Flow] = view.resolve("@all") if view is not None else ()
-        return every
+        if view is None:
+            return ()
+        every: Sequence[Flow] = view.resolve("@all")
+        from litellm_hybrid.mitmweb.contentview import VIEW  # noqa: PLC0415 (as where it is installed)
+
+        # mitmweb keeps to itself what is selected there, but has to ask for what it shows of it.
+        selected: Flow | None = VIEW.opened if "web_columns" in ctx.options else view.focus.flow
+        return [selected] if selected is not None and selected in every else _decided(every)[-1:]
 
 
 def _decided(flows: Sequence[Flow]) -> list[http.HTTPFlow]:
@@ -135,11 +141,11 @@ def explanation_lines(settings: Settings, flow: http.HTTPFlow, exchange: Exchang
     `settings` are those in force now, `flow` has a snapshot, and no exchange if it is from a file.
     """
     snapshot: Snapshot = flow.metadata[METADATA]
-    lines = [flow.comment or describe(flow, snapshot)]
+    noted = flow.comment.partition("\n")[0]
+    lines = [noted or summary(flow, snapshot), *tried(snapshot)]
     header = RouteHeader(Reason(snapshot["reason"]), Target(snapshot["target"]), snapshot["fallback_failed"])
     meaning = header.meaning
-    if exchange is None or not exchange.superseded:
-        lines.append(f"means: {meaning.means}")
+    lines.append(f"means: {meaning.means}")
     if snapshot["first_failure"]:
         lines.append(f"before it: {snapshot['first_failure']}; for that upstream has suspended the account")
     if exchange is not None and exchange.remedies:
@@ -148,13 +154,14 @@ def explanation_lines(settings: Settings, flow: http.HTTPFlow, exchange: Exchang
             f"needless with, in LiteLLM's configuration: {line}" for line in settings_for(exchange.remedies)
         ]
     fixes: Iterable[str] = (meaning.fix,)
-    if exchange is not None and snapshot["target"] == Target.UPSTREAM:
-        sent = replace(exchange.request.sent, body=flow.request.raw_content or b"")
-        request, response = replace(exchange.request, sent=sent), _failed_response(flow, snapshot)
+    replaced = _replaced_response(snapshot)
+    if exchange is not None and (replaced is not None or snapshot["target"] == Target.UPSTREAM):
+        sent = replace(exchange.request.sent, body=_body_for_upstream(flow, snapshot))
+        request, response = replace(exchange.request, sent=sent), replaced or _failed_response(flow, snapshot)
         found = explain.explain(settings, request, response, now=_answered_at(flow))
         lines += [f"{step.name}: {step.message}" for step in found.steps]
         lines.append(f"as things are now: reason={found.reason}; target={found.target}")
-        if header.reason not in _NOT_BY_RULE:
+        if replaced is None and header.reason not in _NOT_BY_RULE:
             fixes = found.fixes
     return [printable(line) for line in (*lines, *(f"fix: {fix}" for fix in fixes))]
 
@@ -175,6 +182,24 @@ def _failed_response(flow: http.HTTPFlow, snapshot: Snapshot) -> UpstreamRespons
     response = UpstreamResponse(head, flow.response.raw_content or b"")
     kind = remedies.verdict(response, now=_answered_at(flow)).kind
     return response if head.status >= 400 or kind != "none" else None
+
+
+def _replaced_response(snapshot: Snapshot) -> UpstreamResponse | None:
+    """Return upstream's failed response that LiteLLM's has taken the place of."""
+    for attempt in snapshot["attempts"]:
+        replaced, status = attempt["replaced"], attempt["status"]
+        if attempt["server"] == Target.UPSTREAM and replaced is not None and status is not None:
+            headers = {name: value for name, value in replaced["headers"] if name != "content-encoding"}
+            return UpstreamResponse(response_hold.ResponseHead(status, headers), replaced["body"].encode())
+    return None
+
+
+def _body_for_upstream(flow: http.HTTPFlow, snapshot: Snapshot) -> bytes:
+    """Return a request's body with the client's name for the model, which LiteLLM has another for."""
+    body = flow.request.raw_content or b""
+    named = members(decode(body))
+    is_renamed = snapshot["target"] == Target.LITELLM and "model" in named
+    return encode({**named, "model": snapshot["model"]}).encode() if is_renamed else body
 
 
 def _answered_at(flow: http.HTTPFlow) -> float:

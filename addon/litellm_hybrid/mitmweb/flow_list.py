@@ -26,8 +26,8 @@ from litellm_hybrid.mitmweb.flow_redaction import FlowRedactor, redacted
 from litellm_hybrid.observability import log
 from litellm_hybrid.routing.rules import Reason
 
-# Without the path: it would take all the width there is, and leave 150 px to the comment, which says more.
-_COLUMNS = ["method", "comment", "status", "time"]
+# Without the path, which would take all the width there is and leave 150 px to the comment; that says more.
+_COLUMNS = ["comment", "status", "time"]
 
 DEFAULT_LIMIT = "2000,200MB"
 
@@ -246,7 +246,6 @@ class Display:
         )
         view = ctx.master.addons.get("view")
         if view is not None:
-            self._annotations.view = view
             self._list = FlowList(view, self._annotations)
             self.addons.append(self._list)
 
@@ -256,7 +255,7 @@ class Display:
         Raises:
             OptionsError: while running, if the limit is none.
         """
-        self._redactor.enabled = _is_seen()
+        self._redactor.enabled = self._annotations.enabled = _is_seen()
         self._bodies.configure(updated, seen=self._redactor.enabled)
         if self._redactor.enabled:
             _offer_views()

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import Any
 from weakref import WeakSet
 
-from mitmproxy import http
+from mitmproxy import ctx, http
+from mitmproxy.hooks import UpdateHook
 from msgspec import Raw
 
 from litellm_hybrid.flow.exchange import Exchange
@@ -132,6 +133,12 @@ class FlowRedactor(FlowView):
             self._redact_response(flow)
             self._annotate(flow)
 
+    def priced(self, flow: http.HTTPFlow) -> None:
+        """Say what a flow cost that has ended before that was known."""
+        if self.enabled:
+            self._annotate(flow)
+            ctx.master.addons.trigger(UpdateHook([flow]))
+
     def _redact_response(self, flow: http.HTTPFlow) -> None:
         """Mask the response's cookies, which the client may still have to be sent."""
         if flow.response is None:
@@ -198,11 +205,6 @@ def _conflict(message: dict[str, str]) -> http.Response:
 # What mitmweb's "revert" goes back to, made where somebody edits or marks a row. Flow files have it,
 # credentials and all, and mitmproxy offers no other access to it. proxy/compat.py checks at start that it
 # is there.
-
-
-def drop_backup(flow: http.HTTPFlow) -> None:
-    """Remove the state that "revert" goes back to; for a copy of another flow."""
-    flow._backup = None  # noqa: SLF001
 
 
 def _before_edit(flow: http.HTTPFlow) -> http.Request | None:

@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections.abc import Callable
 from time import monotonic, time
 
 from mitmproxy import http
@@ -29,8 +30,16 @@ _UNKNOWN_KEY = frozenset({"Invalid API key", "Missing API key"})
 class Observer(ProxyObserver[JudgedResponse]):
     """Tells log, counters, health and the memory of fallbacks, each of them once."""
 
-    def __init__(self, policy: Policy, records: Records, prices: Prices, notices: Notices) -> None:
-        self._policy = policy
+    def __init__(
+        self,
+        policy: Policy,
+        records: Records,
+        prices: Prices,
+        notices: Notices,
+        priced: Callable[[http.HTTPFlow], None] = lambda _: None,
+    ) -> None:
+        """Make it; `priced`: is told of a flow whose cost is known only after its end."""
+        self._policy, self._priced = policy, priced
         self._counters, self._last_seen, self._spend = records.counters, records.last_seen, records.spend
         self._last_requests = records.requests
         self._prices = prices
@@ -62,6 +71,8 @@ class Observer(ProxyObserver[JudgedResponse]):
             if attempt.target is Target.LITELLM:
                 attempt.deployment = response.headers.get("x-litellm-model-id", "")
                 attempt.cost_usd = _cost(response.headers.get("x-litellm-response-cost", ""))
+                if attempt.cost_usd is None and response.status_code == 200:
+                    self._prices.expect()
 
     def _read_gauge(self, exchange: Exchange, response: http.Response) -> None:
         windows = gauge.read_headers(response.headers.fields, time())
@@ -149,6 +160,8 @@ class Observer(ProxyObserver[JudgedResponse]):
             _count_end(exchange.counters, exchange, status, whole=whole)
         if end is not None and exchange.outcome.target is Target.LITELLM:
             self._remember_responses(exchange, end)
+        if end is not None and status is not None and status >= 400:
+            exchange.words = end.words(status)
         model = exchange.model_name if is_success else None
         if end is not None and model is not None:
             exchange.usage = end.usage()
@@ -156,7 +169,7 @@ class Observer(ProxyObserver[JudgedResponse]):
         record = _record(flow, exchange, times, status if whole else None)
         self._last_requests.append(record)
         if end is not None and model is not None:
-            self._charge(exchange, record, model)
+            self._charge(flow, exchange, record, model)
         if whole and times is not None:
             _log_answered(flow, exchange, times, end, late)
 
@@ -169,11 +182,13 @@ class Observer(ProxyObserver[JudgedResponse]):
         exchange.failure = failure
         self._counters.errors[failure.error_type.value, exchange.outcome.target.value] += 1
 
-    def _charge(self, exchange: Exchange, record: RequestRecord, model: str) -> None:
+    def _charge(self, flow: http.HTTPFlow, exchange: Exchange, record: RequestRecord, model: str) -> None:
         """Count what a response took and cost: by LiteLLM's own header, else by its prices."""
 
         def tell(cost: float) -> None:
             exchange.cost_usd = record.cost_usd = cost
+            if exchange.ended:
+                self._priced(flow)
 
         outcome, usage, attempt = exchange.outcome, exchange.usage, exchange.attempts[-1]
         label = self._counters.label(model)
@@ -257,7 +272,7 @@ def _log_answered(
     status, outcome = flow.response.status_code, exchange.outcome
     message = f"{outcome.target} {status} {exchange.method} {exchange.path}"
     by_litellm = outcome.target is Target.LITELLM
-    words = end.words(status) if end is not None and status >= 400 else None
+    words = exchange.words if end is not None and status >= 400 else None
     if not by_litellm and status == 401 and words in _UNKNOWN_KEY:
         message += ": CLIProxyAPI does not know the client's key, see `api-keys` in its config.yaml"
     level = logging.INFO if words is None else logging.WARNING

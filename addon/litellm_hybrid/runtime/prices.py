@@ -102,6 +102,10 @@ class Prices:
         self._refresh()
         return self._backends[name]
 
+    def expect(self) -> None:
+        """A response has begun that will need a price: have it by its end."""
+        self._refresh(delay=0)
+
     def _refresh(self, delay: float = _DELAY) -> None:
         age = None if self._asked is None else monotonic() - self._asked
         if age is None or age > (_RETRY_AFTER if self._ports is None else _RENEW_AFTER):

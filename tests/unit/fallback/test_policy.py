@@ -39,9 +39,9 @@ class Listener:
     def __init__(self) -> None:
         self.said: list[str] = []
 
-    def replaced(self, flow: http.HTTPFlow) -> None:
-        assert flow.response
-        self.said.append(f"replaced {flow.response.status_code}")
+    def replaced(self, flow: http.HTTPFlow, why: str, held: object, error: str = "") -> None:
+        assert (held is None) is bool(error)
+        self.said.append(f"replaced {flow.response.status_code if flow.response else why}")
 
     def settled(self, flow: http.HTTPFlow) -> None:
         assert flow
@@ -292,7 +292,7 @@ def test_what_counts_as_unreachable(cause: Cause, world: World) -> None:
     assert world.route(flow) == (
         "litellm; reason=unreachable; model=o3" if request else "upstream; reason=not-listed"
     )
-    assert world.listener.said == (["settled"] if request else [])
+    assert world.listener.said == (["replaced unreachable", "settled"] if request else [])
 
 
 @pytest.mark.parametrize(

@@ -54,19 +54,6 @@ def test_an_exchange_is_found_by_its_flow_alone() -> None:
     assert Exchange.of(_flow()) is None
 
 
-def test_what_a_replay_replaces_keeps_its_outcome() -> None:
-    flow = _flow()
-    exchange = Exchange.begin(flow)
-    exchange.set_outcome(Target.UPSTREAM, Reason.NOT_LISTED)
-    row = flow.copy()
-    exchange.supersede(row)
-    exchange.set_outcome(Target.LITELLM, Reason.FALLBACK, upstream_status=429)
-
-    before = Exchange.of(row)
-    assert before is not None
-    assert (before.route, before.superseded) == ("upstream; reason=not-listed", True)
-
-
 def test_the_request_is_kept_as_the_client_sent_it() -> None:
     flow = _flow("/a%20b?x=%20&y")
     exchange = Exchange.begin(flow, "localhost")

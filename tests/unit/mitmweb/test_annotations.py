@@ -1,37 +1,30 @@
 """Marks and comments, on flows that did not come over a socket; a browser sees them in tests/web."""
 
+import gzip
+import json
+import re
+
 import pytest
 from mitmproxy import flow as flows
-from mitmproxy import http
 from mitmproxy.test import tflow
 from mitmproxy.utils.emoji import emoji
 
+from litellm_hybrid.config.settings import Secret, Settings, SettingsStore
 from litellm_hybrid.errors import Cause, Failure
+from litellm_hybrid.fallback.response_hold import JudgedResponse, ResponseHead
 from litellm_hybrid.flow.exchange import Exchange
-from litellm_hybrid.flow.outcome import METADATA
-from litellm_hybrid.mitmweb.annotations import FAILED, Annotations, describe
+from litellm_hybrid.flow.outcome import METADATA, REPLACED_MOST
+from litellm_hybrid.mitmweb.annotations import FAILED, REPLACED, Annotations, describe, summary
 from litellm_hybrid.observability.history import FallbackRecord
 from litellm_hybrid.routing.requested_model import Named
 from litellm_hybrid.routing.rules import Reason, Target
-
-
-class Rows:
-    """Mitmweb's list."""
-
-    def __init__(self) -> None:
-        self.rows: list[http.HTTPFlow] = []
-
-    def add(self, flows: list[http.HTTPFlow]) -> None:
-        self.rows += flows
 
 
 class World:
     """A flow that fell back, and those who show it."""
 
     def __init__(self) -> None:
-        self.rows = Rows()
-        self.annotations = Annotations()
-        self.annotations.view = self.rows
+        self.annotations = Annotations(SettingsStore(Settings(api_key=Secret("sk-of-litellm"))))
         self.flow = tflow.tflow(resp=True)
         assert self.flow.response
         self.flow.request.headers["x-request-id"] = "req-1"
@@ -54,7 +47,7 @@ def world() -> World:
 
 def test_a_comment_says_what_was_decided(world: World) -> None:
     world.annotations.settled(world.flow)
-    assert world.flow.comment == (
+    assert world.flow.comment.partition("\n")[0] == (
         "gpt-5 ↪ LiteLLM after 429 usage limit; reason=fallback; target=litellm; upstream-status=429; "
         "gpt-5 → gpt-5-of-litellm; request id req-1"
     )
@@ -91,13 +84,14 @@ def test_marks_are_what_went_wrong(
 
 def test_before_there_is_a_response_nothing_is_wrong(world: World) -> None:
     world.flow.response = None
+    world.exchange.set_outcome(Target.UPSTREAM, Reason.NOT_LISTED)
     world.annotations.settled(world.flow)
     assert world.flow.marked == ""
 
 
 def test_the_mark_is_in_fonts_without_emoji() -> None:
     """Those beyond the basic plane are in emoji fonts alone."""
-    assert ord(emoji[FAILED]) < 0x10000
+    assert max(map(ord, emoji[FAILED] + emoji[REPLACED])) < 0x10000
 
 
 def test_a_comment_follows_the_decision(world: World) -> None:
@@ -107,7 +101,7 @@ def test_a_comment_follows_the_decision(world: World) -> None:
     world.flow.response.status_code = 429
     world.annotations.settled(world.flow)
     assert world.flow.marked == FAILED
-    assert world.flow.comment == (
+    assert world.flow.comment.partition("\n")[0] == (
         "gpt-5 ⚠ upstream 429 usage limit, LiteLLM could not help: 500; "
         "reason=fallback-failed; target=upstream; fallback-failed=500; gpt-5; request id req-1"
     )
@@ -124,7 +118,7 @@ def test_what_a_user_wrote_stays(world: World) -> None:
 @pytest.mark.parametrize(
     ("cause", "detail", "mark", "says"),
     [
-        (Cause.CLIENT_LEFT, "client disconnected", "", "client_disconnect: client disconnected"),
+        (Cause.CLIENT_LEFT, "client disconnected", REPLACED, "client_disconnect: client disconnected"),
         (Cause.SERVER_CLOSED, "server closed", FAILED, "network_error: server closed"),
         (
             Cause.IDLE_LIMIT,
@@ -139,7 +133,7 @@ def test_an_answer_that_broke_off(cause: Cause, detail: str, mark: str, says: st
     world.flow.error = flows.Error(detail)
     world.annotations.settled(world.flow)
     assert world.flow.marked == mark
-    assert world.flow.comment.endswith(f"; request id req-1; {says}")
+    assert f"; request id req-1; {says}\n" in world.flow.comment
 
 
 def test_a_reduced_history_is_named(world: World) -> None:
@@ -150,64 +144,99 @@ def test_a_reduced_history_is_named(world: World) -> None:
 def test_a_request_without_a_model(world: World) -> None:
     world.decide(None)
     world.exchange.set_outcome(Target.UPSTREAM, Reason.NO_MODEL)
-    said = describe(world.flow, world.exchange.snapshot())
+    said = summary(world.flow, world.exchange.snapshot())
     assert said == "/path → upstream; reason=no-model; target=upstream; no model; request id req-1"
 
 
 def test_a_flow_of_somebody_elses_is_left_alone(world: World) -> None:
     flow = tflow.tflow(resp=True)
     world.annotations.settled(flow)
-    world.annotations.replaced(flow)
-    assert (flow.marked, flow.comment, flow.metadata, world.rows.rows) == ("", "", {}, [])
+    world.annotations.replaced(flow, "quota", None)
+    assert (flow.marked, flow.comment, flow.metadata) == ("", "", {})
 
 
-def test_upstreams_failed_response_is_a_row_of_its_own(world: World) -> None:
-    flow = world.flow
-    assert flow.response
-    flow.response.timestamp_end, flow.response.status_code = None, 429
-    world.exchange.set_outcome(Target.UPSTREAM, Reason.NOT_LISTED)
-    world.annotations.replaced(flow)
-    flow.response = None
-
-    (row,) = world.rows.rows
-    assert row is not flow
-    assert row.id != flow.id
-    exchange = Exchange.of(row)
-    assert exchange is not None
-    assert exchange.superseded
-    assert row.metadata[METADATA]["reason"] == "not-listed"
-    assert row.response
-    assert row.response.status_code == 429
-    assert row.response.timestamp_end, "mitmweb shows no time without it"
-    assert not row.live
-    assert row.marked == FAILED
-    assert row.comment == "gpt-5 ⚠ upstream 429 usage limit: replaced by a fallback; request id req-1"
-    assert (flow.marked, flow.comment) == ("", "")
+def _held(status: int, body: object, **headers: str) -> JudgedResponse:
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    held = JudgedResponse(ResponseHead(status, names), since=0, hold_max=1, fails=lambda _: True)
+    held.body += body if isinstance(body, bytes) else json.dumps(body).encode()
+    return held
 
 
-def test_upstreams_failed_response_has_no_credentials_of_an_earlier_state(world: World) -> None:
-    """Somebody has marked the row while the request was running."""
-    world.flow.request.headers["authorization"] = "Bearer secret"
-    world.flow.backup()
-    world.annotations.replaced(world.flow)
-    assert "secret" not in str(world.rows.rows[0].get_state())
+def _asked(world: World, target: Target, status: int | None) -> None:
+    """A server is asked, and has answered with a status."""
+    world.exchange.set_outcome(target, Reason.NOT_LISTED)
+    world.exchange.begin_attempt(world.flow.request)
+    world.exchange.attempts[-1].status = status
 
 
-def test_outside_mitmweb_there_are_no_rows(world: World) -> None:
-    Annotations().replaced(world.flow)
-    assert (world.flow.marked, world.flow.comment) == ("", "")
+def test_what_no_client_has_seen_is_kept_and_said(world: World) -> None:
+    """Upstream's failed response, and LiteLLM's refusal, marked as what they are; without secrets."""
+    flow, exchange = world.flow, world.exchange
+    _asked(world, Target.UPSTREAM, 429)
+    words = {"error": {"message": "out of\nquota", "type": "rate_limit_error"}}
+    world.annotations.replaced(flow, "quota", _held(429, words, retry_after="60", set_cookie="secret"))
+    _asked(world, Target.LITELLM, 400)
+    world.annotations.replaced(flow, "400", _held(400, {"error": {"message": "no sk-of-litellm"}}))
+    _asked(world, Target.LITELLM, 200)
+    exchange.set_outcome(Target.LITELLM, Reason.FALLBACK, upstream_status=429)
+    world.annotations.settled(flow)
+
+    upstream, litellm, last = flow.metadata[METADATA]["attempts"]
+    assert upstream["replaced"]["headers"] == [["retry-after", "60"], ["set-cookie", "***"]]
+    assert json.loads(upstream["replaced"]["body"]) == words
+    assert (litellm["server"], litellm["status"], last["replaced"]) == ("litellm", 400, None)
+    _, *said = (re.sub(r"after [\d,]+ ms", "after 1 ms", line) for line in flow.comment.split("\n• "))
+    assert said[:3] == [
+        "upstream failed: 429 usage limit after 1 ms, not seen by the client: out of quota",
+        "LiteLLM refused: 400 after 1 ms, not seen by the client: no ***",
+        "LiteLLM answered: 200 after 1 ms",
+    ]
+    assert [line.partition(":")[0] for line in said[3:]] == ["means", "fix"]
+    assert flow.marked == REPLACED
+    assert "secret" not in str(flow.get_state())
+
+
+def test_a_server_that_gave_no_response_is_said(world: World) -> None:
+    _asked(world, Target.UPSTREAM, None)
+    world.annotations.replaced(world.flow, "unreachable", None, "connection refused")
+    world.exchange.set_outcome(Target.LITELLM, Reason.UNREACHABLE)
+    world.annotations.settled(world.flow)
+    assert ", not seen by the client: connection refused" in world.flow.comment
+
+
+def test_where_nobody_looks_nothing_is_kept(world: World) -> None:
+    _asked(world, Target.UPSTREAM, 429)
+    world.annotations.enabled = False
+    world.annotations.replaced(world.flow, "quota", _held(429, {}))
+    assert world.exchange.attempts[0].replaced is None
+
+
+def test_what_is_kept_is_bounded(world: World) -> None:
+    """Also of what is small only while it is compressed."""
+    for body, coding in ((b"x" * 10**6, ""), (gzip.compress(b"x" * 10**7), "gzip")):
+        _asked(world, Target.UPSTREAM, 429)
+        world.annotations.replaced(world.flow, "quota", _held(429, body, content_encoding=coding))
+        kept = world.exchange.attempts[-1].replaced
+        assert kept is not None
+        assert kept["body"] == "x" * REPLACED_MOST
+
+
+def test_the_words_of_the_response_that_the_client_got(world: World) -> None:
+    _asked(world, Target.LITELLM, 400)
+    world.exchange.set_outcome(Target.LITELLM, Reason.MODEL)
+    world.exchange.words = "no such tool"
+    assert world.flow.response
+    world.flow.response.status_code = 400
+    world.annotations.settled(world.flow)
+    assert (
+        "ms: no such tool\n• means: the 400 is the server's own, which was asked because "
+        in world.flow.comment
+    )
 
 
 def test_the_other_direction(world: World) -> None:
-    """LiteLLM's failed response has a row of its own, and upstream's says what it replaced."""
+    """Upstream's response says what it replaced."""
     assert world.flow.response
-    world.exchange.fallback = None
-    world.exchange.set_outcome(Target.LITELLM, Reason.MODEL)
-    world.flow.response.status_code = 503
-    world.annotations.replaced(world.flow)
-    assert world.rows.rows[0].comment == "gpt-5 ⚠ LiteLLM 503: upstream is asked; request id req-1"
-
-    world.flow.response.status_code = 200
     world.exchange.set_outcome(Target.UPSTREAM, Reason.LITELLM_FAILED, litellm_status=503)
     world.annotations.settled(world.flow)
     assert world.flow.comment.startswith("gpt-5 ↩ upstream after LiteLLM 503; reason=litellm-failed; ")

@@ -214,7 +214,7 @@ def test_one_that_broke_off_is_remembered_as_such(world: World) -> None:
         (Target.UPSTREAM, "0.0025", None, 0),
     ],
 )
-def test_litellm_says_what_a_response_cost(
+async def test_litellm_says_what_a_response_cost(
     target: Target, header: str, cost: float | None, unpriced: int, world: World
 ) -> None:
     flow, exchange = world.begin(target, Reason.FALLBACK)

@@ -1,9 +1,12 @@
 """Requests and responses of the four APIs as text for people: plain, streamed, whole or cut short."""
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any, Protocol
+from unicodedata import east_asian_width
 
 from litellm_hybrid.llm.transcript import anthropic, gemini, openai_chat, openai_responses
 from litellm_hybrid.llm.transcript.model import (
@@ -32,10 +35,13 @@ LONGEST = 4_000
 _LONGEST_VALUE = 300
 """The same for an option, and for a value that is shown as JSON."""
 
-_LONGEST_LINE = 100
-"""And for the description of a tool."""
+_OLDER_RESULT = 240
+"""More characters than this of a tool's result are cut that is not of the newest turn."""
 
-_WIDTH = 80
+_MODELS_ROLES = frozenset({"assistant", "model"})
+
+WIDTH = 76
+"""Characters of a line: what mitmweb's pane has at a width of 1280 pixels."""
 
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _DATA_URL = re.compile(r"data:([\w.+/-]{1,100});base64,([A-Za-z0-9+/=_-]{100,}+)")
@@ -186,16 +192,16 @@ def _error(event: Object) -> str:
 
 
 def _conversation(api: str, asked: Conversation, *, model: str, streams: bool) -> str:
-    """A request: what it asks for and of whom, the tools, the messages in order."""
+    """A request: what it asks for and of whom, the messages, the newest first, the tools."""
     stream = "streamed" if streams else "not streamed"
     messages = counted(len(asked.turns), "message")
     options = [f"{name} {_value(value)}" for name, value in asked.options.items()]
     return _page(
         [
-            " · ".join(filter(None, (api, model or "no model", stream, messages))),
+            _folded(filter(None, (api, model or "no model", stream, messages))),
             _folded(options),
-            *_tools(asked.tools),
             *_turns(asked.turns, LONGEST),
+            *_tools(asked.tools),
         ]
     )
 
@@ -204,7 +210,7 @@ def _response(api: str, given: TranscriptResponse, *, source: str, cut: str | No
     """A response: how it ended, its cost, all that was said; `cut`: what is missing at its end."""
     return _page(
         [
-            " · ".join(filter(None, (api, given.model, given.id, source))),
+            _folded(filter(None, (api, given.model, given.id, source))),
             f"finish: {given.finish or 'not stated'}",
             f"usage: {_folded(_counts(given.usage), len('usage: ')) or 'not stated'}",
             *(f"ERROR: {error}" for error in given.errors),
@@ -215,8 +221,41 @@ def _response(api: str, given: TranscriptResponse, *, source: str, cut: str | No
 
 
 def _page(lines: Iterable[str]) -> str:
-    text = "\n".join(lines).replace("\r\n", "\n")
-    return _SURROGATE.sub("\ufffd", text) + "\n"
+    return _wrapped("\n".join(lines)) + "\n"
+
+
+def readable(body: bytes) -> str:
+    """A body as text that fits into mitmweb's pane; JSON with a member in a line."""
+    parsed = decode(body)
+    is_json = isinstance(parsed, dict | list)
+    text = json.dumps(parsed, ensure_ascii=False, indent=2) if is_json else body.decode(errors="replace")
+    return _wrapped(text)
+
+
+def rule(title: str) -> str:
+    """A line with a title that parts what stands above it from what stands below."""
+    return _wrapped(f"\n══ {title} {'═' * max(3, WIDTH - len(title) - 4)}")
+
+
+def _wrapped(text: str) -> str:
+    """Text with its long lines folded, at blanks where there are some; what is left stands as far in."""
+    lines: list[str] = []
+    for line in _SURROGATE.sub("\ufffd", text.replace("\r\n", "\n")).split("\n"):
+        indent, rest = line[: min(len(line) - len(line.lstrip(" ")), WIDTH // 2)], line
+        while (end := _fitting(rest)) < len(rest):
+            blank = rest.rfind(" ", max(end // 2, len(indent) + 1), end + 1)
+            lines.append(rest[: blank if blank > 0 else end])
+            rest = indent + (rest[blank + 1 :] if blank > 0 else rest[end:])
+        lines.append(rest)
+    return "\n".join(lines)
+
+
+def _fitting(line: str) -> int:
+    """How many characters of a line fit; those of East Asia take two columns."""
+    if len(line) <= WIDTH // 2 or line.isascii():
+        return WIDTH
+    columns = accumulate(1 + (east_asian_width(character) in "WF") for character in line[: WIDTH + 1])
+    return sum(column <= WIDTH for column in columns)
 
 
 def _folded(items: Iterable[str], indent: int = 0) -> str:
@@ -224,7 +263,7 @@ def _folded(items: Iterable[str], indent: int = 0) -> str:
     lines: list[str] = []
     for item in items:
         joined = f"{lines[-1]} · {item}" if lines else item
-        if lines and indent + len(joined) <= _WIDTH:
+        if lines and indent + len(joined) <= WIDTH:
             lines[-1] = joined
         else:
             lines.append(item)
@@ -232,7 +271,7 @@ def _folded(items: Iterable[str], indent: int = 0) -> str:
 
 
 def _rule(title: str) -> str:
-    return f"\n── {title} {'─' * max(3, _WIDTH - len(title) - 4)}"
+    return f"\n── {title} {'─' * max(3, WIDTH - len(title) - 4)}"
 
 
 def _tools(tools: list[Tool]) -> Iterator[str]:
@@ -240,25 +279,38 @@ def _tools(tools: list[Tool]) -> Iterator[str]:
         return
     yield _rule(f"tools: {len(tools)}")
     for tool in tools:
-        description = " ".join(tool.description[: 2 * _LONGEST_LINE].split())
-        if len(description) > _LONGEST_LINE:
-            description = description[: _LONGEST_LINE - 1].rstrip() + "…"
-        yield f"{tool.name}: {description}" if description else tool.name
+        line = f"{tool.name}: {' '.join(tool.description[: 2 * WIDTH].split())}".removesuffix(": ")
+        yield line if len(line) <= max(WIDTH, len(tool.name)) else f"{line[: WIDTH - 1].rstrip()}…"
 
 
 def _turns(turns: list[Turn], longest: int | None) -> list[str]:
+    """The messages of a request, the newest first, with the tool results before the model's last shortened.
+
+    `longest` None: those of a response, as they come.
+    """
     calls = [part for turn in turns for part in turn.parts if part.kind is Kind.CALL]
     called = {part.id: part.name for part in calls if part.id}
     lines: list[str] = []
-    for turn in turns:
-        lines.append(_rule(turn.role or "no role"))
+    is_older, numbered = False, list(enumerate(turns, 1))
+    for number, turn in numbered if longest is None else reversed(numbered):
+        lines.append(_rule(f"{'' if longest is None else f'{number}. '}{turn.role or 'no role'}"))
         before = None
         for part in turn.parts:
             if before is not None and Kind.NOTE not in (before, part.kind):
                 lines.append("")
-            lines += _part(part, called, longest)
+            lines += _part(_shortened(part) if is_older else part, called, longest)
             before = part.kind
+        is_older = is_older or (longest is not None and turn.role in _MODELS_ROLES)
     return lines
+
+
+def _shortened(part: Part) -> Part:
+    """A tool's result that has been read already: its beginning, and its size."""
+    text = part.content if isinstance(part.content, str) else encode(part.content)
+    if part.kind is not Kind.RESULT or len(text) <= _OLDER_RESULT + _OLDER_RESULT // 4:
+        return part
+    note = f"{part.note}, {size(len(text.encode(errors='replace')))}".removeprefix(", ")
+    return replace(part, content=f"{text[:_OLDER_RESULT]}…", note=note)
 
 
 def _part(part: Part, called: Mapping[str, str], longest: int | None) -> Iterator[str]:

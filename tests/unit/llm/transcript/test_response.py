@@ -58,8 +58,10 @@ WHOLE = {
     CHAT_PATH: [
         "OpenAI chat completions · gpt-5 · chatcmpl-9 · stream of 11 events",
         "finish: tool_calls",
-        "usage: prompt_tokens 12,345 · completion_tokens 67 · total_tokens 12,412",
-        "prompt_tokens_details.cached_tokens 12,000",
+        (
+            "usage: prompt_tokens 12,345 · completion_tokens 67 · total_tokens 12,412 · "
+            "prompt_tokens_details.cached_tokens 12,000"
+        ),
         "assistant",
         "[thinking]",
         *THOUGHT,
@@ -70,8 +72,10 @@ WHOLE = {
     RESPONSES_PATH: [
         "OpenAI Responses · gpt-5-codex · resp_9 · stream of 15 events",
         "finish: completed",
-        "usage: input_tokens 12,345 · input_tokens_details.cached_tokens 12,000",
-        "output_tokens 67 · total_tokens 12,412",
+        (
+            "usage: input_tokens 12,345 · input_tokens_details.cached_tokens 12,000 · "
+            "output_tokens 67 · total_tokens 12,412"
+        ),
         "assistant",
         "[thinking] (sealed, 1.2 kB)",
         *THOUGHT,
@@ -86,8 +90,10 @@ WHOLE = {
     MESSAGES_PATH: [
         "Anthropic Messages · claude-sonnet-4-5-20250929 · msg_9 · stream of 18 events",
         "finish: tool_use",
-        "usage: input_tokens 345 · cache_creation_input_tokens 0",
-        "cache_read_input_tokens 12,000 · output_tokens 67",
+        (
+            "usage: input_tokens 345 · cache_creation_input_tokens 0 · "
+            "cache_read_input_tokens 12,000 · output_tokens 67"
+        ),
         "assistant",
         "[thinking] (sealed, 1.2 kB)",
         *THOUGHT,
@@ -98,8 +104,7 @@ WHOLE = {
     GEMINI_PATH: [
         "Gemini generateContent · gemini-2.5-pro · r9 · stream of 6 events",
         "finish: STOP",
-        "usage: promptTokenCount 12,345 · candidatesTokenCount 67",
-        "totalTokenCount 12,412",
+        ("usage: promptTokenCount 12,345 · candidatesTokenCount 67 · totalTokenCount 12,412"),
         "model",
         "[thinking]",
         *THOUGHT,
