@@ -60,8 +60,15 @@ class Stub(Server):
         model_info_asked: how often it was asked for them.
     """
 
-    def __init__(self, handler: Handler = hello, *, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
-        super().__init__(self._dispatch, port=port, tls=tls)
+    def __init__(
+        self,
+        handler: Handler = hello,
+        *,
+        port: int = 0,
+        tls: ssl.SSLContext | None = None,
+        host: str = "127.0.0.1",
+    ) -> None:
+        super().__init__(self._dispatch, port=port, tls=tls, host=host)
         self.does: Handler = handler
         self.deployments: Sequence[Mapping[str, Any]] | None = None
         self.model_info_asked = 0

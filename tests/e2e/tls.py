@@ -12,9 +12,10 @@ from mitmproxy import certs
 
 
 def server_context(confdir: Path) -> ssl.SSLContext:
-    """For a server on 127.0.0.1; who trusts the authority in `confdir` trusts it."""
+    """For a server on 127.0.0.1 or ::1; who trusts the authority in `confdir` trusts it."""
     store = certs.CertStore.from_store(confdir, "mitmproxy", 2048)
-    entry = store.get_cert("127.0.0.1", [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    names = [x509.IPAddress(ipaddress.ip_address(address)) for address in ("127.0.0.1", "::1")]
+    entry = store.get_cert("127.0.0.1", names)
     file = confdir / "server.pem"
     key = entry.privatekey.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

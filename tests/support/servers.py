@@ -127,10 +127,14 @@ class Server(AbstractAsyncContextManager["Server"]):
             that left, closes the connection and is raised when the server stops.
         port: 0 takes a free one; a fixed one to start again where a server has stopped.
         tls: for https.
+        host: the address that it listens on, an IPv6 one without brackets.
     """
 
-    def __init__(self, handler: Handler, *, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, handler: Handler, *, port: int = 0, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1"
+    ) -> None:
         self.handler = handler
+        self.host = host
         self.port = port
         self.requests: list[Request] = []
         self.connections: list[Connection] = []
@@ -143,7 +147,8 @@ class Server(AbstractAsyncContextManager["Server"]):
     @property
     def url(self) -> str:
         """`http://127.0.0.1:port`, without a slash at the end."""
-        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self._tls else 'http'}://{host}:{self.port}"
 
     @property
     def open_connections(self) -> list[Connection]:
@@ -151,7 +156,7 @@ class Server(AbstractAsyncContextManager["Server"]):
         return [connection for connection in self.connections if connection.open]
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, ssl=self._tls)
+        self._server = await asyncio.start_server(self._accept, self.host, self.port, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

@@ -50,6 +50,12 @@ def script_path(package: Path) -> Path:
 @upstream_option
 @listen_option
 @click.option("--workers", type=click.IntRange(1), help="How many processes. Default: workers of the file.")
+@click.option(
+    "--confdir",
+    metavar="FOLDER",
+    default="~/.mitmproxy",
+    help="Where the certificate authority for TLS towards clients is. Default: ~/.mitmproxy.",
+)
 @click.option("--shared", type=FILE, hidden=True, help="Be one of several workers; see supervisor.py.")
 @click.pass_context
 def serve(
@@ -59,12 +65,13 @@ def serve(
     upstream: str | None,
     listen: str | None,
     workers: int | None,
+    confdir: str,
     shared: Path | None,
 ) -> None:
     """Serve, leaner than mitmdump: the same addon without mitmproxy's tools around it."""
     from litellm_hybrid.server import standalone  # noqa: PLC0415 (mitmproxy takes half a second)
 
-    settings, mode = _settings(file, upstream, listen)
+    settings, _ = _settings(file, upstream, listen)
     # From here on the format is known, also to a worker that finds the file broken a moment later.
     app_log = AppLog(settings.log_format)
     count = workers or settings.workers
@@ -79,14 +86,18 @@ def serve(
                 context.exit(1)
             raise click.ClickException(printable(str(e))) from e
     if shared is not None or count == 1:
-        code = standalone.run(file, settings.upstream, settings.listen, shared=shared, app_log=app_log)
+        code = standalone.run(
+            file, settings.upstream, settings.listen, shared=shared, app_log=app_log, confdir=confdir
+        )
         context.exit(code)
-    where = ["-c", str(file), "--upstream", str(settings.upstream), "--listen", mode.rpartition("@")[2]]
+    where = ["-c", str(file), "--upstream", str(settings.upstream), "--listen", host_port(*settings.listen)]
     app_log.install(None)
     app_log.never_wait()
     try:
         standalone.check_sharing()
-        context.exit(Supervisor(worker_command(["serve", *where]), count).run())
+        with standalone.shared_confdir(confdir) as folder:
+            command = worker_command(["serve", *where, "--confdir", folder])
+            context.exit(Supervisor(command, count).run())
     except OSError as e:
         raise click.ClickException(printable(str(e))) from e
 
@@ -103,7 +114,7 @@ def _mitmproxy(tool: str, summary: str) -> click.Command:
         from mitmproxy.tools import main  # noqa: PLC0415 (half a second)
 
         settings, mode = _settings(file, upstream, listen)
-        listening = f"http://{mode.rpartition('@')[2]}"
+        listening = f"http://{host_port(*settings.listen)}"
         click.echo(
             f"{tool}: {listening} in front of {settings.upstream}, configured by {printable(str(file))}",
             err=True,
@@ -132,4 +143,4 @@ def _settings(file: Path, upstream: str | None, listen: str | None) -> tuple[Set
     except ValueError as e:
         raise click.UsageError(printable(str(e))) from e
     changed = replace(settings, upstream=behind, listen=(host, port))
-    return changed, f"reverse:{behind}@{host_port(host, port)}"
+    return changed, f"reverse:{behind}@{host}:{port}"  # mitmproxy wants an IPv6 address without brackets

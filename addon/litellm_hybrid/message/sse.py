@@ -14,18 +14,20 @@ _FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
 
 # What is none of ours (comments, `id`, `retry`, which are for reconnecting clients), and behind it an
 # `event`, or some `data` and blank lines with what comes between those. A megabyte can have 200,000 lines:
-# no code of ours runs for each.
-_END = rb"(?:\r\n?|\n)"
+# no code of ours runs for each; an `event` that another one replaces, or that ends without data, is nothing.
+_END = rb"(?>\r\n?|\n)"
 _VALUE = rb"(?:: ?([^\r\n]*+))?" + _END
 _OTHER = rb"(?!(?:data|event)[:\r\n])[^\r\n]++" + _END
+_EVENT = rb"event(?::[^\r\n]*+)?" + _END
 _LINES = re.compile(
-    rb"(?:" + _OTHER + rb")*+(?:(event)" + _VALUE + rb"|((?:data(?::[^\r\n]*+)?" + _END + rb")++)?+"
-    rb"([\r\n](?:[\r\n]|" + _OTHER + rb")*+)?+)"
+    rb"(?:" + _OTHER + rb"|" + _EVENT + rb"(?=event[:\r\n]))*+"
+    rb"(?:(event)" + _VALUE + rb"|((?:data(?::[^\r\n]*+)?" + _END + rb")++)?+"
+    rb"([\r\n](?:[\r\n]|" + _OTHER + rb"|" + _EVENT + rb"(?=[\r\n]))*+)?+)"
 )
 _DATA = re.compile(rb"data" + _VALUE)
 
 
-MOST_EVENTS = 1000
+MOST_EVENTS = 500
 """How many events of a whole stream are looked at for content or an error."""
 
 

@@ -178,5 +178,9 @@ def listeners(
             )
         host, port = mode.address
         here = mode.listen_host(listen_host), mode.listen_port(listen_port) or 0
+        if here[0].startswith("["):
+            raise ValueError(
+                f"mode {spec!r}: mitmproxy takes an IPv6 address without brackets: @{here[0][1:-1]}:{here[1]}"
+            )
         found.append((*here, Address(mode.scheme, host, port)))
     return found

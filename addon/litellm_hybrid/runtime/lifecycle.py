@@ -6,8 +6,10 @@ import errno
 import logging
 import os
 import resource
+import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +18,8 @@ from typing import Any
 
 from mitmproxy import ctx, exceptions
 from mitmproxy.addonmanager import Loader
+from mitmproxy.certs import CertStore
+from mitmproxy.options import CONF_BASENAME, Options
 
 from litellm_hybrid.config.file_watcher import Watcher
 from litellm_hybrid.config.parser import ConfigError, Parsed
@@ -249,6 +253,7 @@ class Lifecycle:
         self._watching: asyncio.Task[None] | None = None
         self._running = False
         self._trust = TrustStore()
+        self._confdir: Path | None = None
         settings.subscribe(self._apply)
 
     def load(self, loader: Loader) -> None:
@@ -262,6 +267,10 @@ class Lifecycle:
         # The terminal of mitmproxy's console is no place for lines; it has them in its event log.
         if "console_layout" not in ctx.options:
             self._app_log.install(ctx.master.addons.get("termlog"))
+        self._confdir = prepare_confdir(ctx.options)
+        if (tls := ctx.master.addons.get("tlsconfig")) is not None:
+            # mitmproxy's own comes after it listens, and a client that came first would end the start.
+            tls.configure({"confdir"})
         # Lazy: with eager connections, upstream being down would break requests to LiteLLM too.
         ctx.options.update(connection_strategy="lazy")
         if "flow_detail" in ctx.options:
@@ -305,6 +314,8 @@ class Lifecycle:
             log.emit(logging.INFO, "litellm: ended", event="ended")
         self._app_log.uninstall()
         self._trust.close()
+        if self._confdir is not None:
+            shutil.rmtree(self._confdir, ignore_errors=True)
         self._admin.done()
 
     def _start(self) -> None:
@@ -339,6 +350,26 @@ class Lifecycle:
             raise exceptions.OptionsError(str(error)) from error
         for line in str(error).splitlines():
             log.emit(logging.ERROR, f"litellm config: {line}", event="config-broken")
+
+
+def prepare_confdir(options: Options) -> Path | None:
+    """Have mitmproxy's certificate authority where it looks for it, or in the temporary folder returned.
+
+    It is for TLS towards clients alone; but mitmproxy makes it at every start, and would not start without.
+    """
+    folder, passphrase = Path(options.confdir).expanduser(), options.cert_passphrase
+    try:
+        CertStore.from_store(folder, CONF_BASENAME, options.key_size, passphrase and passphrase.encode())
+    except OSError as e:
+        temporary = Path(tempfile.mkdtemp(prefix=trust.temporary_prefix()))
+        options.update(confdir=str(temporary))
+        why = f"{folder} cannot be used ({e.strerror})"
+        message = f"litellm: {why}: this run has a certificate authority of its own"
+        log.emit(logging.WARNING, message, event="config-warning")
+        return temporary
+    except (TypeError, ValueError):  # a wrong passphrase, or none: mitmproxy says so
+        pass
+    return None
 
 
 def tune_malloc() -> bool:

@@ -31,6 +31,8 @@ class RequestHandler:
     def handle(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
         """Decide where a request goes, and change it or answer it accordingly."""
         settings = self._settings.current
+        if ":" in flow.request.host:
+            _bracket_host(flow.request)
         if not exchange.receive(flow, settings.trusted_proxies):
             _log_replaced_id(exchange)
         routed = rules.route(settings, exchange.request)
@@ -164,6 +166,14 @@ async def _strip_if(
     finally:
         if resume:
             flow.resume()
+
+
+def _bracket_host(request: http.Request) -> None:
+    """Put an IPv6 address that mitmproxy has written into `Host` into brackets (RFC 9110, 7.2)."""
+    for written in (request.host, f"{request.host}:{request.port}"):
+        if request.host_header == written:
+            request.host_header = f"[{request.host}]{written.removeprefix(request.host)}"
+            return
 
 
 def _log_replaced_id(exchange: Exchange) -> None:

@@ -10,11 +10,12 @@ import errno
 import inspect
 import logging
 import os
+import shutil
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, override
 
@@ -30,6 +31,7 @@ from litellm_hybrid.observability import log
 from litellm_hybrid.observability.log import AppLog
 from litellm_hybrid.proxy.connection import HybridConnectionHandler
 from litellm_hybrid.proxy.fast_path import skip_self_checks
+from litellm_hybrid.runtime.lifecycle import prepare_confdir
 from litellm_hybrid.server.supervisor import CANNOT_START
 
 _PARENT_DEATH_SIGNAL = 1
@@ -82,8 +84,8 @@ class HybridInstance(mode_servers.AsyncioServerInstance[HybridMode]):
 
 
 def spec(upstream: Address, listen: tuple[str, int]) -> str:
-    """Return mitmproxy's option `mode`."""
-    return f"{HybridMode.type_name}:{upstream}@{host_port(*listen)}"
+    """Return mitmproxy's option `mode`; it takes an IPv6 address without brackets."""
+    return f"{HybridMode.type_name}:{upstream}@{listen[0]}:{listen[1]}"
 
 
 def shown(mode: str) -> str:
@@ -228,7 +230,7 @@ class LeanMaster(master.Master):
         # Not before: until here an ERROR has to reach mitmproxy's check of the start.
         self._app_log.batch(asyncio.get_running_loop())
         for host, port, *_ in self.addons.get("proxyserver").listen_addrs():
-            message = f"litellm: serving on {host}:{port} ({shown(self.options.mode[0])})"
+            message = f"litellm: serving on {host_port(host, port)} ({shown(self.options.mode[0])})"
             log.emit(logging.INFO, message, event="serving")
 
     @override
@@ -238,7 +240,13 @@ class LeanMaster(master.Master):
 
 
 async def serve(
-    config: Path, upstream: Address, listen: tuple[str, int], worker_dir: Path | None, app_log: AppLog
+    config: Path,
+    upstream: Address,
+    listen: tuple[str, int],
+    *,
+    worker_dir: Path | None,
+    app_log: AppLog,
+    confdir: str,
 ) -> None:
     """Run one process until it is told to end; see `run`."""
     logging.getLogger().setLevel(logging.INFO)
@@ -247,7 +255,7 @@ async def serve(
     # mitmproxy warns where its own choice of layers is missing; ours builds them all.
     proxyserver_log = logging.getLogger("mitmproxy.addons.proxyserver")
     proxyserver_log.addFilter(lambda record: "without nextlayer" not in record.getMessage())
-    opts = options.Options()
+    opts = options.Options(confdir=confdir)
     lean = LeanMaster(opts, app_log, worker_dir)
     share_port(opts, shared=worker_dir is not None)
     opts.update(litellm_config=str(config), mode=[spec(upstream, listen)], termlog_verbosity="warn")
@@ -265,6 +273,18 @@ async def serve(
         supervisor.cancel()
 
 
+@contextmanager
+def shared_confdir(confdir: str) -> Iterator[str]:
+    """Have the certificate authority made once for all workers, in `confdir` or a temporary folder."""
+    opts = options.Options(confdir=confdir)
+    temporary = prepare_confdir(opts)
+    try:
+        yield opts.confdir
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
 async def _drain_without(parent: int) -> None:
     """Drain once the supervisor is gone: nobody would end this worker, and it would keep the port."""
     while os.getppid() == parent:  # noqa: ASYNC110 (nothing tells)
@@ -273,17 +293,24 @@ async def _drain_without(parent: int) -> None:
 
 
 def run(
-    config: Path, upstream: Address, listen: tuple[str, int], *, shared: Path | None, app_log: AppLog
+    config: Path,
+    upstream: Address,
+    listen: tuple[str, int],
+    *,
+    shared: Path | None,
+    app_log: AppLog,
+    confdir: str,
 ) -> int:
     """One process; its exit code.
 
     `shared`: where it shares its numbers with the others on the same port; None: there are no others.
+    `confdir`: of the certificate authority.
     """
     if shared is not None:
         check_sharing()
     skip_self_checks()
     try:
-        asyncio.run(serve(config, upstream, listen, shared, app_log))
+        asyncio.run(serve(config, upstream, listen, worker_dir=shared, app_log=app_log, confdir=confdir))
     except SystemExit:  # mitmproxy's way to end where an error was logged at start
         return 1 if shared is None else CANNOT_START
     finally:

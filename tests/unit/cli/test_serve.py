@@ -45,7 +45,7 @@ def test_a_missing_script_is_an_error_that_says_where_it_looked(tmp_path: Path) 
         ((), "reverse:http://127.0.0.1:8317@127.0.0.1:8318", []),
         (
             ("--upstream", "http://h:1", "--listen", "[::1]:2", "--set", "a=b", "-q"),
-            "reverse:http://h:1@[::1]:2",
+            "reverse:http://h:1@::1:2",
             ["--set", "a=b", "-q"],
         ),
         (("--", "--listen", "x"), "reverse:http://127.0.0.1:8317@127.0.0.1:8318", ["--listen", "x"]),

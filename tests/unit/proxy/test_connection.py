@@ -111,6 +111,12 @@ def test_another_mode_is_refused(mode: str) -> None:
         listeners(["reverse:http://a:1", mode], None, None)
 
 
+def test_an_ipv6_address_is_written_in_mitmproxys_way() -> None:
+    with pytest.raises(ValueError, match="an IPv6 address without brackets: @::1:8318"):
+        listeners(["reverse:http://a:1@[::1]:8318"], None, None)
+    assert listeners(["reverse:http://a:1@::1:8318"], None, None)[0][:2] == ("::1", 8318)
+
+
 # -- layers -----------------------------------------------------------------
 
 TLS = b"\x16\x03\x01\x02\x00"
