@@ -88,6 +88,16 @@ class Failure:
                 return ErrorType.NETWORK_TIMEOUT
         return _TYPES[self.cause]
 
+    @property
+    def is_lasting(self) -> bool:
+        """Whether the same request would meet it again, so that a client need not ask once more.
+
+        An address that nobody listens at, or that has no name yet, is a server that is being started again.
+        """
+        if self.cause is Cause.CONNECT_FAILED:
+            return "[Errno" not in self.detail  # a certificate, or no TLS
+        return self.cause in (Cause.FIRST_BYTE_LIMIT, Cause.INTERNAL_ERROR)
+
 
 def body(error: str, message: str) -> bytes:
     """The JSON of a response of our own: `{"error":…,"message":…}`, as the fork wrote it.

@@ -16,6 +16,11 @@ import yaml
 from litellm_hybrid.config import parser as config
 from litellm_hybrid.config.converters import parse_duration
 from litellm_hybrid.config.settings import Settings
+from litellm_hybrid.diagnostics.doctor.check_models import KnownModels
+from litellm_hybrid.routing.rules import name_for_litellm
+from support.cliproxyapi import CLIProxyAPI
+from support.processes import free_port
+from support.servers import in_thread
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -25,9 +30,14 @@ ENVIRONMENT = {
     "HYBRID_CLIENT_KEY": "sk-client",
     "LITELLM_API_KEY": "sk-litellm",
     "OPENAI_API_KEY": "sk-openai",
+    "ANTHROPIC_API_KEY": "sk-anthropic",
+    "GEMINI_API_KEY": "sk-gemini",
     "CLIPROXYAPI_CONFIG": "/srv/cliproxyapi/config.yaml",
     "CLIPROXYAPI_AUTHS": "/srv/cliproxyapi/auths",
 }
+BILLED = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY")
+"""Any of them will do."""
+
 EXPOSURE = 1.5
 """The most that `systemd-analyze security` may find, of 10."""
 
@@ -112,7 +122,7 @@ def test_docker_compose_takes_it() -> None:
     }
 
 
-@pytest.mark.parametrize("missing", ENVIRONMENT)
+@pytest.mark.parametrize("missing", [name for name in ENVIRONMENT if name not in BILLED])
 def test_a_missing_secret_is_said(missing: str) -> None:
     _tool("docker-compose", "docker-compose")
     env = {name: value for name, value in ENVIRONMENT.items() if name != missing}
@@ -163,6 +173,22 @@ def test_ours_waits_for_the_others_to_be_healthy() -> None:
         assert services[name]["healthcheck"]["test"][0] == "CMD", name
 
 
+def test_cliproxyapis_check_needs_bash_alone() -> None:
+    """Its image has neither wget nor curl; what it asks is answered by CLIProxyAPI only."""
+    service = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["cli-proxy-api"]
+    kind, *command = service["healthcheck"]["test"]
+    assert (kind, command[0]) == ("CMD", "bash")
+
+    def is_healthy(port: int) -> bool:
+        script = command[-1].replace("$$", "$").replace("/8317 ", f"/{port} ")
+        assert script != command[-1]
+        return _run(shutil.which("bash") or "bash", *command[1:-1], script, env={"PATH": ""}).returncode == 0
+
+    with in_thread(CLIProxyAPI()) as running:
+        assert is_healthy(running.port)
+    assert not is_healthy(free_port())
+
+
 def test_the_configuration_fits_the_other_files() -> None:
     settings, services = _settings(), _services()
     port = re.findall(r"^EXPOSE (\d+)$", DOCKERFILE, re.MULTILINE)
@@ -181,10 +207,20 @@ def test_the_configuration_fits_the_other_files() -> None:
     assert '"/etc/litellm-hybrid/config.yaml"' in DOCKERFILE
 
 
-def test_litellm_knows_the_routed_models() -> None:
+def test_litellm_knows_the_models_that_are_routed_or_fall_back() -> None:
     litellm = yaml.safe_load((DEPLOY / "compose.litellm.yaml").read_text())
     known = {model["model_name"] for model in litellm["model_list"]}
-    assert set(_settings().models.entries) <= known
+    settings = _settings()
+    assert set(settings.models.entries) <= known
+    # Each that may fall back, by the names of which CLIProxyAPI's catalogue is full.
+    assert set(settings.fallback.models.entries) <= known
+    upstream = ("gpt-5.5", "claude-sonnet-4-5-20250929", "gemini-2.5-pro", "grok-4.3")
+    covered = [name for name in upstream if settings.fallback.covers(name)]
+    assert covered == list(upstream[:3])
+    assert all(name_for_litellm(settings, name, None) in KnownModels(known) for name in covered)
+    wanted = {f"os.environ/{name}" for name in BILLED}
+    assert {model["litellm_params"]["api_key"] for model in litellm["model_list"]} == wanted
+    assert set(BILLED) <= set(_services()["litellm"]["environment"])
     assert litellm["general_settings"]["master_key"] == "os.environ/LITELLM_MASTER_KEY"
 
 

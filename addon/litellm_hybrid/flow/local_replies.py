@@ -22,13 +22,16 @@ _TOO_BUSY = errors.body(
 _RETRY_AFTER = 1
 """In seconds; clients are silent for as long as this says."""
 
+_NO_RETRY = ("x-should-retry", "false")
+"""Keeps Claude Code, and the SDKs of OpenAI and Anthropic, from asking again (seen: docs/clients.md)."""
+
 
 def refused(exchange: Exchange, refusal: AccessDenied) -> http.Response:
     """401 or 403 for a client that may not spend the LiteLLM key, 413 for a long request, 508 for a loop."""
     what = "request" if refusal.status in {413, 508} else "access"
     message = f"litellm: {what} refused: {refusal.message}"
     exchange.log(logging.WARNING, message, event="refused")
-    response = _response(refusal.status, refusal.body(), exchange)
+    response = _final(_response(refusal.status, refusal.body(), exchange))
     if not is_own(exchange.path):
         # CLIProxyAPI's (internal/api/server_middleware.go): a web client can read why it was refused.
         response.headers["Access-Control-Allow-Origin"] = "*"
@@ -94,7 +97,9 @@ def server_unreachable(exchange: Exchange, failure: Failure) -> http.Response:
         exchange.set_outcome(Target.NONE, Reason.ERROR)
         return _internal_error(exchange)
     by_litellm = exchange.outcome.target is Target.LITELLM
-    return _response(502, errors.LITELLM_UNREACHABLE if by_litellm else errors.UPSTREAM_UNREACHABLE, exchange)
+    body = errors.LITELLM_UNREACHABLE if by_litellm else errors.UPSTREAM_UNREACHABLE
+    response = _response(502, body, exchange)
+    return _final(response) if failure.is_lasting else response
 
 
 def hide_redirect(response: http.Response, exchange: Exchange) -> None:
@@ -112,6 +117,7 @@ def hide_redirect(response: http.Response, exchange: Exchange) -> None:
     response.headers.fields = ()
     response.headers["content-type"] = "application/json"
     response.headers["content-length"] = str(len(body))
+    _final(response)
     # Whatever comes is left out, and at its end, which is called with b"", ours goes.
     response.stream = lambda data: b"" if data else body
 
@@ -119,7 +125,14 @@ def hide_redirect(response: http.Response, exchange: Exchange) -> None:
 def _internal_error(exchange: Exchange) -> http.Response:
     message = "The proxy failed on this request; its log says why"
     body = {"error": "litellm_hybrid_error", "message": message, "request_id": exchange.id}
-    return _response(500, json.dumps(body).encode(), exchange)
+    return _final(_response(500, json.dumps(body).encode(), exchange))
+
+
+def _final(response: http.Response) -> http.Response:
+    """Tell clients that the same request would get the same response."""
+    name, value = _NO_RETRY
+    response.headers[name] = value
+    return response
 
 
 def _response(status: int, body: bytes, exchange: Exchange) -> http.Response:

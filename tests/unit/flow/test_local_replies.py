@@ -28,12 +28,14 @@ def test_a_refusal(exchange: Exchange) -> None:
     )
     assert response.headers["content-type"] == "application/json"
     assert response.headers["x-hybrid-route"] == "litellm; reason=refused"
+    assert response.headers["x-should-retry"] == "false"
 
 
 def test_one_request_too_many(exchange: Exchange) -> None:
     response = local_replies.too_busy(exchange, 5)
     assert (response.status_code, response.headers["retry-after"]) == (503, "1")
     assert response.headers["x-hybrid-route"] == "none; reason=refused"
+    assert "x-should-retry" not in response.headers
 
 
 @pytest.mark.parametrize(
@@ -44,6 +46,28 @@ def test_an_unreachable_server(target: Target, body: bytes, exchange: Exchange) 
     response = local_replies.server_unreachable(exchange, Failure(Cause.CONNECT_FAILED, "refused"))
     assert (response.status_code, response.raw_content) == (502, body)
     assert response.headers["x-hybrid-route"] == f"{target}; reason=error"
+
+
+@pytest.mark.parametrize(
+    ("cause", "detail", "status", "final"),
+    [
+        (Cause.CONNECT_FAILED, "[Errno 111] Connect call failed ('127.0.0.1', 4000)", 502, False),
+        (Cause.CONNECT_FAILED, "Multiple exceptions: [Errno 111] …, [Errno 111] …", 502, False),
+        (Cause.CONNECT_FAILED, "[Errno -2] Name or service not known", 502, False),
+        (Cause.CONNECT_LIMIT, "10 s", 502, False),
+        (Cause.SERVER_CLOSED, "closed", 502, False),
+        (Cause.CONNECT_FAILED, "Certificate verify failed: self-signed certificate", 502, True),
+        (Cause.FIRST_BYTE_LIMIT, "nothing within 600 s", 502, True),
+        (Cause.INTERNAL_ERROR, "KeyError", 500, True),
+    ],
+)
+def test_clients_are_told_where_asking_again_is_useless(
+    cause: Cause, detail: str, status: int, *, final: bool, exchange: Exchange
+) -> None:
+    """A server that is being started again is worth another try; ten more minutes of silence are not."""
+    response = local_replies.server_unreachable(exchange, Failure(cause, detail))
+    assert response.status_code == status
+    assert response.headers.get("x-should-retry") == ("false" if final else None)
 
 
 def test_what_would_be_said_of_a_slow_server_does_not_decide(exchange: Exchange) -> None:
@@ -83,6 +107,7 @@ def test_a_redirect_of_litellms_is_hidden(exchange: Exchange) -> None:
     assert dict(response.headers) == {
         "content-type": "application/json",
         "content-length": str(len(LITELLM_UNREACHABLE)),
+        "x-should-retry": "false",
     }
     assert callable(response.stream)
     assert [response.stream(b"gone there"), response.stream(b"")] == [b"", LITELLM_UNREACHABLE]
