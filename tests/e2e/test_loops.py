@@ -128,7 +128,7 @@ async def test_one_that_the_client_has_left_ends(
 async def test_two_users_who_say_the_same_are_no_loop_where_no_model_leads_here(
     start: Start, litellm: Stub, api_base: str | None
 ) -> None:
-    """LiteLLM is asked where its models lead once two say the same: from then on it is known."""
+    """LiteLLM is asked where its models lead, at the start: from its answer on it is known."""
     waiting = asyncio.Event()
 
     async def slow(_: Request, reply: Reply) -> None:
@@ -141,7 +141,6 @@ async def test_two_users_who_say_the_same_are_no_loop_where_no_model_leads_here(
     other = [("User-Agent", "other"), ("Authorization", "Bearer sk-other")]
     first = asyncio.create_task(proxy.ask("POST", CHAT, BODY, AGENT))
     await litellm.seen()
-    assert (await proxy.ask("POST", CHAT, BODY, other)).route == "upstream; reason=never-reroute"
     await until(lambda: litellm.model_info_asked)
 
     async def goes_to_litellm() -> bool:

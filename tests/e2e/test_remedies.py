@@ -25,7 +25,7 @@ from e2e.fallback_support import (
     healthy,
     says,
 )
-from e2e.harness import Stub, hello, settings, until
+from e2e.harness import Answer, Proxy, Stub, hello, settings, until
 from litellm_hybrid.cli.main import main
 from support.servers import Handler, Reply
 from support.wire import Request
@@ -262,14 +262,45 @@ async def test_what_passes_upstream_by_is_helped_as_well(
 
 async def test_a_forced_tool_stays_forced(start: Start, upstream: Stub, litellm: Stub) -> None:
     """And LiteLLM is not told that it may leave something out."""
+    litellm.deployments = BY_OPENAI
     proxy = await start(fallback=ON)
     upstream.does, litellm.does = OUT_OF_QUOTA, refuses_everything
-    forced = {"tool_choice": {"type": "tool", "name": "f"}, "tools": [{"name": "f", "input_schema": {}}]}
 
-    answer = await ask(proxy, forced, MESSAGES)
+    answer = await ask_when_told(proxy, FORCED, "demand")
 
     assert (answer.status, answer.route) == (429, failed("400"))
-    assert [request.json() for request in litellm.requests] == [{"model": "o3"} | forced]
+    assert [request.json() for request in litellm.requests] == [{"model": "o3"} | FORCED]
+
+
+async def ask_when_told(proxy: Proxy, asks: dict[str, Any], unknown: str) -> Answer:
+    """Ask once LiteLLM, which is asked at the start, has told who serves the model."""
+    for _ in range(1200):
+        answer = await ask(proxy, asks, MESSAGES)
+        if answer.route != failed(unknown):
+            break
+        await asyncio.sleep(0.05)
+    return answer
+
+
+BY_OPENAI = [{"model_name": "o3", "litellm_params": {"model": "openai/o3"}}]
+FORCED = {"tool_choice": {"type": "tool", "name": "f"}, "tools": [{"name": "f", "input_schema": {}}]}
+IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBO"}}
+
+
+@pytest.mark.parametrize(
+    ("asks", "why"),
+    [(FORCED, "demand"), ({"messages": [{"role": "user", "content": [IMAGE]}]}, "attachment")],
+)
+async def test_what_some_backends_would_not_get_is_not_sent_until_it_is_known_who_they_are(
+    start: Start, upstream: Stub, litellm: Stub, asks: dict[str, object], why: str
+) -> None:
+    proxy = await start(fallback=ON)
+    upstream.does = OUT_OF_QUOTA
+
+    answer = await ask(proxy, asks, MESSAGES)
+
+    assert (answer.status, answer.body, answer.route) == (429, QUOTA, failed(why))
+    assert litellm.requests == []
 
 
 @pytest.mark.parametrize("known", [False, True])
@@ -277,8 +308,11 @@ async def test_an_attachment_that_would_be_lost_is_upstreams_alone(
     start: Start, upstream: Stub, litellm: Stub, known: bool
 ) -> None:
     """A PDF in a tool's result, where the backend is asked by chat completions: told by a refusal, or known."""
-    proxy = await start(fallback=ON | {"max-per-hour": 2})
+    litellm.deployments = BY_OPENAI
+    proxy = await start(fallback=ON | {"max-per-hour": 3})
     upstream.does = OUT_OF_QUOTA
+    image = {"messages": [{"role": "user", "content": [IMAGE]}]}
+    assert (await ask_when_told(proxy, image, "attachment")).route == FELL_BACK
     pdf = {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0="}
     found = {"type": "tool_result", "tool_use_id": "t", "content": [{"type": "document", "source": pdf}]}
     read = {"messages": [{"role": "user", "content": [found]}], "stream": True}

@@ -19,7 +19,7 @@ from litellm_hybrid.llm.history.reduce import Reduced, reduce, reduce_again, tra
 from litellm_hybrid.llm.history.reduction import Side
 from litellm_hybrid.llm.history.rejections import REJECTIONS
 from litellm_hybrid.llm.replay import body as replay_body
-from litellm_hybrid.llm.replay.foresight import Backend, drops_attachment, foreseen, may_matter
+from litellm_hybrid.llm.replay.foresight import Backend, foreseen, lost_in_silence, may_matter
 from litellm_hybrid.llm.replay.refusals import remedies
 from litellm_hybrid.llm.replay.remedies import RETRIES_MAX, Action, Remedy, apply, without_betas
 from litellm_hybrid.routing import access, rewrite
@@ -98,11 +98,15 @@ class Replays:
             return "litellm-cooldown"
         api = identify_api(exchange.path)
         by_chat = Remedy(Action.CHAT_COMPLETIONS) in self._remembered(exchange, api, now)
-        if api is not None and (
-            replay_body.loses_attachment(exchange.content, api, chat_completions=by_chat)
-            or drops_attachment(exchange.content, api, self._backends(exchange, name))
-        ):
+        if api is not None and replay_body.loses_attachment(exchange.content, api, chat_completions=by_chat):
             return "attachment"
+        if (replayed := replay_body.api_of(exchange.path)) is not None and may_matter(exchange.content):
+            backends = self._state.backends(name)
+            if lost := lost_in_silence(exchange.content, replayed, backends):
+                unknown = "" if backends else "; LiteLLM's `/model/info` does not say who serves it"
+                message = f"litellm: no fallback, LiteLLM may leave the {lost} out for {name}{unknown}"
+                exchange.log(logging.WARNING, message, event="fallback-refused")
+                return lost
         return "" if self._spend(settings.fallback.max_per_hour, name, exchange, now) else "budget"
 
     def _backends(self, exchange: Exchange, name: str) -> tuple[Backend, ...]:

@@ -19,7 +19,9 @@ _DELAY = 1.0
 
 _RENEW_AFTER = 3600.0
 _RETRY_AFTER = 60.0
-"""Seconds: for how long prices hold, and how soon LiteLLM is asked again for one that was not there."""
+_RETRY_UNANSWERED_AFTER = 10.0
+"""Seconds: for how long prices hold, how soon LiteLLM is asked again for one that was not there, and how
+soon where it has told nothing yet and a request depends on it."""
 
 _PATIENCE = 3.0
 """Seconds that LiteLLM has to answer; the process cannot end before."""
@@ -70,9 +72,12 @@ class Prices:
             self.running()
 
     def running(self) -> None:
-        """Ask LiteLLM at once where replays depend on their price; needs a running loop."""
+        """Ask LiteLLM at once where there may be replays: who serves a model decides what it may be sent.
+
+        Needs a running loop.
+        """
         self._is_running = True
-        if not self._settings.is_empty and self._settings.current.fallback.max_cost_per_day:
+        if not self._settings.is_empty and self._settings.current.fallback.enabled:
             self._ask(delay=0)
 
     def refusal(self, name: str) -> str:
@@ -94,22 +99,22 @@ class Prices:
 
     def leads_to(self, port: int) -> bool | None:
         """Tell whether a model of LiteLLM's leads to a port of this machine; None until it is known."""
-        self._refresh(delay=0)
+        self._refresh()
         return None if self._ports is None else port in self._ports
 
     def backends(self, name: str) -> tuple[Backend, ...]:
         """Return what is known of the backends of a model, by LiteLLM's name for it; () until it is known."""
-        self._refresh()
+        self._refresh(_RETRY_UNANSWERED_AFTER)
         return self._backends[name]
 
     def expect(self) -> None:
         """A response has begun that will need a price: have it by its end."""
-        self._refresh(delay=0)
+        self._refresh()
 
-    def _refresh(self, delay: float = _DELAY) -> None:
+    def _refresh(self, retry_after: float = _RETRY_AFTER) -> None:
         age = None if self._asked is None else monotonic() - self._asked
-        if age is None or age > (_RETRY_AFTER if self._ports is None else _RENEW_AFTER):
-            self._ask(delay)
+        if age is None or age > (retry_after if self._ports is None else _RENEW_AFTER):
+            self._ask(delay=0)
 
     def charge(
         self, key: SpendKey, usage: Usage, model: str, deployment: str, tell: Callable[[float], None]

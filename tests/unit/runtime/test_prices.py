@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from litellm_hybrid.config.settings import Address, Secret, Settings, SettingsStore
+from litellm_hybrid.config.settings import Address, Fallback, Secret, Settings, SettingsStore
 from litellm_hybrid.llm.replay.foresight import Backend
 from litellm_hybrid.llm.usage import Usage
 from litellm_hybrid.observability.counters import Spend
@@ -29,10 +29,12 @@ class World:
     async def _answer(self, _: Request, reply: Reply) -> None:
         await reply.json(self.status, {"data": [{"model_name": "openai/gpt-5", "model_info": INFO}]})
 
-    def start(self) -> None:
+    def start(self, *, fallback: bool = False) -> None:
         """Make the prices; the server listens."""
         address = Address("http", "127.0.0.1", self.server.port, "")
-        settings = Settings(base_url=address, api_key=Secret("sk-litellm"))
+        settings = Settings(
+            base_url=address, api_key=Secret("sk-litellm"), fallback=Fallback(enabled=fallback)
+        )
         self.prices = Prices(SettingsStore(settings), self.spend)
 
     def charge(self, model: str = "openai/gpt-5") -> list[float]:
@@ -102,3 +104,29 @@ async def test_who_serves_a_model_is_known_once_it_was_asked(world: World) -> No
     assert len(world.server.requests) == 1
     world.prices.forget()
     assert world.prices.backends("openai/gpt-5") == ()
+
+
+async def test_where_there_may_be_replays_it_is_asked_at_the_start(world: World) -> None:
+    world.prices.running()
+    assert world.prices._asking is None
+    world.start(fallback=True)
+    world.prices.running()
+    await _asked(world)
+    assert world.prices.backends("openai/gpt-5") == (Backend("", ""),)
+    assert len(world.server.requests) == 1
+
+
+async def test_one_that_has_told_nothing_is_asked_again_soon(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.status = 500
+    world.prices.backends("openai/gpt-5")
+    await _asked(world)
+    world.status = 200
+    assert world.prices.backends("openai/gpt-5") == ()
+    await _asked(world)
+    assert len(world.server.requests) == 1, "not all the time"
+    monkeypatch.setattr(prices_module, "_RETRY_UNANSWERED_AFTER", 0.0)
+    assert world.prices.backends("openai/gpt-5") == ()
+    await _asked(world)
+    assert world.prices.backends("openai/gpt-5") == (Backend("", ""),)

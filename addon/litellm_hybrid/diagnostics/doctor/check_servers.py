@@ -242,7 +242,10 @@ def _backends(settings: Settings, results: Results) -> list[Finding]:
     info = results["litellm-info"]
     if info.entries is None:
         takes = "an `api-key` that may read LiteLLM's `/model/info`, as its master key may"
-        symptom = f"where LiteLLM's models lead is not known: status {info.status} from /model/info"
+        symptom = (
+            "where LiteLLM's models lead is not known, so images and forced tools are not replayed: "
+            f"status {info.status} from /model/info"
+        )
         return [not_checked("loops", symptom, takes), *_drop_params(settings, results, None)]
     backends = deployments(info.entries)
     return [_loops(settings, backends), *_drop_params(settings, results, backends)]

@@ -161,6 +161,8 @@ _GIVE_KEY = "set `api-key` to a key of LiteLLM's that may use the model"
 _REACH = "start LiteLLM, or correct `base-url`"
 _SEE_LOG = "see the log line `litellm fallback failed`, which quotes LiteLLM's response, and LiteLLM's log"
 
+_OR_IT_MAY = "; or it may, since its `/model/info` does not say who serves the model"
+
 FALLBACK_FAILURES: Mapping[str, tuple[str, str]] = {
     "400": ("LiteLLM refused the request, mostly because it does not know the model's name", _GIVE_NAME),
     "401": ("LiteLLM does not accept `api-key`", _GIVE_KEY),
@@ -174,8 +176,12 @@ FALLBACK_FAILURES: Mapping[str, tuple[str, str]] = {
         "wait, or give the model another deployment in LiteLLM's model_list",
     ),
     "attachment": (
-        "the request has an image, a file or a tool's PDF that LiteLLM would leave out in silence",
-        "send its text, or nothing: upstream alone can read it",
+        f"LiteLLM would leave an image, a file or a tool's PDF out in silence{_OR_IT_MAY}",
+        "give `api-key` a key that may read `/model/info`; else send its text: upstream alone can read it",
+    ),
+    "demand": (
+        f"LiteLLM would leave out in silence that a tool is forced or forbidden, or JSON wanted{_OR_IT_MAY}",
+        "give `api-key` a key that may read `/model/info`, or the model another provider",
     ),
     "budget": (
         "`fallback.max-per-hour` or `max-cost-per-day` is spent, or LiteLLM has no price for the model",

@@ -13,6 +13,7 @@ goes as text.
 from base64 import b64decode
 from binascii import Error
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from msgspec import Raw
 
@@ -77,6 +78,22 @@ _DEMANDS_OF_GEMINI: _Demands = (
 )
 """Where a request says what it demands, and what demands nothing there."""
 
+_CHOICES = {"none": "none", "NONE": "none", "required": "required", "any": "required", "ANY": "required"}
+_FORMS = {"json_object": "json", "application/json": "json"}
+
+
+class Demand(NamedTuple):
+    """What a request demands of the answer.
+
+    Attributes:
+        what: "named": a tool is forced by its name; "required": any tool is; "none": no tool may be used;
+            "json": JSON of any kind; "form": another form, such as a schema's.
+        said: in the request's words.
+    """
+
+    what: str
+    said: bytes
+
 
 def api_of(path: str) -> Api | None:
     """Return the API of a path on which replays are made to fit; None: they are sent as if routed."""
@@ -108,13 +125,14 @@ def prepare(body: bytes, api: Api, *, drop_params: bool) -> bytes:
     return with_member(edited, "drop_params", value=True) if may_drop else edited
 
 
-def demanded(request: Object, api: Api) -> list[bytes]:
-    """What a request says where it forces or forbids a tool, or demands a form of its answer."""
+def demanded(request: Object, api: Api) -> list[Demand]:
+    """What a request demands: it forces or forbids a tool, or wants a form of its answer."""
     found = []
     for path, harmless in _DEMANDS_OF_GEMINI if api is Api.GENERATE_CONTENT else _DEMANDS:
         said = member(request, *path)
-        if said is not None and not is_empty(said) and _name(said) not in harmless:
-            found.append(bytes(said))
+        if said is not None and not is_empty(said) and (name := _name(said)) not in harmless:
+            what = _CHOICES.get(name or "", "named") if harmless is _FREE else _FORMS.get(name or "", "form")
+            found.append(Demand(what, bytes(said)))
     return found
 
 

@@ -1,12 +1,15 @@
 """What is known of the backends behind a model before they are asked, from LiteLLM's `/model/info`.
 
 A history that visibly holds what they refuse is reduced at once, and what LiteLLM would leave out or weaken
-in silence is not left to it. Nothing is guessed: where LiteLLM does not tell, a request goes as it is.
+in silence is not left to it. Nothing is guessed: where LiteLLM does not tell, a history goes as it is, and
+what it would lose for some of its providers is not sent.
 """
 
 import re
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from itertools import chain
 
 from msgspec import Raw
 
@@ -18,10 +21,12 @@ from litellm_hybrid.llm.history.json_edit import (
     last_element,
     member,
     objects_in,
+    opened,
     text,
 )
 from litellm_hybrid.llm.history.reduce import TOOL_LOOPS
 from litellm_hybrid.llm.history.rejections import HistoryRejection
+from litellm_hybrid.llm.replay.body import demanded
 from litellm_hybrid.llm.replay.remedies import Action, Remedy
 from litellm_hybrid.message.json import members, objects
 from litellm_hybrid.routing.paths import Api
@@ -35,24 +40,45 @@ _READS_REASONING = re.compile(
     r"deepseek|kimi|moonshot|glm|minimax|mimo|think|reason|qwq|magistral|gpt-oss|hunyuan|ernie|seed|step-"
 )
 
-_WEAKENS_CHOICE = frozenset({"mistral"})
+_WEAKENS_CHOICE = frozenset({"mistral", "codestral"})
 """LiteLLM 1.106.2, `llms/mistral/chat/transformation.py`: a tool is not forced by its name."""
 
-_TEXT_ONLY = frozenset({"deepseek", "docker_model_runner", "heroku", "publicai", "sambanova"})
-"""LiteLLM makes one text of all contents, and keeps what is none only for DeepSeek's models that see."""
+_GOOGLES = frozenset({"gemini", "vertex_ai", "vertex_ai_beta", "vertex_ai-language-models"})
+_LOSES_CHOICE = frozenset({"cohere", "cohere_chat", "ollama", "ollama_chat", "replicate", "sap"})
+_TEXT_ONLY = frozenset(
+    {
+        *("a2a", "deepseek", "docker_model_runner", "gigachat", "heroku", "langflow", "langgraph"),
+        *("nlp_cloud", "publicai", "sambanova"),
+    }
+)
+_LOSES = {
+    "named": _LOSES_CHOICE,
+    "required": _LOSES_CHOICE | {"gigachat", "moonshot"},
+    "none": _LOSES_CHOICE | {"deepinfra"},
+    "json": frozenset({"bedrock", "bedrock_converse", "gigachat", "meta_llama"}),
+    "image": _TEXT_ONLY,
+    "file": _TEXT_ONLY | {"ollama", "ollama_chat"},
+    "audio": _TEXT_ONLY | _WEAKENS_CHOICE | {"bedrock", "bedrock_converse", "ollama", "ollama_chat"},
+}
+"""What LiteLLM 1.106.2 leaves out of requests for a provider and says nothing, seen by having
+`get_optional_params` and the provider's `transform_request` make one with each. Of DeepSeek's models those
+that see get their images."""
+
+_OF_CLAUDE_TOO = frozenset({"json", "audio"})
 
 # How the seals of a maker begin, as CLIProxyAPI tells them apart (`internal/signature`): base64 of protobuf,
 # Claude's also twice; of Vertex `A`.
 _OF_CLAUDE = re.compile(r"[ER]")
 _OF_GEMINI = re.compile(r"[ACE]|skip_thought_signature_validator|context_engineering_is_the_way_to_go")
 
-_ATTACHED = frozenset(
-    {
-        *("image", "image_url", "input_image", "file", "input_file", "document"),
-        *("input_audio", "video_url", "container_upload"),
-    }
+_ATTACHED = {
+    **dict.fromkeys(("image", "image_url", "input_image"), "image"),
+    **dict.fromkeys(("file", "input_file", "document", "container_upload", "video_url"), "file"),
+    "input_audio": "audio",
+}
+_SIGNS = re.compile(
+    rb'"(?:tools|assistant|model"\s*[,}]|input_|image|inline_?[dD]ata|file|document|json_object|response_?[mM])'
 )
-_SIGNS = re.compile(rb'"(?:tools|assistant|model"\s*[,}]|input_|image|inline_?[dD]ata|file|document)')
 _INLINE = ("inlineData", "inline_data", "fileData", "file_data")
 
 
@@ -91,6 +117,12 @@ class Backend:
         """Whether it is one of Google's."""
         return "gemini" in self.model
 
+    def loses(self, what: str) -> bool:
+        """Whether LiteLLM leaves a demand (see `Demand`), an "image", a "file" or an "audio" out for it."""
+        if what == "image" and self.sees:
+            return False
+        return self.provider in _LOSES.get(what, ()) or (self.is_claude and what in _OF_CLAUDE_TOO)
+
     @property
     def wants_thinking(self) -> bool:
         """Whether it is a Claude that wants to find thinking where a turn goes on after a tool's result."""
@@ -113,7 +145,14 @@ class Backends:
 
     def __getitem__(self, model: str) -> tuple[Backend, ...]:
         """Return the backends of a model, by LiteLLM's name for it; () where that is not known."""
-        return tuple(self._of.get(model, ()))
+        if model in self._of:
+            return tuple(self._of[model])
+        patterns = (name for name in self._of if "*" in name and fnmatchcase(model, name))
+        found = self._of.get(max(patterns, key=len, default=""), ())
+        # A deployment `openai/*` is of that provider; where `*` leads to is told by the name that is asked.
+        asked = model.lower().partition("/")[0] if "/" in model else ""
+        named = ((backend, backend.provider.strip("*") or asked) for backend in found)
+        return tuple(replace(backend, provider=of, model=model.lower()) for backend, of in named if of)
 
 
 _SUPPORTS = ("vision", "reasoning", "adaptive_thinking")
@@ -145,7 +184,8 @@ def foreseen(
     def look(request: Object) -> bool:
         found = set(_refused(request, api, backends, learned))
         needed.extend(Remedy(Action.REDUCE_HISTORY, rejection) for rejection in sorted(found))
-        if backends and all(backend.provider in _WEAKENS_CHOICE for backend in backends):
+        is_forced = any(demand.what == "named" for demand in demanded(request, api))
+        if is_forced and _weakens_choice(api, backends):
             needed.append(Remedy(Action.ONLY_FORCED_TOOL))
         return False
 
@@ -153,23 +193,53 @@ def foreseen(
     return tuple(needed)
 
 
-def drops_attachment(body: bytes, api: Api, backends: Collection[Backend]) -> bool:
-    """Whether LiteLLM would leave an image or a file out of a request for one of these, and say nothing."""
-    if not any(backend.provider in _TEXT_ONLY and not backend.sees for backend in backends):
-        return False
-    found = False
+def lost_in_silence(body: bytes, api: Api, backends: Collection[Backend]) -> str:
+    """Say what LiteLLM would leave out of a request for one of these, and say nothing, if it would.
+
+    "attachment": an image or a file; "demand": a tool that is forced or forbidden, or JSON that is asked for.
+    Where no backend is known it may be one for which it does.
+    """
+    lost = ""
+
+    def loses(what: str) -> bool:
+        return any(backend.loses(what) for backend in backends) if backends else what in _LOSES
 
     def look(request: Object) -> bool:
-        nonlocal found
-        found = any(_is_attached(part) for _, part in _parts(request, api))
+        nonlocal lost
+        demands = {demand.what for demand in demanded(request, api)}
+        if "form" in demands:
+            demands.discard("json")
+        if "named" in demands and _weakens_choice(api, backends):
+            demands.add("required")  # which is what it becomes
+        if any(loses(what) for what in demands):
+            lost = "demand"
+        elif any(loses(what) for _, part in _parts(request, api) for what in _attached(part)):
+            lost = "attachment"
         return False
 
     edit_body(body, look)
-    return found
+    return lost
 
 
-def _is_attached(part: Object) -> bool:
-    return kind(part) in _ATTACHED or any(name in part for name in _INLINE)
+def _weakens_choice(api: Api, backends: Collection[Backend]) -> bool:
+    """Whether LiteLLM would force any tool, where one of these is asked, though one is forced by its name.
+
+    Of generateContent it passes names on to Google's own servers alone (1.106.2, `google_genai/adapters`).
+    """
+    return any(
+        backend.provider in _WEAKENS_CHOICE
+        or (api is Api.GENERATE_CONTENT and backend.provider not in _GOOGLES)
+        for backend in backends
+    )
+
+
+def _attached(part: Object) -> Iterator[str]:
+    if (what := _ATTACHED.get(kind(part) or "")) is not None:
+        yield what
+    for name in _INLINE:
+        if (data := opened(part[name]) if name in part else None) is not None:
+            media = text(data.get("mimeType") or data.get("mime_type")) or ""
+            yield media.partition("/")[0] if media.startswith(("image/", "audio/")) else "file"
 
 
 def _refused(
@@ -254,9 +324,11 @@ def _seals(part: Object) -> Iterator[Raw | None]:
 
 def _parts(request: Object, api: Api) -> Iterator[tuple[str | None, Object]]:
     """Every part of a conversation, those within a tool's result too, and who has said it."""
-    name = {Api.RESPONSES: "input", Api.GENERATE_CONTENT: "contents"}.get(api, "messages")
-    inner = "parts" if api is Api.GENERATE_CONTENT else "content"
-    for message in objects_in(request.get(name)):
+    # Cursor's requests have `input` on the path of chat completions.
+    names, inner = (
+        (["contents"], "parts") if api is Api.GENERATE_CONTENT else (["messages", "input"], "content")
+    )
+    for message in chain.from_iterable(objects_in(request.get(name)) for name in names):
         role = text(message.get("role"))
         for part in (*objects_in(message.get(inner)), *objects_in(message.get("output"))):
             yield role, part

@@ -342,6 +342,8 @@ def _omit_tools(request: Object, api: Api, name: str) -> bool:
 
 def _only_forced_tool(request: Object, api: Api) -> bool:
     """Where a tool is forced by its name, leave the others out and force any: that is this one."""
+    if api is Api.GENERATE_CONTENT:
+        return _only_allowed_functions(request)
     choice = request.get("tool_choice")
     name = _tool_name(opened(choice)) if choice is not None else None
     tools = [tool for tool in elements(request.get("tools")) or () if _tool_name(opened(tool)) == name]
@@ -350,6 +352,41 @@ def _only_forced_tool(request: Object, api: Api) -> bool:
     request["tools"] = encoded(tools)
     request["tool_choice"] = encoded({"type": "any"} if api is Api.MESSAGES else "required")
     return True
+
+
+def _only_allowed_functions(request: Object) -> bool:
+    """The same for Gemini's `allowedFunctionNames`."""
+    allowed: set[str | None] = set()
+
+    def take(calling: Object) -> bool:
+        names = calling.pop("allowedFunctionNames", None)
+        allowed.update(text(name) for name in (elements(names) if names is not None else None) or ())
+        return bool(allowed)
+
+    def keep(raw: Raw) -> Raw | None:
+        function = opened(raw)
+        return raw if function is not None and text(function.get("name")) in allowed else None
+
+    replace(
+        request,
+        "toolConfig",
+        lambda raw: edited(
+            raw, lambda config: replace(config, "functionCallingConfig", lambda inner: edited(inner, take))
+        ),
+    )
+    return bool(allowed) and replace_and_prune(
+        request,
+        "tools",
+        lambda raw: filtered(
+            raw,
+            lambda tool: edited(
+                tool,
+                lambda declared: replace_and_prune(
+                    declared, "functionDeclarations", lambda functions: filtered(functions, keep)
+                ),
+            ),
+        ),
+    )
 
 
 def _tool_name(tool: Object | None) -> str | None:

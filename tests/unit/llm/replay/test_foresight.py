@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from litellm_hybrid.llm.replay.foresight import Backend, Backends, drops_attachment, foreseen
+from litellm_hybrid.llm.replay.foresight import Backend, Backends, foreseen, lost_in_silence
 from litellm_hybrid.llm.replay.remedies import Action, Remedy, apply
 from litellm_hybrid.routing.paths import Api
 
@@ -71,6 +71,10 @@ def reduced(*rejections: str) -> list[Remedy]:
 UNKNOWN, UNSIGNED = reduced("unknown-member"), reduced("thinking-missing")
 GENUINE = "EqQBCkYIBRgCKkDs"
 
+NAMED: Json = {"tool_choice": {"type": "function", "name": "edit"}}
+ALLOWED: Json = {"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["edit"]}}
+ONLY = Remedy(Action.ONLY_FORCED_TOOL)
+
 CASES: list[tuple[str, Api, Json, list[Backend], list[Remedy]]] = [
     # members beside an assistant's words
     ("OpenAI's types have no reasoning", CHAT, CHAT_LOOP, [GPT], UNKNOWN),
@@ -113,8 +117,12 @@ CASES: list[tuple[str, Api, Json, list[Backend], list[Remedy]]] = [
     ("the one that stands for any", GEMINI, contents("skip_thought_signature_validator"), [PRO], []),
     ("who is no Gemini", GEMINI, contents("c2VhbGVk"), [SONNET], []),
     # a tool that is forced
-    ("it weakens what is forced", RESPONSES, {}, [MISTRAL], [Remedy(Action.ONLY_FORCED_TOOL)]),
-    ("one of several does not", RESPONSES, {}, [MISTRAL, GPT], []),
+    ("it weakens what is forced", RESPONSES, NAMED, [MISTRAL], [ONLY]),
+    ("one of several may be asked", RESPONSES, NAMED, [MISTRAL, GPT], [ONLY]),
+    ("others do not", RESPONSES, NAMED, [GPT], []),
+    ("no tool is forced", RESPONSES, {"tool_choice": "required"}, [MISTRAL], []),
+    ("of generateContent", GEMINI, {"toolConfig": ALLOWED}, [GPT], [ONLY]),
+    ("but for Google's own servers", GEMINI, {"toolConfig": ALLOWED}, [PRO], []),
 ]  # fmt: skip
 
 
@@ -192,25 +200,38 @@ WITH_IMAGES: list[tuple[Api, Json]] = [
     (MESSAGES, {"messages": [{"role": "user", "content": [RESULT]}]}),
     (MESSAGES, {"messages": [{"role": "user", "content": [BLOCK | {"type": "document"}]}]}),
     (RESPONSES, {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "data:"}]}]}),
+    (CHAT, {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "data:"}]}]}),
     (RESPONSES, {"input": [{"type": "function_call_output", "output": [{"type": "input_file"}]}]}),
     (GEMINI, {"contents": [{"parts": [{"inlineData": {"mimeType": "image/png", "data": "iVBO"}}]}]}),
     (GEMINI, {"contents": [{"parts": [{"file_data": {"file_uri": "gs://a"}}]}]}),
 ]
 
 
+def lost(api: Api, body: Json, *backends: Backend) -> str:
+    return lost_in_silence(json.dumps(body).encode(), api, backends)
+
+
 @pytest.mark.parametrize(("api", "body"), WITH_IMAGES)
 def test_an_image_is_dropped_by_those_who_make_one_text_of_all(api: Api, body: Json) -> None:
-    raw = json.dumps(body).encode()
-    assert drops_attachment(raw, api, [DEEPSEEK])
-    assert drops_attachment(raw, api, [GPT, DEEPSEEK]), "it may be the one that is asked"
-    assert not drops_attachment(raw, api, [Backend("deepseek", "deepseek/v5", sees=True)])
-    assert not drops_attachment(raw, api, [VLLM]), "which says that it cannot"
-    assert not drops_attachment(raw, api, [])
+    assert lost(api, body, DEEPSEEK) == "attachment"
+    assert lost(api, body, GPT, DEEPSEEK) == "attachment", "it may be the one that is asked"
+    assert lost(api, body) == "attachment", "it may be such a one"
+    assert lost(api, body, VLLM) == "", "which says that it cannot"
 
 
-@pytest.mark.parametrize("provider", ["deepseek", "docker_model_runner", "heroku", "publicai", "sambanova"])
+def test_deepseeks_models_that_see_get_their_images() -> None:
+    assert lost(*WITH_IMAGES[0], Backend("deepseek", "deepseek/v5", sees=True)) == ""
+
+
+@pytest.mark.parametrize(
+    "provider",
+    [
+        *("a2a", "deepseek", "docker_model_runner", "gigachat", "heroku", "langflow", "langgraph"),
+        *("nlp_cloud", "publicai", "sambanova"),
+    ],
+)
 def test_for_whom_all_becomes_one_text(provider: str) -> None:
-    assert drops_attachment(json.dumps(WITH_IMAGES[0][1]).encode(), CHAT, [Backend(provider, "m")])
+    assert lost(*WITH_IMAGES[0], Backend(provider, "m")) == "attachment"
 
 
 @pytest.mark.parametrize(
@@ -218,7 +239,83 @@ def test_for_whom_all_becomes_one_text(provider: str) -> None:
     [CHAT_LOOP, {"messages": [{"role": "user", "content": [{"type": "text", "text": '"image_url"'}]}]}],
 )
 def test_a_text_is_no_image(body: Json) -> None:
-    assert not drops_attachment(json.dumps(body).encode(), CHAT, [DEEPSEEK])
+    assert lost(CHAT, body, DEEPSEEK) == lost(CHAT, body) == ""
+
+
+AUDIO: Json = {"messages": [{"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]}]}
+FILE: Json = {"messages": [{"role": "user", "content": [{"type": "file", "file": {}}]}]}
+SOUND: Json = {"contents": [{"parts": [{"inlineData": {"mimeType": "audio/wav", "data": "UklG"}}]}]}
+OLLAMA = Backend("ollama_chat", "ollama_chat/qwen3", sees=True)
+
+
+@pytest.mark.parametrize(
+    ("body", "backend", "is_lost"),
+    [
+        (AUDIO, SONNET, True),
+        (AUDIO, CONVERSE, True),
+        (AUDIO, MISTRAL, True),
+        (AUDIO, OLLAMA, True),
+        (AUDIO, GPT, False),
+        (FILE, OLLAMA, True),
+        (FILE, SONNET, False),
+        (SOUND, SONNET, True),
+        (SOUND, PRO, False),
+    ],
+)
+def test_what_is_no_image_is_lost_elsewhere(body: Json, backend: Backend, *, is_lost: bool) -> None:
+    api = GEMINI if "contents" in body else CHAT
+    assert bool(lost(api, body, backend)) is is_lost
+
+
+FORCED = {"type": "function", "function": {"name": "edit"}}
+CALLING = {"functionCallingConfig": {"mode": "ANY"}}
+DEMANDS: list[tuple[str, Api, Json]] = [
+    ("named", CHAT, {"tool_choice": FORCED}),
+    ("named", CHAT, {"function_call": {"name": "edit"}}),
+    ("named", MESSAGES, {"tool_choice": {"type": "tool", "name": "edit"}}),
+    ("named", RESPONSES, {"tool_choice": {"type": "function", "name": "edit"}}),
+    ("required", CHAT, {"tool_choice": "required"}),
+    ("required", MESSAGES, {"tool_choice": {"type": "any"}}),
+    ("required", GEMINI, {"toolConfig": CALLING}),
+    ("none", CHAT, {"tool_choice": "none"}),
+    ("none", GEMINI, {"toolConfig": {"functionCallingConfig": {"mode": "NONE"}}}),
+    ("json", CHAT, {"response_format": {"type": "json_object"}}),
+    ("json", RESPONSES, {"text": {"format": {"type": "json_object"}}}),
+    ("json", GEMINI, {"generationConfig": {"responseMimeType": "application/json"}}),
+    ("form", CHAT, {"response_format": {"type": "json_schema", "json_schema": {}}}),
+    (
+        "form",
+        GEMINI,
+        {"generationConfig": {"responseMimeType": "application/json", "responseSchema": {"type": "OBJECT"}}},
+    ),
+    ("", CHAT, {"tool_choice": "auto", "response_format": {"type": "text"}}),
+]
+LOSES_ALL_CHOICES = ["cohere", "cohere_chat", "ollama", "ollama_chat", "replicate", "sap"]
+WHO_LOSES = {
+    "named": LOSES_ALL_CHOICES,
+    "required": [*LOSES_ALL_CHOICES, "gigachat", "moonshot"],
+    "none": [*LOSES_ALL_CHOICES, "deepinfra"],
+    "json": ["anthropic", "bedrock", "bedrock_converse", "gigachat", "meta_llama", "vertex_ai"],
+    "form": [],
+    "": [],
+}
+
+
+@pytest.mark.parametrize(("what", "api", "body"), DEMANDS)
+def test_what_is_demanded_and_litellm_would_leave_out_is_not_sent(what: str, api: Api, body: Json) -> None:
+    everybody = {provider for providers in WHO_LOSES.values() for provider in providers} | {"openai", "xai"}
+    models = {"anthropic": "claude-opus-4-7", "vertex_ai": "vertex_ai/claude-opus-4-7"}
+    losing = {who for who in everybody if lost(api, body, Backend(who, models.get(who, "m"))) == "demand"}
+    assert losing == set(WHO_LOSES[what])
+    assert lost(api, body, GPT) == ""
+    assert lost(api, body) == ("demand" if WHO_LOSES[what] else ""), "it is not known who serves it"
+
+
+def test_a_name_that_becomes_a_choice_of_one_is_lost_where_that_is() -> None:
+    assert lost(CHAT, {"tool_choice": FORCED}, MISTRAL) == ""
+    assert lost(CHAT, {"tool_choice": FORCED}, MISTRAL, Backend("moonshot", "moonshot/kimi-k3")) == "demand"
+    assert lost(GEMINI, {"toolConfig": ALLOWED}, GPT) == ""
+    assert lost(GEMINI, {"toolConfig": ALLOWED}, Backend("moonshot", "moonshot/kimi-k3")) == "demand"
 
 
 def test_it_is_read_as_litellm_tells_it() -> None:
@@ -232,6 +329,9 @@ def test_it_is_read_as_litellm_tells_it() -> None:
                 entry("a", "openai/GPT-5", litellm_provider="openai"),
                 entry("b", "bedrock/invoke/c", litellm_provider="bedrock_converse", supports_adaptive_thinking=True),
                 entry("c", "groq/openai/gpt-oss-120b"),
+                entry("openai/*", "openai/*"),
+                entry("openai/gpt-oss*", "groq/*", litellm_provider="groq"),
+                entry("*", "*"),
                 {"model_name": "d"},
                 "broken",
             ]
@@ -241,6 +341,9 @@ def test_it_is_read_as_litellm_tells_it() -> None:
     assert backends["b"] == (Backend("bedrock_converse", "bedrock/invoke/c", adaptive=True),)
     assert backends["c"] == (Backend("groq", "groq/openai/gpt-oss-120b"),)
     assert backends["d"] == (Backend("", ""),)
+    assert backends["openai/gpt-5"] == (Backend("openai", "openai/gpt-5"),)
+    assert backends["openai/gpt-oss-120b"] == (Backend("groq", "openai/gpt-oss-120b"),), "the longest pattern"
+    assert backends["mistral/large"] == (Backend("mistral", "mistral/large"),), "as it is asked for"
     assert backends["other"] == ()
     for nothing in (None, 1, {"data": 1}):
         assert Backends(nothing)["a"] == ()
@@ -271,3 +374,15 @@ def test_a_forced_tool_is_the_only_one(
     after = apply(body, api, Remedy(Action.ONLY_FORCED_TOOL))
     assert json.loads(after) == {"tools": tools_after, "tool_choice": choice_after}
     assert (after is body) is (tools == tools_after)
+
+
+def test_of_gemini_the_allowed_functions_are_the_only_ones() -> None:
+    def body(names: list[str], **calling: object) -> Json:
+        declared = [{"functionDeclarations": [{"name": name} for name in names]}]
+        return {"tools": declared, "toolConfig": {"functionCallingConfig": {"mode": "ANY", **calling}}}
+
+    remedy = Remedy(Action.ONLY_FORCED_TOOL)
+    asked = json.dumps(body(["bash", "edit"], allowedFunctionNames=["edit"])).encode()
+    assert json.loads(apply(asked, GEMINI, remedy)) == body(["edit"])
+    free = json.dumps(body(["bash", "edit"])).encode()
+    assert apply(free, GEMINI, remedy) is free
