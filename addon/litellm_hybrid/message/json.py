@@ -65,6 +65,7 @@ _early = msgspec.json.Decoder(
     msgspec.defstruct("_Early", [(name, msgspec.Raw, msgspec.Raw()) for name in _EARLY])
 )
 _strict = msgspec.json.Decoder()
+_NULL = b"null"
 _lenient = json.JSONDecoder(strict=False)
 
 
@@ -222,11 +223,29 @@ class Members:
         if self._body is not None:
             body, self._body = self._body, None
             try:
-                found: Values = {**_raw.decode(body)}
+                found: Values = self._beside_longest(body) or {**_raw.decode(body)}
             except ValueError:  # a name that is no UTF-8
                 found, self._keys, _ = _scan_all(body)
             self._values = found | self._values
         return self._values
+
+    def _beside_longest(self, body: bytes) -> Values | None:
+        """All members, `null` for the one that most of the body is: it has been found, and is not read again.
+
+        None: there is no such member, or it cannot be told where it stands.
+        """
+        sizes = {name: memoryview(value).nbytes for name, value in self._values.items()}
+        name = max(sizes, key=sizes.__getitem__, default="")
+        rest = len(body) - (size := sizes.get(name, 0))
+        key = re.search(rb'"%s"\s*:\s*' % name.encode(), body[:rest]) if 2 * rest < len(body) else None
+        if key is None:
+            return None
+        start, end = key.end(), key.end() + size
+        if msgspec.Raw(memoryview(body)[start:end]) != msgspec.Raw(memoryview(self._values[name])):
+            return None
+        found = _raw.decode(body[:start] + _NULL + body[end:])
+        # Where that was within another member, nothing has become of this one.
+        return {**found} if bytes(found.get(name, b"")) == _NULL else None
 
     def strings(self, *names: str) -> dict[str, str]:
         """Those of these members that are non-blank strings."""

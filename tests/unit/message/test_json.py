@@ -133,6 +133,35 @@ def test_what_a_strict_reader_refuses_and_cliproxyapi_serves(body: bytes) -> Non
     assert read_strings(members.put({"model": "b"})) == {"model": "b"}
 
 
+LONG = json.dumps([{"messages": [1], "model": "z"}, "x" * 999]).encode()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"model":"a","x":1,"messages":' + LONG + b',"y":[2]}',
+        b' { "messages" \n:\t' + LONG + b' , "model" : "a" , "y" : [ 2 ] } ',
+        b'{"mess\\u0061ges":' + LONG + b',"model":"a"}',
+        # another of the name: within another member, before it, behind it, the same again
+        b'{"y":{"messages":' + LONG[:300] + b'"]},"messages":' + LONG + b',"model":"a"}',
+        b'{"y":{"messages":[]},"messages":' + LONG + b',"model":"a"}',
+        b'{"y":"\\"messages\\":","messages":' + LONG + b',"model":"a"}',
+        b'{"messages":[],"messages":' + LONG + b',"model":"a"}',
+        b'{"messages":' + LONG + b',"model":"a","messages":null}',
+        b'{"messages":' + LONG + b',"model":"a","messages":' + LONG + b"}",
+        b'{"messages":"' + b"x" * 999 + b'","model":"a"}',
+        b'{"model":"' + b"x" * 999 + b'","y":1}',
+        b'{"y":"' + b"x" * 999 + b'","model":"a"}',
+        b'{"y":' + LONG + b"}",
+    ],
+    ids=lambda body: repr(body[:30]),
+)
+def test_a_member_is_changed_beside_one_that_most_of_the_body_is(body: bytes) -> None:
+    changed = json.loads(replace(body, "model", "b"))
+    assert changed == json.loads(body) | {"model": "b"}
+    assert [*changed] == [*(json.loads(body) | {"model": "b"})]
+
+
 @pytest.mark.parametrize(
     ("body", "joined"),
     [
