@@ -15,7 +15,7 @@ import pytest
 
 from e2e.harness import LITELLM_502, Stub
 from litellm_hybrid import addon
-from support.processes import MASTER_KEY, ROOT, SCRIPT, free_port, hybrid_config, mitmdump
+from support.processes import MASTER_KEY, ROOT, SCRIPT, accepts, free_port, hybrid_config, mitmdump, running
 from support.servers import in_thread
 
 CLIENT_KEY = "client-secret-4711"
@@ -118,19 +118,38 @@ def _run(command: list[str | Path], *, check: bool = True) -> subprocess.Complet
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment with the wheel in it, and none of the checkout."""
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The wheel, and the versions of this environment as constraints: nothing is looked up anew."""
     uv, folder = _uv(), tmp_path_factory.mktemp("wheel")
     _run([uv, "build", "--quiet", "--wheel", "--python", sys.executable, "--out-dir", folder, ROOT])
     (wheel,) = folder.glob("*.whl")
-    # The versions of this environment: nothing is looked up anew.
     pins = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions()}
     constraints = folder / "constraints.txt"
     constraints.write_text("".join(f"{name}=={v}\n" for name, v in pins.items() if name != "litellm-hybrid"))
-    venv = folder / "venv"
+    return wheel, constraints
+
+
+@pytest.fixture(scope="module")
+def tool(wheel: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program that `uv tool install` leaves on the PATH."""
+    folder = tmp_path_factory.mktemp("tool")
+    own = os.environ | {"UV_TOOL_DIR": str(folder / "tools"), "UV_TOOL_BIN_DIR": str(folder / "bin")}
+    command = [_uv(), "tool", "install", "--quiet", "--python", sys.executable, "--constraints"]
+    done = subprocess.run(
+        [*command, wheel[1], wheel[0]], env=own, capture_output=True, text=True, check=False, timeout=110
+    )
+    assert done.returncode == 0, done.stderr
+    (program,) = (folder / "bin").iterdir()
+    return program
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with the wheel in it, and none of the checkout."""
+    uv, venv = _uv(), tmp_path_factory.mktemp("installed") / "venv"
     _run([uv, "venv", "--quiet", "--no-project", "--python", sys.executable, venv])
     python = venv / "bin" / "python"
-    _run([uv, "pip", "install", "--quiet", "--python", python, "--constraint", constraints, wheel])
+    _run([uv, "pip", "install", "--quiet", "--python", python, "--constraint", wheel[1], wheel[0]])
     return venv
 
 
@@ -186,6 +205,48 @@ def test_the_wheel_holds_the_package_and_the_script_alone(installed: Path) -> No
     assert {file.name for file in here.glob("*.py")} == {file.name for file in package.glob("*.py")}
     assert (package / "script" / "hybrid.py").read_text() == (here.parent / "hybrid.py").read_text()
     assert (package / "py.typed").exists()
+    example = _run([installed / "bin" / "litellm-hybrid", "init", "--example"]).stdout
+    assert example == (ROOT / "config.example.yaml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("command", [("serve",), ("dump",), ("web", "--no-web-open-browser", "--web-port")])
+def test_uv_tool_install_is_all_that_is_needed(
+    command: tuple[str, ...], tool: Path, servers: tuple[Stub, Stub], tmp_path: Path
+) -> None:
+    """As `pipx install`: one program, in an environment of its own, with mitmproxy's tools inside."""
+    upstream, litellm = servers
+    file = tmp_path / "own.yaml"
+    own: dict[str, object] = {"upstream-url": upstream.url, "base-url": litellm.url, "api-key": MASTER_KEY}
+    port = free_port()
+    own |= {"enabled": True, "models": ["gpt-5"], "listen": f"127.0.0.1:{port}"}
+    file.write_text(json.dumps({"extensions": {"litellm": own}}))
+    name, *options = command
+    if name == "web":
+        options.append(str(free_port()))
+    environment = {"PATH": os.defpath, "HOME": str(tmp_path), "PYTHONUNBUFFERED": "1"}
+    whole: list[str | Path] = [tool, name, "-c", file, *options]
+    log = tmp_path / "log"
+    with running(whole, name=name, log=log, port=port, ready=accepts, env=environment) as process:
+        assert _ask(process.url, "gpt-5").headers["x-hybrid-route"] == "litellm; reason=model; model=gpt-5"
+        assert _ask(process.url, "o3").headers["x-hybrid-route"] == "upstream; reason=not-listed"
+
+
+def test_scripts_run_takes_cliproxyapis_address_from_its_file(
+    servers: tuple[Stub, Stub], tmp_path: Path
+) -> None:
+    """Host, port and tls, as `serve` does; scripts/web starts the same with mitmweb."""
+    upstream, litellm = servers
+    port = free_port()
+    keys = {"base-url": litellm.url, "api-key": MASTER_KEY, "listen": f"127.0.0.1:{port}"}
+    theirs = {"host": "127.0.0.1", "port": upstream.port, "tls": {"enable": False}}
+    (tmp_path / "config.yaml").write_text(json.dumps(theirs | {"extensions": {"litellm": keys}}))
+    own = {name: value for name, value in os.environ.items() if not name.startswith("HYBRID_")}
+    whole = [ROOT / "scripts" / "run"]
+    with running(
+        whole, name="run", log=tmp_path / "log", port=port, ready=accepts, env=own | {"HOME": str(tmp_path)}
+    ) as process:
+        assert _ask(process.url, "o3").status_code == 200
+        assert len(upstream.requests) == 1
 
 
 def test_litellm_comes_and_goes(tmp_path: Path) -> None:

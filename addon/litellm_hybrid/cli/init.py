@@ -24,7 +24,16 @@ from litellm_hybrid.diagnostics.init import CLIENT_KEY, LITELLM_KEY, Match, Prop
 from litellm_hybrid.terminal import printable
 
 _LITELLM = "http://127.0.0.1:4000"
+_EXAMPLE = "config.example.yaml"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def _print_example(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    package = Path(__file__).parents[1]
+    in_wheel, in_checkout = package / _EXAMPLE, package.parents[1] / _EXAMPLE
+    if wanted:
+        click.echo((in_wheel if in_wheel.exists() else in_checkout).read_text(encoding="utf-8"), nl=False)
+        context.exit()
 
 
 @click.command()
@@ -36,6 +45,14 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 @click.option("--litellm-key-env", default=LITELLM_KEY, show_default=True, help="The variable with its key.")
 @click.option(
     "--output", type=FILE, default="litellm-hybrid.yaml", show_default=True, help="What is written."
+)
+@click.option(
+    "--example",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_example,
+    help="Print an example with every key and its default instead.",
 )
 @click.option("--yes", is_flag=True, help="Ask nothing: take what is found and what is given.")
 @click.pass_context

@@ -112,7 +112,7 @@ def config_text(wanted: SetUp) -> str:
     key = f"${{{wanted.litellm_key}}}" if wanted.litellm_key else "none"
     lines = [
         "# litellm-hybrid, as `litellm-hybrid init` wrote it. A change takes effect within 2 seconds.",
-        "# All keys and their defaults: config.example.yaml and docs/configuration.md.",
+        "# All keys and their defaults: `litellm-hybrid init --example`, and docs/configuration.md.",
         "",
         "extensions:",
         "  litellm:",
