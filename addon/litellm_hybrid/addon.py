@@ -66,7 +66,7 @@ class HybridAddon:
         self._fallbacks.leads_to = self._prices.leads_to
         self._fallbacks.backends = self._prices.backends
         self._model_lists = ModelLists(settings, self._fallbacks)
-        notices, priced = Notices(settings), self._redactor.priced
+        notices, priced = Notices(settings, records.falling_back), self._redactor.priced
         self._observer = Observer(self._policy, records, self._prices, notices, priced)
         self._proxy = HybridProxy[JudgedResponse](
             policy=self._policy, view=self._redactor, observer=self._observer

@@ -8,6 +8,8 @@ import pytest
 from e2e.conftest import Start
 from e2e.fallback_support import says
 from e2e.harness import Proxy, Stub, hello
+from litellm_hybrid.fallback import bypass, policy
+from litellm_hybrid.runtime import observer
 from support.servers import Reply
 from support.wire import Request
 
@@ -100,6 +102,101 @@ async def test_a_spent_budget_leaves_it_upstream(start: Start, upstream: Stub, l
     await _turn(proxy, "a", 2)
 
     assert [await _turn(proxy, name) for name in "bc"] == [SPILLED, UPSTREAM]
+
+
+RESETS_AT = 4102444800
+
+CLAUDE = {
+    **{
+        f"anthropic-ratelimit-unified-5h-{what}": value
+        for what, value in (("utilization", "0.99"), ("reset", RESETS_AT))
+    },
+    "anthropic-ratelimit-unified-7d-utilization": "0.25",
+}
+CODEX = {
+    "x-codex-primary-used-percent": "99",
+    "x-codex-primary-reset-at": RESETS_AT,
+    "x-codex-secondary-used-percent": "25",
+}
+OTHERS = {
+    "x-ratelimit-limit-requests": "100",
+    "x-ratelimit-remaining-requests": "1",
+    "x-ratelimit-limit-tokens": "1000",
+    "x-ratelimit-remaining-tokens": "750",
+}
+OF_EVENT = {
+    "primary": {"used_percent": 99, "reset_at": RESETS_AT},
+    "secondary": {"used_percent": 25},
+}
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+@pytest.mark.parametrize(
+    ("headers", "event", "windows", "resets"),
+    [
+        (CLAUDE, None, ("5h", "7d"), True),
+        (CODEX, None, ("primary", "secondary"), True),
+        (OTHERS, None, ("requests", "tokens"), False),
+        ({}, OF_EVENT, ("primary", "secondary"), True),
+    ],
+    ids=["claude", "codex", "others", "event"],
+)
+async def test_the_gauge_of_each_window(
+    headers: dict[str, object],
+    event: dict[str, object] | None,
+    windows: tuple[str, str],
+    start: Start,
+    upstream: Stub,
+    *,
+    resets: bool,
+    enabled: bool,
+) -> None:
+    """On the status page and in metrics: window, used, when it begins anew; also where nothing falls back."""
+
+    async def says_how_much(_: Request, reply: Reply) -> None:
+        sent = [(name, str(value)) for name, value in headers.items()]
+        if event is None:
+            await reply.json(200, ANSWER, sent)
+        else:
+            limits = json.dumps({"type": "codex.rate_limits", "rate_limits": event}).encode()
+            first = b"event: codex.rate_limits\ndata: " + limits + b"\n\n"
+            await reply.events([first, EVENTS.partition(b"\n\n")[2]])
+
+    upstream.does = says_how_much
+    proxy = await start(fallback={"enabled": enabled})
+    await _turn(proxy, "a", path="/v1/chat/completions" if event is None else "/v1/responses")
+
+    status = json.loads((await proxy.ask("GET", "/_hybrid/status")).body)
+    metrics = (await proxy.ask("GET", "/_hybrid/metrics")).body.decode()
+    full, other = windows
+    assert [(each["window"], each["used"]) for each in status["quotas"]] == [(full, 0.99), (other, 0.25)]
+    assert [each["resets_at"] for each in status["quotas"]] == [
+        "2100-01-01T00:00:00Z" if resets else None,
+        None,
+    ]
+    assert f'litellm_hybrid_quota_used_ratio{{model="o3",window="{full}"}} 0.99' in metrics
+    at = f'litellm_hybrid_quota_resets_timestamp_seconds{{model="o3",window="{full}"}} 4.1024448e+09'
+    assert (at in metrics) is resets
+
+
+@pytest.mark.parametrize("below", [True, False])
+async def test_one_account_below_keeps_new_ones_upstream(
+    start: Start, upstream: Stub, litellm: Stub, monkeypatch: pytest.MonkeyPatch, *, below: bool
+) -> None:
+    """A gauge is one account's: only answers of the last five minutes count, and the lowest of them."""
+    now = [1_900_000_000.0]
+    for module in (bypass, observer, policy):
+        monkeypatch.setattr(module, "time", lambda: now[0])
+    upstream.does, litellm.does = (quota := Upstream(0.5)), hello
+    proxy = await start(fallback=ON)
+    await _turn(proxy, "a")
+    now[0] += 200 if below else 301
+    quota.used = 0.99
+    await _turn(proxy, "a", 2)
+
+    assert await _turn(proxy, "b") == (UPSTREAM if below else SPILLED)
+    now[0] += 301  # nobody has said anything since
+    assert await _turn(proxy, "c") == UPSTREAM
 
 
 async def test_off_by_default_but_shown(start: Start, upstream: Stub, litellm: Stub) -> None:

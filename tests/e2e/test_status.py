@@ -65,6 +65,24 @@ async def test_what_has_happened(start: Start, upstream: Stub, litellm: Stub) ->
     assert after["uptime_seconds"] >= before["uptime_seconds"] >= 0
 
 
+async def test_what_falls_back_now_without_a_cooldown(start: Start, upstream: Stub) -> None:
+    """Upstream says it at once, so it is asked each time; until it serves the model again."""
+    upstream.does = _exhausted
+    proxy = await start(fallback={"enabled": True})
+    for _ in range(2):
+        await proxy.post("o3")
+    (now,) = (await _status(proxy))["falling_back"]
+
+    async def serves(_: Request, reply: Reply) -> None:
+        await reply.json(200, {"choices": [{"message": {"content": "Hi"}}]})
+
+    upstream.does = serves
+    await proxy.post("o3")
+
+    assert (now["model"], now["why"], now["requests"]) == ("o3", "quota", 2)
+    assert (await _status(proxy))["falling_back"] == []
+
+
 async def test_a_browser_gets_a_page(start: Start, upstream: Stub) -> None:
     upstream.does = _exhausted
     proxy = await start(fallback={"enabled": True}, client_api_keys=[KEY])
@@ -235,7 +253,12 @@ async def test_the_command_shows_it(start: Start, upstream: Stub, litellm: Stub)
     as_json = await _command("--url", proxy.url, "--json", HYBRID_CLIENT_KEY=KEY)
 
     assert code == 0
-    for said in ("2 served by LiteLLM", "2,400 tokens in, 60 out, $0.84", "o3: LiteLLM for", "o3 after 429"):
+    for said in (
+        "2 fallbacks, 2.4 k in, 60 out, $0.84; the subscription served 0 requests",
+        "o3 ↪ LiteLLM (cooldown), 2 requests since ",
+        "o3: LiteLLM for",
+        "o3 after 429",
+    ):
         assert said in screen
     assert line[0] == 0
     assert line[1].count("\n") == 1

@@ -64,6 +64,26 @@ def test_it_fits_and_shows_the_last_requests(page: Page) -> None:
         page.screenshot(path=ROOT / SCREENSHOTS / f"status-{width['window']}.png")
 
 
+def test_every_field_of_a_request_can_be_read(page: Page) -> None:
+    """On a phone too, without moving the page sideways: time, route, status, both times, tokens, cost, why."""
+    section = page.locator("section", has_text="Last requests")
+    row = section.get_by_role("row").filter(has_text=FELL_BACK).first
+    expect(row.get_by_text("$0.0056")).to_be_visible(timeout=30_000)
+    cells = row.get_by_role("cell").all()
+    shown = [cell.inner_text() for cell in cells if cell.is_visible()]
+    assert shown[2:4] == ["litellm", "200"]
+    assert shown[6] == "12,345 + 67"
+    assert "upstream-status=429" in shown[8]
+    right: float = page.evaluate(
+        "Math.max(...[...document.querySelectorAll('section td')].map(cell => cell.getBoundingClientRect().right))"
+    )
+    assert right <= page.evaluate("innerWidth")
+
+
+def test_what_falls_back_now_is_shown(page: Page) -> None:
+    expect(page.locator("section", has_text="Falling back now").get_by_text(FELL_BACK)).to_be_visible()
+
+
 def test_it_keeps_itself_up_to_date(page: Page, rig: Rig) -> None:
     page.locator("summary").click()
     rows = page.locator("section", has_text="Last requests").get_by_role("row")

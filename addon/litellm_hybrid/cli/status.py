@@ -105,13 +105,10 @@ class _Screen:
                 )
                 for server in page["servers"]
             ),
-            OutputLine("today", _today(page)),
-            *(
-                OutputLine(
-                    "now", f"{each['model']}: LiteLLM for {each['seconds_left']:.0f} s more", Style.NOTICE
-                )
-                for each in page["cooldowns"]
-            ),
+            OutputLine("today", page["spend_in_words"].get(page["time"][:10], "nothing yet")),
+            *(OutputLine("now", _falling_back(each), Style.NOTICE) for each in page["falling_back"]),
+            *(OutputLine("cooldown", _cooldown(each), Style.NOTICE) for each in page["cooldowns"]),
+            *(OutputLine("quota", _quota(each)) for each in page["quotas"]),
             *(OutputLine("replays", changes_line(each), Style.NOTICE) for each in page["replay_changes"]),
             *(OutputLine("fallback", _fallback(each)) for each in page["recent_fallbacks"][:_SHOWN]),
         ]
@@ -127,29 +124,25 @@ def one_line(page: Mapping[str, Any] | None) -> str:
         return "litellm-hybrid: not running"
     if not page["ready"]:
         return f"litellm-hybrid: {', '.join(each['reason'] for each in page['reasons'])}"
-    litellm = [entry for entry in _of_today(page) if entry["target"] == "litellm"]
-    cost = sum(entry["cost_usd"] for entry in litellm)
-    now = ", ".join(each["model"] for each in page["cooldowns"])
-    return f"{f'{now} ↪ LiteLLM' if now else 'subscription'} · today {_served(page)} ↪ ${cost:.2f}"
+    today = [each for each in page["spend"] if each["day"] == page["time"][:10]]
+    served = [each for each in today if each["reason"] in IN_UPSTREAMS_PLACE]
+    count, cost = sum(each["requests"] for each in served), sum(each["cost_usd"] for each in served)
+    now = ", ".join(each["model"] for each in page["falling_back"])
+    return f"{f'{now} ↪ LiteLLM' if now else 'subscription'} · today {count} ↪ ${cost:.2f}"
 
 
-def _of_today(page: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [entry for entry in page["spend"] if entry["day"] == page["time"][:10]]
+def _falling_back(each: Mapping[str, Any]) -> str:
+    since = each["since"][:16].replace("T", " ")
+    return f"{each['model']} ↪ LiteLLM ({each['why']}), {each['requests']:,} requests since {since} UTC"
 
 
-def _served(page: Mapping[str, Any]) -> int:
-    """Return how many requests LiteLLM has served today in upstream's place."""
-    return sum(entry["requests"] for entry in _of_today(page) if entry["reason"] in IN_UPSTREAMS_PLACE)
+def _cooldown(each: Mapping[str, Any]) -> str:
+    return f"{each['model']}: LiteLLM for {each['seconds_left']:.0f} s more"
 
 
-def _today(page: Mapping[str, Any]) -> str:
-    said = [f"{_served(page)} served by LiteLLM in upstream's place"]
-    for target, name in (("litellm", "LiteLLM"), ("upstream", "the subscription")):
-        entries = [entry for entry in _of_today(page) if entry["target"] == target]
-        asked, taken, given = (sum(each[key] for each in entries) for key in ("requests", "input", "output"))
-        cost = f", ${sum(each['cost_usd'] for each in entries):.2f}" if target == "litellm" else ""
-        said.append(f"{name}: {asked:,} requests, {taken:,} tokens in, {given:,} out{cost}")
-    return "; ".join(said)
+def _quota(each: Mapping[str, Any]) -> str:
+    anew = f", begins anew {each['resets_at'][:16].replace('T', ' ')} UTC" if each["resets_at"] else ""
+    return f"{each['model']}: {each['used']:.0%} of {each['window']} used{anew}"
 
 
 def _fallback(each: Mapping[str, Any]) -> str:

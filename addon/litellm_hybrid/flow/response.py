@@ -12,7 +12,7 @@ from litellm_hybrid.llm import usage
 from litellm_hybrid.llm.usage import Usage
 from litellm_hybrid.message.decoders import decode_beginning
 from litellm_hybrid.message.json import decode
-from litellm_hybrid.quota import error_shapes
+from litellm_hybrid.quota import error_shapes, gauge
 
 _BEGINNING = 4 * 1024
 _END = 16 * 1024
@@ -39,6 +39,9 @@ _LONG = tuple(
 """How the first bytes of an event name one that may be long."""
 
 _RESPONSE_ID = re.compile(rb'"id"\s*:\s*"(resp_[\w=.+-]{1,2000})"')
+
+# In a model's text the quotation marks have backslashes before them.
+_RATE_LIMITS = re.compile(rb'"type"\s?:\s?"%s"' % re.escape(gauge.EVENT.encode()))
 
 _FIRST_BYTES = 64
 """Of an event, that name its kind."""
@@ -178,6 +181,14 @@ class ResponseTap:
                 return None
             return usage.read(whole[:_BEGINNING], whole[-_END:])
         return usage.read(self._beginning or end[:_BEGINNING], end[-_END:])
+
+    def rate_limits(self) -> str | None:
+        """Return the data of an event that says how much of a quota is used; None: there is none."""
+        kept = b"".join((self._beginning, *self._pieces)) if self._is_event_stream else b""
+        if (found := _RATE_LIMITS.search(kept)) is None:
+            return None
+        event = kept[kept.rfind(b"\n\n", 0, found.start()) + 1 :].lstrip().partition(b"\n\n")[0]
+        return _data(event).decode(errors="replace")
 
     def response_ids(self) -> set[str]:
         """Return the ids of Responses API responses that stand in what is kept of it."""

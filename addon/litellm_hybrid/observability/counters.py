@@ -179,10 +179,13 @@ class Spend:
         """Return what a request of a moment, in epoch seconds, is added to."""
         return SpendKey(_day(at), target, model, reason)
 
+    def answered(self, key: SpendKey) -> None:
+        """Count a response, whatever it says of its tokens."""
+        self._of(key).requests += 1
+
     def add(self, key: SpendKey, *, input_tokens: int, output_tokens: int, cached_tokens: int) -> None:
-        """Count a response with its tokens."""
+        """Count a response's tokens."""
         totals = self._of(key)
-        totals.requests += 1
         totals.input += input_tokens
         totals.output += output_tokens
         totals.cached += cached_tokens

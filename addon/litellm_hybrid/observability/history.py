@@ -1,6 +1,6 @@
 """What has happened: the last requests, fallbacks and reloads, and how the servers were when last asked."""
 
-from collections import Counter, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -10,6 +10,8 @@ from litellm_hybrid.observability.counters import RequestCounters, Spend
 
 MOST = 50
 """How many requests, and how many fallbacks, are remembered."""
+
+_MOST_MODELS = 1000
 
 LONGEST = 200
 """Characters of a path, or of a model's name, that people are shown: a client chooses them."""
@@ -115,6 +117,50 @@ class FallbackHistory:
             self.counts[record.kind, outcome.value] += 1
 
 
+@dataclass(slots=True)
+class FallingBack:
+    """A model that LiteLLM served last in upstream's place.
+
+    Attributes:
+        since, last: when it first and last did, since upstream has served the model; epoch seconds.
+        why: a kind as in `fallback.on`, or a reason as in the route header.
+        requests: how many it has served.
+    """
+
+    model: str
+    since: float
+    last: float
+    why: str
+    requests: int = 0
+
+
+class FallingBackModels:
+    """Which models fall back now: LiteLLM served their last request in upstream's place."""
+
+    def __init__(self) -> None:
+        self._models: OrderedDict[str, FallingBack] = OrderedDict()
+
+    def fell_back(self, model: str, why: str, now: float) -> bool:
+        """LiteLLM has served a model in upstream's place; return whether that has begun with it."""
+        found = self._models.get(model)
+        if found is None:
+            found = self._models[model] = FallingBack(model, now, now, why)
+            if len(self._models) > _MOST_MODELS:
+                self._models.popitem(last=False)
+        found.last, found.why = now, why
+        found.requests += 1
+        self._models.move_to_end(model)
+        return found.requests == 1
+
+    def served(self, model: str) -> bool:
+        """Upstream has served a model; return whether it was falling back."""
+        return bool(self._models) and self._models.pop(model, None) is not None
+
+    def now(self) -> tuple[FallingBack, ...]:
+        """Return them all, the last one first."""
+        return tuple(reversed(self._models.values()))
+
+
 APPLIED = "applied"
 REJECTED = "rejected"
 """The file has an error: the last good settings stay in force."""
@@ -199,4 +245,5 @@ class Records:
     spend: Spend = field(default_factory=Spend)
     last_seen: LastSeen = field(default_factory=LastSeen)
     requests: deque[RequestRecord] = field(default_factory=lambda: deque(maxlen=MOST))
+    falling_back: FallingBackModels = field(default_factory=FallingBackModels)
     reloads: ReloadHistory = field(default_factory=ReloadHistory)

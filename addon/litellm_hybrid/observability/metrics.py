@@ -180,6 +180,11 @@ FAMILIES = (
         "The share of upstream's quota that is used, as a model's last response said (passthrough-headers).",
         lambda s: {(model, window.name): window.used for model, window in s.quotas()},
     ),
+    _maximum(
+        "quota_resets_timestamp_seconds{model,window}",
+        "When that quota begins anew, in seconds since 1970, where upstream says it.",
+        lambda s: {(model, w.name): w.resets_at for model, w in s.quotas() if w.resets_at is not None},
+    ),
     _counter(
         "unclassified_responses{why}",
         "Responses that went to the client before it was clear whether they are failures: held as long as "

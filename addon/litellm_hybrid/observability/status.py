@@ -20,8 +20,14 @@ from typing import TYPE_CHECKING
 from litellm_hybrid.config.converters import format_duration
 from litellm_hybrid.config.schema import DEFAULTS
 from litellm_hybrid.observability.counters import NO_STATUS, SpendKey, Totals
-from litellm_hybrid.observability.history import FallbackOutcome, FallbackRecord, Reload, RequestRecord
-from litellm_hybrid.routing.rules import Target
+from litellm_hybrid.observability.history import (
+    FallbackOutcome,
+    FallbackRecord,
+    FallingBack,
+    Reload,
+    RequestRecord,
+)
+from litellm_hybrid.routing.rules import IN_UPSTREAMS_PLACE, Target
 from litellm_hybrid.terminal import printable
 
 if TYPE_CHECKING:
@@ -48,8 +54,8 @@ _TONES = {
     FallbackOutcome.RUNNING: "quiet",
 }
 
-type Day = tuple[date, Totals, Totals, list[tuple[SpendKey, Totals]]]
-"""A day, what LiteLLM and what upstream has served on it, and both by model and reason."""
+type Day = tuple[date, str, list[tuple[SpendKey, Totals]]]
+"""A day, in words what was served on it and what that cost, and both by model and reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,7 @@ class Status:
         requests: (target, reason, status class) → how many have ended; of all workers.
         fallbacks: (kind, outcome) → how many have ended; of all workers.
         cooldowns: (model, seconds left) of each cooldown that runs; 0: the next request tries upstream.
+        falling_back: the models that LiteLLM served last in upstream's place, the last one first.
         quotas: what upstream says: (model, window, share used, when it begins anew or None).
         spend: tokens and dollars of the last days, the last day first.
         servers: (`CLIProxyAPI` or `LiteLLM`, how it was when a request last went there), see `LastSeen`.
@@ -100,6 +107,7 @@ class Status:
     fallbacks: Mapping[tuple[str, ...], int]
     recent: tuple[FallbackRecord, ...]
     cooldowns: tuple[tuple[str, float], ...]
+    falling_back: tuple[FallingBack, ...] = ()
     replay_changes: tuple[ReplayChanges, ...] = ()
     quotas: tuple[tuple[str, str, float, float | None], ...] = ()
     recent_requests: tuple[RequestRecord, ...] = ()
@@ -147,11 +155,16 @@ def as_json(status: Status) -> dict[str, object]:
             {**key._asdict(), "day": key.day.isoformat(), **dataclasses.asdict(totals)}
             for key, totals in status.spend
         ],
+        "spend_in_words": {day.isoformat(): words for day, words, _ in _days(status)},
         "servers": [{"name": name, "state": state} for name, state in status.servers],
         "recent_fallbacks": [_dated(one) for one in reversed(status.recent)],
         "quotas": [
             {"model": model, "window": window, "used": used, "resets_at": timestamp(at) if at else None}
             for model, window, used, at in status.quotas
+        ],
+        "falling_back": [
+            {**dataclasses.asdict(one), "since": timestamp(one.since), "last": timestamp(one.last)}
+            for one in status.falling_back
         ],
         "cooldowns": [{"model": model, "seconds_left": round(left, 1)} for model, left in status.cooldowns],
         "replay_changes": [dataclasses.asdict(one) for one in status.replay_changes],
@@ -202,6 +215,7 @@ def as_page(status: Status) -> bytes:
             count for labels, count in status.fallbacks.items() if labels[1] == FallbackOutcome.SERVED
         ),
         days=_days(status),
+        today=datetime.fromtimestamp(status.now, UTC).date(),
         routes=_routes(status),
         classes=[f"{'no response' if name == NO_STATUS else name}:number" for name in status.status_classes],
         tones=_TONES,
@@ -219,7 +233,7 @@ def _template() -> "Template":
         "bytes": lambda count: f"{count / 1024:,.0f} KiB" if count >= 1024 else f"{count} B",
         "clock": _clock,
         "count": lambda number: f"{number:,}",
-        "dollars": lambda amount: f"${amount:,.2f}" if amount >= 1 else f"${amount:.2g}",
+        "dollars": _dollars,
         "duration": lambda seconds: format_duration(float(seconds)),
         "seconds": lambda milliseconds: f"{milliseconds / 1000:,.2f} s" if milliseconds is not None else "",
     }
@@ -238,11 +252,39 @@ def _text(value: object) -> object:
 def _days(status: Status) -> list[Day]:
     days: list[Day] = []
     for day, grouped in groupby(status.spend, key=lambda entry: entry[0].day):
-        litellm, upstream, entries = Totals(), Totals(), list(grouped)
+        fallbacks, routed, upstream, entries = Totals(), Totals(), Totals(), list(grouped)
         for key, totals in entries:
-            (litellm if key.target == Target.LITELLM else upstream).add(totals)
-        days.append((day, litellm, upstream, entries))
+            in_its_place = fallbacks if key.reason in IN_UPSTREAMS_PLACE else routed
+            (in_its_place if key.target == Target.LITELLM else upstream).add(totals)
+        words = [f"{fallbacks.requests:,} fallbacks{_sums(fallbacks)}"]
+        if routed.requests:
+            words.append(f"{routed.requests:,} routed{_sums(routed)}")
+        words.append(
+            f"the subscription served {upstream.requests:,} requests{_sums(upstream, is_paid=False)}"
+        )
+        days.append((day, "; ".join(words), entries))
     return days
+
+
+def _sums(totals: Totals, *, is_paid: bool = True) -> str:
+    """`, 1.2 M in, 41 k out, $0.83`; tokens as far as responses say them."""
+    if not totals.requests:
+        return ""
+    unpriced = f", {totals.unpriced:,} without a price" if totals.unpriced else ""
+    cost = f", {_dollars(totals.cost_usd)}{unpriced}" if is_paid else ""
+    return f", {_short(totals.input)} in, {_short(totals.output)} out{cost}"
+
+
+def _short(number: int) -> str:
+    """`41 k`, `1.2 M`."""
+    for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
+        if number >= size:
+            return f"{number / size:.0f} {unit}" if number >= 10 * size else f"{number / size:.1f} {unit}"
+    return str(number)
+
+
+def _dollars(amount: float) -> str:
+    return f"${amount:,.2f}" if amount >= 1 or not amount else f"${amount:.2g}"
 
 
 def _routes(status: Status) -> list[tuple[str, str, list[int]]]:

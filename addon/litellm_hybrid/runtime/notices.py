@@ -13,7 +13,7 @@ from time import monotonic, time
 from litellm_hybrid.config.settings import Notifier, SettingsStore
 from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.observability import log
-from litellm_hybrid.observability.history import LONGEST
+from litellm_hybrid.observability.history import LONGEST, FallingBackModels
 from litellm_hybrid.observability.status import timestamp
 from litellm_hybrid.proxy import trust
 from litellm_hybrid.routing.rules import IN_UPSTREAMS_PLACE, Target
@@ -23,8 +23,6 @@ _EVERY = 60.0
 
 _PATIENCE = 5.0
 """Seconds that a webhook or a command has; the process cannot end before."""
-
-_MOST_MODELS = 1000
 
 
 class Event(StrEnum):
@@ -43,42 +41,40 @@ class Notices:
 
     Args:
         settings: those in force; `notify` says who is told.
+        falling_back: the models that fall back now, which is found out here.
     """
 
-    def __init__(self, settings: SettingsStore) -> None:
+    def __init__(self, settings: SettingsStore, falling_back: FallingBackModels) -> None:
         self._settings = settings
+        self._falling_back = falling_back
         self._told: dict[Event, float] = {}
         self._untold: dict[Event, int] = {}
-        self._falling_back: set[str] = set()
         self._litellm_is_down = False
         self._failing: set[Notifier] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def exchange_ended(self, exchange: Exchange, *, served: bool, litellm_is_down: bool) -> None:
         """Look at a request that has ended; `served`: its client has all of a response that is no failure."""
+        outcome, model = exchange.outcome, (exchange.model_name or "")[:LONGEST]
+        begun = ended = False
+        if served and outcome.target is Target.UPSTREAM:
+            ended = self._falling_back.served(model)
+        elif served and outcome.target is Target.LITELLM and outcome.reason in IN_UPSTREAMS_PLACE:
+            begun = self._falling_back.fell_back(model, _why(exchange), time())
         if self._settings.is_empty or not self._settings.current.notify:
             return
-        outcome, model = exchange.outcome, (exchange.model_name or "")[:LONGEST]
         if exchange.fallback is not None and exchange.fallback.kind == "login":
             self._tell(Event.LOGIN_GONE, model, f"{model}: the account's login is gone, sign in again")
         if outcome.fallback_failed == "budget":
             message = f"{model}: no fallback any more, by `fallback.max-per-hour` or `max-cost-per-day`"
             self._tell(Event.BUDGET_REACHED, model, message)
-        if served and outcome.target is Target.LITELLM and outcome.reason in IN_UPSTREAMS_PLACE:
-            self._begun(exchange, model)
-        elif served and outcome.target is Target.UPSTREAM and model in self._falling_back:
-            self._falling_back.discard(model)
+        if begun:
+            message = f"{model}: LiteLLM serves it in upstream's place ({_why(exchange)})"
+            self._tell(Event.FALLBACK_BEGUN, model, message)
+        elif ended:
             self._tell(Event.FALLBACK_ENDED, model, f"{model}: upstream serves it again")
         if litellm_is_down != self._litellm_is_down:
             self._litellm_changed(exchange, is_down=litellm_is_down)
-
-    def _begun(self, exchange: Exchange, model: str) -> None:
-        if model in self._falling_back:
-            return
-        if len(self._falling_back) < _MOST_MODELS:
-            self._falling_back.add(model)
-        why = exchange.fallback.kind if exchange.fallback is not None else exchange.outcome.reason.value
-        self._tell(Event.FALLBACK_BEGUN, model, f"{model}: LiteLLM serves it in upstream's place ({why})")
 
     def _litellm_changed(self, exchange: Exchange, *, is_down: bool) -> None:
         """LiteLLM is down at once; it is back once it has answered, not once its failure is long ago."""
@@ -121,6 +117,11 @@ class Notices:
                 log.emit(logging.WARNING, why, event="notify-failed")
         else:
             self._failing.discard(notifier)
+
+
+def _why(exchange: Exchange) -> str:
+    """Say why LiteLLM has served a request in upstream's place: the kind of failure, else the reason."""
+    return exchange.fallback.kind if exchange.fallback is not None else exchange.outcome.reason.value
 
 
 def _post(url: str, said: dict[str, object], tls_ca: Path | None) -> None:

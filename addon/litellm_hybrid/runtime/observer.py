@@ -79,6 +79,12 @@ class Observer(ProxyObserver[JudgedResponse]):
         if windows:
             self._policy.state.gauge.note(exchange.model_name or "", windows, time())
 
+    def _read_gauge_event(self, model: str, end: ResponseTap) -> None:
+        """Read what a stream has said of the quota that was not held, or said it only later."""
+        said = end.rate_limits()
+        if said is not None and (windows := gauge.read_event(said, time())):
+            self._policy.state.gauge.note(model, windows, time())
+
     def hold_limit_reached(self, flow: http.HTTPFlow, held: JudgedResponse) -> None:
         """A response was held as long as may be."""
         self._policy.hold_limit_reached(flow, held)
@@ -163,6 +169,8 @@ class Observer(ProxyObserver[JudgedResponse]):
         if end is not None and status is not None and status >= 400:
             exchange.words = end.words(status)
         model = exchange.model_name if is_success else None
+        if end is not None and model is not None and exchange.outcome.target is Target.UPSTREAM:
+            self._read_gauge_event(model, end)
         if end is not None and model is not None:
             exchange.usage = end.usage()
         times = timing(flow) if flow.response is not None else None
@@ -193,6 +201,7 @@ class Observer(ProxyObserver[JudgedResponse]):
         outcome, usage, attempt = exchange.outcome, exchange.usage, exchange.attempts[-1]
         label = self._counters.label(model)
         key = self._spend.key(time(), outcome.target.value, label, outcome.reason.value)
+        self._spend.answered(key)
         if usage is not None:
             self._spend.add(
                 key,

@@ -171,3 +171,23 @@ def test_a_compressed_response_is_read_at_both_ends_alone() -> None:
 
 def test_the_words_of_a_long_compressed_error_are_few() -> None:
     assert _whole(b"[[]," + b"[]," * 20_000_000).words(400)[:4] == "[[],"
+
+
+@pytest.mark.parametrize("filler", [0, 100_000])
+@pytest.mark.parametrize("first", [True, False])
+def test_the_event_that_says_how_much_of_a_quota_is_used(filler: int, *, first: bool) -> None:
+    """At the beginning or near the end; what a model says of one is in a string, and none."""
+    limits = b'event: codex.rate_limits\ndata: {"type":"codex.rate_limits","n":1}\n\n'
+    quoted = b'data: {"delta":"\\"type\\":\\"codex.rate_limits\\""}\n\n'
+    pieces = [b"data: {}\n\n", quoted, b": " + b"x" * filler + b"\n\n", b"data: {}\n\n"]
+    pieces.insert(0 if first else 3, limits)
+    tap = ResponseTap(is_event_stream=True)
+    for piece in pieces:
+        tap(piece)
+    assert tap.rate_limits() == '{"type":"codex.rate_limits","n":1}'
+
+
+def test_what_a_model_says_of_a_quota_is_none() -> None:
+    tap = ResponseTap(is_event_stream=True)
+    tap(b'data: {"delta":"\\"type\\":\\"codex.rate_limits\\""}\n\n')
+    assert tap.rate_limits() is None

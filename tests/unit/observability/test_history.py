@@ -7,6 +7,8 @@ from litellm_hybrid.observability.history import (
     FallbackHistory,
     FallbackOutcome,
     FallbackRecord,
+    FallingBack,
+    FallingBackModels,
     Reload,
     ReloadHistory,
 )
@@ -63,3 +65,26 @@ def test_reloads() -> None:
     assert reloads.since == 100.0
     assert reloads.last == Reload(200.0, "rejected", ("config.yaml:3: unknown key",))
     assert reloads.counts == {"applied": 1, "rejected": 1}
+
+
+def test_what_falls_back_now() -> None:
+    """From the first request that LiteLLM serves in upstream's place to the first that upstream serves."""
+    models = FallingBackModels()
+    assert not models.served("o3")
+    assert models.fell_back("o3", "quota", 10.0)
+    assert models.fell_back("o1", "login", 20.0)
+    assert not models.fell_back("o3", "cooldown", 30.0)
+    assert models.now() == (
+        FallingBack("o3", 10.0, 30.0, "cooldown", 2),
+        FallingBack("o1", 20.0, 20.0, "login", 1),
+    )
+    assert models.served("o3")
+    assert not models.served("o3")
+    assert [one.model for one in models.now()] == ["o1"]
+
+
+def test_clients_choose_names_and_fill_no_memory() -> None:
+    models = FallingBackModels()
+    for number in range(3000):
+        models.fell_back(f"m-{number}", "quota", 0.0)
+    assert len(models.now()) == 1000

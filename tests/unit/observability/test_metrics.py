@@ -51,7 +51,7 @@ def _busy() -> MetricSources:
             "history-reduced": 11,
             "history-retry-failed": 12,
         },
-        quotas=lambda: [("claude-opus-4-5", Window("5h", 0.75))],
+        quotas=lambda: [("claude-opus-4-5", Window("5h", 0.75, 4e9))],
         held_bytes=lambda: 4096,
         versions=("1.2.3", "12.2.3"),
     )

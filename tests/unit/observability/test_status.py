@@ -17,6 +17,7 @@ from litellm_hybrid.observability.history import (
     REJECTED,
     FallbackOutcome,
     FallbackRecord,
+    FallingBack,
     Reload,
     RequestRecord,
 )
@@ -103,6 +104,8 @@ STATUS = Status(
         ),
     ),
     cooldowns=(("gpt-5", 90.4), ("o3", 0.0)),
+    falling_back=(FallingBack("claude-opus-4-5", NOW - 400, NOW - 100, "quota", 7),),
+    quotas=(("o3", "5h", 0.29, NOW + 100),),
     recent_requests=(ASKED, BROKEN),
     spend=(
         (SpendKey(DAY, "litellm", "claude-opus-4-5", "fallback"), Totals(12, 1_200_000, 41_000, 7, 0.834, 0)),
@@ -113,7 +116,16 @@ STATUS = Status(
     servers=(("CLIProxyAPI", "reachable"), ("LiteLLM", "not asked yet")),
 )
 IDLE = replace(
-    STATUS, requests={}, fallbacks={}, recent=(), cooldowns=(), recent_requests=(), servers=(), spend=()
+    STATUS,
+    requests={},
+    fallbacks={},
+    recent=(),
+    cooldowns=(),
+    falling_back=(),
+    quotas=(),
+    recent_requests=(),
+    servers=(),
+    spend=(),
 )
 
 
@@ -185,6 +197,16 @@ def test_json() -> None:
         "unpriced": 0,
     }
     assert said["servers"][0] == {"name": "CLIProxyAPI", "state": "reachable"}
+    assert said["spend_in_words"]["2025-06-15"].startswith("12 fallbacks, 1.2 M in, 41 k out, $0.83; ")
+    assert said["falling_back"] == [
+        {
+            "model": "claude-opus-4-5",
+            "since": timestamp(NOW - 400),
+            "last": timestamp(NOW - 100),
+            "why": "quota",
+            "requests": 7,
+        }
+    ]
     assert said["cooldowns"] == [
         {"model": "gpt-5", "seconds_left": 90.4},
         {"model": "o3", "seconds_left": 0.0},
@@ -224,11 +246,13 @@ def test_no_secret_is_in_either() -> None:
         ),
         *("GET /v1/models|upstream|aborted|error: connection reset|req-8",),
         (
-            "2025-06-15: LiteLLM answered 14, 1,200,010 tokens in, 41,005 out,|$0.83|, 2 more without a price; "
-            "the subscription 310, 9,800,000 in, 300 out"
+            "today: 12 fallbacks, 1.2 M in, 41 k out, $0.83; 2 routed, 10 in, 5 out, $0.00, 2 without a price; "
+            "the subscription served 310 requests, 9.8 M in, 300 out"
         ),
         *("claude-opus-4-5|litellm: fallback|12|1,200,000|7|41,000|$0.83", "|5|not known"),
-        "2025-06-14: LiteLLM answered 0",
+        "2025-06-14: 0 fallbacks; the subscription served 1 requests, 1 in, 1 out|Model|Why",
+        "claude-opus-4-5|quota|7|06-15 15:00|06-15 15:05",
+        "o3|5h|29 %|2025-06-15 15:08:20 UTC",
         *("reachable|CLIProxyAPI", "not asked yet|LiteLLM", "Retry after|Outcome|Request id"),
         *("model", "no response", "1,500", "503", "req-1", "1h", "1m30s"),
         *("the next request tries upstream", "/etc/config.yaml", "2025-06-15 15:05:00 UTC", "failed (503)"),
@@ -244,7 +268,7 @@ def test_what_the_page_shows(part: str) -> None:
     ("status", "part"),
     [
         (IDLE, "None yet."),
-        (IDLE, "No model is cooling down."),
+        (IDLE, "Nothing: upstream has served the last request for each model."),
         (IDLE, "The file has not changed since the start."),
         (replace(IDLE, worker="2"), "this is worker 2 of several"),
         (replace(IDLE, not_ready=(("draining", "It leaves"),)), "not ready"),
@@ -278,6 +302,8 @@ def test_whatever_a_client_sends_is_text() -> None:
             fallbacks={(EVIL, EVIL): 1},
             recent=(replace(REPLAYED, model=EVIL, kind=EVIL, request_id=EVIL, why=EVIL),),
             cooldowns=((EVIL, 1.0),),
+            falling_back=(FallingBack(EVIL, NOW, NOW, EVIL),),
+            quotas=((EVIL, EVIL, 0.5, NOW),),
             recent_requests=(replace(ASKED, model=EVIL, target=EVIL, reason=EVIL, request_id=EVIL),),
             servers=((EVIL, EVIL),),
             spend=((SpendKey(DAY, EVIL, EVIL, EVIL), Totals(1)),),

@@ -14,7 +14,7 @@ from litellm_hybrid.fallback.state import FallbackState
 from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.flow.response import ResponseTap
 from litellm_hybrid.mitmweb.annotations import Annotations
-from litellm_hybrid.observability.history import Records
+from litellm_hybrid.observability.history import FallingBackModels, Records
 from litellm_hybrid.routing.requested_model import Named
 from litellm_hybrid.routing.rules import Reason, Target
 from litellm_hybrid.runtime import observer as observer_module
@@ -33,7 +33,7 @@ class World:
         self.counters, self.history, self.spend = records.counters, records.requests, records.spend
         annotations = Annotations()
         policy = Policy(SettingsStore(Settings()), FallbackState(), annotations)
-        prices, notices = Prices(SettingsStore(), self.spend), Notices(SettingsStore())
+        prices, notices = Prices(SettingsStore(), self.spend), Notices(SettingsStore(), FallingBackModels())
         self.observer = Observer(policy, records, prices, notices)
 
     def begin(
