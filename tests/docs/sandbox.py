@@ -52,8 +52,8 @@ _PLACEHOLDERS = {
 """What inline commands have in a reader's own words' place → what is run instead."""
 
 _PLACEHOLDER = re.compile(rf"(?<![\w$\"'])({'|'.join(_PLACEHOLDERS)})(?![\w=])")
-_WITHIN = 90.0
-"""How long a command may take, in seconds; the demo starts a real LiteLLM."""
+_WITHIN = 600.0
+"""How long a command may take, in seconds; the demo starts a real LiteLLM, on a machine that may be busy."""
 
 
 @dataclass(slots=True)

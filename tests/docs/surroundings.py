@@ -53,6 +53,12 @@ def environment(folder: Path, upstream: int, proxy: int) -> dict[str, str]:
     home.mkdir()
     # An answer of 400 or above is a failed command.
     (home / ".curlrc").write_text("fail-with-body\n", encoding="utf-8")
+    # CLIProxyAPI's own file, where it is by default.
+    (home / ".cli-proxy-api").mkdir()
+    (home / ".cli-proxy-api" / "config.yaml").write_text(
+        f"host: 127.0.0.1\nport: {upstream}\nmax-retry-interval: 0\npassthrough-headers: true\n",
+        encoding="utf-8",
+    )
     (folder / "answer.json").write_text(json.dumps(USAGE_LIMIT), encoding="utf-8")
     return {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",

@@ -48,7 +48,7 @@ with the test that runs it. What is there for the commands, and how addresses an
 replaced: tests/docs/sandbox.py. What counts as a command: tests/docs/blocks.py."""
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("name", [name for name, found in ALL.items() if found])
 def test_every_command_is_run(name: str, tmp_path: Path) -> None:
     problems = []
