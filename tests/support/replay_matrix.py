@@ -1,9 +1,11 @@
 """Every agent's request against every strict backend, through the product and a real LiteLLM.
 
 What is counted is seen from outside: a relay between the product and LiteLLM counts the attempts, and
-the backend keeps what it accepted, so that a request that arrives with another meaning is not taken for answered. As a program it measures everything and writes replays.json:
+the backend keeps what it accepted, so that a request that arrives with another meaning is not taken for
+answered. As a program it measures everything and writes replays.json; or, where LiteLLM's `/model/info` may not be
+read, tells what came of it:
 
-    python tests/support/replay_matrix.py
+    python tests/support/replay_matrix.py [--untold]
 """
 
 import json
@@ -73,14 +75,21 @@ class Row:
 
 
 class Relay(Server):
-    """Stands between the product and LiteLLM, passes everything on, and keeps it by the request's id."""
+    """Stands between the product and LiteLLM, passes everything on, and keeps it by the request's id.
 
-    def __init__(self, litellm: str) -> None:
+    Where it does not tell, it refuses `/model/info`.
+    """
+
+    def __init__(self, litellm: str, *, tells: bool = True) -> None:
         super().__init__(self._pass_on)
         self.sent: dict[str, list[Sent]] = {}
         self._litellm = litellm
+        self._tells = tells
 
     async def _pass_on(self, request: Request, reply: Reply) -> None:
+        if request.path == "/model/info" and not self._tells:
+            await reply.json(403, {"error": "not for this key"})
+            return
         names = [(name.decode(), value.decode()) for name, value in request.headers]
         headers = [(name, value) for name, value in names if name.lower() not in _HOP_BY_HOP]
         async with httpx.AsyncClient(timeout=60, trust_env=False) as http:
@@ -121,7 +130,7 @@ def _name(deployment: Deployment, agent: str) -> str:
 
 
 @contextmanager
-def running(folder: Path, **fallback: Any) -> Iterator[Rig]:
+def running(folder: Path, *, told: bool = True, **fallback: Any) -> Iterator[Rig]:
     """The backends, a LiteLLM without `drop_params`, the relay, an upstream without quota, the product."""
     for name in ("litellm", "proxy"):
         (folder / name).mkdir()
@@ -133,24 +142,25 @@ def running(folder: Path, **fallback: Any) -> Iterator[Rig]:
         }
         with (
             litellm(backends.url, folder / "litellm", models=models) as real,
-            in_thread(Relay(real.url)) as relay,
+            in_thread(Relay(real.url, tells=told)) as relay,
         ):
             settings = {"enabled": True, "cooldown-max": "0s", **fallback}
             config = hybrid_config(relay.url, models=[], fallback=settings)
             with mitmdump(config, upstream.url, folder / "proxy") as proxy:
                 rig = Rig(backends, relay, proxy, real)
-                _wait_until_told(rig)
+                if told:
+                    _wait_until_told(rig)
                 yield rig
 
 
 def _wait_until_told(rig: Rig) -> None:
-    """Ask until the product knows LiteLLM's models, which it asks for at the first replay."""
+    """Ask until the product knows LiteLLM's models, which it asks for at the start."""
     image = next(request for request in AGENT_REQUESTS if "image" in request.agent)
-    path, body = image.for_model(_name(BY_NAME["deepseek-chat"], image.agent))
+    path, body = image.for_model(_name(BY_NAME["openai-gpt-5"], image.agent))
     until = time.monotonic() + 60
     while time.monotonic() < until:
         got = httpx.post(rig.proxy.url + path, content=body, headers=image.headers, timeout=60)
-        if "attachment" in got.headers.get("x-hybrid-route", ""):
+        if "attachment" not in got.headers.get("x-hybrid-route", ""):
             return
         time.sleep(0.1)
     raise TimeoutError(got.headers)
@@ -281,9 +291,11 @@ def read() -> list[Row]:
 
 def main() -> None:
     """Measure, and keep it."""
-    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as rig:
+    told = "--untold" not in sys.argv
+    with tempfile.TemporaryDirectory() as folder, running(Path(folder), told=told) as rig:
         rows = measure(rig)
-    write(rows)
+    if told:
+        write(rows)
     print(f"{Counter(row.result for row in rows)}, attempts {Counter(row.attempts for row in rows)}")  # noqa: T201
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from litellm_hybrid.llm.history.rejections import QUOTES, detect_history_rejection, said_at_beginning
-from litellm_hybrid.llm.replay.remedies import HOSTED, Action, Remedy
+from litellm_hybrid.llm.replay.remedies import CONFIG, HOSTED, Action, Remedy, is_option
 from litellm_hybrid.message.json import decode
 from litellm_hybrid.quota import error_shapes
 
@@ -65,10 +65,15 @@ def _found(status: int, body: bytes) -> Iterator[Remedy]:
         messages = [f'{message[:_LONGEST]} "param": "{named}"' for message in failure.messages]
     if isinstance(payload, dict) and isinstance(payload.get("detail"), list):
         messages.append(str(payload["detail"])[:_LONGEST])  # FastAPI's own refusals
-    for message in messages:
-        for row in ROWS:
-            if row.status in (0, status) and (found := row.pattern.search(message)):
-                yield from row.suggest(found)
+    for table in (ROWS, WORDINGS) if rejection is None else (ROWS,):
+        known = False
+        for message in messages:
+            for row in table:
+                if row.status in (0, status) and (found := row.pattern.search(message)):
+                    known = True
+                    yield from row.suggest(found)
+        if known:
+            break
 
 
 # -- what helps ---------------------------------------------------------------
@@ -90,6 +95,19 @@ def _omit(found: re.Match[str]) -> Iterator[Remedy]:
         if name in _BESIDE_CONTENT:
             yield _UNKNOWN_MEMBER
         yield from _thinking_too(name)
+
+
+def _omit_option(found: re.Match[str]) -> Iterator[Remedy]:
+    """The same for words that are less telling: of what carries the request's meaning nothing is left out."""
+    in_words = re.fullmatch(r"[a-z]+(?: [a-z]+)+", found["name"], re.IGNORECASE)
+    names = found["name"].replace(" ", "_") if in_words else found["name"]
+    for name in re.findall(r"\w[\w.-]*(?:\[\d+\][\w.-]*)*", names):
+        first, last = re.split(r"[.\[]", name, maxsplit=1)[0], re.split(r"[.\]]", name)[-1]
+        if last in _BESIDE_CONTENT:
+            yield _UNKNOWN_MEMBER
+        elif is_option(first) or (first in CONFIG and name != first):
+            yield Remedy(Action.OMIT, name)
+            yield from _thinking_too(name)
 
 
 def _omit_value(found: re.Match[str]) -> Iterator[Remedy]:
@@ -135,12 +153,44 @@ def _omit_tools(found: re.Match[str]) -> Iterable[Remedy]:
 
 # -- the table ------------------------------------------------------------------
 
+_WORD = r"[a-zA-Z][\w.\[\]-]{0,80}"
+_NOUNS = (
+    r"(?:param|parameter|field|argument|option|property|key|keyword|member|setting|attribute)(?:s|\(s\))?"
+    r"|properties"
+)
+_NEW = r"(?:unsupported|unknown|unrecogni[sz]ed|unexpected|extra|extraneous|additional|disallowed)"
 _SHORT = {
     "<PARAM>": r"~(?P<name>[\w.\[\]-]{1,80})~",
     "<SPENT>": r"(?:max_tokens|max_completion_tokens|max_output_tokens|max_new_tokens|maxOutputTokens)",
     "<MODEL>": r"\w[\w./:@-]{0,100}+(?: models?)?(?: \([^)]{1,80}\))?",
+    # A name's own quote, within a sentence, begins nothing.
+    "<NOT_INSIDE>": r"(?<![a-z.,] ['\"])",
+    # What is no word of a language, or is quoted; and the options that are words.
+    "<OPTION>": rf"""(?P<name>[\\'"`]{{1,20}}+{_WORD}(?=[\\'"`])"""
+    r"|(?-i:(?!litellm)[a-z]{1,40}(?:[_.\[][\w.\[\]-]{0,60}|[A-Z][\w.]{0,60}))"
+    r"|(?:frequency|presence) penalty|reasoning (?:effort|summary)|stop sequences"
+    r"|parallel tool calls|stream options)~",
+    "<ONE_WORD>": r"(?P<name>(?-i:effort|include|logprobs|metadata|seed|stop|store|temperature|truncation"
+    r"|verbosity)|thinking|reasoning)",
+    "<KIND>": r"(?P<kind>custom|namespace|mcp|local_shell|code_interpreter|image_generation|file_search"
+    r"|(?:web|tool)_search\w{0,20}|computer\w{0,20})",
+    "<LIST>": rf"(?P<name>~{_WORD}~(?:,? (?:and )?~{_WORD}~){{0,20}})",
+    "<NOUNS>": rf"(?:{_NOUNS})",
+    "<NEW>": _NEW,
+    "<REFUSED>": rf"(?:(?:(?:is|are|was|were)(?: not|n't)|not|no longer) (?:yet |currently |be )?(?:supported"
+    r"|available|accepted|allowed|permitted|recogni[sz]ed|implemented|known|enabled"
+    rf"|expected|defined|part of|an? \w{{1,20}} (?:{_NOUNS}|value))|(?:is |are |was |were )?{_NEW}"
+    r"|(?:is|are) (?:unavailable|deprecated|forbidden|rejected|refused)"
+    r"|(?:cannot|can't|may not|must not) be (?:used|set|specified|requested|sent"
+    r"|given)|must be (?:unset|removed|omitted|left out))",
+    "<REFUSES>": r"(?:(?:does not|doesn't|do not|don't|cannot|can't|will not) (?:support|accept|allow|take"
+    r"|recogni[sz]e|implement|permit|handle)|rejects|refuses) (?:(?:the|an?|any|using|setting) ){0,2}",
+    "<MOST>": r"(?:(?:at (?:the )?most|less than or equal to|<=|no (?:more|larger|greater) than"
+    r"|(?:not|n't|cannot) exceed|(?:not|n't) be (?:greater|larger|higher|more) than|between \d{1,9} and"
+    r"|\[\d{1,9},|(?:maximum|limit) (?:of|is)|limited to) ?"
+    r"|(?:above|over|exceeds?|beyond) the [a-z' ]{0,40}(?:limit|maximum)[a-z ]{0,30}\(?)~(?P<most>\d{1,9})",
 }
-"""What stands for longer patterns in the table."""
+"""What stands for longer patterns in the tables."""
 
 
 def _row(source: str, helps: _Suggest | Remedy | tuple[Remedy, ...], pattern: str, *, status: int = 0) -> Row:
@@ -157,10 +207,6 @@ ROWS: tuple[Row, ...] = (
     # An option that is named.
     _row("LiteLLM 1.106 utils.py, UnsupportedParamsError", _omit,
          r"[\w-]{1,60} does not support parameters: (?P<name>[^\n]{1,500}?), for model="),
-    _row("LiteLLM 1.106 llms/*, UnsupportedParamsError about a value", _omit,
-         r"<MODEL> (?:do|does)(?:n't| not) support (?:parameter )?<PARAM>(?:=| when| with|\.)"),
-    _row("LiteLLM 1.106 gpt_5_transformation.py, of top_p", _omit,
-         r"<MODEL> only supports ~(?P<name>top_p|temperature)~ when "),
     _row("LiteLLM 1.106 gpt_5_transformation.py, anthropic/chat/transformation.py", _omit,
          r"<PARAM>=~[\w.]{1,40}~ is not supported"),
     _row("OpenAI, Azure", _omit, r"(?:Unsupported|Unknown) parameters?: <PARAM>"),
@@ -175,42 +221,27 @@ ROWS: tuple[Row, ...] = (
     _row("Anthropic, of a value", _omit,
          r"(?P<name>(?:thinking|output_config|context_management)[\w.]{0,80}|stop_sequences): (?:Input "
          r"(?:should|tag) |each stop sequence must )"),
-    _row("Azure, Groq, OpenAI: the name without any quotes, too", _omit,
-         r"(?:The )?(?=parameter |~[\w.]{1,60}~ parameter |~[a-z]{1,30}_\w{1,30}~ is )(?:parameter )?"
-         r"~(?P<name>[a-z][\w.]{1,60})~(?: parameter)? is not (?:supported|available) (?:with|for|in|by|on) "
-         r"th(?:is|e) (?:model|API|deployment)"),
     _row("Groq", _omit, r"~(?P<name>reasoning_\w{1,20}|verbosity)~ must be one of "),
-    _row("xAI, DeepSeek and others in Rust, of a value", _omit,
-         r"(?:Failed to deserialize the JSON body into the target type: )?(?P<name>"
-         r"(?!tools|tool_choice|messages|input)[a-z][\w.]{1,60}): unknown variant ~"),
     _row("servers with zod, such as OpenRouter", _omit,
          r"Unrecognized keys?(?:\(s\))?(?: in object)?: (?P<name>~[\w.-]{1,80}~"
          r"""(?:, ~[\w.-]{1,80}[\\'"`]{1,20}+(?!:)){0,20})"""),
-    _row("Bedrock's Converse", _omit, r"This model doesn't support the (?P<name>\w{1,60}) field"),
     _row("Fireworks: LiteLLM 1.106 fireworks_ai/chat/transformation.py", _omit,
          r"Extra inputs are not permitted, field: <PARAM>"),
     _row("Mistral, vLLM and other servers with pydantic", _omit,
          r"extra_forbidden~, ?~loc~: ?[\[(]~body~, ?(?P<name>~[\w.-]{1,80}~)[\])]"),
     _row("the same, of a message", _UNKNOWN_MEMBER,
          r"extra_forbidden~, ?~loc~: ?[\[(]~body~, ?~messages~, ?\d"),
-    _row("Groq, Cerebras: openclaw/openclaw#51058, fanenr/chatbot#21", _omit,
-         r"property <PARAM> is unsupported"),
     _row("Bedrock", _omit, r"extraneous key \[(?P<name>[\w.-]{1,80})\] is not permitted"),
     _row("xAI", _omit, r"Argument not supported on this model: <PARAM>"),
     _row("Google", _omit,
          r"Invalid JSON payload received\. Unknown name (?P<name>~\w{1,80}~)(?: at "
          r"~(?:generation_config|generation_config\.thinking_config)~)?: Cannot find field"),
     # Too long, too large, too many.
-    _row("OpenAI, Azure: Claude Code's metadata.user_id has 150 characters, `user` takes 64", _omit,
-         r"Invalid ~(?P<name>user|metadata\.user_id|safety_identifier|prompt_cache_key)~: string too long"),
-    _row("OpenAI: enoch3712/ExtractThinker#346", _limit,
-         r"<SPENT> is too large: \d+\. This model supports at most (?P<most>\d{1,9}) "),
     _row("Anthropic", _limit,
          r"<SPENT>: \d+ > (?P<most>\d{1,9}), which is the maximum allowed number of output tokens"),
     _row("OpenAI, Volcengine: Gitlawb/openclaude#331", _limit,
          r'[^"]{0,40}~<SPENT>~[^"]{0,60}: integer above maximum value\W{1,3}expected a value <= '
          r"(?P<most>\d{1,9})"),
-    _row("Groq", _limit, r"~<SPENT>~ must be less than or equal to ~(?P<most>\d{1,9})~"),
     _row("DeepSeek, DashScope", _limit,
          r"(?:Invalid <SPENT> value, the valid )?range of <SPENT> (?:is|should be) \[\d+, "
          r"?(?P<most>\d{1,9})\]"),
@@ -244,19 +275,14 @@ ROWS: tuple[Row, ...] = (
     _row("Vertex, of a value out of its range", _omit,
          r"(?:Unable to submit request because )?it has a (?P<name>top[KP]|temperature|seed|"
          r"(?:presence|frequency)Penalty) value of -?[\d.]{1,20} but the supported range"),
-    _row("Anthropic, Bedrock: skydiscover-ai/skydiscover#15", Remedy(Action.OMIT, "top_p"),
-         r"~temperature~ and ~top_p~ cannot both be specified"),
-    _row("Anthropic: with thinking, and the models since Claude Opus 4.7", _omit,
-         r"~(?P<name>temperature|top_p|top_k)~ (?:may only be set to|must be (?:unset|greater)|is "
-         r"deprecated|is not supported(?: (?:for|with|on|when)\b|\.))"),
     # Tools.
     _row("OpenAI-compatible servers: CommandCodeAI/command-code#885", _tools,
-         r'Only ~(?:type:?\s?~)?function~ tools are supported(?:[^"]{0,120}unknown tool type '
+         r'Only ~(?:type:?\s?~)?function~ tools (?:are (?:supported|allowed|accepted)|(?:may|can) be used)'
+         r'(?:[^"]{0,120}unknown tool type '
          r"~(?P<kind>\w{1,40}))?"),
     _row("the same", _tools, r"(?:Unknown|Unsupported) tool type:? ~(?P<kind>[a-z]\w{1,40})"),
     _row("ollama/ollama#17618", _tools,
          r"(?:Failed to parse tools: )?Unsupported tool type: \{~type~: ?~(?P<kind>\w{1,40})"),
-    _row("vllm-project/vllm#49493", _tools, r"tool type ~(?P<kind>\w{1,40})~ not supported"),
     _row("vLLM, whose servers are given pydantic's own words", _tools,
          r"literal_error~, ?~loc~: ?[\[(]~body~, ~tools~, \d+, ~type~[\])], ?~msg~: ?~Input should be "
          r"~function~"),
@@ -323,3 +349,60 @@ ROWS: tuple[Row, ...] = (
 )
 # fmt: on
 """In the order in which they are asked; a message may be known to several."""
+
+# fmt: off
+WORDINGS: tuple[Row, ...] = (
+    _row("what is not known", _omit_option,
+         r"(?:(?:the )?request(?: body)? (?:contains|has) )?(?:got )?(?:an? )?<NEW> (?:\w{1,20} )?<NOUNS>"
+         r"(?: [a-z]{1,12}){0,4}: ?\[?<LIST>"),
+    _row("the same", _omit_option, r"(?:got )?(?:an? )?<NEW> (?:\w{1,20} )?<NOUNS> (?:<OPTION>)"),
+    _row("the same", _omit_option, r"<OPTION>: no such <NOUNS>"),
+    _row("several that are refused", _omit_option,
+         r"(?:the following |these )?(?:\w{1,20} )?<NOUNS> <REFUSED>(?: [\w-]{1,20}){0,6}(?:: | \()<LIST>"),
+    _row("one that is refused: Azure, Groq, Cerebras, Anthropic, Rust's serde", _omit_option,
+         r"<NOT_INSIDE>(?:(?:the|this|request|body|value(?: ~[\w.]{1,30}~)? (?:of|for|in)|<NOUNS>) ){0,4}"
+         r"<OPTION>[=:]?(?: [^\s\"{}]{1,30}){0,5}?[ \[]{1,2}~<REFUSED>"),
+    _row("the same", _omit_option,
+         r"<NOT_INSIDE>(?:(?:the|this|extended|adaptive|<NOUNS>) ){0,3}<ONE_WORD>~[=:]?"
+         r"(?: (?:value|adaptive|enabled|<NOUNS>|['`][\w.-]{1,20}['`]))?"
+         r"[ \[]{1,2}~<REFUSED>"),
+    _row("who refuses one: LiteLLM, Bedrock's Converse", _omit_option,
+         r"(?:(?:the|this|we|<MODEL>) ){0,3}<REFUSES>(?:<NOUNS> )?<OPTION>"),
+    _row("the same", _omit_option,
+         r"(?:(?:the|this|we|<MODEL>) ){0,3}<REFUSES>(?:(?:extended|adaptive) )?<ONE_WORD>(?![\w-]| [a-z])"),
+    _row("the one value that is taken", _omit_option,
+         r"(?:the |this )?<MODEL> only (?:allows|supports|accepts|takes) "
+         r"~(?P<name>temperature|top_?p|top_?k)~(?: ?=| of | when )"),
+    _row("a value", _omit_option,
+         r"(?:invalid|unsupported) value (?:for|of|in) ~(?P<name>[\w.]{0,60}(?:effort|verbosity|summary"
+         r"|thinking_?level)|temperature|top_?p|top_?k)~"),
+    _row("the same", _omit_option, r"(?P<name>[\w.]{0,60}(?:effort|verbosity|thinking_?level)): "
+         r"expected one of"),
+    _row("sampling, with thinking", _omit_option,
+         r"~(?P<name>temperature|top_?p|top_?k)~ (?:may|can|must) (?:only )?be (?:set to )?1\b"),
+    _row("one of two: Anthropic", Remedy(Action.OMIT, "top_p"),
+         r"(?=[^\n]{0,120}\btemperature)(?=[^\n]{0,120}\btop_?p)[^\n]{0,60}?(?:only one|mutually exclusive"
+         r"|not both"
+         r"|(?:not|n't) (?:be )?[^\n]{0,40}?(?:both|together|combined|simultaneously|at the same time))"),
+    _row("too long: OpenAI's `user` takes 64 characters, Claude Code's user_id has 150", _omit,
+         r"(?:invalid |the |length of |value of ){0,3}~(?P<name>user|metadata\.user_id|safety_identifier"
+         r"|prompt_cache_key)~ ?(?::|must|should|may|is|exceeds|can)[^\"\n]{0,40}?(?:too long|longer than"
+         r"|\d{2,4} (?:char|byte)|maximum (?:length|of) )"),
+    _row("too large: OpenAI, Groq", _limit,
+         r"(?:the |value of |value for ){0,3}~(?:<SPENT>|max(?:imum)? output tokens)~[^\"\n]{0,60}?<MOST>"),
+    _row("the most", _limit,
+         r"(?:the )?(?:maximum|largest|highest) (?:\w{1,12} )?(?:for|of) ~<SPENT>~ (?:is|may be) "
+         r"(?P<most>\d{1,9})"),
+    _row("the same", _limit,
+         r"requested \d{1,9} (?:output|completion) tokens,? (?:which |that )?"
+         r"(?:exceeds?|is (?:more|over|above))"
+         r"[^\"\n\d]{0,50}(?P<most>\d{1,9})(?! (?:tokens )?per)"),
+    _row("a tool's type", _tools,
+         r"(?:tools[.\[]\d+\]?(?:\.type)?: |(?:the|hosted|server|built-in|native) ){0,2}"
+         r"(?:tool(?: type)?|type) ~<KIND>~ <REFUSED>"),
+    _row("the same", _tools, r"~<KIND>~ tools <REFUSED>"),
+    _row("the types that are taken", _tools,
+         r"tools[.\[]\d+\]?\.type: (?:input should|must|should|has to) be ~function~"),
+)
+# fmt: on
+"""How servers say the same that are not in the table; asked where that knows nothing."""

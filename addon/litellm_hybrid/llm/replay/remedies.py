@@ -99,7 +99,7 @@ _SETTINGS = {
 }
 
 # The same option in the APIs, LiteLLM's name first, and other names that backends have for it.
-_CONFIG = ("generationConfig", "generation_config")
+CONFIG = ("generationConfig", "generation_config")
 _EFFORT = "reasoning_effort reasoning.effort output_config.effort effort thinkingConfig.thinkingLevel"
 _GROUPS = tuple(
     tuple(names.split())
@@ -117,7 +117,7 @@ _GROUPS = tuple(
 _LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "maxOutputTokens")
 _THINKING = (
     *("thinking", "reasoning", "reasoning_effort", "output_config.effort"),
-    *(f"{config}.{name}" for config in _CONFIG for name in ("thinkingConfig", "thinking_config")),
+    *(f"{config}.{name}" for config in CONFIG for name in ("thinkingConfig", "thinking_config")),
 )
 
 _ESSENTIAL = frozenset(
@@ -142,6 +142,11 @@ def canonical(name: str) -> str:
     name = name.partition("=")[0]
     key = _key(name)
     return next((group[0] for group in _GROUPS if key in map(_key, group)), name)
+
+
+def is_option(name: str) -> bool:
+    """Whether a member of a request may be left out at all."""
+    return _key(name) not in _ESSENTIAL
 
 
 def settings_for(remedies: Iterable[Remedy]) -> tuple[str, ...]:
@@ -211,7 +216,7 @@ def _omit(request: Object, api: Api, name: str) -> bool:
     omitted = False
     for alias in group:
         parts = alias.split(".")
-        for holder in ((), *((config,) for config in _CONFIG)):
+        for holder in ((), *((config,) for config in CONFIG)):
             where = [*holder, *parts]
             if not value or text(member(request, *where)) == value:
                 omitted |= _take_out(request, where, api)
@@ -274,7 +279,7 @@ def _omit_from_marks(request: Object, name: str) -> bool:
 
 def _limit(request: Object, most: int) -> bool:
     changed = _lower(request, most)
-    for config in _CONFIG:
+    for config in CONFIG:
         changed |= replace(request, config, lambda raw: edited(raw, lambda inner: _lower(inner, most)))
     # Anthropic: thinking has to leave room for an answer.
     if changed and (thinking := opened(request["thinking"]) if "thinking" in request else None):
