@@ -6,12 +6,14 @@ takes a fifth off, `speed_up_lookups` a tenth. `tests/bench` measures them toget
 
 import copy
 import inspect
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from mitmproxy import addonmanager, ctx, exceptions, http, optmanager
+from mitmproxy.log import LegacyLogEvents
 from mitmproxy.proxy import commands
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http._hooks import (
@@ -22,6 +24,9 @@ from mitmproxy.proxy.layers.http._hooks import (
 )
 
 _HOOKS = (HttpRequestHeadersHook, HttpRequestHook, HttpResponseHeadersHook, HttpResponseHook)
+
+_ONBOARDING = "onboarding"
+"""mitmproxy's addon that answers for http://mitm.it; it wants every request to be awaited."""
 
 _UNCHANGEABLE = (str, int, float, type(None))
 
@@ -55,7 +60,9 @@ class HookCalls:
         if not isinstance(command, _HOOKS):
             return None
         handlers = self._find(command.name)
-        if handlers is None:
+        if handlers is None or (
+            isinstance(command, HttpRequestHook) and _is_onboarding(command.flow.request)
+        ):
             return None
         with suppress(exceptions.AddonHalt):
             for handler in handlers:
@@ -78,8 +85,15 @@ class HookCalls:
         return self._found[name]
 
 
+def _is_onboarding(request: http.Request) -> bool:
+    """Whether a request is for mitmproxy's own pages (http://mitm.it), whose handler has to be awaited."""
+    onboarding = ctx.master.addons.get(_ONBOARDING)
+    return onboarding is not None and request.pretty_host == onboarding.host
+
+
 def _handlers(name: str) -> list[_Handler]:
-    every = (getattr(addon, name, None) for addon in addonmanager.traverse(ctx.master.addons.chain))
+    addons = addonmanager.traverse(ctx.master.addons.chain)
+    every = (getattr(addon, name, None) for addon in addons if getattr(addon, "name", "") != _ONBOARDING)
     return [handler for handler in every if callable(handler)]
 
 
@@ -88,6 +102,21 @@ def fork(context: Context) -> Context:
     forked = Context.__new__(Context)
     vars(forked).update(vars(context), layers=context.layers.copy())
     return forked
+
+
+def spare_addons_log_lines() -> None:
+    """Ask no addon about a line of the log where none has a handler for it.
+
+    Why: mitmproxy asks all of its addons about each line, in a callback of its own, for the sake of those
+    that still have `add_log`, which it has deprecated. It can go when mitmproxy has dropped that.
+    """
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, LegacyLogEvents):
+            handler.addFilter(_has_listener)
+
+
+def _has_listener(_: logging.LogRecord) -> bool:
+    return any(hasattr(addon, "add_log") for addon in tuple(ctx.master.addons.lookup.values()))
 
 
 def speed_up_lookups() -> None:

@@ -29,7 +29,7 @@ from litellm_hybrid.diagnostics.check import Listener, start_problems
 from litellm_hybrid.observability import log
 from litellm_hybrid.observability.history import APPLIED, REJECTED, ReloadHistory
 from litellm_hybrid.observability.log import AppLog
-from litellm_hybrid.proxy import compat, trust
+from litellm_hybrid.proxy import compat, fast_path, trust
 from litellm_hybrid.proxy.connection import Listeners, listeners
 from litellm_hybrid.proxy.interfaces import HybridProxy
 from litellm_hybrid.proxy.trust import TrustStore
@@ -267,6 +267,7 @@ class Lifecycle:
         # The terminal of mitmproxy's console is no place for lines; it has them in its event log.
         if "console_layout" not in ctx.options:
             self._app_log.install(ctx.master.addons.get("termlog"))
+        fast_path.spare_addons_log_lines()
         self._confdir = prepare_confdir(ctx.options)
         if (tls := ctx.master.addons.get("tlsconfig")) is not None:
             # mitmproxy's own comes after it listens, and a client that came first would end the start.

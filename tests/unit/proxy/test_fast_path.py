@@ -1,15 +1,20 @@
 """Hooks are called at once where that changes nothing for the addons."""
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from mitmproxy import exceptions, http, options
+from mitmproxy.addons.onboarding import Onboarding
 from mitmproxy.coretypes.multidict import MultiDict
+from mitmproxy.log import LegacyLogEvents, LogEntry
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpRequestHook
 from mitmproxy.test import taddons, tflow
 
-from litellm_hybrid.proxy.fast_path import HookCalls, speed_up_lookups
+from litellm_hybrid.proxy.fast_path import HookCalls, spare_addons_log_lines, speed_up_lookups
 
 
 class Addon:
@@ -78,6 +83,43 @@ async def test_handlers_are_called_in_order(
 async def test_mitmproxy_calls_those_that_want_more(master: Any, kind: type[Addon]) -> None:
     """A handler that is awaited, and mitmweb's, which is told about every update."""
     assert _called(master, Addon, kind) == (None, [])
+
+
+@pytest.mark.parametrize(("host", "is_mitmproxys"), [("mitm.it", True), ("127.0.0.1:8318", False)])
+async def test_only_what_is_for_mitmproxys_own_pages_is_awaited(
+    master: Any, host: str, *, is_mitmproxys: bool
+) -> None:
+    master.addons.add(Onboarding())
+    flow = tflow.tflow()
+    flow.request.headers["Host"] = host
+    assert (HookCalls().call(HttpRequestHook(flow)) is None) is is_mitmproxys
+
+
+class Listens:
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def add_log(self, entry: LogEntry) -> None:
+        self.heard.append(entry.msg)
+
+
+async def test_addons_are_asked_about_a_line_where_one_of_them_listens(
+    master: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = Mock(wraps=master.addons.trigger)
+    monkeypatch.setattr(master.addons, "trigger", asked)
+    events, logger, listens = LegacyLogEvents(master), logging.getLogger("to be heard"), Listens()
+    monkeypatch.setattr(logging.getLogger(), "handlers", [events])
+
+    spare_addons_log_lines()
+    logger.warning("nobody listens")
+    await asyncio.sleep(0)
+    asked.assert_not_called()
+
+    master.addons.add(listens)
+    logger.warning("one listens")
+    await asyncio.sleep(0)
+    assert [line.rpartition("] ")[2] for line in listens.heard] == ["one listens"]
 
 
 async def test_other_hooks_are_mitmproxys(master: Any) -> None:
