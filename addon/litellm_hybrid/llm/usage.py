@@ -4,7 +4,8 @@ Every API names them in objects of their own, in the last event of a stream or n
 messages API names the input in a stream's first event:
 
     messages          "usage": {"input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens",
-                      "output_tokens"}; what was read from or written to the cache is not in `input_tokens`
+                      "output_tokens", "cache_creation": {"ephemeral_1h_input_tokens"}}; what was read from
+                      or written to the cache is not in `input_tokens`
     chat completions  "usage": {"prompt_tokens", "completion_tokens", "prompt_tokens_details":
                       {"cached_tokens"}}
     responses         "usage": {"input_tokens", "output_tokens", "input_tokens_details": {"cached_tokens"}}
@@ -15,7 +16,7 @@ messages API names the input in a stream's first event:
 import re
 from collections.abc import Mapping
 from json import JSONDecoder
-from typing import NamedTuple, TypeGuard
+from typing import NamedTuple, TypeGuard, overload
 
 from litellm_hybrid.message.json import members, objects
 
@@ -42,6 +43,7 @@ _KINDS = {
     "cachedContentTokenCount": "cached",
     "cache_creation_input_tokens": "cache_written",
 }
+_ONE_HOUR = "ephemeral_1h_input_tokens"
 _CACHED = ("cache_read_input_tokens", "cached_tokens", "cachedContentTokenCount")
 _BESIDE = frozenset({"cache_read_input_tokens", "cache_creation_input_tokens"})
 _DETAILS = ("input_tokens_details", "prompt_tokens_details")
@@ -55,12 +57,14 @@ class Usage(NamedTuple):
         output: of the response, its reasoning included.
         cached: those of the input that were read from the provider's cache.
         cache_written: those of the input that were written to it, where the API tells.
+        written_1h: those of them that stay there for an hour, and not for five minutes.
     """
 
     input: int
     output: int
     cached: int = 0
     cache_written: int = 0
+    written_1h: int = 0
 
 
 def read(beginning: bytes, end: bytes) -> Usage | None:
@@ -79,7 +83,9 @@ def read(beginning: bytes, end: bytes) -> Usage | None:
     # Only the messages API counts the cache beside the input.
     beside = cached + written if "beside" in seen else 0
     output = seen.get("output", 0) + seen.get("thoughts", 0)
-    return Usage(seen.get("input", 0) + beside, output, cached, written)
+    return Usage(
+        seen.get("input", 0) + beside, output, cached, written, min(seen.get("written_1h", 0), written)
+    )
 
 
 def _objects(text: str) -> list[Mapping[str, object]]:
@@ -98,6 +104,10 @@ def _objects(text: str) -> list[Mapping[str, object]]:
 def _numbers(usage: Mapping[str, object]) -> dict[str, int]:
     details = next((found for name in _DETAILS if isinstance(found := usage.get(name), dict)), {})
     numbers = {_KINDS[name]: value for name, value in usage.items() if name in _KINDS and _is_count(value)}
+    if isinstance(by_time := usage.get("cache_creation"), dict) and _is_count(
+        value := by_time.get(_ONE_HOUR)
+    ):
+        numbers["written_1h"] = value
     for name in _CACHED:
         if "cached" not in numbers and _is_count(value := details.get(name)):
             numbers["cached"] = value
@@ -111,21 +121,32 @@ def _is_count(value: object) -> TypeGuard[int]:
 
 
 class Price(NamedTuple):
-    """US dollars per token."""
+    """US dollars per token, as LiteLLM reckons (its `generic_cost_per_token`).
+
+    Attributes:
+        above: (tokens, price): what each token costs where the input has more than so many; the fewest first.
+    """
 
     input: float
     output: float
     cached: float
     cache_written: float
+    written_1h: float
+    above: tuple[tuple[int, "Price"], ...] = ()
 
     def of(self, usage: Usage) -> float:
         """Return what a response cost."""
+        price = self
+        for tokens, dearer in self.above:
+            if usage.input > tokens:
+                price = dearer
         plain = max(0, usage.input - usage.cached - usage.cache_written)
         return (
-            plain * self.input
-            + usage.cached * self.cached
-            + usage.cache_written * self.cache_written
-            + usage.output * self.output
+            plain * price.input
+            + usage.cached * price.cached
+            + (usage.cache_written - usage.written_1h) * price.cache_written
+            + usage.written_1h * price.written_1h
+            + usage.output * price.output
         )
 
 
@@ -155,15 +176,42 @@ class PriceList:
         return self._by_id.get(deployment) or self._by_name.get(model)
 
 
+_ABOVE = re.compile(r"(?:in|out)put_cost_per_token_above_(\d{1,9})(k?)_tokens")
+
+
 def _price(details: Mapping[str, object]) -> Price | None:
     plain, output = _number(details, "input_cost_per_token"), _number(details, "output_cost_per_token")
     if plain is None or output is None or not (plain or output):
         return None  # LiteLLM says 0 of a model that it has no price for
-    cached = _number(details, "cache_read_input_token_cost")
-    written = _number(details, "cache_creation_input_token_cost")
-    return Price(plain, output, plain if cached is None else cached, plain if written is None else written)
+    cached = _number(details, "cache_read_input_token_cost", default=plain)
+    written = _number(details, "cache_creation_input_token_cost", default=plain)
+    longer = _number(details, "cache_creation_input_token_cost_above_1hr", default=written)
+    price = Price(plain, output, cached, written, longer)
+    found = {found[0].partition("_above_")[2]: found for found in map(_ABOVE.fullmatch, details) if found}
+    tiers = sorted(
+        (int(match[1]) * (1000 if match[2] else 1), f"_above_{name}") for name, match in found.items()
+    )
+    above: list[tuple[int, Price]] = []
+    for tokens, suffix in tiers:
+        above.append((tokens, _above(details, suffix, above[-1][1] if above else price)))
+    return price._replace(above=tuple(above))
 
 
-def _number(details: Mapping[str, object], name: str) -> float | None:
+def _above(details: Mapping[str, object], suffix: str, price: Price) -> Price:
+    """Return a price with what is said of it for long inputs in its place."""
+    return Price(
+        _number(details, f"input_cost_per_token{suffix}", default=price.input),
+        _number(details, f"output_cost_per_token{suffix}", default=price.output),
+        _number(details, f"cache_read_input_token_cost{suffix}", default=price.cached),
+        _number(details, f"cache_creation_input_token_cost{suffix}", default=price.cache_written),
+        _number(details, f"cache_creation_input_token_cost_above_1hr{suffix}", default=price.written_1h),
+    )
+
+
+@overload
+def _number(details: Mapping[str, object], name: str) -> float | None: ...
+@overload
+def _number(details: Mapping[str, object], name: str, *, default: float) -> float: ...
+def _number(details: Mapping[str, object], name: str, *, default: float | None = None) -> float | None:
     value = details.get(name)
-    return float(value) if isinstance(value, int | float) and value >= 0 else None
+    return float(value) if isinstance(value, int | float) and value >= 0 else default

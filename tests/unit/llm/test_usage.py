@@ -141,12 +141,14 @@ def test_of_a_response(usage: Usage, cost: float) -> None:
 
 
 def test_a_cache_without_a_price_of_its_own_costs_as_much_as_the_rest() -> None:
-    assert PriceList({"data": [_entry("m", "a", **PLAIN)]}).find("m") == Price(1e-06, 2e-06, 1e-06, 1e-06)
+    assert PriceList({"data": [_entry("m", "a", **PLAIN)]}).find("m") == Price(
+        1e-06, 2e-06, 1e-06, 1e-06, 1e-06
+    )
 
 
 def test_the_deployment_tells_more_than_the_name() -> None:
     prices = PriceList({"data": [_entry("m", "a", **PLAIN), _entry("m", "b", **SONNET)]})
-    assert prices.find("m", "a") == Price(1e-06, 2e-06, 1e-06, 1e-06)
+    assert prices.find("m", "a") == Price(1e-06, 2e-06, 1e-06, 1e-06, 1e-06)
     assert prices.find("m", "b") != prices.find("m", "a")
     assert prices.find("m") is None, "which of them has answered is not known"
     assert prices.find("m", "c") is None
@@ -167,3 +169,36 @@ def test_the_deployment_tells_more_than_the_name() -> None:
 )
 def test_nothing_is_guessed(info: object) -> None:
     assert PriceList(info).find("m") is None
+
+
+def test_what_stays_in_the_cache_for_an_hour_costs_more() -> None:
+    said = {**MESSAGES, "cache_creation": {"ephemeral_5m_input_tokens": 40, "ephemeral_1h_input_tokens": 60}}
+    used = usage.read(_body(usage=said), b"")
+    assert used == Usage(4112, 1, 4000, 100, 60)
+    priced = {**SONNET, "cache_creation_input_token_cost_above_1hr": 6e-06}
+    price = PriceList({"data": [_entry("m", "a", **priced)]}).find("m")
+    plain = PriceList({"data": [_entry("m", "a", **SONNET)]}).find("m")
+    assert price is not None
+    assert plain is not None
+    written = SONNET["cache_creation_input_token_cost"]
+    assert price.of(used) - plain.of(used) == pytest.approx(60 * (6e-06 - written))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "cost"),
+    [(200_000, 0.2), (200_001, 0.400002), (300_000, 0.6), (300_001, 1.500005)],
+)
+def test_a_long_input_costs_more_for_every_token(tokens: int, cost: float) -> None:
+    """As LiteLLM names it, in thousands or in tokens; what is not said for a long one stays."""
+    tiers = {
+        "input_cost_per_token_above_300000_tokens": 5e-06,
+        "input_cost_per_token_above_200k_tokens": 2e-06,
+        "input_cost_per_token_above_100k_tokens_priority": 9e-06,
+        "cache_read_input_token_cost_above_200k_tokens": 5e-07,
+    }
+    price = PriceList({"data": [_entry("m", "a", **PLAIN, **tiers)]}).find("m")
+    assert price is not None
+    assert price.of(Usage(tokens, 0)) == pytest.approx(cost)
+    assert price.of(Usage(200_001, 0, cached=200_001)) == pytest.approx(200_001 * 5e-07)
+    assert price.of(Usage(300_001, 0, cached=300_001)) == pytest.approx(300_001 * 5e-07)
+    assert price.of(Usage(300_001, 10)) == pytest.approx(300_001 * 5e-06 + 10 * 2e-06)
