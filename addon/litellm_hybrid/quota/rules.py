@@ -176,6 +176,14 @@ RULES: tuple[Rule, ...] = (
     Rule("quota code", "quota", "any", names=names("1113 1302 1303 1304 1308 1310 model_cooldown"),
          unless=(401,)),
     Rule("quota code", "quota", "any", coded="code", unless=(401,)),
+    # What is said of what is asked for, in the words that are also said of an account.
+    Rule("phrase 'policy'", "none", "xAI", phrase=phrases(r"""
+         you (?:are not (?:allowed|authorized|permitted) to|may not) .{1,60}? (?:with|using|for|in|from) \
+             (?:these|this|those|such|your) (?:system )?(?:instructions?|prompts?|contents?|inputs?|topics?)\b
+         you (?:are not (?:allowed|authorized|permitted) to|may not) (?:generate|create|produce|write) \
+             (?:this|that|such|content of)[ ]
+         (?:this|these|your) (?:system )?(?:prompts?|instructions?|contents?|inputs?|topics?) (?:is|are) not \
+             (?:allowed|permitted|accepted)""")),
     Rule("phrase 'account barred'", "account", "any", phrase=phrases(r"""
          oauth authentication is currently not allowed for this organization
          (?:(?:this|your|the) )?(?:organization|account|workspace|team|project|subscription\
