@@ -146,7 +146,7 @@ class HybridAddon:
         exchange = Exchange.of(flow)
         if exchange is None or not exchange.decided or flow.response is None or not flow.live:
             return
-        exchange.mask(flow.response, self._settings.current.api_key)
+        exchange.mask(flow.response, self._settings.current)
         streamed = not self._model_lists.take(exchange, flow.response) and exchange.stream(flow.response)
         if exchange.outcome.target is Target.LITELLM and 300 <= flow.response.status_code < 400:
             local_replies.hide_redirect(flow.response, exchange)
@@ -161,7 +161,9 @@ class HybridAddon:
         if exchange is not None and exchange.decided and flow.response is not None:
             self._model_lists.merge(exchange, flow.response)
             if exchange.body_mask is not None and (exchange.tap is None or exchange.tap.is_empty):
-                flow.response.data.content = exchange.body_mask.whole(flow.response.raw_content or b"")
+                if exchange.tap is not None:
+                    flow.response.data.content = exchange.tap.decoded(flow.response.raw_content or b"")
+                exchange.body_mask.response(flow.response)
         self._end(flow, whole=True)
 
     def error(self, flow: http.HTTPFlow) -> None:

@@ -1,9 +1,13 @@
-"""A log that nobody reads stops nothing: no request, and not the end."""
+"""A log that nobody reads, or that cannot be written, stops nothing: no start, no request, and not the end."""
 
-import json
 import os
+import re
+import resource
 import signal
 import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -11,30 +15,102 @@ import pytest
 
 from support.processes import accepts, command_line, free_port
 
-LONG = "m" * 150
-"""A line for each request has it: 1,000 of them do not fit into a pipe."""
+WAYS = ["mitmdump", "mitmweb", "serve", "workers"]
 
 
-@pytest.mark.parametrize("program", ["mitmdump", "serve"])
-def test_a_pipe_that_nobody_reads_stops_nothing(program: str, tmp_path: Path) -> None:
-    """Every request fails, so every one writes a line of ERROR, which is never written together with others."""
-    config = tmp_path / "config.yaml"
-    config.write_text(json.dumps({"extensions": {"litellm": {"fallback": {"enabled": False}}}}))
-    port, nobody = free_port(), free_port()
-    source, sink = os.pipe()
-    command = command_line(program, config, f"http://127.0.0.1:{nobody}", port, folder=tmp_path)
-    process = subprocess.Popen(command, stdout=sink, stderr=subprocess.DEVNULL)
+@contextmanager
+def _started(way: str, folder: Path, output: int) -> Iterator[tuple[subprocess.Popen[bytes], httpx.Client]]:
+    """Run it with this for its output, in front of no upstream, until it can be asked."""
+    config, port = folder / "config.yaml", free_port()
+    config.write_text("extensions: {litellm: {fallback: {enabled: false}}}")
+    command = command_line(
+        "serve" if way == "workers" else way, config, f"http://127.0.0.1:{free_port()}", port, folder=folder
+    )
+    command += ["--workers", "2"] if way == "workers" else []
+    if way == "mitmweb":
+        command += ["--set", "web_open_browser=false", "--set", f"web_port={free_port()}"]
+    if way == "mitmdump":
+        command += ["--set", "flow_detail=1"]
+    process = subprocess.Popen(command, stdout=output, stderr=output)
     try:
-        os.close(sink)
+        os.close(output)
         while not accepts(port):
             assert process.poll() is None
+            time.sleep(0.1)
         with httpx.Client(trust_env=False, timeout=60, base_url=f"http://127.0.0.1:{port}") as client:
-            for _ in range(1000):
-                answer = client.post("/v1/chat/completions", json={"model": LONG})
-                assert answer.status_code == 502
-        process.send_signal(signal.SIGTERM)
-        process.wait(60)
+            yield process, client
     finally:
         process.kill()
         process.wait()
+
+
+def _fail(client: httpx.Client, count: int) -> None:
+    """Ask for what fails: each request writes a line of ERROR, which is never written together with others."""
+    for _ in range(count):
+        assert client.post("/v1/chat/completions", json={"model": "m" * 150}).status_code == 502
+
+
+def _lost(client: httpx.Client) -> int:
+    found = re.search(r"log_lines_lost_total (\d+)", client.get("/_hybrid/metrics").text)
+    assert found is not None
+    return int(found[1])
+
+
+def _fill(pipe: int) -> None:
+    writes = os.open(f"/proc/self/fd/{pipe}", os.O_WRONLY | os.O_NONBLOCK)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writes, b"\n")
+    os.close(writes)
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    while not holds():
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_pipe_that_nobody_reads_and_then_nobody_can(way: str, tmp_path: Path) -> None:
+    """It is full before the start, if nothing of mitmproxy's is written before ours has come."""
+    source, sink = os.pipe()
+    if not way.startswith("mitm"):
+        _fill(sink)
+    try:
+        with _started(way, tmp_path, sink) as (process, client):
+            _fill(source)
+            _fail(client, 100)
+            os.close(source)
+            source = -1
+            _fail(client, 10)
+            _until(lambda: _lost(client) >= 10)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60) == 0
+    finally:
+        if source >= 0:
+            os.close(source)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_end_does_not_wait_for_a_reader(way: str, tmp_path: Path) -> None:
+    source, sink = os.pipe()
+    try:
+        with _started(way, tmp_path, sink) as (process, client):
+            _fail(client, 400)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60) == 0
+    finally:
         os.close(source)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_full_disk(way: str, tmp_path: Path) -> None:
+    log = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    with _started(way, tmp_path, log) as (process, client):
+        _fail(client, 1)
+        found = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=False)
+        for pid in (process.pid, *map(int, found.stdout.split())):
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, 0))  # as if the disk were full
+        _fail(client, 10)
+        _until(lambda: _lost(client) >= 10)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0

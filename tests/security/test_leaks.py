@@ -1,15 +1,20 @@
 """What a server says of LiteLLM's key reaches nobody; what is saved has no cookies and no tokens."""
 
+import gzip
 import json
+import zlib
 from pathlib import Path
+from urllib.parse import quote
 
+import brotli
 import pytest
+import zstandard
 
 from e2e.conftest import Start
 from e2e.harness import Stub, until
 from e2e.test_shown import _view
 from litellm_hybrid.config.parser import ConfigError, parse
-from support.processes import MASTER_KEY
+from support.processes import MASTER_KEY, free_port
 from support.servers import Reply
 from support.wire import Request
 
@@ -72,6 +77,86 @@ async def test_litellms_key_in_an_error_of_upstreams(
     assert MASTER_KEY not in str(answer)
     assert STARS.encode() in answer.body
     assert not [line for line in proxy.lines if MASTER_KEY in str(line)]
+
+
+PACKED = {
+    "gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "br": brotli.compress,
+    "zstd": zstandard.ZstdCompressor().compress,
+}
+UPSTREAMS_KEY = "a-key-of-cliproxyapi/1"
+
+
+@pytest.mark.parametrize("pieces", [0, 7])
+@pytest.mark.parametrize("coding", PACKED)
+@pytest.mark.parametrize(("model", "status"), [("gpt-5", 200), ("gpt-5", 401), ("o3", 429)])
+async def test_keys_in_what_is_compressed(
+    model: str, status: int, coding: str, pieces: int, start: Start, upstream: Stub, litellm: Stub
+) -> None:
+    """A response without a key in it keeps its coding, if it is sent whole."""
+    said = [f"data: {WORDS}\n\n", "data: nothing\n\n"]
+    packed: list[bytes] = []
+
+    async def answer(_: Request, reply: Reply) -> None:
+        body = PACKED[coding](said.pop(0).encode())
+        packed.append(body)
+        headers = {
+            "content-type": "text/event-stream" if pieces else "text/plain",
+            "content-encoding": coding,
+        }
+        if not pieces:
+            await reply.send(status, body, headers)
+            return
+        await reply.head(status, headers)
+        for at in range(0, len(body), pieces):
+            await reply.chunk(body[at : at + pieces])
+        await reply.end()
+
+    upstream.does = litellm.does = answer
+    proxy = await start(fallback={"enabled": False})
+
+    quoting, other = await proxy.post(model), await proxy.post(model)
+
+    for got in (quoting, other):
+        assert (got.status, got.whole) == (status, True)
+    assert quoting.header("content-encoding") is None
+    assert quoting.body.decode() == f"data: {WORDS}\n\n".replace(MASTER_KEY, STARS)
+    if pieces:
+        assert other.body == b"data: nothing\n\n"
+    else:
+        assert (other.header("content-encoding"), other.body) == (coding, packed[1])
+
+
+async def test_the_other_servers_keys_in_litellms_words(start: Start, litellm: Stub) -> None:
+    async def answer(_: Request, reply: Reply) -> None:
+        words = f"No such key: {UPSTREAMS_KEY}"
+        await reply.send(400, words, {"location": f"/?key={quote(UPSTREAMS_KEY, safe='')}&k={UPSTREAMS_KEY}"})
+
+    litellm.does = answer
+    proxy = await start(client_api_keys=[UPSTREAMS_KEY])
+
+    got = await proxy.post("gpt-5", headers=[("x-api-key", UPSTREAMS_KEY)])
+
+    assert (got.status, got.header("location")) == (400, "/?key=***&k=***")
+    assert got.body.decode() == f"No such key: {'*' * len(UPSTREAMS_KEY)}"
+
+
+async def test_a_key_in_an_error_that_is_cut_off(start: Start, upstream: Stub) -> None:
+    async def answer(_: Request, reply: Reply) -> None:
+        await reply.head(429, {"content-type": "application/json"})
+        await reply.chunk(WORDS)
+        await reply.pause(0.05)
+        await reply.reset()
+
+    upstream.does = answer
+    proxy = await start(litellm_url=f"http://127.0.0.1:{free_port()}", fallback={"enabled": True})
+
+    got = await proxy.post("o3")
+
+    assert (got.status, got.whole) == (429, False)
+    assert STARS.encode() in got.body
+    assert MASTER_KEY.encode() not in got.body
 
 
 async def test_other_answers_are_left_as_they_are(start: Start, upstream: Stub) -> None:

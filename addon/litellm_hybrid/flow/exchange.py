@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from mitmproxy import http
 
-from litellm_hybrid.config.settings import Secret
+from litellm_hybrid.config.settings import Settings
 from litellm_hybrid.errors import Failure
 from litellm_hybrid.flow.outcome import METADATA, Outcome, ServerAttempt, Snapshot
 from litellm_hybrid.flow.response import BodyMask, ResponseTap
@@ -19,7 +19,7 @@ from litellm_hybrid.llm.replay.remedies import Remedy
 from litellm_hybrid.llm.usage import Usage
 from litellm_hybrid.message import forwarded, ids
 from litellm_hybrid.message.credentials import Headers, RequestHead
-from litellm_hybrid.message.decoders import UndecodableError, decode
+from litellm_hybrid.message.decoders import StreamDecoder, UndecodableError, decode
 from litellm_hybrid.message.forwarded import ClientAddress
 from litellm_hybrid.observability import log
 from litellm_hybrid.observability.counters import RequestCounters
@@ -76,7 +76,7 @@ class Exchange:
         is_away: LiteLLM is asked, and will have served the conversation.
         sent_head: its head as it was sent, for a replay from mitmweb.
         sent_response: the response as its client gets it, where the flow shows less.
-        body_mask: masks LiteLLM's key in the response's body.
+        body_mask: masks keys in the response's body.
         comment: what we have written beside its row in mitmweb.
     """
 
@@ -268,21 +268,28 @@ class Exchange:
         times = [attempt.milliseconds for attempt in self.attempts if attempt.target is target]
         return round(sum(times), 1) if times else None
 
-    def mask(self, response: http.Response, secret: Secret | None) -> None:
-        """Mask LiteLLM's key where a server's words quote it: any of LiteLLM's, an error of upstream's.
+    def mask(self, response: http.Response, settings: Settings) -> None:
+        """Mask keys that a server's words quote.
 
-        A body in a content coding is left alone.
+        LiteLLM's own in whatever LiteLLM says; the other server's in an error: LiteLLM's key in upstream's,
+        upstream's and the clients' keys in LiteLLM's.
         """
-        by_litellm = self.outcome.target is Target.LITELLM
-        if secret is None or len(secret.value) < SHORTEST_HIDDEN or not self.is_from_server:
+        by_litellm, is_error = self.outcome.target is Target.LITELLM, response.status_code >= 400
+        if not self.is_from_server:
             return
-        if not by_litellm and (response.status_code < 400 or not paths.is_model_endpoint(self.path)):
+        if not by_litellm and not (is_error and paths.is_model_endpoint(self.path)):
             return
-        key = secret.value.encode()
-        if any(key in value for _, value in response.headers.fields):
-            fields = response.headers.fields
-            response.headers.fields = tuple((name, value.replace(key, b"***")) for name, value in fields)
-        self.body_mask = BodyMask((key,))
+        others = (*settings.upstream_keys, *settings.client_keys) if by_litellm and is_error else ()
+        secrets = (*((settings.api_key,) if settings.api_key is not None else ()), *others)
+        written = {secret.value for secret in secrets if len(secret.value) >= SHORTEST_HIDDEN}
+        written |= {quote(value, safe="") for value in written}  # as in a query
+        if not written:
+            return
+        self.body_mask = BodyMask(value.encode() for value in sorted(written, key=len, reverse=True))
+        fields = response.headers.fields
+        masked = tuple((name, self.body_mask.field(value)) for name, value in fields)
+        if masked != fields:
+            response.headers.fields = masked
 
     def stream(self, response: http.Response) -> bool:
         """Let a response be passed on piece by piece, if it may be long; return whether it is.
@@ -294,9 +301,15 @@ class Exchange:
         is_event_stream = "text/event-stream" in headers.get("content-type", "")
         if not is_event_stream and length.isdecimal() and int(length) <= _BUFFERED_MAX:
             return False
-        self.tap = ResponseTap(
-            headers.get("content-encoding", ""), is_event_stream=is_event_stream, mask=self.body_mask
-        )
+        coding, decoder = headers.get("content-encoding", ""), None
+        if self.body_mask is not None and (decoder := StreamDecoder.of(coding)) is not None:
+            # What is to be masked has to be read.
+            coding = ""
+            for name in ("content-encoding", "content-length"):
+                headers.pop(name, None)
+            if not response.is_http2:
+                headers["transfer-encoding"] = "chunked"
+        self.tap = ResponseTap(coding, is_event_stream=is_event_stream, mask=self.body_mask, decoder=decoder)
         response.stream = self.tap
         return True
 

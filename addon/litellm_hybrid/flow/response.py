@@ -10,7 +10,7 @@ from mitmproxy import http
 
 from litellm_hybrid.llm import usage
 from litellm_hybrid.llm.usage import Usage
-from litellm_hybrid.message.decoders import decode_beginning
+from litellm_hybrid.message.decoders import StreamDecoder, decode_beginning
 from litellm_hybrid.message.json import decode
 from litellm_hybrid.quota import error_shapes, gauge
 
@@ -67,6 +67,22 @@ class BodyMask:
         """The body without them."""
         return self._pattern.sub(lambda found: b"*" * len(found[0]), body)
 
+    def field(self, value: bytes) -> bytes:
+        """A header's value without them."""
+        return self._pattern.sub(b"***", value)
+
+    def response(self, response: http.Response) -> None:
+        """Take them out of a response that is sent whole; one in a content coding loses that only then."""
+        body, coding = response.raw_content or b"", response.headers.get("content-encoding", "")
+        decoder = StreamDecoder.of(coding)
+        plain = decoder.feed(body) if decoder is not None else body
+        masked = self.whole(plain)
+        if masked != plain:
+            if decoder is not None:
+                del response.headers["content-encoding"]
+                response.headers["content-length"] = str(len(masked))
+            response.data.content = masked
+
     def piece(self, piece: bytes) -> bytes:
         """As much of the body as can be passed on; `b""` is its end."""
         if not piece:
@@ -93,13 +109,21 @@ class ResponseTap:
     """
 
     __slots__ = (
-        *("_beginning", "_coding", "_event", "_is_event_stream", "_is_whole", "_mask", "_pieces", "_size"),
+        *("_beginning", "_coding", "_decoder", "_event", "_is_event_stream", "_is_whole", "_mask"),
+        *("_pieces", "_size"),
     )
 
     def __init__(
-        self, content_encoding: str = "", *, is_event_stream: bool = False, mask: BodyMask | None = None
+        self,
+        content_encoding: str = "",
+        *,
+        is_event_stream: bool = False,
+        mask: BodyMask | None = None,
+        decoder: StreamDecoder | None = None,
     ) -> None:
+        """Make one; `decoder` takes the coding off, `content_encoding` is what stays on."""
         self._mask = mask
+        self._decoder = decoder
         self._coding = content_encoding
         self._is_event_stream = is_event_stream and content_encoding in ("", "identity")
         self._event = b""
@@ -110,6 +134,8 @@ class ResponseTap:
 
     def __call__(self, piece: bytes) -> bytes | tuple[bytes, ...]:
         """Return the piece as it is, but for a secret in it."""
+        if self._decoder is not None and piece and not (piece := self._decoder.feed(piece)):
+            return ()
         if self._mask is not None and not (piece := self._mask.piece(piece)):
             return ()  # an empty one would be the end
         self._pieces.append(piece)
@@ -117,6 +143,10 @@ class ResponseTap:
         if self._size > _MOST:
             self._tidy()
         return piece
+
+    def decoded(self, body: bytes) -> bytes:
+        """Return a body that is sent whole after all, without the coding that was to be taken off."""
+        return self._decoder.feed(body) if self._decoder is not None else body
 
     def _tidy(self) -> None:
         pieces = self._pieces

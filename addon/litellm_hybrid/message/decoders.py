@@ -8,6 +8,7 @@ is past the cap.
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import Any
 
 import brotli
 import zstandard
@@ -73,6 +74,51 @@ def decode_beginning(body: bytes, content_encoding: str, *, limit: int = MAX_DEC
             if len(decoded) > limit:
                 break
     return bytes(decoded[:limit])
+
+
+class StreamDecoder:
+    """Undoes the content coding of a server's response, piece by piece.
+
+    What is behind a broken place is left out: it ends there, as a response does that is cut short.
+    """
+
+    @classmethod
+    def of(cls, content_encoding: str) -> "StreamDecoder | None":
+        """Make one for the header's value; None: there is no coding, an unknown one, or more than one."""
+        coding = content_encoding.strip().lower()
+        return cls(coding) if coding in _DECODERS else None
+
+    def __init__(self, coding: str) -> None:
+        self._coding = coding
+        self._decoder: Any = None
+        self._broken = False
+
+    def feed(self, piece: bytes) -> bytes:
+        """What this piece is without the coding; perhaps nothing yet."""
+        decoded = bytearray()
+        with suppress(zlib.error, brotli.error, zstandard.ZstdError):
+            while piece and not self._broken:
+                self._decoder = self._decoder or self._make(piece)
+                self._broken = True
+                decoded += (
+                    self._decoder.process(piece) if self._coding == "br" else self._decoder.decompress(piece)
+                )
+                self._broken = False
+                ended = getattr(self._decoder, "eof", False)  # gzip's members and zstd's frames may follow
+                piece = self._decoder.unused_data if ended else b""
+                if ended:
+                    self._decoder = None
+        return bytes(decoded)
+
+    def _make(self, piece: bytes) -> Any:  # noqa: ANN401 (one of three libraries')
+        match self._coding:
+            case "br":
+                return brotli.Decompressor()
+            case "zstd":
+                return zstandard.ZstdDecompressor(max_window_size=MAX_DECODED).decompressobj()
+            case "deflate":
+                return zlib.decompressobj(_ZLIB if piece[0] & 0x0F == 8 else _RAW)
+        return zlib.decompressobj(_GZIP)
 
 
 def _collect(pieces: Iterator[bytes], limit: int) -> bytes:

@@ -43,6 +43,12 @@ class _TermLog(Protocol):
     logger: Any
 
 
+class _Dumper(Protocol):
+    """The part of mitmproxy's `dumper` addon that is used here."""
+
+    outfp: Any
+
+
 def emit(
     level: int,
     message: str,
@@ -105,16 +111,23 @@ class AppLog:
         self._set_formatters()
 
     def never_wait(self) -> None:
-        """Let no request wait for a line from now on: what cannot be written at once is left to a thread."""
+        """Let nothing wait for a line from now on: what cannot be written at once is left to a thread."""
         with suppress(AttributeError, OSError, ValueError):
             sys.stdout.flush()
         try:
             writer = LogWriter(sys.stdout.fileno(), _tell_lost)
         except (AttributeError, OSError, ValueError):  # closed, or no file
             return
+        if self._handler.writer is not None:
+            self._handler.writer.close()
         self._handler.writer = writer
         if self._termlog is not None:
             self._termlog.file = writer  # it ends the process where a line cannot be written
+
+    def take_over(self, dumper: _Dumper | None) -> None:
+        """Write what mitmdump shows of flows, where it is told to, as the log is written."""
+        if dumper is not None and self._handler.writer is not None:
+            dumper.outfp = self._handler.writer
 
     @property
     def lost(self) -> int:
@@ -245,10 +258,13 @@ class LogWriter:
         """Make one; `tell_lost` gets the number of lines lost since the last time, once it works again."""
         self.lost = 0
         self._told = 0
-        self._fd = fd
         self._tell_lost = tell_lost
         # Of a pipe that is ready so much can be written without waiting (POSIX, PIPE_BUF); a file takes all.
-        self._at_once = MOST_WAITING if stat.S_ISREG(os.fstat(fd).st_mode) else select.PIPE_BUF
+        mode = os.fstat(fd).st_mode
+        self._at_once = MOST_WAITING if stat.S_ISREG(mode) else select.PIPE_BUF
+        if stat.S_ISFIFO(mode) or os.isatty(fd):
+            fd = _without_waiting(fd)
+        self._fd = fd
         self._ready = select.poll()
         self._ready.register(fd, select.POLLOUT)
         self._changed = threading.Condition(threading.RLock())
@@ -264,7 +280,9 @@ class LogWriter:
         data = text.encode("utf-8", "backslashreplace")
         with self._changed:
             if not self._size and len(data) <= self._at_once and self._ready.poll(0):
-                self._put(data)
+                data = self._put(data)
+            if not data:
+                pass
             elif self._closed or self._size + len(data) > MOST_WAITING:
                 self.lost += data.count(b"\n")
             else:
@@ -293,20 +311,26 @@ class LogWriter:
                     return
                 data = b"".join(self._waiting)
                 self._waiting.clear()
-            self._put(data)
+            size = len(data)
+            while data := self._put(data):
+                self._ready.poll()
             with self._changed:
-                self._size -= len(data)
+                self._size -= size
             self._tell()
 
-    def _put(self, data: bytes) -> None:
+    def _put(self, data: bytes) -> bytes:
+        """Write, and return what would have to be waited for."""
         try:
             while data:
                 data = data[os.write(self._fd, data) :]
+        except BlockingIOError:
+            return data
         except OSError:  # the disk is full, or nobody reads any more
             self._works = False
             self.lost += data.count(b"\n")
         else:
             self._works = True
+        return b""
 
     def _tell(self) -> None:
         with self._changed:
@@ -314,6 +338,18 @@ class LogWriter:
             self._told += new
         if new:  # without the lock: whoever logs has one that is taken first
             self._tell_lost(new)
+
+
+def _without_waiting(fd: int) -> int:
+    """Open the same pipe or terminal once more, to write without waiting; `fd` itself where that cannot be.
+
+    That a pipe is ready is not enough where other workers write to it too; and who shares the descriptor is
+    not to be surprised.
+    """
+    try:
+        return os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError:  # a socket, or another system
+        return fd
 
 
 def _tell_lost(lines: int) -> None:

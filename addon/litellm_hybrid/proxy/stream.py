@@ -315,11 +315,14 @@ class HybridStream(BaseStream):
         """Send a response whose end is not known: the client must not take it for whole."""
         self.flow.response = response
         yield HttpResponseHeadersHook(self.flow)
+        body = response.raw_content or b""
+        if callable(response.stream):  # what passes it on has seen none of it
+            passed = response.stream(body)
+            body = passed if isinstance(passed, bytes) else b"".join(passed)
         response.stream = True
         if (yield from self.check_killed(emit_error_hook=True)):
             return
         yield from self.start_response_stream()
-        body = response.raw_content or b""
         yield SendHttp(ResponseData(self.stream_id, body), self.context.client)
         cut = ResponseProtocolError(self.stream_id, "response cut short", ErrorCode.GENERIC_SERVER_ERROR)
         yield from super().handle_protocol_error(cut)

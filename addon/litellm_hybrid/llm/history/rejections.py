@@ -8,6 +8,7 @@ phrases are in docs/history.md.
 """
 
 import re
+from itertools import islice
 from typing import Literal, get_args
 
 from litellm_hybrid.message.json import decode
@@ -81,9 +82,24 @@ QUOTES = r"[\\'\"`]{0,20}+"
 """The quotes around a name, and what layers of JSON and Python make of them."""
 
 
+_BEGINNING = re.compile(r"(?:^|[\"'>:\-]\s*|\d{3}\s)")
+_MOST_BEGINNINGS = 80
+_LONGEST = 8_000
+
+
+def read_part(message: str) -> str:
+    """As much of a message as is read: some servers repeat the whole request behind their words.
+
+    Nor are its words looked for at more than so many beginnings: some 90 patterns are.
+    """
+    part = message[:_LONGEST]
+    further = next(islice(_BEGINNING.finditer(part), _MOST_BEGINNINGS, None), None)
+    return part if further is None else part[: further.start()]
+
+
 def said_at_beginning(phrase: str) -> re.Pattern[str]:
     """Words where a message, or one that is quoted inside it, begins; `~` in them stands for `QUOTES`."""
-    return re.compile(r"(?:^|[\"'>:\-]\s*|\d{3}\s)" + phrase.replace("~", QUOTES), re.IGNORECASE | re.DOTALL)
+    return re.compile(_BEGINNING.pattern + phrase.replace("~", QUOTES), re.IGNORECASE | re.DOTALL)
 
 
 _REJECTIONS = {rejection: said_at_beginning(alternatives(phrases)) for rejection, phrases in _PHRASES.items()}
@@ -99,8 +115,9 @@ def detect_history_rejection(status: int, body: bytes) -> HistoryRejection | Non
     failure = error_shapes.read(decode(body), status)
     if failure is None:
         return None
+    messages = [read_part(message) for message in failure.messages]
     for rejection, pattern in _REJECTIONS.items():
-        if any(pattern.search(message) for message in failure.messages):
+        if any(pattern.search(message) for message in messages):
             return rejection
     coded = not _CODES.isdisjoint(failure.names | failure.wrapper_names)
     return "encrypted-content" if coded else None

@@ -8,13 +8,15 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from litellm_hybrid.llm.history.rejections import QUOTES, detect_history_rejection, said_at_beginning
+from litellm_hybrid.llm.history.rejections import (
+    QUOTES,
+    detect_history_rejection,
+    read_part,
+    said_at_beginning,
+)
 from litellm_hybrid.llm.replay.remedies import CONFIG, HOSTED, Action, Remedy, is_option
 from litellm_hybrid.message.json import decode
 from litellm_hybrid.quota import error_shapes
-
-_LONGEST = 8_000
-"""Characters of a message that are read: some servers repeat the whole request behind their words."""
 
 _STATUSES = frozenset({200, 400, 404, 422, 500})
 """200 is an error event in a stream; LiteLLM passes a backend's 400 on as 500 where it cannot map it."""
@@ -62,9 +64,9 @@ def _found(status: int, body: bytes) -> Iterator[Remedy]:
     messages: list[str] = []
     if (failure := error_shapes.read(payload, status)) is not None:
         named = next((source["param"] for source in failure.sources if source.get("param")), "")
-        messages = [f'{message[:_LONGEST]} "param": "{named}"' for message in failure.messages]
+        messages = [f'{read_part(message)} "param": "{named}"' for message in failure.messages]
     if isinstance(payload, dict) and isinstance(payload.get("detail"), list):
-        messages.append(str(payload["detail"])[:_LONGEST])  # FastAPI's own refusals
+        messages.append(read_part(str(payload["detail"])))  # FastAPI's own refusals
     for table in (ROWS, WORDINGS) if rejection is None else (ROWS,):
         known = False
         for message in messages:

@@ -13,6 +13,7 @@ from litellm_hybrid.llm.history.openai_responses import COMPACTION_NOTE
 from litellm_hybrid.llm.history.reduce import Reduced, reduce, reduce_again, travels
 from litellm_hybrid.llm.history.reduction import Side
 from litellm_hybrid.llm.history.rejections import HistoryRejection, detect_history_rejection
+from litellm_hybrid.llm.replay.refusals import remedies
 from litellm_hybrid.routing.paths import Api
 
 PLACEHOLDER = "skip_thought_signature_validator"
@@ -1194,3 +1195,14 @@ def test_a_policy_of_its_own_asks_nothing_else(
     policy: HistoryPolicy, api: Api, model: str, *, goes: bool
 ) -> None:
     assert travels(policy, api, model) is goes
+
+
+@pytest.mark.parametrize(
+    ("before", "is_read"), [("a: " * 20, True), ("a: " * 100, False), ("a" * 9000, False)]
+)
+def test_words_are_looked_for_at_the_beginnings_of_a_message(before: str, is_read: bool) -> None:
+    """A message is searched with some 90 patterns, from each of its beginnings."""
+    words = f"{before}: messages.1.content.0: Invalid `signature` in `thinking` block"
+    body = dumped({"error": {"type": "invalid_request_error", "message": words}})
+    assert (detect_history_rejection(400, body) is not None) is is_read
+    assert bool(remedies(400, body)) is is_read
