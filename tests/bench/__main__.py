@@ -12,7 +12,7 @@ from typing import Any
 
 from bench import checklist, growth, machine, page, parts, peers, plotting, programs, table
 from bench.parts import Bench, Works
-from bench.scale import QUICK, Scale
+from bench.scale import LONG, QUICK, Scale
 from support.processes import ROOT
 
 PARTS: dict[str, Callable[[Bench], Works]] = {
@@ -26,6 +26,9 @@ PARTS: dict[str, Callable[[Bench], Works]] = {
     "streams": growth.streams,
     "length": growth.length,
 }
+
+_BY_NAME = ("connections", "zstd")
+"""Parts that only a long run does unasked: nothing that must hold is seen by them."""
 
 
 def say(text: str) -> None:
@@ -95,13 +98,16 @@ def main() -> int:
     parser.add_argument(
         "parts", nargs="*", metavar="PART", help=f"which: {', '.join(PARTS)}; all without one"
     )
-    parser.add_argument("--quick", action="store_true", help="less of everything: under 5 minutes")
+    parser.add_argument("--quick", action="store_true", help="less of everything: about 5 minutes")
+    parser.add_argument("--long", action="store_true", help="more of everything: three quarters of an hour")
     parser.add_argument("--out", type=Path, help="the JSON file to write; else a new one in .run/bench")
     shows = parser.add_mutually_exclusive_group()
     shows.add_argument("--table", type=Path, metavar="FILE", help="print a run's tables")
     shows.add_argument("--check", type=Path, metavar="FILE", help="print what must hold, and whether it does")
-    shows.add_argument("--page", type=Path, metavar="FILE", help="write docs/speed.md")
-    shows.add_argument("--plot", type=Path, metavar="FILE", help="draw a run's plots into docs/bench")
+    shows.add_argument(
+        "--page", type=Path, metavar="FILE", help="write docs/speed.md, and keep the run for it"
+    )
+    shows.add_argument("--plot", type=Path, metavar="FILE", help="draw all of a run's plots beside it")
     arguments = parser.parse_args()
     if unknown := set(arguments.parts) - set(PARTS):
         parser.error(f"there is no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
@@ -110,14 +116,18 @@ def main() -> int:
     elif arguments.check:
         print(checklist.render(json.loads(arguments.check.read_text())))  # noqa: T201
     elif arguments.page:
-        found = json.loads(arguments.page.read_text())
-        (ROOT / "docs" / "speed.md").write_text(page.render(found))
+        kept = ROOT / "docs" / "bench" / "run.json"
+        kept.write_text(written := arguments.page.read_text())
+        (ROOT / "docs" / "speed.md").write_text(page.render(json.loads(written)))
+        plotting.draw(kept, kept.parent, *(file for file, _ in page.PLOTS))
     elif arguments.plot:
-        plotting.draw(arguments.plot, ROOT / "docs" / "bench")
+        plotting.draw(arguments.plot, arguments.plot.with_suffix(""))
     else:
         out = arguments.out or ROOT / ".run" / "bench" / f"{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
         out.parent.mkdir(parents=True, exist_ok=True)
-        found = run(arguments.parts or list(PARTS), QUICK if arguments.quick else Scale(), out)
+        scale = QUICK if arguments.quick else LONG if arguments.long else Scale()
+        names = arguments.parts or [name for name in PARTS if arguments.long or name not in _BY_NAME]
+        found = run(names, scale, out)
         plotting.draw(out, out.with_suffix(""))
         print(f"{table.render(found)}\n\n{checklist.render(found)}")  # noqa: T201
         say(f"written: {out}")

@@ -61,6 +61,7 @@ def lines(run: Run) -> Iterator[Line]:
         renamed = ratio("rps", name, BARE, "2 MB, LiteLLM, renamed")
         yield Line(f"2 MB, model rewritten, {name}: requests/s against bare", renamed, 0.8)
     yield from _large(run)
+    yield from _streams(run)
     for name in (ONE, ADDED):
         for work in ("first event", "first event, held"):
             extra = median(run, "sse", work, name, "first") - median(run, "sse", work, STREAMING, "first")
@@ -80,6 +81,29 @@ def lines(run: Run) -> Iterator[Line]:
             least=False,
             unit="%",
         )
+
+
+_AIMS = ((ONE, 2.2, _BASE), (ONE, 1.8, "1 KB, LiteLLM"), (ADDED, 1.0, "1 KB, LiteLLM"))
+
+
+def _streams(run: Run) -> Iterator[Line]:
+    """What issue 16 asks for: streams, small requests, and fallbacks."""
+    metric = "cpu_ms_per_1000_chunks"
+    for name, most in ((ONE, 0.5), (ADDED, 0.7)):
+        for work in ("50 streams", "200 streams"):
+            of_bare = median(run, "streams", work, STREAMING, metric)
+            share = median(run, "streams", work, name, metric) / of_bare
+            yield Line(f"{work}, {name}: CPU for an event against bare", share, most, least=False)
+        many = [median(run, "streams", "1000 streams", who, "delay_p99") for who in (name, STREAMING)]
+        yield Line(
+            f"1000 streams, {name}: p99 of an event's delay against bare", many[0] / many[1], 1.0, least=False
+        )
+    for name, least, work in _AIMS:
+        more = median(run, "plain", work, name, "rps") / median(run, "plain", work, BARE, "rps")
+        yield Line(f"issue 16, {work}, {name}: requests/s against bare", more, least)
+    for name in (ONE, ADDED):
+        extra = _fallback(run, name)
+        yield Line(f"issue 16, a fallback's extra against a plain request's, {name}", extra, 1.6, least=False)
 
 
 def _large(run: Run) -> Iterator[Line]:

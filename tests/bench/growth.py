@@ -4,16 +4,17 @@ import time
 from functools import partial
 
 from bench import measure, procfs, work
-from bench.load import APART
 from bench.measure import Sample
 from bench.parts import RENAMED, UPSTREAM, Bench, Works
-from bench.programs import ADDED, BARE, ONE, STREAMING, Subject
+from bench.programs import ADDED, BARE, NGINX, ONE, STREAMING, Subject
 from bench.work import KIB, MIB
 
 _BODIES = (KIB, 8 * KIB, 64 * KIB, 512 * KIB, 4 * MIB, 32 * MIB)
 _QUICK = (KIB, 4 * MIB, 32 * MIB)
 _MODELS = {UPSTREAM: "plain", RENAMED: "renamed/plain"}
 _EACH = 5
+_PEERS_MOST = 200
+"""The most streams at once through other people's gateways: with 1,000 some take minutes."""
 _REST = 0.2
 """Seconds for a process to be done with what it was asked before it is looked at."""
 
@@ -42,22 +43,25 @@ def _size(size: int) -> str:
 
 
 def streams(bench: Bench) -> Works:
-    """1 to 1,000 streams at once, each of 10 events a second."""
+    """10 to 1,000 streams at once, each of 10 events a second; the other gateways up to 200, in one round."""
 
     def one(subject: Subject, count: int) -> Sample:
         time.sleep(_REST)
         procfs.reset_peak(subject.pids)
-        # Long enough that the first still runs when the last begins.
-        seconds = bench.scale.stream_seconds + count * APART
-        content = work.body(KIB, f"sse-{round(10 * seconds)}-100", stream=True)
-        load = bench.load(subject, content, clients=count, count=count)
-        return measure.sample(subject, load) | {"x": float(count)}
+        content = work.body(KIB, f"{subject.models}{work.STREAM}", stream=True)
+        return measure.sample(subject, bench.load(subject, content, clients=count, count=count)) | {
+            "x": float(count)
+        }
 
-    subjects = bench.pick(STREAMING, ADDED, ONE)
-    return {
-        f"{count} streams": measure.rounds(1, subjects, partial(one, count=count))
-        for count in bench.scale.streams
-    }
+    found: Works = {}
+    for count in bench.scale.streams:
+        subjects, beside = bench.pick(NGINX, STREAMING, ADDED, ONE), bench.pick(*bench.peers)
+        found[f"{count} streams"] = measure.rounds(
+            bench.scale.stream_rounds, subjects, partial(one, count=count)
+        )
+        if beside and count <= _PEERS_MOST:
+            found[f"{count} streams"] |= measure.rounds(1, beside, partial(one, count=count))
+    return found
 
 
 def length(bench: Bench) -> Works:

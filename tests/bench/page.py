@@ -32,6 +32,26 @@ def _brief(run: Run) -> str:
     return "\n".join(lines)
 
 
+def _streams(run: Run) -> str:
+    """CPU for an event, and its delay, by how many streams there are at once."""
+    works = run["parts"]["streams"]
+    shown = [work for work in ("10 streams", "50 streams", "200 streams", "1000 streams") if work in works]
+    head = ["each 10 events a second", *(work.replace("1000", "1,000") for work in shown)]
+    lines = [f"| {' | '.join(head)} |", f"|---|{'---:|' * len(shown)}"]
+    for subject in works[shown[0]]:
+        cells = (_event(run, work, subject) for work in shown)
+        lines.append(f"| {subject} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _event(run: Run, work: str, subject: str) -> str:
+    cpu, delay, late = (
+        number(median(run, "streams", work, subject, metric))
+        for metric in ("cpu_ms_per_1000_chunks", "delay", "delay_p99")
+    )
+    return "-" if cpu == "-" else f"{cpu} µs · {delay} / {late}"
+
+
 def render(run: Run) -> str:
     """docs/speed.md."""
     plots = "\n\n".join(f"![{title}](bench/{file})" for file, title in PLOTS)
@@ -46,12 +66,17 @@ This one was made on {run["date"].partition(" ")[0]} on {machine["cpu"]}, {machi
 “mitmdump -q” is mitmproxy without this addon. The other gateways do other work on the way: LiteLLM counts cost,
 claude-code-router translates. {_held(run)}
 
+Streams: CPU for an event, in microseconds, and its delay, median / p99 in milliseconds. “mitmdump -q, streaming” has
+`stream_large_bodies=1`: without it, mitmproxy keeps a stream back until its end.
+
+{_streams(run)}
+
 {plots}
 
 Every round of the run: [bench/run.json](bench/run.json); as tables `./scripts/bench --table docs/bench/run.json`, the
 ratios that must hold `./scripts/bench --check docs/bench/run.json`. Who is measured, how, and what was tried to make
 it faster: [tests/bench](../tests/bench/README.md). For a run of your own: `./scripts/bench`, or
-`./scripts/bench --quick`; `./scripts/bench --page` writes this page.
+`./scripts/bench --quick`; `./scripts/bench --page FILE.json` writes this page and keeps that run for it.
 """
 
 

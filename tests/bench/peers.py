@@ -16,12 +16,12 @@ from pathlib import Path
 
 from bench import programs
 from bench.programs import Subject
-from bench.work import CHAT, Headers
+from bench.work import CHAT, STREAM, Headers
 from support.processes import LITELLM, MASTER_KEY, ROOT, ProcessError, accepts, free_port
 
 NODE = ROOT / ".run" / "peers"
 VENV = ROOT / ".venv-peers"
-MODELS = ("plain", "sse-5-1")
+MODELS = ("plain", "sse-5-1", STREAM)
 TLS_HOST = "127.0.0.88"
 """ai-ccproxy only talks to port 443 by TLS; this address keeps out of everybody's way."""
 

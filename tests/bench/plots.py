@@ -1,4 +1,4 @@
-"""Draws the plots of a run: `python plots.py RUN.json FOLDER`, in an environment that has Matplotlib.
+"""Draws the plots of a run, or some: `python plots.py RUN.json FOLDER [FILE …]`, in an environment that has Matplotlib.
 
 It stands alone: nothing of this checkout is installed there.
 """
@@ -48,6 +48,7 @@ _GROWTHS = (
     ("bodies-time", "bodies", "p50", "body, bytes", "median time, ms", "xy"),
     ("bodies-memory", "bodies", "peak_mb", "body, bytes", "peak memory, MB", "x"),
     ("streams-delay", "streams", "delay", "streams at once", "median delay of an event, ms", "x"),
+    ("streams-cpu", "streams", "cpu_ms_per_1000_chunks", "streams at once", "CPU for an event, µs", "x"),
     ("streams-memory", "streams", "rss_mb", "streams at once", "memory, MB", ""),
     ("length-memory", "length", "rss_mb", "requests", "memory, MB", ""),
 )
@@ -109,16 +110,16 @@ def _save(figure: Any, file: Path) -> None:
     plt.close(figure)
 
 
-def main(run: Path, folder: Path) -> None:
+def main(run: Path, folder: Path, files: list[str]) -> None:
     """Draw what the run has."""
     parts = json.loads(run.read_text())["parts"]
     for name, part, metric, label, works in _BARS:
-        if part in parts:
+        if part in parts and f"{name}.png" in (files or [f"{name}.png"]):
             _bars(parts[part], metric, label, works, folder / f"{name}.png")
     for name, part, metric, x, y, logarithmic in _GROWTHS:
-        if part in parts:
+        if part in parts and f"{name}.png" in (files or [f"{name}.png"]):
             _lines(parts[part], metric, (x, y), folder / f"{name}.png", logarithmic=logarithmic)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])

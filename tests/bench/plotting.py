@@ -7,8 +7,8 @@ from pathlib import Path
 from bench import peers
 
 
-def draw(run: Path, folder: Path) -> None:
-    """Make the PNGs of a run's file in a folder; without Matplotlib, say so and make none."""
+def draw(run: Path, folder: Path, *files: str) -> None:
+    """Make these PNGs of a run's file in a folder, or all; without Matplotlib, say so and make none."""
     try:
         python = peers.venv("plots", "matplotlib>=3.10,<4")
     except peers.CannotRunError as e:
@@ -16,4 +16,4 @@ def draw(run: Path, folder: Path) -> None:
         return
     folder.mkdir(parents=True, exist_ok=True)
     script = Path(__file__).with_name("plots.py")
-    subprocess.run([python, script, run, folder], check=True)
+    subprocess.run([python, script, run, folder, *files], check=True)

@@ -15,20 +15,23 @@ class Scale:
         singles: requests of a measurement of one client's latency.
         stream_seconds: how long each of many streams is.
         streams: at once, in the growth of streams.
+        stream_rounds: of the growth of streams.
         run: requests in the growth over a long run.
     """
 
     rounds: int = 5
-    few: int = 5
-    works: bool = True
-    seconds: float = 2.0
-    singles: int = 300
-    stream_seconds: int = 5
-    streams: tuple[int, ...] = (1, 10, 50, 100, 200, 500, 1000)
-    run: int = 200_000
-    looks: int = 20
+    few: int = 3
+    works: bool = False
+    seconds: float = 1.0
+    singles: int = 100
+    stream_seconds: int = 2
+    streams: tuple[int, ...] = (10, 50, 200, 1000)
+    stream_rounds: int = 3
+    run: int = 20_000
+    looks: int = 5
 
 
+LONG = Scale(few=5, works=True, seconds=2.0, singles=300, stream_seconds=5, run=200_000, looks=20)
 QUICK = Scale(
-    few=3, works=False, seconds=0.3, singles=60, stream_seconds=1, streams=(1, 200, 1000), run=3000, looks=3
+    seconds=0.3, singles=60, stream_seconds=1, streams=(50, 200, 1000), stream_rounds=1, run=3000, looks=3
 )

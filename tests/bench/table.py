@@ -31,7 +31,9 @@ _COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
     "streams": (
         ("first event, ms", "first"),
         ("delay of an event, ms", "delay"),
+        ("p99, ms", "delay_p99"),
         ("events/s", "chunks_per_s"),
+        ("CPU-ms for 1,000 events", "cpu_ms_per_1000_chunks"),
         ("memory, MB", "rss_mb"),
     ),
     "length": (("requests/s", "rps"), ("memory, MB", "rss_mb")),

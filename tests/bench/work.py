@@ -8,6 +8,9 @@ MIB = 1024 * KIB
 CHAT = "/v1/chat/completions"
 RESPONSES = "/v1/responses"
 
+STREAM = "sse-30-100"
+"""The model of one of many streams: 30 events, 100 ms apart; the first still runs when the 1,000th begins."""
+
 type Headers = tuple[tuple[str, str], ...]
 
 _WORDS = 'The quick brown fox said "jump", and the lazy dog did:\n\tover C:\\dogs it went, naïvely. '
