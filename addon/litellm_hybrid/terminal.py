@@ -20,11 +20,15 @@ class Style(Enum):
 
 
 class OutputLine(NamedTuple):
-    """One line: a label at the left margin, and what it says; without a label it continues the one above."""
+    """One line: a label at the left margin, and what it says; without a label it continues the one above.
+
+    `indent`: the column of `text` in which it goes on where a terminal is too narrow for it.
+    """
 
     label: str
     text: str
     style: Style = Style.PLAIN
+    indent: int = 0
 
 
 def printable(text: str) -> str:

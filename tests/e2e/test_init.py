@@ -126,6 +126,14 @@ def test_what_cannot_be_known_is_asked_for(
     assert kept.stat().st_mode & 0o777 == 0o600
     assert kept.read_text() == f"HYBRID_CLIENT_KEY={CLIENT_KEY}\nLITELLM_API_KEY={MASTER_KEY}\n"
     assert not any(secret in done.output for secret in KEYS.values())
+    # What it says to type is typed, as it stands, in another shell: it reads the keys.
+    lines = [line.strip() for line in done.output.splitlines()]
+    (first, second) = [line for line in lines if line.startswith("set -a; ")]
+    assert first == second
+    shown = subprocess.run(
+        ["sh", "-c", f"{first}; echo $HYBRID_CLIENT_KEY"], capture_output=True, text=True, check=True, cwd="/"
+    )
+    assert shown.stdout == f"{CLIENT_KEY}\n"
 
 
 def test_nothing_is_overwritten(servers: SetUp, tmp_path: Path) -> None:

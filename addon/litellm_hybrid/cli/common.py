@@ -2,6 +2,9 @@
 
 import json
 import os
+import shutil
+import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +20,9 @@ CONFIG = "config.yaml"
 FILE = click.Path(path_type=Path)
 _UPSTREAM_CONFIGS = ("~/.cli-proxy-api/config.yaml", "~/CLIProxyAPI/config.yaml", "/CLIProxyAPI/config.yaml")
 """Where CLIProxyAPI's config.yaml usually is, besides this folder."""
+
+_NARROWEST = 30
+"""Columns for text in which lines are still broken between words."""
 
 _COLORS = {Style.GOOD: "green", Style.BAD: "red", Style.NOTICE: "yellow"}
 
@@ -74,7 +80,17 @@ def show(report: Report, secrets: Iterable[str] = (), *, as_json: bool) -> None:
         return
     lines = report.lines()
     width = max((len(line.label) for line in lines), default=0)
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
     for line in lines:
-        shown = printable(hide(line.text, secrets))
-        text = click.style(shown, fg=_COLORS.get(line.style), dim=line.style is Style.QUIET or None)
-        click.echo(f"{click.style(line.label.ljust(width), bold=True)}  {text}" if line.text else "")
+        rows = _rows(printable(hide(line.text, secrets)), columns - width - 2, line.indent)
+        for label, row in zip((line.label, *("" for _ in rows[1:])), rows, strict=True):
+            text = click.style(row, fg=_COLORS.get(line.style), dim=line.style is Style.QUIET or None)
+            click.echo(f"{click.style(label.ljust(width), bold=True)}  {text}" if row else "")
+
+
+def _rows(text: str, columns: int, indent: int) -> list[str]:
+    if len(text) <= columns or columns < 2 * indent or columns < _NARROWEST:
+        return [text]
+    return textwrap.wrap(
+        text, columns, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+    )

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -265,9 +266,13 @@ def _show_next(wanted: SetUp, output: Path, env_file: Path | None) -> None:
     if missing := first.model_list(wanted.models):
         click.echo("\nLiteLLM lacks these; once it has them, take them out of `fallback.except`:\n")
         click.echo("\n".join(map(printable, missing.splitlines())))
-    reads_keys = f"set -a; . {env_file}; set +a\n  " if env_file else ""
-    click.echo(f"\nStart it:\n\n  {reads_keys}litellm-hybrid serve -c {output}\n")
+    # With a folder: `.` looks a bare name up on the PATH.
+    reads_keys = f"set -a; . {shlex.quote(str(env_file.resolve()))}; set +a\n  " if env_file else ""
+    click.echo(f"\nStart it:\n\n  {reads_keys}litellm-hybrid serve -c {shlex.quote(str(output))}\n")
     here = str(probes.proxy_address(Settings()))
-    click.echo("Then, for each client:\n")
+    click.echo(f"Then, for each client{', in another terminal' if env_file else ''}:\n")
+    if reads_keys and wanted.client_key:
+        click.echo(f"  {reads_keys.rstrip()}\n")
     for name, line in first.client_lines(here, has_keys=bool(wanted.client_key)):
         click.echo(f"  # {name}\n  {line}\n")
+    click.echo(f"What falls back and what it costs: {here}/_hybrid/status, or `litellm-hybrid status`.\n")

@@ -150,6 +150,11 @@ def config_text(wanted: SetUp) -> str:
             "    # Who may spend LiteLLM's key: clients with this key of CLIProxyAPI's `api-keys`.",
             f"    client-api-keys: {_list([f'${{{wanted.client_key}}}'])}",
         ]
+    lines += [
+        "",
+        "    # Who is told when falling back begins and ends: URLs that get JSON, and commands.",
+        "    # notify: [https://example.com/hook, notify-send litellm-hybrid]",
+    ]
     return "\n".join(lines) + "\n"
 
 

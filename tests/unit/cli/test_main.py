@@ -6,15 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
 from litellm_hybrid.cli import main as cli
+from litellm_hybrid.cli.common import show
 from litellm_hybrid.cli.explain import parse_request, parse_response
 from litellm_hybrid.config.file_watcher import Watcher
 from litellm_hybrid.config.parser import ConfigError
 from litellm_hybrid.config.settings import Settings
-from litellm_hybrid.terminal import hide, printable
+from litellm_hybrid.terminal import OutputLine, hide, printable
 
 ROOT = Path(__file__).parents[3]
 PROGRAM = Path(sys.executable).with_name("litellm-hybrid")
@@ -64,6 +66,31 @@ def test_check_shows_every_setting_aligned() -> None:
         if value in line
     }
     assert len(columns) == 1
+
+
+def test_a_narrow_terminal_breaks_lines_between_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And what goes on stands below what it goes on with; elsewhere a line stays one."""
+
+    class Two:
+        def lines(self) -> list[OutputLine]:
+            text = f"ok       {'word ' * 12}end"
+            return [OutputLine("label", text, indent=9), OutputLine("", "x" * 80)]
+
+        def as_json(self) -> dict[str, object]:
+            return {}
+
+    show(Two(), as_json=False)
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((50, 9)))
+    show(Two(), as_json=False)
+    *rows, last = [click.unstyle(row) for row in capsys.readouterr().out.splitlines()]
+    assert len(rows) > 1
+    assert all(len(row) <= 50 for row in rows)
+    assert {row[:16] for row in rows[1:]} == {" " * 16}
+    assert last.strip() == "x" * 80
 
 
 def test_check_shows_warnings(folder: Path) -> None:

@@ -150,7 +150,10 @@ def _fallback(settings: Settings, known: KnownModels, upstream_models: Sequence[
     covered = may_fall_back(settings, upstream_models)
     missing = {name: replayed for name, replayed in covered.items() if replayed not in known}
     if covered and not missing:
-        found.append(ok("fallback", f"LiteLLM knows each of the {len(covered)} models that may fall back"))
+        others = some(name for name in upstream_models if not settings.fallback.covers(name))
+        but = f"; not {others}: `fallback.models`, `except`" if others else ""
+        symptom = f"LiteLLM knows each of the {len(covered)} models that may fall back{but}"
+        found.append(ok("fallback", symptom))
     if missing:
         lines = ", ".join(_mapping(bare(name), known.meant(sent) or "NAME") for name, sent in missing.items())
         fix = f"say LiteLLM's name in `model-mappings`: {lines}; or leave them out: `fallback.except`"

@@ -98,9 +98,9 @@ class Report:
         found: list[OutputLine] = []
         for each in self.findings:
             symptom = f"{each.severity:<{_WIDTH}}{each.symptom}"
-            found.append(OutputLine(each.check, symptom, _SHOWN[each.severity][1]))
+            found.append(OutputLine(each.check, symptom, _SHOWN[each.severity][1], _WIDTH))
             name = "takes" if each.severity is Severity.NOT_CHECKED else "fix"
-            found += [OutputLine("", f"{name:<{_WIDTH}}{each.fix}")] if each.fix else []
+            found += [OutputLine("", f"{name:<{_WIDTH}}{each.fix}", indent=_WIDTH)] if each.fix else []
         counts = Counter(each.severity for each in self.findings)
         said = [
             f"{n} {level}{'s' if n > 1 and level is not Severity.NOT_CHECKED else ''}"

@@ -116,6 +116,9 @@ def test_a_glob_has_to_fit_something(rest: str, listed: tuple[str, ...], warned:
     assert [finding.severity for finding in findings] == [Severity.WARNING if warned else Severity.OK]
 
 
+LIMITED = (
+    "litellm-fallback-enabled: true\nextensions: {litellm: {fallback: {max-cost-per-day: 5, except: [o3]}}}"
+)
 FALLBACK = "litellm-models: [gpt-5]\nlitellm-fallback-enabled: true\n"
 MAPPED = FALLBACK + "litellm-model-mappings: {'claude-opus*': claude-sonnet-4-5}"
 
@@ -134,6 +137,8 @@ MAPPED = FALLBACK + "litellm-model-mappings: {'claude-opus*': claude-sonnet-4-5}
         (FALLBACK, (), "not checked", "upstream has no model"),
         (FALLBACK, None, "not checked", "which models may fall back is not known"),
         (MAPPED, ("claude-opus-4",), "ok", "each of the 1"),
+        (LIMITED, ("gpt-5", "o3", "o4"), "warning", "o4"),
+        (LIMITED, ("gpt-5", "o3"), "ok", "each of the 1 models that may fall back; not o3"),
     ],
 )
 def test_each_model_that_may_fall_back_is_looked_up_in_both_lists(
@@ -173,9 +178,6 @@ def test_without_fallback_it_is_not_looked_at() -> None:
 
 
 PRICED = {"input_cost_per_token": 1e-6, "output_cost_per_token": 5e-6}
-LIMITED = (
-    "litellm-fallback-enabled: true\nextensions: {litellm: {fallback: {max-cost-per-day: 5, except: [o3]}}}"
-)
 
 
 @pytest.mark.parametrize(
