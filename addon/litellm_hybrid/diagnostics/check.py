@@ -11,6 +11,7 @@ from litellm_hybrid.config.schema import DEFAULTS, effective_settings
 from litellm_hybrid.config.settings import Address, Settings
 from litellm_hybrid.config.yaml_nodes import Code, Diagnostic
 from litellm_hybrid.message.forwarded import is_loopback
+from litellm_hybrid.proxy import trust
 from litellm_hybrid.terminal import OutputLine, Style
 
 _OF_FALLBACK: frozenset[Code] = frozenset({"upstream-retries", "upstream-keepalive"})
@@ -28,10 +29,19 @@ type Listener = tuple[str, int, Address]
 def start_problems(source: str, settings: Settings, listeners: Iterable[Listener]) -> list[str]:
     """Say why a start with these settings, those of the file `source`, refuses; empty: it does not."""
     return [
-        problem
-        for listener in listeners
-        for problem in (*circles(source, settings, listener), *_unprotected(source, settings, listener))
+        *untrusted(source, settings),
+        *(
+            problem
+            for listener in listeners
+            for problem in (*circles(source, settings, listener), *_unprotected(source, settings, listener))
+        ),
     ]
+
+
+def untrusted(source: str, settings: Settings) -> list[str]:
+    """Say what is wrong with the certificate authorities that are to be trusted; empty: nothing."""
+    unusable = trust.problem(settings.tls_ca)
+    return [f"{source}: {unusable}"] if unusable else []
 
 
 def circles(source: str, settings: Settings, listener: Listener) -> Iterator[str]:

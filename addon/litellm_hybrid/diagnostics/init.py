@@ -190,7 +190,10 @@ def client_lines(address: str, *, has_keys: bool) -> list[tuple[str, str]]:
     return [
         ("Claude Code", f"ANTHROPIC_BASE_URL={address} ANTHROPIC_AUTH_TOKEN={key} claude"),
         ("Codex", f"CODEX_API_KEY={key} codex exec -c 'openai_base_url=\"{address}/v1\"' 'Say hello'"),
-        ("Gemini CLI", f"GOOGLE_GEMINI_BASE_URL={address} GEMINI_API_KEY={key} gemini"),
+        (
+            "Gemini CLI, with `selectedType` as in docs/clients.md, or `Use Gemini API Key` chosen once",
+            f"GOOGLE_GEMINI_BASE_URL={address} GEMINI_API_KEY={key} gemini",
+        ),
         ("opencode", f"OPENCODE_CONFIG_CONTENT='{providers}' opencode"),
     ]
 

@@ -126,8 +126,6 @@ class ConfigReloader:
             ConfigError: with what to do.
         """
         problems = start_problems(str(self._path), settings, self._listeners)
-        if unusable := trust.problem(settings.tls_ca):
-            problems.append(f"{self._path}: {unusable}")
         if problems:
             raise ConfigError(tuple(problems))
 

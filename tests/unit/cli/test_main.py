@@ -163,6 +163,8 @@ def test_check_as_json(folder: Path) -> None:
         ("base-url: http://localhost:8317\n    api-key: k", "is upstream"),
         ("base-url: http://127.0.0.1:8318", "is litellm-hybrid itself"),
         ("listen: 127.0.0.1:8317", "upstream http://127.0.0.1:8317 is litellm-hybrid itself"),
+        ("tls-ca: missing.pem", "tls-ca: missing.pem cannot be used: No such file or directory"),
+        ("tls-ca: bad.yaml", "tls-ca: bad.yaml cannot be used: no certificate"),
     ],
 )
 def test_check_refuses_what_serve_refuses(text: str, words: str, folder: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from litellm_hybrid.config.parser import Parsed
 from litellm_hybrid.config.settings import Settings, host_port
 from litellm_hybrid.config.yaml_nodes import Code
-from litellm_hybrid.diagnostics.check import NO_KEYS, circles, hints
+from litellm_hybrid.diagnostics.check import NO_KEYS, circles, hints, untrusted
 from litellm_hybrid.diagnostics.doctor.probes import ProbeResult, Results, identify
 from litellm_hybrid.diagnostics.doctor.report import Finding, error, not_checked, ok, warning
 from litellm_hybrid.message.forwarded import is_loopback
@@ -28,6 +28,7 @@ def file(parsed: Parsed, name: str) -> list[Finding]:
         severity = ok if each.code in _FINE else warning
         found.append(severity("file", symptom, advice or "correct that line"))
     found += broken(circles(name, settings, (*settings.listen, settings.upstream)))
+    found += broken(untrusted(name, settings))
     if not parsed.has_keys:
         fix = "name the right file: `litellm-hybrid doctor -c FILE`, or write `extensions: {litellm: {…}}`"
         found.append(warning("file", f"{name}: {NO_KEYS}", fix))

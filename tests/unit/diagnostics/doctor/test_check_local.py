@@ -4,6 +4,7 @@ import errno
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from pathlib import Path
 
 import pytest
 
@@ -73,6 +74,12 @@ def test_servers_that_are_one_and_the_same_are_an_error() -> None:
     assert [each.fix for each in found if each.severity is Severity.ERROR] == [
         "give the address of LiteLLM, for example http://127.0.0.1:4000"
     ]
+
+
+def test_authorities_that_a_start_refuses_are_an_error(tmp_path: Path) -> None:
+    (file := tmp_path / "ca.pem").write_text("no certificate")
+    found = findings_of(f"extensions: {{litellm: {{base-url: http://h, tls-ca: {file}}}}}\n")
+    assert [each.symptom for each in found if each.severity is Severity.ERROR and "tls-ca" in each.symptom]
 
 
 def test_an_error_of_the_file_says_what_to_write() -> None:
