@@ -5,6 +5,9 @@ rewrite; the proxy sends it; `responseheaders` puts the route on the response; r
 counts its end.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from time import time
 
@@ -26,6 +29,7 @@ from litellm_hybrid.observability.history import Records
 from litellm_hybrid.observability.log import AppLog
 from litellm_hybrid.proxy.connection import NextLayer, build_layer, configure_connection
 from litellm_hybrid.proxy.interfaces import HybridProxy
+from litellm_hybrid.routing.requested_model import Named
 from litellm_hybrid.routing.rules import Target
 from litellm_hybrid.runtime.admin import AdminPages
 from litellm_hybrid.runtime.lifecycle import GracefulShutdown, Lifecycle
@@ -33,7 +37,7 @@ from litellm_hybrid.runtime.model_lists import ModelLists
 from litellm_hybrid.runtime.notices import Notices
 from litellm_hybrid.runtime.observer import Observer
 from litellm_hybrid.runtime.prices import Prices
-from litellm_hybrid.runtime.request_handler import RequestHandler
+from litellm_hybrid.runtime.request_handler import LongBodies, RequestHandler
 
 
 class HybridAddon:
@@ -72,6 +76,7 @@ class HybridAddon:
             policy=self._policy, view=self._redactor, observer=self._observer
         )
         self._handler = RequestHandler(settings, self._policy, records.counters)
+        self._long_bodies = LongBodies()
         self._admin = AdminPages(
             settings,
             records,
@@ -121,23 +126,41 @@ class HybridAddon:
             return
         exchange = Exchange.of(flow) or Exchange.begin(flow)
         exchange.decided = True
-        try:
+        with self._failing_closed(flow, exchange):
             if admin_endpoints.is_own(exchange.path):
                 flow.response = self._admin.response(flow, exchange)
                 return
             self._observer.count_request(exchange)
-            self._handler.handle(flow, exchange)
+            if (read := self._handler.handle(flow, exchange)) is not None:
+                self._long_bodies.read(flow, read, partial(self._body_read, flow, exchange))
+                return
+        self._send(flow, exchange)
+
+    def _body_read(self, flow: http.HTTPFlow, exchange: Exchange, named: Named) -> None:
+        if flow.error:
+            return  # its client has left, or it was killed
+        with self._failing_closed(flow, exchange):
+            self._handler.handle_read(flow, exchange, named)
+        self._send(flow, exchange)
+
+    def _send(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
+        with self._failing_closed(flow, exchange):
             if flow.response is None:
                 self._model_lists.prepare(flow, exchange)
-        except Exception as e:  # noqa: BLE001 (fail closed, whatever it was)
-            self._records.counters.errors[ErrorType.PROXY_ERROR.value, Target.NONE.value] += 1
-            flow.response = local_replies.internal_error(exchange, e)
         if flow.response is None:
             exchange.begin_attempt(flow.request)
         else:
             exchange.complete_at = None
         if not self._alone:
             exchange.publish(flow)
+
+    @contextmanager
+    def _failing_closed(self, flow: http.HTTPFlow, exchange: Exchange) -> Iterator[None]:
+        try:
+            yield
+        except Exception as e:  # noqa: BLE001 (whatever it was)
+            self._records.counters.errors[ErrorType.PROXY_ERROR.value, Target.NONE.value] += 1
+            flow.response = local_replies.internal_error(exchange, e)
 
     # -- its response -----------------------------------------------------
 

@@ -408,7 +408,7 @@ async def test_an_exception_in_our_own_code(
     proxy = await start()
     client = await proxy.client()
 
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("on purpose")
 
     with monkeypatch.context() as patch:

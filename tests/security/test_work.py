@@ -1,39 +1,241 @@
-"""Bodies that once kept everybody waiting: they go upstream as they came, and are no work."""
+"""Bodies that once kept everybody waiting: they are no work, or are read while others are served."""
 
 import asyncio
 import gzip
+import threading
+from typing import Any
 
+import brotli
 import pytest
 import zstandard
 
 from e2e.conftest import Start
-from e2e.harness import Stub, hello
+from e2e.fallback_support import FELL_BACK, ON, OUT_OF_QUOTA
+from e2e.harness import PATIENCE, Stub, hello
+from litellm_hybrid.fallback import conversations
+from litellm_hybrid.llm.history.reduce import reduce
+from litellm_hybrid.message import json
+from litellm_hybrid.message.decoders import MAX_DECODED
+from litellm_hybrid.routing import requested_model, rules
+from litellm_hybrid.routing.paths import Api
 
+CHAT = "/v1/chat/completions"
 MEMBERS = b'{"m":NaN,"model":"gpt-5",' + b'"":0,' * 800_000 + b'"x":1}'
 THRICE = zstandard.compress(zstandard.compress(zstandard.compress(bytes(2_000_000))))
 TWICE = gzip.compress(gzip.compress(MEMBERS))
+TURNS = b'{"model":"gpt-5","messages":[' + b'{"role":"user","content":"a"},' * 2_000_000 + b"{}]}"
 ATTACKS = {
     "zstd thrice": (THRICE, "zstd, zstd, zstd", 15),
     "gzip twice": (TWICE, "gzip, gzip", 50),
     "800,000 members": (MEMBERS.replace(b"NaN", b"1"), "", 4.6),
     "800,000 of no JSON": (MEMBERS, "", 4.6),
+    "two million turns": (brotli.compress(TURNS, quality=1), "br", 15),
 }
 
 
+@pytest.mark.parametrize("keys", [[], ["sk-client"]], ids=["without keys", "with a key"])
 @pytest.mark.parametrize(("body", "coding", "took"), ATTACKS.values(), ids=ATTACKS)
 async def test_others_do_not_wait(
-    body: bytes, coding: str, took: float, start: Start, upstream: Stub
+    body: bytes, coding: str, took: float, keys: list[str], start: Start, upstream: Stub
 ) -> None:
     """`took`: seconds that everybody waited for one of them."""
     upstream.does = hello
-    proxy = await start()
+    proxy = await start(client_api_keys=keys, fallback=ON)
     attacker, other = await proxy.client(), await proxy.client()
-    headers = [("Content-Encoding", coding)] if coding else []
+    headers = [("X-Api-Key", key) for key in keys] + ([("Content-Encoding", coding)] if coding else [])
 
-    attack = asyncio.create_task(attacker.ask("POST", "/v1/chat/completions", body, headers))
+    attack = asyncio.create_task(attacker.ask("POST", CHAT, body, headers))
     async with asyncio.timeout(10 * took):
         while not attack.done():
             assert (await other.ask("GET", "/_hybrid/health")).status in {200, 503}
 
     assert (await attack).route == "upstream; reason=unreadable-body"
     assert upstream.last.body == body
+
+
+LONG: dict[str, tuple[bytes, str]] = {
+    "plain": (b'{"model":"%b","messages":[{"role":"user","content":"' + b"a" * 9_000_000 + b'"}]}', ""),
+    "gzip": (b'{"model":"%b","messages":[{"role":"user","content":"' + b"a" * 3_000_000 + b'"}]}', "gzip"),
+}
+
+
+@pytest.mark.parametrize("keys", [[], ["sk-client"]], ids=["without keys", "with a key"])
+@pytest.mark.parametrize("model", ["gpt-5", "o3"])
+@pytest.mark.parametrize(("body", "coding"), LONG.values(), ids=LONG)
+async def test_a_long_body_is_read_beside_the_others(
+    body: bytes,
+    coding: str,
+    model: str,
+    keys: list[str],
+    start: Start,
+    upstream: Stub,
+    litellm: Stub,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While it is read health is answered; then it goes where a short one goes, and may fall back."""
+    upstream.does = OUT_OF_QUOTA
+    begun, answered, read = threading.Event(), threading.Event(), rules.Request.read
+
+    def slowly(request: rules.Request, limit: int = MAX_DECODED) -> Any:
+        if limit == MAX_DECODED and len(request.sent.body) > 100:
+            begun.set()
+            assert answered.wait(PATIENCE)
+        return read(request, limit)
+
+    monkeypatch.setattr(rules.Request, "read", slowly)
+    proxy = await start(client_api_keys=keys, fallback=ON)
+    attacker, other = await proxy.client(), await proxy.client()
+    named = body.replace(b"%b", model.encode())
+    sent = gzip.compress(named) if coding else named
+    headers = [("X-Api-Key", key) for key in keys] + ([("Content-Encoding", coding)] if coding else [])
+
+    attack = asyncio.create_task(attacker.ask("POST", CHAT, sent, headers))
+    assert await asyncio.to_thread(begun.wait, PATIENCE)
+    assert (await other.ask("GET", "/_hybrid/health")).status in {200, 503}
+    assert not attack.done()
+    answered.set()
+
+    assert (await attack).route == ("litellm; reason=model" if model == "gpt-5" else FELL_BACK)
+    assert len(litellm.last.body) >= len(named)
+
+
+async def test_one_whose_client_leaves_while_its_body_is_read(
+    start: Start, upstream: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, answered, read = threading.Event(), threading.Event(), rules.Request.read
+
+    def slowly(request: rules.Request, limit: int = MAX_DECODED) -> Any:
+        if limit == MAX_DECODED:
+            begun.set()
+            assert answered.wait(PATIENCE)
+        return read(request, limit)
+
+    monkeypatch.setattr(rules.Request, "read", slowly)
+    proxy = await start()
+    leaver = await proxy.client()
+    await leaver.request("POST", CHAT, LONG["plain"][0].replace(b"%b", b"o3"))
+    assert await asyncio.to_thread(begun.wait, PATIENCE)
+    await leaver.close()
+    answered.set()
+
+    assert (await proxy.post("o3")).status == 200
+    assert [request.body for request in upstream.requests if len(request.body) > 100] == []
+    assert (await proxy.ask("GET", "/_hybrid/status")).json()["requests_in_flight"] == 0
+
+
+TEXT = b'{"model":"m","messages":"'
+CAPPED = {
+    "members and elements": (b'{"model":"m","messages":[', b"0,", 1_990_000, b"0]}"),
+    "commas in text": (TEXT, b",", 1_990_000, b'"}'),
+    "between members": (b'{"model":"m",', b"/**/", 450_000, b'"a":1}'),
+    "before the object": (b"", b"    ", 450_000, b'{"model":"m",}'),
+    "not strictly JSON": (b'{"model":"m",,"a":"', b"a" * 64, 250_000, b'"}'),
+}
+
+
+@pytest.mark.parametrize(("before", "repeated", "most", "behind"), CAPPED.values(), ids=CAPPED)
+def test_what_is_not_read(before: bytes, repeated: bytes, most: int, behind: bytes) -> None:
+    """Readers took seconds for it. What is a little less is read."""
+    read, not_read = (
+        requested_model.read(CHAT, "application/json", "", before + repeated * times + behind)
+        for times in (most, most * 6 // 5)
+    )
+    assert read.model == "m"
+    assert not_read.content is None
+
+
+def test_a_character_cut_in_two_is_not_looked_for_among_a_million_escapes() -> None:
+    cut, escapes = b"\\ud800", b"\\n"
+    assert json.readable(cut + escapes * 900_000).startswith(b"\\ufffd")
+    with pytest.raises(json.NotJSONError):
+        json.readable(cut + escapes * 1_100_000)
+
+
+def test_a_history_of_very_many_parts_is_left_alone() -> None:
+    turn = b'{"role":"assistant","content":"a","reasoning_content":"b"},'
+    fine, too_many = (b'{"messages":[' + turn * times + b"{}]}" for times in (100, 60_000))
+    assert reduce(fine, Api.CHAT).body != fine
+    assert reduce(too_many, Api.CHAT).body == too_many
+    assert conversations.history(fine)
+    assert conversations.history(too_many) is None
+
+
+def test_a_conversation_is_told_by_the_beginning_of_its_first_turn() -> None:
+    """All of a turn was searched for marks, which took six seconds for one of 60 MB."""
+
+    def told(words: str, mark: str = "") -> str | None:
+        turn = f'{{"role":"user","content":[{{"type":"text","text":"{words}"{mark}}}]}}'
+        body = f'{{"model":"m","messages":[{turn}]}}'
+        return conversations.key((), (), body.encode())
+
+    mark = ',"cache_control":{"type":"ephemeral"}'
+    long = "a" * 100_000
+    assert told(long) == told(long + "b") == told(long, mark) == told(long + "b" * 100_000, mark)
+    assert told("b" + long) != told(long)
+    assert told("a") == told("a", mark) != told("b")
+
+
+SEVERAL = [("Content-Encoding", "gzip, gzip")]
+
+
+@pytest.mark.parametrize(
+    ("path", "keys", "refused"),
+    [
+        ("/v1beta/models/gpt-5:generateContent", {}, True),
+        ("/v1beta/models/o3:generateContent", {}, False),
+        (CHAT, {}, False),
+        (CHAT, {"passthrough_mode": True}, True),
+    ],
+)
+@pytest.mark.parametrize("coding", ["gzip, gzip", "identity, gzip", "gzip"])
+async def test_several_codings_are_refused_where_it_would_be_refused_anyway(
+    path: str, keys: dict[str, Any], refused: bool, coding: str, start: Start, upstream: Stub
+) -> None:
+    """That is where LiteLLM's key would be spent by somebody who may not, whatever the body says."""
+    proxy = await start(client_api_keys=["sk-client"], **keys)
+    headers = [("Content-Encoding", coding)]
+
+    stranger = await proxy.ask("POST", path, TWICE, headers)
+    known = await proxy.ask("POST", path, TWICE, [*headers, ("X-Api-Key", "sk-client")])
+
+    if refused and coding == "gzip, gzip":
+        assert stranger.status == 415
+        assert stranger.json()["error"] == "unsupported_content_coding"
+        assert "gzip" in str(stranger.header("accept-encoding"))
+    else:
+        assert stranger.status == 200
+        assert stranger.route == "upstream; reason=unreadable-body"
+    assert (known.status, known.route) == (200, "upstream; reason=unreadable-body")
+    assert upstream.last.body == TWICE
+
+
+HEADS = {
+    "another machine's, without a key": ("POST", CHAT, [("X-Forwarded-For", "192.0.2.7")], 401),
+    "another machine's, with a wrong one": ("POST", CHAT, [("Via", "1.1 p"), ("X-Api-Key", "no")], 403),
+    "for this machine alone": ("POST", "/v1internal:generateContent", [("X-Real-IP", "127.0.0.1")], 403),
+    "a page's": ("POST", "/v0/management/config", [("Origin", "https://evil.example")], 403),
+    "an own page": ("POST", "/_hybrid/health", [], 405),
+    "an own page, from elsewhere": ("POST", "/_hybrid/health", [("Forwarded", "for=a")], 403),
+    "LiteLLM's administration": ("POST", "/key/generate", [("X-Api-Key", "sk-client")], 200),
+    "no POST": ("PUT", CHAT, [], 200),
+}
+
+
+@pytest.mark.parametrize(("method", "path", "headers", "status"), HEADS.values(), ids=HEADS)
+async def test_what_the_head_decides_costs_no_reading(
+    method: str,
+    path: str,
+    headers: list[tuple[str, str]],
+    status: int,
+    start: Start,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Neither decoded nor parsed: a reader that is called ends with 500."""
+    proxy = await start(client_api_keys=["sk-client"], fallback=ON)
+    with monkeypatch.context() as patched:
+        for where in ("decode", "json", "forms"):
+            patched.setattr(requested_model, where, None)
+        headers = [*headers, ("Content-Encoding", "gzip")]
+        answer = await proxy.ask(method, path, gzip.compress(MEMBERS), headers)
+
+    assert answer.status == status

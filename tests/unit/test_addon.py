@@ -106,7 +106,7 @@ def test_an_exception_is_our_own_fault(addon: HybridAddon, monkeypatch: pytest.M
     def broken(*_: object) -> None:
         raise RecursionError("on purpose")
 
-    monkeypatch.setattr(rules, "route", broken)
+    monkeypatch.setattr(rules, "without_body", broken)
     flow = _flow()
 
     _request(addon, flow)

@@ -21,7 +21,7 @@ from litellm_hybrid.fallback.expiring import ExpiringDict, ExpiringSet
 from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.llm.history.rejections import REJECTIONS, HistoryRejection
 from litellm_hybrid.message.credentials import Headers
-from litellm_hybrid.message.json import readable
+from litellm_hybrid.message.json import MOST_HISTORY, has_many_parts, readable
 from litellm_hybrid.routing.rules import Target
 
 # The headers by which CLIProxyAPI keeps a session on one account, in the order of how sure they are.
@@ -35,6 +35,9 @@ _SESSION_HEADERS = (
 
 CONVERSATIONS_MAX = 10_000
 """Of the remembered conversations the oldest are forgotten beyond this number."""
+
+_OPENING_MAX = 64 * 1024
+"""Bytes of a turn, and turns, that tell a conversation; of a turn some more are read, for the marks in it."""
 
 SERVED_FOR = 24 * 3600.0
 """How long, in seconds, a conversation is remembered to have been on LiteLLM."""
@@ -100,6 +103,8 @@ def history(body: bytes) -> list[msgspec.Raw] | str | None:
     Raises:
         msgspec.MsgspecError: the body is not read so.
     """
+    if has_many_parts(body, MOST_HISTORY):
+        return None
     try:
         beginning = _beginning.decode(body)
     except msgspec.DecodeError:
@@ -114,9 +119,9 @@ def _opening(body: bytes) -> bytes | None:
         if not isinstance(turns, list):
             return None
         opening = bytearray()
-        for item in turns:
+        for item in turns[:_OPENING_MAX]:
             turn = bytes(item)
-            opening += _CACHE_MARK.sub(b"", turn)
+            opening += _CACHE_MARK.sub(b"", turn[: 2 * _OPENING_MAX])[:_OPENING_MAX]
             if _turn.decode(turn).role == "user":
                 break
     except (ValueError, RecursionError):

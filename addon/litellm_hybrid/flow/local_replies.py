@@ -16,6 +16,8 @@ _WEBSOCKET = errors.body(
     "websocket_not_supported", "This proxy routes by request: use HTTP instead of a websocket"
 )
 
+_CODINGS = "gzip, deflate, br, zstd"
+
 _TOO_BUSY = errors.body(
     "too_many_requests_in_flight", "The proxy is serving as many requests as it may: try again"
 )
@@ -27,11 +29,13 @@ _NO_RETRY = ("x-should-retry", "false")
 
 
 def refused(exchange: Exchange, refusal: AccessDenied) -> http.Response:
-    """401 or 403 for a client that may not spend the LiteLLM key, 413 for a long request, 508 for a loop."""
-    what = "request" if refusal.status in {413, 508} else "access"
+    """401 or 403 for a client that may not, 413 or 415 for a body that is not read, 508 for a loop."""
+    what = "request" if refusal.status in {413, 415, 508} else "access"
     message = f"litellm: {what} refused: {refusal.message}"
     exchange.log(logging.WARNING, message, event="refused")
     response = _final(_response(refusal.status, refusal.body(), exchange))
+    if refusal.status == 415:
+        response.headers["Accept-Encoding"] = _CODINGS  # RFC 9110, 15.5.16
     if not is_own(exchange.path):
         # CLIProxyAPI's (internal/api/server_middleware.go): a web client can read why it was refused.
         response.headers["Access-Control-Allow-Origin"] = "*"

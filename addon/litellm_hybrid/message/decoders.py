@@ -46,7 +46,7 @@ def decode(body: bytes, content_encoding: str, *, limit: int = MAX_DECODED) -> b
         return body
     if not content_encoding and len(body) <= limit:
         return body
-    codings = [coding for one in content_encoding.split(",") if (coding := one.strip().lower()) not in _NONE]
+    codings = _codings(content_encoding)
     if len(codings) > 1:  # 63 bytes of `zstd, zstd, zstd` were a quarter of a minute's work
         raise UndecodableError("more than one content coding")
     for coding in codings:
@@ -60,6 +60,15 @@ def decode(body: bytes, content_encoding: str, *, limit: int = MAX_DECODED) -> b
     if len(body) > limit:
         raise TooLongError(f"the body is longer than {limit} bytes")
     return body
+
+
+def has_several(content_encoding: str) -> bool:
+    """Whether a body is in more than one content coding; then it is not decoded."""
+    return "," in content_encoding and len(_codings(content_encoding)) > 1
+
+
+def _codings(content_encoding: str) -> list[str]:
+    return [coding for one in content_encoding.split(",") if (coding := one.strip().lower()) not in _NONE]
 
 
 def decode_beginning(body: bytes, content_encoding: str, *, limit: int = MAX_DECODED) -> bytes:
@@ -122,12 +131,13 @@ class StreamDecoder:
 
 
 def _collect(pieces: Iterator[bytes], limit: int) -> bytes:
-    decoded = bytearray()
+    decoded, length = [], 0
     for piece in pieces:
-        decoded += piece
-        if len(decoded) > limit:
+        decoded.append(piece)
+        length += len(piece)
+        if length > limit:
             raise TooLongError(f"the decoded body is longer than {limit} bytes")
-    return bytes(decoded)
+    return b"".join(decoded)
 
 
 def _one_less(left: int) -> int:

@@ -24,6 +24,23 @@ type Object = Mapping[str, Any]
 MOST_TOKENS = 250_000
 """More strings and brackets than this and an irregular body is not read."""
 
+MOST_PARTS = 2_000_000
+"""More commas than this, in text or not, and a body is not read: no model takes as many words."""
+
+MOST_HISTORY = 150_000
+"""With more of them a conversation's history is left as it is, and is told from others by headers alone."""
+
+_MOST_IRREGULAR = 16 * 1024 * 1024
+"""The longest irregular body that is read, in bytes: finding members takes several times as long."""
+
+_BYTES_BETWEEN = 8
+"""As many bytes of what stands between members count as a string or bracket."""
+
+_MOST_BETWEEN = MOST_TOKENS * _BYTES_BETWEEN
+
+_MOST_ESCAPES = 1_000_000
+"""More backslashes than this in a body with lone surrogates, and it is not read."""
+
 MOST_LONE = 20_000
 """As many lone surrogates as this and a body is not read: a client leaves one where it cuts a text off."""
 
@@ -172,6 +189,8 @@ def _with_lone(data: bytes, template: bytes) -> bytes:
     """`data` and `_STOP` with every lone surrogate's escape replaced; a pair of them is a character."""
     if not _MAYBE_LONE.search(data):
         return data
+    if len(data) > _MOST_ESCAPES and data.count(b"\\") > _MOST_ESCAPES:
+        raise NotJSONError("a body with characters cut in two has too many escapes")
     changed, many = _LONE.subn(template, data + _STOP, MOST_LONE + 1)
     if many > MOST_LONE:
         raise NotJSONError("the body has too many characters cut in two")
@@ -277,6 +296,8 @@ def read(body: bytes) -> Members:
     Raises:
         NotJSONError: see the class.
     """
+    if has_many_parts(body, MOST_PARTS):
+        raise NotJSONError("the body has too many parts")
     try:
         early = _early.decode(body)
     except msgspec.ValidationError:
@@ -297,6 +318,11 @@ def read(body: bytes) -> Members:
     return Members(values, body=body)
 
 
+def has_many_parts(body: bytes, most: int) -> bool:
+    """Whether a body may have more members and elements than this, by its commas, those in text too."""
+    return len(body) > most and body.count(b",") > most
+
+
 def _may_repeat_model(body: bytes, rest: int) -> bool:
     """Whether `model` may stand there twice; `rest` is how much of the body is not its longest member.
 
@@ -315,6 +341,8 @@ def _first_model(body: bytes) -> memoryview | None:
 
 
 def _scanned(body: bytes) -> Members:
+    if len(body) > _MOST_IRREGULAR:
+        raise NotJSONError("the body is too long for one that is not strictly JSON")
     values, keys, twice = _scan_all(body)
     if not values:
         raise NotJSONError("the body is no JSON object")
@@ -349,12 +377,13 @@ def _scan(body: bytes) -> Iterator[tuple[str, bytes, memoryview]]:
     Raises:
         NotJSONError: the body has too many parts, or is no object.
     """
-    if (opening := _OPENING.match(body)) is None:
+    if (opening := _OPENING.match(body, 0, _MOST_BETWEEN)) is None:
         raise NotJSONError("the body is no JSON object")
     view, at, left = memoryview(body), opening.end(), MOST_TOKENS
-    while (key := _STRING.match(body, _end(_BEFORE_KEY, body, at))) is not None:
+    while (key := _STRING.match(body, found := _end(_BEFORE_KEY, body, at))) is not None:
         start = _end(_BEFORE_VALUE, body, key.end())
-        at, left = _value_end(body, start, left - _MEMBER_COSTS)
+        left -= _MEMBER_COSTS + (found - at + start - key.end()) // _BYTES_BETWEEN
+        at, left = _value_end(body, start, left)
         name, value = decode(key[0]), view[start:at]
         # A name that the body ends in, as in `{"model":"gpt-`, is none.
         if value and isinstance(name, str) and (name != "model" or not _is_cut(value)):
@@ -398,8 +427,12 @@ def _some_left(left: int) -> int:
 
 
 def _end(pattern: re.Pattern[bytes], body: bytes, at: int) -> int:
-    found = pattern.match(body, at)
-    return found.end() if found else at
+    longest = len(body) if pattern in (_STRING, _LITERAL) else at + _MOST_BETWEEN
+    found = pattern.match(body, at, longest)
+    end = found.end() if found else at
+    if end == longest < len(body):
+        raise NotJSONError("there is too much between the members of the body")
+    return end
 
 
 # -- reading text -----------------------------------------------------------------

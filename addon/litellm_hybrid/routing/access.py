@@ -23,7 +23,8 @@ class AccessDenied:
 
     Attributes:
         status: 401 where a client key would help, 403 where the client sent one that is not known or none
-            would help, 413 for a body that is too long, 508 for a request that goes round in a circle.
+            would help, 413 for a body that is too long, 415 for one in several content codings, 508 for a
+            request that goes round in a circle.
     """
 
     status: int

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from litellm_hybrid.message import forms, json
-from litellm_hybrid.message.decoders import TooLongError, UndecodableError, decode
+from litellm_hybrid.message.decoders import MAX_DECODED, TooLongError, UndecodableError, decode
 from litellm_hybrid.message.json import Members, NotJSONError
 from litellm_hybrid.routing import paths
 from litellm_hybrid.routing.paths import Api, identify_api
@@ -76,10 +76,15 @@ class Named:
         return self.stateful
 
 
-def read(path: str, content_type: str, content_encoding: str, body: bytes) -> Named:
-    """What a request with this path (no query) and this raw body says about its model."""
+def read(
+    path: str, content_type: str, content_encoding: str, body: bytes, *, limit: int = MAX_DECODED
+) -> Named:
+    """What a request with this path (no query) and this raw body says about its model.
+
+    `limit`: the longest body, in bytes and decoded, that is read.
+    """
     try:
-        content = _decoded(body, content_encoding)
+        content = _decoded(body, content_encoding, limit)
         members = _members(content, content_type)
         found, where = (members.strings(*_DECIDING), "json") if members else _in_form(content, content_type)
     except ValueError as e:
@@ -117,10 +122,10 @@ def disguised(model: str) -> str:
     return model if plain else f"claude-fable-5-dd-{model[::-1]}"
 
 
-def _decoded(body: bytes, content_encoding: str) -> bytes:
+def _decoded(body: bytes, content_encoding: str, limit: int) -> bytes:
     """The body without its content coding; as it is where that is plainly wrong, as CLIProxyAPI reads it."""
     try:
-        return decode(body, content_encoding)
+        return decode(body, content_encoding, limit=limit)
     except TooLongError:
         raise
     except UndecodableError:

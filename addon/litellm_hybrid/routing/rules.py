@@ -11,7 +11,7 @@ from functools import cached_property
 
 from litellm_hybrid.config.model_patterns import bare, is_glob
 from litellm_hybrid.config.settings import Settings
-from litellm_hybrid.message import credentials
+from litellm_hybrid.message import credentials, decoders
 from litellm_hybrid.message.forwarded import ClientAddress, is_loopback, without_port
 from litellm_hybrid.routing import access, paths, requested_model, rewrite
 from litellm_hybrid.routing.access import AccessDenied, Client
@@ -113,6 +113,12 @@ class Request:
             foreign=cross_site or not all(map(_is_of_this_machine, origins)),
         )
 
+    def read(self, limit: int = decoders.MAX_DECODED) -> Named:
+        """What its path and body say of its model; of a body that is longer, decoded, only that it is."""
+        sent = self.sent
+        content_type, coding = sent.header(b"content-type"), sent.header(b"content-encoding")
+        return requested_model.read(sent.path, content_type, coding, sent.body, limit=limit)
+
     @property
     def own_via(self) -> bool:
         """Whether it has already been through litellm-hybrid."""
@@ -142,6 +148,11 @@ class Routed:
 
 def route(settings: Settings, request: Request) -> Routed:
     """Decide where a request goes."""
+    return without_body(settings, request) or with_body(settings, request, request.read())
+
+
+def without_body(settings: Settings, request: Request) -> Routed | None:
+    """The decision, where the address, the keys, the path and the other headers make it; else None."""
     sent = request.sent
     if denied := access.check_upstream(settings, request.client, request.method, sent.path):
         return Routed(None, Route(Target.NONE, Reason.REFUSED), refusal=denied)
@@ -159,15 +170,33 @@ def route(settings: Settings, request: Request) -> Routed:
             and paths.takes_websocket(sent.path)
         )
         return Routed(None, decided, downgrade=downgrade)
-    content_type, coding = sent.header(b"content-type"), sent.header(b"content-encoding")
-    named = requested_model.read(sent.path, content_type, coding, sent.body)
-    routed = Routed(named, decide(settings, sent.path, named))
+    if (
+        decoders.has_several(sent.header(b"content-encoding"))
+        and _is_litellms_anyway(settings, sent.path)
+        and access.check(settings, request.client) is not None
+    ):
+        message = "The request's body is in more than one content coding, and is not read."
+        denied = AccessDenied(415, message, "unsupported_content_coding")
+        return Routed(None, Route(Target.NONE, Reason.REFUSED), refusal=denied)
+    return None
+
+
+def with_body(settings: Settings, request: Request, named: Named) -> Routed:
+    """The decision for a request whose head left it open."""
+    routed = Routed(named, decide(settings, request.sent.path, named))
     if named.too_long:
         message = f"The request's body is refused: {named.problem}."
         return replace(routed, refusal=AccessDenied(413, message, "request_too_large"))
     if routed.route.target is not Target.LITELLM:
         return routed
     return replace(routed, refusal=access.check(settings, request.client))
+
+
+def _is_litellms_anyway(settings: Settings, path: str) -> bool:
+    """Whether a POST to this path goes to LiteLLM whatever model its body names."""
+    in_path = paths.model_path(path)
+    listed = in_path is not None and bool(in_path.verb) and settings.models.match(in_path.model) is not None
+    return settings.routing and (settings.passthrough or listed)
 
 
 def by_head(settings: Settings, method: str, path: str, *, websocket: bool, own_via: bool) -> Route | None:

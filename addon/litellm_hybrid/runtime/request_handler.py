@@ -2,6 +2,9 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from time import monotonic
 
@@ -15,7 +18,14 @@ from litellm_hybrid.flow import local_replies
 from litellm_hybrid.flow.exchange import Exchange, to_litellm
 from litellm_hybrid.observability.counters import RequestCounters
 from litellm_hybrid.routing import paths, rewrite, rules
+from litellm_hybrid.routing.requested_model import Named
 from litellm_hybrid.routing.rules import Reason, Routed, Target
+
+_AT_ONCE = 8 * 1024 * 1024
+"""The longest body, in bytes, that is read while everybody waits: that takes some hundredths of a second."""
+
+_CODED_AT_ONCE = 2 * 1024 * 1024
+"""The same, decoded, of one in a content coding, which takes several times as long."""
 
 
 class RequestHandler:
@@ -28,23 +38,42 @@ class RequestHandler:
         self._provider_routes = ProviderRoutes()
         settings.subscribe(lambda _: self._provider_routes.forget())
 
-    def handle(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
-        """Decide where a request goes, and change it or answer it accordingly."""
+    def handle(self, flow: http.HTTPFlow, exchange: Exchange) -> Callable[[], Named] | None:
+        """Decide where a request goes, and change it or answer it accordingly.
+
+        Returns what reads its body, where that may take long: then nothing is decided yet, and what it
+        returns is for `handle_read`.
+        """
         settings = self._settings.current
         if ":" in flow.request.host:
             _bracket_host(flow.request)
         if not exchange.receive(flow, settings.trusted_proxies):
             _log_replaced_id(exchange)
-        routed = rules.route(settings, exchange.request)
+        if 0 < settings.max_in_flight < self._counters.in_flight:
+            flow.response = local_replies.too_busy(exchange, settings.max_in_flight)
+            return None
+        request = exchange.request
+        routed = rules.without_body(settings, request)
+        if routed is None:
+            named = request.read(_CODED_AT_ONCE if request.sent.has(b"content-encoding") else _AT_ONCE)
+            if named.too_long:
+                return partial(_read_all, request)
+            routed = rules.with_body(settings, request, named)
+        self._act(flow, exchange, routed)
+        return None
+
+    def handle_read(self, flow: http.HTTPFlow, exchange: Exchange, named: Named) -> None:
+        """The same, once the body has been read."""
+        self._act(flow, exchange, rules.with_body(self._settings.current, exchange.request, named))
+
+    def _act(self, flow: http.HTTPFlow, exchange: Exchange, routed: Routed) -> None:
+        settings = self._settings.current
         routed = self._policy.bypass.to_its_maker(exchange, routed)
         exchange.port = flow.client_conn.sockname[1]
         routed = self._policy.bypass.break_loop(exchange, routed)
         exchange.decide(routed)
         if routed.reason is Reason.STATEFUL:
             self._policy.replays.log_stateful(exchange)
-        if 0 < settings.max_in_flight < self._counters.in_flight:
-            flow.response = local_replies.too_busy(exchange, settings.max_in_flight)
-            return
         if routed.refusal is not None:
             flow.response = local_replies.refused(exchange, routed.refusal)
         elif routed.route.target is Target.LITELLM:
@@ -85,6 +114,39 @@ class RequestHandler:
             reason=routed.reason.value,
             litellm_model=name or None,
         )
+
+
+def _read_all(request: rules.Request) -> Named:
+    named = request.read()
+    _ = named.stateful  # all of the body is searched, once
+    return named
+
+
+class LongBodies:
+    """Reads long bodies beside the event loop, one after the other, their flows intercepted meanwhile."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, "litellm-hybrid-bodies")
+        self._running: set[asyncio.Task[None]] = set()
+
+    def read(self, flow: http.HTTPFlow, read: Callable[[], Named], then: Callable[[Named], None]) -> None:
+        """Read one, and let its flow go on once `then` has been called with what came out."""
+        flow.intercept()
+        task = asyncio.create_task(self._read(flow, read, then))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _read(
+        self, flow: http.HTTPFlow, read: Callable[[], Named], then: Callable[[Named], None]
+    ) -> None:
+        try:
+            named = await asyncio.get_running_loop().run_in_executor(self._thread, read)
+            flow.intercepted = False  # so that it can be intercepted anew
+            then(named)
+        finally:
+            if not flow.intercepted:
+                flow.intercepted = True
+                flow.resume()
 
 
 _HOLDS = 600.0

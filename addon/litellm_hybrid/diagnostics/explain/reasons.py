@@ -136,7 +136,7 @@ _FROM_HERE = {
         _STATUS,
     ),
     Reason.REFUSED: (
-        "401, 403: the client may not spend the key or reach that path; 413: too long; 503: `max-in-flight`",
+        "401, 403: may not spend the key or reach that path; 413, 415: body not read; 503: `max-in-flight`",
         "set `client-api-keys` and have the client send one; `upstream-paths` opens a path to other machines",
         f"{_BY_MODEL} --client-ip ADDRESS -H 'Host: NAME'",
     ),

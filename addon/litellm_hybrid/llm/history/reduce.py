@@ -20,7 +20,7 @@ from litellm_hybrid.llm.history.gemini import reduce_gemini
 from litellm_hybrid.llm.history.json_edit import Object, edit_body
 from litellm_hybrid.llm.history.reduction import Reduction, Side
 from litellm_hybrid.llm.history.rejections import HistoryRejection
-from litellm_hybrid.message.json import readable
+from litellm_hybrid.message.json import MOST_HISTORY, has_many_parts, readable
 from litellm_hybrid.routing.paths import Api
 
 # Anthropic's signed thinking and Google's thought signatures belong to a model, whoever pays for it: they
@@ -97,6 +97,8 @@ def reduce_again(body: bytes, api: Api, side: Side, rejections: Collection[Histo
     adds, and empty texts. Thinking is missed only in the tool loop that the other side began: behind it
     nothing is left out for it. Where a signature was missed neither: calls without one get the placeholder.
     """
+    if has_many_parts(body, MOST_HISTORY):
+        return Reduced(body)
     unsigned = [_UNSIGNED] if _UNSIGNED in rejections and api is Api.GENERATE_CONTENT else []
     passing = [_OF_A_TURN] if _OF_A_TURN in rejections and _in_tool_loop(body, api) else []
     lasting = [rejection for rejection in rejections if rejection not in {_OF_A_TURN, _UNSIGNED}]
@@ -114,7 +116,7 @@ def _in_tool_loop(body: bytes, api: Api) -> bool:
 
 def _carried_out(body: bytes, api: Api, start: Callable[[], Reduction]) -> Reduced:
     work, reducer = start(), _REDUCERS.get(api)
-    if reducer is None:
+    if reducer is None or has_many_parts(body, MOST_HISTORY):
         return Reduced(body)
 
     def edit(request: Object) -> bool:
