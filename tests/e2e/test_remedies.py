@@ -287,6 +287,29 @@ FORCED = {"tool_choice": {"type": "tool", "name": "f"}, "tools": [{"name": "f", 
 IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBO"}}
 
 
+async def test_a_client_that_has_left_costs_no_further_attempt(
+    start: Start, upstream: Stub, litellm: Stub
+) -> None:
+    proxy = await start(fallback=ON)
+    upstream.does, has_left = OUT_OF_QUOTA, asyncio.Event()
+
+    async def refuse_late(_: Request, reply: Reply) -> None:
+        await has_left.wait()
+        await as_400(reply, "Unknown parameter: 'metadata'")
+
+    litellm.does = refuse_late
+    client = await proxy.client()
+    await client.request("POST", MESSAGES, CLAUDE_CODE)
+    await litellm.seen()
+    await client.close()
+    await until(lambda: proxy.log("client disconnected"))
+    has_left.set()
+    litellm.does = hello
+    assert (await ask(proxy, {"messages": []}, MESSAGES)).route == FELL_BACK
+    assert ["metadata" in request.json() for request in litellm.requests] == [True, False]
+    assert len(upstream.requests) == 2
+
+
 @pytest.mark.parametrize(
     ("asks", "why"),
     [(FORCED, "demand"), ({"messages": [{"role": "user", "content": [IMAGE]}]}, "attachment")],
