@@ -3,7 +3,6 @@
 import os
 import stat
 import sys
-import tempfile
 import traceback
 from pathlib import Path
 from typing import Any, override
@@ -144,17 +143,16 @@ def rewrite(file: Path, before: bytes, after: bytes) -> Path:
 
 
 def _copy(path: Path, content: bytes, like: os.stat_result) -> None:
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
-            os.fchown(descriptor, like.st_uid, like.st_gid)
-            os.fchmod(descriptor, stat.S_IMODE(like.st_mode))  # after the owner, which clears bits of it
+            os.fchown(file.fileno(), like.st_uid, like.st_gid)
+            os.fchmod(file.fileno(), stat.S_IMODE(like.st_mode))  # after the owner, which clears bits of it
             file.flush()
-            os.fsync(descriptor)
-        Path(name).replace(path)
+            os.fsync(file.fileno())
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
         raise
 
 

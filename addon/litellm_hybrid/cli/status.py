@@ -13,6 +13,7 @@ from litellm_hybrid.config.settings import Address, Settings
 from litellm_hybrid.diagnostics.doctor import probes
 from litellm_hybrid.diagnostics.doctor.probes import Probe, bearer
 from litellm_hybrid.diagnostics.init import CLIENT_KEY
+from litellm_hybrid.observability.status import dollars
 from litellm_hybrid.routing.rules import IN_UPSTREAMS_PLACE
 from litellm_hybrid.terminal import OutputLine, Style, printable
 
@@ -128,7 +129,7 @@ def one_line(page: Mapping[str, Any] | None) -> str:
     served = [each for each in today if each["reason"] in IN_UPSTREAMS_PLACE]
     count, cost = sum(each["requests"] for each in served), sum(each["cost_usd"] for each in served)
     now = ", ".join(each["model"] for each in page["falling_back"])
-    return f"{f'{now} ↪ LiteLLM' if now else 'subscription'} · today {count} ↪ ${cost:.2f}"
+    return f"{f'{now} ↪ LiteLLM' if now else 'subscription'} · today {count} ↪ {dollars(cost)}"
 
 
 def _falling_back(each: Mapping[str, Any]) -> str:

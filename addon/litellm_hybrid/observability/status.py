@@ -233,7 +233,7 @@ def _template() -> "Template":
         "bytes": lambda count: f"{count / 1024:,.0f} KiB" if count >= 1024 else f"{count} B",
         "clock": _clock,
         "count": lambda number: f"{number:,}",
-        "dollars": _dollars,
+        "dollars": dollars,
         "duration": lambda seconds: format_duration(float(seconds)),
         "seconds": lambda milliseconds: f"{milliseconds / 1000:,.2f} s" if milliseconds is not None else "",
     }
@@ -271,7 +271,7 @@ def _sums(totals: Totals, *, is_paid: bool = True) -> str:
     if not totals.requests:
         return ""
     unpriced = f", {totals.unpriced:,} without a price" if totals.unpriced else ""
-    cost = f", {_dollars(totals.cost_usd)}{unpriced}" if is_paid else ""
+    cost = f", {dollars(totals.cost_usd)}{unpriced}" if is_paid else ""
     return f", {_short(totals.input)} in, {_short(totals.output)} out{cost}"
 
 
@@ -283,8 +283,9 @@ def _short(number: int) -> str:
     return str(number)
 
 
-def _dollars(amount: float) -> str:
-    return f"${amount:,.2f}" if amount >= 1 or not amount else f"${amount:.2g}"
+def dollars(amount: float) -> str:
+    """`$1,234.50`, `$0.83`; of less than ten cents two digits that are not 0: `$0.00037`."""
+    return f"${amount:,.2f}" if amount >= 0.1 or not amount else f"${amount:.2g}"
 
 
 def _routes(status: Status) -> list[tuple[str, str, list[int]]]:

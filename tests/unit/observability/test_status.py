@@ -26,6 +26,7 @@ from litellm_hybrid.observability.status import (
     Status,
     as_json,
     as_page,
+    dollars,
     timestamp,
     versions,
 )
@@ -328,3 +329,18 @@ def test_the_page_needs_nothing_from_elsewhere() -> None:
 def test_versions() -> None:
     assert set(versions()) == {"litellm-hybrid", "mitmproxy", "Python"}
     assert versions()["mitmproxy"].startswith("12.")
+
+
+@pytest.mark.parametrize(
+    ("amount", "shown"),
+    [
+        (0.0, "$0.00"),
+        (0.00037, "$0.00037"),
+        (0.05, "$0.05"),
+        (0.5, "$0.50"),
+        (0.834, "$0.83"),
+        (1234.5, "$1,234.50"),
+    ],
+)
+def test_little_money_is_no_nothing(amount: float, shown: str) -> None:
+    assert dollars(amount) == shown
