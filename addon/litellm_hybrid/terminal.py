@@ -56,3 +56,8 @@ class SecretMask:
 def hide(text: str, secrets: Iterable[str]) -> str:
     """`text` with `***` wherever one of the secrets stands in it."""
     return SecretMask(secrets)(text)
+
+
+def counted(number: int, thing: str) -> str:
+    """`1 event`, `2 events`."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"

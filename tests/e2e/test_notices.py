@@ -1,5 +1,6 @@
 """Webhooks and commands of `notify`: what they are told, and that no request waits for them."""
 
+import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator
@@ -10,7 +11,7 @@ import pytest
 
 from e2e.conftest import Start
 from e2e.fallback_support import OUT_OF_QUOTA, stalls
-from e2e.harness import Proxy, Stub, hello, until
+from e2e.harness import PATIENCE, Proxy, Stub, hello, until
 from litellm_hybrid.runtime import notices as notices_module
 from support.processes import free_port
 from support.servers import Reply
@@ -80,6 +81,37 @@ async def test_what_needs_somebody(start: Start, upstream: Stub, litellm: Stub, 
 
     await until(lambda: len(hook.told) == 3)
     assert {event for event, _ in hook.events} == {"login-gone", "fallback-begun", "budget-reached"}
+
+
+async def test_a_login_that_is_gone_is_told_without_a_fallback(
+    start: Start, upstream: Stub, litellm: Stub, hook: Hook
+) -> None:
+    """No budget is left for one: then somebody has to look all the sooner."""
+    litellm.does = hello
+    proxy = await start(fallback=ON | {"max-per-hour": 1}, notify=[hook.url])
+    upstream.does = OUT_OF_QUOTA
+    await _ask(proxy)
+    upstream.does = _login
+    await _ask(proxy, "o1")
+
+    await until(lambda: len(hook.told) == 3)
+    assert ("login-gone", "o1") in hook.events
+
+
+async def test_the_days_dollars_are_spent(start: Start, upstream: Stub, litellm: Stub, hook: Hook) -> None:
+    async def bills(_: Request, reply: Reply) -> None:
+        await reply.json(200, ANSWER, [("x-litellm-response-cost", "2")])
+
+    prices = {"input_cost_per_token": 1e-3, "output_cost_per_token": 1e-3}
+    litellm.deployments = [{"model_name": "o3", "model_info": prices}]
+    upstream.does, litellm.does = OUT_OF_QUOTA, bills
+    proxy = await start(fallback=ON | {"max-cost-per-day": 1}, notify=[hook.url])
+    async with asyncio.timeout(PATIENCE):  # LiteLLM's prices may be a moment late
+        while not litellm.requests:
+            await _ask(proxy)
+    await _ask(proxy)
+
+    await until(lambda: {("budget-reached", "o3"), ("fallback-begun", "o3")} <= set(hook.events))
 
 
 async def test_litellm_is_down_and_back(start: Start, upstream: Stub, litellm: Stub, hook: Hook) -> None:

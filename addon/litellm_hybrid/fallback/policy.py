@@ -341,11 +341,11 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         model, wait = (exchange.model_name or "")[:LONGEST], verdict.retry_after
         replayed = FallbackRecord(time(), exchange.id, model, verdict.kind, status, wait)
         request = self.replays.build_fallback_request(flow, exchange)
+        exchange.fallback = replayed
         if request is None:
             outcome = exchange.outcome
             self.state.history.not_attempted(replayed, outcome.fallback_failed or outcome.reason.value)
         else:
-            exchange.fallback = replayed
             self.state.history.started(replayed)
         return request
 

@@ -28,7 +28,7 @@ from litellm_hybrid.observability.history import (
     RequestRecord,
 )
 from litellm_hybrid.routing.rules import IN_UPSTREAMS_PLACE, Target
-from litellm_hybrid.terminal import printable
+from litellm_hybrid.terminal import counted, printable
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -256,12 +256,11 @@ def _days(status: Status) -> list[Day]:
         for key, totals in entries:
             in_its_place = fallbacks if key.reason in IN_UPSTREAMS_PLACE else routed
             (in_its_place if key.target == Target.LITELLM else upstream).add(totals)
-        words = [f"{fallbacks.requests:,} fallbacks{_sums(fallbacks)}"]
+        words = [f"{counted(fallbacks.requests, 'fallback')}{_sums(fallbacks)}"]
         if routed.requests:
             words.append(f"{routed.requests:,} routed{_sums(routed)}")
-        words.append(
-            f"the subscription served {upstream.requests:,} requests{_sums(upstream, is_paid=False)}"
-        )
+        served = counted(upstream.requests, "request")
+        words.append(f"the subscription served {served}{_sums(upstream, is_paid=False)}")
         days.append((day, "; ".join(words), entries))
     return days
 

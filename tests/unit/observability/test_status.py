@@ -251,7 +251,7 @@ def test_no_secret_is_in_either() -> None:
             "the subscription served 310 requests, 9.8 M in, 300 out"
         ),
         *("claude-opus-4-5|litellm: fallback|12|1,200,000|7|41,000|$0.83", "|5|not known"),
-        "2025-06-14: 0 fallbacks; the subscription served 1 requests, 1 in, 1 out|Model|Why",
+        "2025-06-14: 0 fallbacks; the subscription served 1 request, 1 in, 1 out|Model|Why",
         "claude-opus-4-5|quota|7|06-15 15:00|06-15 15:05",
         "o3|5h|29 %|2025-06-15 15:08:20 UTC",
         *("reachable|CLIProxyAPI", "not asked yet|LiteLLM", "Retry after|Outcome|Request id"),

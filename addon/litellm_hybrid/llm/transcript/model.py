@@ -127,11 +127,6 @@ def url(kind: str, where: str) -> list[Part]:
     return noted(f"{kind} {where}")
 
 
-def counted(number: int, thing: str) -> str:
-    """`1 event`, `2 events`."""
-    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
-
-
 def size(length: int) -> str:
     """A number of bytes for people."""
     for unit, bytes_ in (("MB", 1_000_000), ("kB", 1_000)):

@@ -17,12 +17,12 @@ from litellm_hybrid.llm.transcript.model import (
     Tool,
     TranscriptResponse,
     Turn,
-    counted,
     size,
 )
 from litellm_hybrid.message.json import Object, decode, decode_cut_array, encode, first, members, text
 from litellm_hybrid.message.sse import Event, EventReader
 from litellm_hybrid.routing.paths import Api, identify_api, model_path
+from litellm_hybrid.terminal import counted
 
 _EVENT_STREAM = "text/event-stream"
 
