@@ -4,7 +4,6 @@ The proxy asks, quota/ judges, replay.py makes the request. A fallback is never 
 things worse: where LiteLLM cannot help, the client gets upstream's own response.
 """
 
-import re
 from collections.abc import Callable
 from functools import partial, wraps
 from time import monotonic, time
@@ -30,11 +29,13 @@ from litellm_hybrid.fallback.state import SUSPENDED_MAX, UNKNOWN_FOR, FallbackSt
 from litellm_hybrid.flow import local_replies
 from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.llm.history.rejections import detect_history_rejection
+from litellm_hybrid.llm.replay.refusals import says_unknown_model, seconds_of_cooldown
 from litellm_hybrid.llm.replay.remedies import Action
 from litellm_hybrid.observability.history import LONGEST, FallbackOutcome, FallbackRecord
 from litellm_hybrid.proxy.interfaces import ForwardingPolicy
 from litellm_hybrid.quota import gauge, served
 from litellm_hybrid.quota.classifier import Verdict
+from litellm_hybrid.routing.paths import generates
 from litellm_hybrid.routing.rules import Reason, Target
 
 # The kind of failure, as in `fallback.on`, of an upstream that gave no response.
@@ -45,14 +46,6 @@ _KINDS = {
     Cause.SERVER_CLOSED: "server-error",
     Cause.SERVER_PROTOCOL: "server-error",
 }
-
-# LiteLLM's words for a model that is not in its model_list (1.106, ProxyModelNotFoundError).
-_UNKNOWN_MODEL = re.compile(rb"Invalid model name passed in model=|model_not_found|No deployments? available")
-
-# LiteLLM's words where all deployments of a model are cooling down (1.106, RouterRateLimitError).
-_LITELLM_COOLDOWN = re.compile(
-    rb"No deployments? available.{0,200}?[Tt]ry again in (\d{1,6}(?:\.\d+)?) seconds", re.DOTALL
-)
 
 
 class FallbackListener(Protocol):
@@ -148,7 +141,7 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         """Hold upstream's response that LiteLLM's may replace, or LiteLLM's that has replaced it."""
         fallback = self._settings.current.fallback
         if exchange.outcome.target is Target.LITELLM:
-            asked = served.asked(exchange.path, exchange.content)
+            asked = served.asked(exchange.path, exchange.content, generates=generates(exchange.path))
             return hold_replay(head, asked, since=monotonic(), opening_max=fallback.opening_max)
         kinds = fallback.on - {"unreachable"}
         if not (fallback.enabled and kinds and needs_inspection(head)):
@@ -301,12 +294,12 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         self.state.history.ended(exchange.fallback, FallbackOutcome.FAILED, why)
         log_lines.failed(exchange, why, flow.response.status_code, held)
         body = bytes(held.body) if held is not None else b""
-        wait = _LITELLM_COOLDOWN.search(body)
+        wait = seconds_of_cooldown(body)
         self._forget_remedies(exchange, tried=wait is None)
         name = exchange.outcome.litellm_model or ""
-        if wait:
-            self.state.litellm_cooldowns.add(name, monotonic() + float(wait[1]))
-        elif _UNKNOWN_MODEL.search(body):
+        if wait is not None:
+            self.state.litellm_cooldowns.add(name, monotonic() + wait)
+        elif says_unknown_model(body):
             self.state.unknown_models.add(name, monotonic() + UNKNOWN_FOR)
             log_lines.unknown_model(exchange, name, self._settings.current)
         exchange.set_outcome(Target.UPSTREAM, Reason.FALLBACK_FAILED, fallback_failed=why)

@@ -16,10 +16,6 @@ from litellm_hybrid.quota import content
 from litellm_hybrid.quota.classifier import ANSWER, NO_ANSWER, StreamJudge, Verdict, classify
 from litellm_hybrid.quota.content import Carries
 
-_GENERATES = re.compile(
-    r"/(?:chat/completions|completions|messages|responses|responses/compact)/?$"
-    r"|:(?:streamG|g)enerateContent$"
-)
 _COMPACTS = re.compile(r"/responses/compact/?$")
 
 NO_COMPACTION = Verdict("no-answer", "no compaction in it")
@@ -38,12 +34,11 @@ class Asked:
     compaction: bool = False
 
 
-def asked(path: str, body: bytes) -> Asked:
+def asked(path: str, body: bytes, *, generates: bool) -> Asked:
     """What a request wants; `path` with or without the query, `body` without content coding."""
-    path = path.partition("?")[0]
     payload = members(decode(body)) if b"compaction_trigger" in body else {}
     triggers = any(item.get("type") == "compaction_trigger" for item in objects(payload.get("input")))
-    return Asked(bool(_GENERATES.search(path)), triggers or bool(_COMPACTS.search(path)))
+    return Asked(generates, triggers or bool(_COMPACTS.search(path.partition("?")[0])))
 
 
 def refused_by_head(status: int, content_type: str) -> Verdict | None:

@@ -98,6 +98,9 @@ _API_ENDINGS: tuple[tuple[tuple[str, ...], Api], ...] = (
 )
 
 
+_COUNTS = ("/responses/input_tokens", "/messages/count_tokens", ":countTokens")
+
+
 class Exposure(Enum):
     """Who may reach a path of upstream's through this proxy, beside this machine's programs."""
 
@@ -135,8 +138,17 @@ def _remembered[T](read: Callable[[str], T]) -> Callable[[str], T]:
 @_remembered
 def identify_api(path: str) -> Api | None:
     """The API of a request path (with or without its query), or None."""
-    bare = path.partition("?")[0].rstrip("/").replace("%3A", ":").replace("%3a", ":")
+    bare = _bare(path)
     return next((api for endings, api in _API_ENDINGS if bare.endswith(endings)), None)
+
+
+def _bare(path: str) -> str:
+    return path.partition("?")[0].rstrip("/").replace("%3A", ":").replace("%3a", ":")
+
+
+def generates(path: str) -> bool:
+    """Whether a path of an API answers with what a model has written, and not with a count of tokens."""
+    return identify_api(path) is not None and not _bare(path).endswith(_COUNTS)
 
 
 def strip_provider(path: str) -> str:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from litellm_hybrid.routing import paths
-from litellm_hybrid.routing.paths import Api, identify_api
+from litellm_hybrid.routing.paths import Api, generates, identify_api
 
 # path → (model, the path under which LiteLLM serves it when the model is called "m")
 MODEL_PATHS = [
@@ -402,3 +402,24 @@ def test_a_hostile_path_takes_no_quadratic_time(path: str) -> None:
 )
 def test_the_ending_of_a_path_tells_the_api(path: str, api: Api | None) -> None:
     assert identify_api(path) == api
+
+
+@pytest.mark.parametrize(
+    ("path", "does"),
+    [
+        ("/v1/chat/completions", True),
+        ("/v1/completions", True),
+        ("/prefix/v1/messages?beta=true", True),
+        ("/v1/responses/", True),
+        ("/v1/responses/compact", True),
+        ("/v1beta/models/m:streamGenerateContent?alt=sse", True),
+        ("/v1beta/models/m%3AgenerateContent", True),
+        ("/v1/messages/count_tokens?beta=true", False),
+        ("/v1/responses/input_tokens", False),
+        ("/v1beta/models/m:countTokens", False),
+        ("/v1beta/models/m%3AcountTokens", False),
+        ("/v1/embeddings", False),
+    ],
+)
+def test_what_is_answered_with_a_models_words(path: str, *, does: bool) -> None:
+    assert generates(path) is does

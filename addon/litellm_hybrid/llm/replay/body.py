@@ -33,8 +33,7 @@ from litellm_hybrid.llm.history.json_edit import (
     replace,
     text,
 )
-from litellm_hybrid.quota import served
-from litellm_hybrid.routing.paths import Api, identify_api
+from litellm_hybrid.routing.paths import Api, generates, identify_api
 
 _APIS = frozenset({Api.RESPONSES, Api.MESSAGES, Api.CHAT, Api.GENERATE_CONTENT})
 
@@ -98,7 +97,7 @@ class Demand(NamedTuple):
 def api_of(path: str) -> Api | None:
     """Return the API of a path on which replays are made to fit; None: they are sent as if routed."""
     api = identify_api(path)
-    return api if api in _APIS and served.asked(path, b"").generates else None
+    return api if api in _APIS and generates(path) else None
 
 
 def prepare(body: bytes, api: Api, *, drop_params: bool) -> bytes:

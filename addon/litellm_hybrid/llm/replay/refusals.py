@@ -78,6 +78,25 @@ def _found(status: int, body: bytes) -> Iterator[Remedy]:
             break
 
 
+# LiteLLM's words for a model that is not in its model_list (1.106, ProxyModelNotFoundError), and those where
+# all deployments of one are cooling down (1.106, RouterRateLimitError).
+_UNKNOWN_MODEL = re.compile(rb"Invalid model name passed in model=|model_not_found|No deployments? available")
+_COOLDOWN = re.compile(
+    rb"No deployments? available.{0,200}?[Tt]ry again in (\d{1,6}(?:\.\d+)?) seconds", re.DOTALL
+)
+
+
+def says_unknown_model(body: bytes) -> bool:
+    """Whether LiteLLM says that it does not know the model."""
+    return _UNKNOWN_MODEL.search(body) is not None
+
+
+def seconds_of_cooldown(body: bytes) -> float | None:
+    """For how long LiteLLM says that it will ask no backend of the model's; None: it does not say that."""
+    found = _COOLDOWN.search(body)
+    return float(found[1]) if found else None
+
+
 # -- what helps ---------------------------------------------------------------
 
 _NO_THINKING = Remedy(Action.NO_THINKING)
