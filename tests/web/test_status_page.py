@@ -84,6 +84,10 @@ def test_what_falls_back_now_is_shown(page: Page) -> None:
     expect(page.locator("section", has_text="Falling back now").get_by_text(FELL_BACK)).to_be_visible()
 
 
+def test_the_gauge_is_shown(page: Page) -> None:
+    expect(page.get_by_role("row", name=f"{SERVED} 5h 82 %")).to_be_visible()
+
+
 def test_it_keeps_itself_up_to_date(page: Page, rig: Rig) -> None:
     page.locator("summary").click()
     rows = page.locator("section", has_text="Last requests").get_by_role("row")

@@ -30,6 +30,13 @@ _QUOTA = {"type": "error", "error": {"type": "rate_limit_error", "message": QUOT
 NO_MODEL_MESSAGE = "Invalid model name passed in"
 _NO_MODEL = {"error": {"message": f"{NO_MODEL_MESSAGE} model={MAPPINGS[FAILED]}", "code": "400"}}
 
+_GAUGE = {
+    "anthropic-ratelimit-unified-5h-utilization": "0.82",
+    "anthropic-ratelimit-unified-5h-reset": "1795788000",
+    "anthropic-ratelimit-unified-7d-utilization": "0.31",
+}
+"""What CLIProxyAPI passes on with `passthrough-headers: true`."""
+
 _PRICE = {
     "input_cost_per_token": 3e-06,
     "output_cost_per_token": 1.5e-05,
@@ -68,7 +75,7 @@ class Servers:
         elif model == GEMINI_MODEL:
             await _say(reply, GEMINI, model, "Three: `parser.py`, `lexer.py` and `tokens.py`.")
         else:
-            await _say(reply, MESSAGES, model, "Parser test fails on empty input")
+            await reply.json(200, MESSAGES.plain(model, "Parser test fails on empty input"), _GAUGE)
 
     async def _litellm(self, request: Request, reply: Reply) -> None:
         if request.path == "/model/info":
