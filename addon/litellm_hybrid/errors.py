@@ -107,5 +107,13 @@ def body(error: str, message: str) -> bytes:
     return f'{{"error":"{error}","message":"{message}"}}'.encode()
 
 
+CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "GET, POST, PUT, PATCH, DELETE, OPTIONS",
+    "Access-Control-Allow-Headers": "*",
+    "Access-Control-Expose-Headers": "*",
+}
+"""CLIProxyAPI's on every response: a web client can read why one of ours refuses."""
+
 LITELLM_UNREACHABLE = body("litellm_proxy_error", "Failed to reach LiteLLM proxy")
 UPSTREAM_UNREACHABLE = body("upstream_proxy_error", "Failed to reach upstream")

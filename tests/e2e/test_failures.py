@@ -9,7 +9,18 @@ from typing import Any
 import pytest
 
 from e2e.conftest import Start
-from e2e.harness import LITELLM_502, UPSTREAM_502, Answer, Clock, Line, Stub, black_hole, gone, head
+from e2e.harness import (
+    LITELLM_502,
+    PATIENCE,
+    UPSTREAM_502,
+    Answer,
+    Clock,
+    Line,
+    Stub,
+    black_hole,
+    gone,
+    head,
+)
 from e2e.tls import server_context
 from litellm_hybrid.addon import HybridAddon
 from litellm_hybrid.proxy import stream
@@ -468,6 +479,7 @@ async def test_a_request_that_is_none(sends: bytes, start: Start, upstream: Stub
     assert answer.status == 400
     assert answer.header("content-type") == "application/json"
     assert set(answer.json()) == {"error", "message"}
+    assert answer.header("access-control-allow-origin") == "*"
     assert answer.route == "none; reason=error"
     assert upstream.requests == litellm.requests == []
 
@@ -626,6 +638,24 @@ async def test_an_upload_that_stalls(start: Start, litellm: Stub, clock: Clock) 
 
     assert (answer.status, answer.json()["error"]) == (408, "request_timeout")
     assert litellm.requests == []
+
+
+async def test_a_head_that_comes_byte_by_byte(start: Start, upstream: Stub, clock: Clock) -> None:
+    proxy = await start()
+    client, begun = await proxy.client(), clock()
+    await client.send(b"GET / HTTP/1.1\r\nX-Long: ")
+    answering = asyncio.create_task(client.answer())
+
+    async with asyncio.timeout(PATIENCE):
+        while not answering.done():
+            await client.send(b"x")
+            clock.jump(1)
+            await asyncio.sleep(0.01)
+
+    assert (answering.result().status, answering.result().json()["error"]) == (408, "request_timeout")
+    assert clock() - begun > 15
+    assert await client.rest() == b""
+    assert upstream.requests == []
 
 
 # -- what mitmproxy alone stumbles over --------------------------------------

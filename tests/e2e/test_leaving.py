@@ -77,7 +77,9 @@ async def _ended(process: Process) -> int:
     return await asyncio.to_thread(process.popen.wait, 60)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=["SIGTERM", "SIGINT", "SIGHUP"]
+)
 async def test_a_hundred_streams_run_to_their_end(
     number: signal.Signals, streaming: tuple[Stub, asyncio.Event], connect: Connect, tmp_path: Path
 ) -> None:

@@ -36,10 +36,6 @@ def refused(exchange: Exchange, refusal: AccessDenied) -> http.Response:
     response = _final(_response(refusal.status, refusal.body(), exchange))
     if refusal.status == 415:
         response.headers["Accept-Encoding"] = _CODINGS  # RFC 9110, 15.5.16
-    if not is_own(exchange.path):
-        # CLIProxyAPI's (internal/api/server_middleware.go): a web client can read why it was refused.
-        response.headers["Access-Control-Allow-Origin"] = "*"
-        response.headers["Access-Control-Expose-Headers"] = "*"
     return response
 
 
@@ -121,6 +117,7 @@ def hide_redirect(response: http.Response, exchange: Exchange) -> None:
     response.headers.fields = ()
     response.headers["content-type"] = "application/json"
     response.headers["content-length"] = str(len(body))
+    response.headers.update(errors.CORS)
     _final(response)
     # Whatever comes is left out, and at its end, which is called with b"", ours goes.
     response.stream = lambda data: b"" if data else body
@@ -140,7 +137,8 @@ def _final(response: http.Response) -> http.Response:
 
 
 def _response(status: int, body: bytes, exchange: Exchange) -> http.Response:
-    response = http.Response.make(status, body, {"Content-Type": "application/json"})
+    cors = {} if is_own(exchange.path) else errors.CORS
+    response = http.Response.make(status, body, {"Content-Type": "application/json", **cors})
     if exchange.method == "HEAD":
         # RFC 9110, 9.3.2; the next response would be read behind a body. Content-Length stays.
         response.data.content = b""

@@ -25,6 +25,7 @@ from mitmproxy.proxy.layers.http._events import (
 )
 from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server
 
+from litellm_hybrid.errors import CORS
 from litellm_hybrid.proxy import half_close
 from litellm_hybrid.proxy.deadlines import CheckSchedule, LimitReached
 from litellm_hybrid.proxy.failures import ClosedBeforeResponse
@@ -65,10 +66,12 @@ def error_response(status: int, message: str) -> bytes:
     error = _ERRORS.get(status, "bad_gateway" if status >= 500 else "bad_request")
     content = json.dumps({"error": error, "message": message}).encode()
     reason = status_codes.RESPONSES.get(status, "Error")
+    cors = "".join(f"{name}: {value}\r\n" for name, value in CORS.items())
     return (
         f"HTTP/1.1 {status} {reason}\r\n"
         "Content-Type: application/json\r\n"
         "Connection: close\r\n"
+        f"{cors}"
         "x-hybrid-route: none; reason=error\r\n"
         f"Content-Length: {len(content)}\r\n\r\n"
     ).encode() + content

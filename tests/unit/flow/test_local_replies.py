@@ -7,7 +7,7 @@ import pytest
 from mitmproxy import http
 from mitmproxy.test import tflow
 
-from litellm_hybrid.errors import LITELLM_UNREACHABLE, UPSTREAM_UNREACHABLE, Cause, Failure
+from litellm_hybrid.errors import CORS, LITELLM_UNREACHABLE, UPSTREAM_UNREACHABLE, Cause, Failure
 from litellm_hybrid.flow import local_replies
 from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.routing.access import AccessDenied
@@ -29,6 +29,23 @@ def test_a_refusal(exchange: Exchange) -> None:
     assert response.headers["content-type"] == "application/json"
     assert response.headers["x-hybrid-route"] == "litellm; reason=refused"
     assert response.headers["x-should-retry"] == "false"
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/_hybrid/status"])
+def test_web_clients_can_read_what_is_made_here(path: str) -> None:
+    flow = tflow.tflow()
+    flow.request.path = path
+    exchange = Exchange.begin(flow)
+    made = [
+        local_replies.refused(exchange, AccessDenied(403, "no", "oops")),
+        local_replies.too_busy(exchange, 5),
+        local_replies.internal_error(exchange, ValueError("x")),
+        local_replies.server_unreachable(exchange, Failure(Cause.CONNECT_FAILED, "refused")),
+    ]
+    for response in made:
+        names = {name.lower() for name in response.headers if name.lower().startswith("access-control-")}
+        whole = {"allow-origin", "allow-methods", "allow-headers", "expose-headers"}
+        assert names == ({f"access-control-{name}" for name in whole} if path.startswith("/v1") else set())
 
 
 def test_one_request_too_many(exchange: Exchange) -> None:
@@ -108,6 +125,7 @@ def test_a_redirect_of_litellms_is_hidden(exchange: Exchange) -> None:
         "content-type": "application/json",
         "content-length": str(len(LITELLM_UNREACHABLE)),
         "x-should-retry": "false",
+        **CORS,
     }
     assert callable(response.stream)
     assert [response.stream(b"gone there"), response.stream(b"")] == [b"", LITELLM_UNREACHABLE]
