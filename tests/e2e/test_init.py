@@ -72,6 +72,10 @@ def test_nothing_is_asked(servers: SetUp, tmp_path: Path) -> None:
         "fallback": {"enabled": True, "except": ["grok-4"]},
     }
     assert "model_name: grok-4" in done.stdout
+    # Its own name stands there so that this shell finds it, and clients are told models that upstream has.
+    (start,) = [line for line in done.stdout.splitlines() if line.endswith(" serve -c own.yaml")]
+    subprocess.run(["sh", "-c", start.replace("serve -c own.yaml", "--version")], check=True, timeout=60)
+    assert "claude --model claude-sonnet-4-5-20250929" in done.stdout
     assert not (tmp_path / "own.env").exists()
     checks = {line.split()[0]: line.split()[1] for line in done.stdout.splitlines() if len(line.split()) > 2}
     assert (checks["upstream"], checks["litellm"], checks["api-key"]) == ("ok", "ok", "ok")

@@ -3,6 +3,8 @@
 import os
 import re
 import shlex
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -268,11 +270,18 @@ def _show_next(wanted: SetUp, output: Path, env_file: Path | None) -> None:
         click.echo("\n".join(map(printable, missing.splitlines())))
     # With a folder: `.` looks a bare name up on the PATH.
     reads_keys = f"set -a; . {shlex.quote(str(env_file.resolve()))}; set +a\n  " if env_file else ""
-    click.echo(f"\nStart it:\n\n  {reads_keys}litellm-hybrid serve -c {shlex.quote(str(output))}\n")
+    click.echo(f"\nStart it:\n\n  {reads_keys}{_program()} serve -c {shlex.quote(str(output))}\n")
     here = str(probes.proxy_address(Settings()))
     click.echo(f"Then, for each client{', in another terminal' if env_file else ''}:\n")
     if reads_keys and wanted.client_key:
         click.echo(f"  {reads_keys.rstrip()}\n")
-    for name, line in first.client_lines(here, has_keys=bool(wanted.client_key)):
+    for name, line in first.client_lines(here, wanted.models, has_keys=bool(wanted.client_key)):
         click.echo(f"  # {name}\n  {line}\n")
-    click.echo(f"What falls back and what it costs: {here}/_hybrid/status, or `litellm-hybrid status`.\n")
+    click.echo(f"What falls back and what it costs: {here}/_hybrid/status, or `{_program()} status`.\n")
+
+
+def _program() -> str:
+    """How this very program is started again: by its name only where a shell finds it."""
+    return (
+        "litellm-hybrid" if shutil.which("litellm-hybrid") else shlex.quote(str(Path(sys.argv[0]).absolute()))
+    )

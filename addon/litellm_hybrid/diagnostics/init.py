@@ -177,24 +177,41 @@ def model_list(models: Iterable[Proposal]) -> str:
     return "model_list:\n" + "".join(entries) if entries else ""
 
 
-def client_lines(address: str, *, has_keys: bool) -> list[tuple[str, str]]:
+def client_lines(address: str, models: Sequence[Proposal], *, has_keys: bool) -> list[tuple[str, str]]:
     """Return what to type for each client: (its name, shell commands).
 
-    `has_keys`: whether CLIProxyAPI takes keys; without any text does.
+    Each names a model of upstream's, one that may fall back if there is one: a client's own first choice may
+    be none. `has_keys`: whether CLIProxyAPI takes keys; without any text does.
     """
+    names = [each.name for each in sorted(models, key=lambda each: not each.target)]
+
+    def option(flag: str, *families: str) -> str:
+        name = next((name for name in names if name.startswith(families)), next(iter(names), ""))
+        return f" {flag} {shlex.quote(name)}" if name else ""
+
     key = f'"${CLIENT_KEY}"' if has_keys else "sk-any"
     options = {
         "options": {"baseURL": f"{address}/v1", "apiKey": f"{{env:{CLIENT_KEY}}}" if has_keys else "sk-any"}
     }
     providers = json.dumps({"provider": {"openai": options, "anthropic": options}})
+    base_url = f'openai_base_url="{address}/v1"'
     return [
-        ("Claude Code", f"ANTHROPIC_BASE_URL={address} ANTHROPIC_AUTH_TOKEN={key} claude"),
-        ("Codex", f"CODEX_API_KEY={key} codex exec -c 'openai_base_url=\"{address}/v1\"' 'Say hello'"),
+        (
+            "Claude Code",
+            f"ANTHROPIC_BASE_URL={address} ANTHROPIC_AUTH_TOKEN={key} claude{option('--model', 'claude')}",
+        ),
+        (
+            "Codex",
+            f"CODEX_API_KEY={key} codex exec -c '{base_url}'{option('-m', 'gpt', 'codex')} 'Say hello'",
+        ),
         (
             "Gemini CLI, with `selectedType` as in docs/clients.md, or `Use Gemini API Key` chosen once",
-            f"GOOGLE_GEMINI_BASE_URL={address} GEMINI_API_KEY={key} gemini",
+            f"GOOGLE_GEMINI_BASE_URL={address} GEMINI_API_KEY={key} gemini{option('-m', 'gemini')}",
         ),
-        ("opencode", f"OPENCODE_CONFIG_CONTENT='{providers}' opencode"),
+        (
+            "opencode",
+            f"OPENCODE_CONFIG_CONTENT='{providers}' opencode",
+        ),
     ]
 
 

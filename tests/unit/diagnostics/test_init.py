@@ -91,9 +91,27 @@ def test_a_shell_reads_the_variables() -> None:
 
 @pytest.mark.parametrize("has_keys", [False, True])
 def test_each_client_is_pointed_at_the_proxy(has_keys: bool) -> None:
-    lines = dict(client_lines("http://127.0.0.1:8318", has_keys=has_keys))
+    lines = dict(client_lines("http://127.0.0.1:8318", PROPOSALS, has_keys=has_keys))
     assert len(lines) == 4
     for line in lines.values():
         assert "http://127.0.0.1:8318" in line
         assert ("HYBRID_CLIENT_KEY" in line) == has_keys
         shlex.split(line)
+
+
+@pytest.mark.parametrize(
+    ("models", "claude", "codex"),
+    [
+        (["gpt-5", "claude-opus-4-5"], "--model claude-opus-4-5", "-m gpt-5"),
+        (["gpt-6", "gpt-5"], "--model gpt-5", "-m gpt-5"),
+        (["gpt-6"], "--model gpt-6", "-m gpt-6"),
+        ([], "", ""),
+    ],
+)
+def test_each_client_is_told_a_model_that_upstream_has(models: list[str], claude: str, codex: str) -> None:
+    """Its own first choice may be none; one that may fall back comes first."""
+    proposals = [Proposal(name, "" if name == "gpt-6" else "x", Match.CHOSEN) for name in models]
+    lines = dict(client_lines("http://127.0.0.1:8318", proposals, has_keys=False))
+    for line, option in ((lines["Claude Code"], claude), (lines["Codex"], codex)):
+        assert option in line
+        assert option or not {"--model", "-m"} & set(shlex.split(line))
