@@ -14,7 +14,7 @@ from mitmproxy.master import Master
 from mitmproxy.tools.web.master import WebMaster
 
 from e2e.fallback_support import quota_where_asked
-from e2e.harness import PATIENCE, Answer, Client, Started, Stub, settings, until
+from e2e.harness import PATIENCE, Answer, Client, Started, Stub, said_hello, settings, until
 from litellm_hybrid.addon import HybridAddon
 from litellm_hybrid.mitmweb import annotations
 from support.processes import MASTER_KEY
@@ -260,6 +260,52 @@ async def test_a_request_is_explained(upstream: Stub, litellm: Stub, tmp_path: P
     assert any(line.startswith("response: 429 means quota") for line in fell_back)
     assert "as things are now: reason=fallback; target=litellm" in fell_back
     assert [secret for secret in (OAUTH, MASTER_KEY) if secret in str([last, fell_back])] == []
+
+
+async def test_every_server_that_was_asked_is_in_the_row(
+    upstream: Stub, litellm: Stub, tmp_path: Path, confdir: Path
+) -> None:
+    """Upstream's failure, LiteLLM's refusal that a change has helped, and the response that the client got."""
+
+    async def takes_no_user(request: Request, reply: Reply) -> None:
+        words = "litellm.BadRequestError: OpenAIException - Unsupported parameter: 'user'"
+        if "user" in request.json():
+            await reply.json(400, {"error": {"message": f"{words} {MASTER_KEY}"}})
+        else:
+            await reply.json(200, said_hello("exhausted"))
+
+    upstream.does, litellm.does = quota_where_asked, takes_no_user
+    async with web(upstream, litellm, tmp_path, confdir, fallback={"enabled": True}) as rig:
+        await rig.ask(CHAT, {"model": "exhausted", "user": "me"})
+        (row,) = rig.rows
+        told = rig.told
+    asked = row.metadata["litellm_hybrid"]["attempts"]
+    assert [(each["server"], each["status"], each["replaced"] is None) for each in asked] == [
+        ("upstream", 429, False),
+        ("litellm", 400, False),
+        ("litellm", 200, True),
+    ]
+    assert "Unsupported parameter" in asked[1]["replaced"]["body"]
+    assert "• LiteLLM refused: 400" in row.comment
+    assert [secret for secret in (OAUTH, MASTER_KEY) if any(secret in state for state in told)] == []
+
+
+async def test_litellms_refusal_is_in_the_row_of_a_failed_fallback(
+    upstream: Stub, litellm: Stub, tmp_path: Path, confdir: Path
+) -> None:
+    """Upstream's own response is the client's, and not among those that nobody has seen."""
+
+    async def refuses(_: Request, reply: Reply) -> None:
+        await reply.json(403, {"error": {"message": "not your model"}})
+
+    upstream.does, litellm.does = quota_where_asked, refuses
+    async with web(upstream, litellm, tmp_path, confdir, fallback={"enabled": True}) as rig:
+        await rig.ask(CHAT, {"model": "exhausted"})
+        (row,) = rig.rows
+    first, second = row.metadata["litellm_hybrid"]["attempts"]
+    assert (first["status"], first["replaced"]) == (429, None)
+    assert (second["status"], second["replaced"]["words"]) == (403, "not your model")
+    assert row.marked == annotations.FAILED
 
 
 async def test_cooldowns_are_listed_and_cleared(

@@ -64,7 +64,7 @@ class Annotations(FallbackListener):
         settings: those in force, which have LiteLLM's key.
 
     Attributes:
-        enabled: somebody sees flows: what is replaced is kept for them.
+        enabled: somebody sees flows; else nothing is done.
     """
 
     def __init__(self, settings: SettingsStore | None = None) -> None:
@@ -74,7 +74,7 @@ class Annotations(FallbackListener):
     def settled(self, flow: http.HTTPFlow) -> None:
         """Mark a flow and write down what has been decided about it; what a user wrote there stays."""
         exchange = Exchange.of(flow)
-        if exchange is None or not exchange.decided:
+        if not self.enabled or exchange is None or not exchange.decided:
             return
         exchange.publish(flow)
         snapshot: Snapshot = flow.metadata[METADATA]
