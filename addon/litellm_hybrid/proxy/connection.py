@@ -2,7 +2,8 @@
 
 import asyncio
 import collections
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol, override
 
 from mitmproxy.connection import Client, Connection, ConnectionState
@@ -13,6 +14,7 @@ from mitmproxy.proxy.layers import ClientQuicLayer, ClientTLSLayer, ServerQuicLa
 from litellm_hybrid.config.settings import Address, Timeouts
 from litellm_hybrid.proxy.interfaces import HybridProxy
 from litellm_hybrid.proxy.layer import HybridLayer
+from litellm_hybrid.proxy.relay import Relay
 
 _SOCKETS_PER_SERVER = 100
 """How many requests of one HTTP/2 client run at once on one server; mitmproxy's own limit is 5."""
@@ -26,12 +28,18 @@ NextLayer = layer.NextLayer
 class _LargeReads:
     """Gives all that has come at once: every piece that mitmproxy reads goes through all of its layers."""
 
-    def __init__(self, reader: asyncio.StreamReader) -> None:
+    def __init__(self, reader: asyncio.StreamReader, relay: Callable[[], Relay | None]) -> None:
         self._reader = reader
+        self._relay = relay
 
     async def read(self, n: int) -> bytes:
-        """Read what is there, at most 1 MiB or `n`."""
-        return await self._reader.read(max(n, _LARGE_READ))
+        """Read what is there, at most 1 MiB or `n`; what is relayed meanwhile is not there."""
+        relay = self._relay()
+        try:
+            return await self._reader.read(max(n, _LARGE_READ))
+        finally:
+            if relay is not None:
+                relay.hand_back()
 
 
 class HybridConnectionHandler(mode_servers.ProxyConnectionHandler):
@@ -67,7 +75,9 @@ class HybridConnectionHandler(mode_servers.ProxyConnectionHandler):
             # asyncio pauses a socket at twice its limit, with two system calls for each pause; it takes one
             # only where a reader is made, and mitmproxy gives none.
             vars(io.reader)["_limit"] = _LARGE_READ
-            reader: Any = _LargeReads(io.reader)  # mitmproxy calls nothing but `read`
+            reader: Any = _LargeReads(
+                io.reader, partial(self._relay, connection, io.reader)
+            )  # mitmproxy calls nothing but `read`
             io.reader = reader
         try:
             await super().handle_connection(connection)
@@ -82,6 +92,22 @@ class HybridConnectionHandler(mode_servers.ProxyConnectionHandler):
                 # Or it was half-closed, and a write has failed: mitmproxy says only once that it is closed.
                 connection.state = ConnectionState.CLOSED
                 await self.server_event(events.ConnectionClosed(connection))
+
+    def _relay(self, connection: Connection, reader: asyncio.StreamReader) -> Relay | None:
+        """Begin to relay what comes from a server, if that is all that is to be done with it now."""
+        top: layer.Layer | None = self.layer
+        while not isinstance(top, HybridLayer):
+            top = getattr(top, "child_layer", None) or getattr(top, "layer", None)
+            if top is None:
+                return None
+        passage = None if connection is self.client else top.passing_through(connection)
+        io = self.transports.get(self.client)
+        is_read = not vars(reader)["_buffer"] and not reader.at_eof() and reader.exception() is None
+        if passage is None or io is None or io.handler is None or not is_read:
+            return None
+        if not isinstance(io.writer, asyncio.StreamWriter):
+            return None
+        return Relay(passage, reader, io.writer.transport, io.handler)
 
 
 class ProxyserverAddon(Protocol):

@@ -7,6 +7,7 @@ takes a fifth off, `speed_up_lookups` a tenth. `tests/bench` measures them toget
 import copy
 import inspect
 import logging
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ _ONBOARDING = "onboarding"
 """mitmproxy's addon that answers for http://mitm.it; it wants every request to be awaited."""
 
 _UNCHANGEABLE = (str, int, float, type(None))
+
+SWITCH = "LITELLM_HYBRID_RELAY"
+"""The environment variable that turns relay.py off with `off`: to measure and to test what it does."""
 
 type _Handler = Callable[[http.HTTPFlow], None]
 
@@ -95,6 +99,11 @@ def _handlers(name: str) -> list[_Handler]:
     addons = addonmanager.traverse(ctx.master.addons.chain)
     every = (getattr(addon, name, None) for addon in addons if getattr(addon, "name", "") != _ONBOARDING)
     return [handler for handler in every if callable(handler)]
+
+
+def relays() -> bool:
+    """Whether bodies may take the shorter way of relay.py."""
+    return os.environ.get(SWITCH) != "off"
 
 
 def fork(context: Context) -> Context:

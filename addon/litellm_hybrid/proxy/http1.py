@@ -92,6 +92,12 @@ class _WithoutTrailers:
         return self._reader.read_eof()
 
 
+def body_reader(connection: Http1Server | Http1Client) -> object:
+    """The one of h11's three readers that reads the body."""
+    reader: Any = connection.body_reader
+    return reader._reader if isinstance(reader, _WithoutTrailers) else reader  # noqa: SLF001
+
+
 def drop_trailers(connection: Http1Server | Http1Client) -> None:
     """Have the body that is being read end without its trailers."""
     reader: Any = connection.body_reader

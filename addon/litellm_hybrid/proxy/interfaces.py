@@ -161,6 +161,7 @@ class HybridProxy[H: HeldResponse]:
         has_left: whether a client that sends no more has left; None: that cannot be told.
         hooks: calls the handlers of hooks; None: mitmproxy does.
         layers: every client connection's layer, as long as it lives.
+        relays: whether bodies that only pass through may take the shorter way, see relay.py.
     """
 
     def __init__(
@@ -178,5 +179,6 @@ class HybridProxy[H: HeldResponse]:
         self.clock = clock or monotonic
         self.has_left = has_left
         self.hooks: HookCalls | None = HookCalls()
+        self.relays = fast_path.relays()
         fast_path.speed_up_lookups()
         self.layers: WeakSet[ClientLayer] = WeakSet()

@@ -7,7 +7,13 @@ from typing import Any, override
 from mitmproxy.connection import Client, Connection, ConnectionState, Server
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
-from mitmproxy.proxy.layers.http import GetHttpConnection, HttpLayer, HTTPMode, RegisterHttpConnection
+from mitmproxy.proxy.layers.http import (
+    GetHttpConnection,
+    HttpClient,
+    HttpLayer,
+    HTTPMode,
+    RegisterHttpConnection,
+)
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
 
 from litellm_hybrid.errors import Cause
@@ -16,6 +22,7 @@ from litellm_hybrid.proxy.deadlines import CheckSchedule, LimitReached
 from litellm_hybrid.proxy.fast_path import fork
 from litellm_hybrid.proxy.http1 import HybridHttp1Client, HybridHttp1Server
 from litellm_hybrid.proxy.interfaces import HybridProxy
+from litellm_hybrid.proxy.relay import Passage
 from litellm_hybrid.proxy.stream import HybridStream
 
 
@@ -105,6 +112,25 @@ class HybridLayer(HttpLayer):
         used = connection in self._used
         self._used.add(connection)
         return used
+
+    def passing_through(self, connection: Connection) -> Passage | None:
+        """What only passes from a server to the client: over HTTP/1, and without TLS, on both sides."""
+        child = self.connections.get(connection)
+        source = child.child_layer if isinstance(child, HttpClient) else None
+        client_side = self.connections.get(self.client)
+        if (
+            not self.proxy.relays
+            or not isinstance(source, HybridHttp1Client)
+            or not isinstance(client_side, HybridHttp1Server)
+            or connection.tls
+            or self.client.tls
+            or source.state != source.read_body
+        ):
+            return None
+        stream = self.streams.get(source.stream_id or 0)
+        if not isinstance(stream, HybridStream) or stream.context.server is not connection:
+            return None
+        return stream.passing_through(source, client_side)
 
     def _forget_closed(self) -> None:
         # The base class keeps them for the life of the client connection, and answers every later request

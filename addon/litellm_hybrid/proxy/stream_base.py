@@ -27,6 +27,8 @@ from litellm_hybrid.proxy.attempt import Attempt
 from litellm_hybrid.proxy.deadlines import CHECK_EVERY, Phase, Timer
 from litellm_hybrid.proxy.failures import CLIENT_LEFT
 from litellm_hybrid.proxy.fast_path import WaitForResumeHook
+from litellm_hybrid.proxy.http1 import HybridHttp1Client, HybridHttp1Server
+from litellm_hybrid.proxy.relay import Framing, Passage, Relay
 
 if TYPE_CHECKING:
     from litellm_hybrid.proxy.layer import HybridLayer
@@ -58,10 +60,12 @@ class BaseStream(HttpStream):
     Attributes:
         attempt: the server that is being tried; there is one once the request's head has come.
         first: what the client gets if a replay fails; None: this is no replay.
+        relay: what its response's body passes through; None: mitmproxy's layers.
     """
 
     attempt: Attempt
     first: Attempt | None = None
+    relay: Relay | None = None
 
     def __init__(self, context: Context, stream_id: int, parent: "HybridLayer") -> None:
         super().__init__(context, stream_id)
@@ -102,6 +106,8 @@ class BaseStream(HttpStream):
 
     @override
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        if self.relay is not None:
+            self.relay.hand_back()
         hooks = self._proxy.hooks
         work, reply = self._dispatch(event), None
         while True:
@@ -152,6 +158,19 @@ class BaseStream(HttpStream):
             self.flow.request = shown
 
     # -- peers ------------------------------------------------------------------
+
+    def passing_through(self, source: HybridHttp1Client, client_side: HybridHttp1Server) -> Passage | None:
+        """The response's body, if all that is left to do with it is to send what comes."""
+        response = self.flow.response
+        passes = self.server_state == self.state_stream_response_body and not self._paused
+        if not passes or response is None or self.context.options.store_streamed_bodies:
+            return None
+        sent = client_side.response
+        if sent is None or client_side.stream_id != self.stream_id or not Framing.can_take_over(source):
+            return None
+        tap = response.stream if callable(response.stream) else None
+        to_chunks = "chunked" in sent.headers.get("transfer-encoding", "").lower()
+        return Passage(self, source, tap, to_chunks, self._timer)
 
     def _reset_server(self, why: str) -> layer.CommandGenerator[None]:
         """Detach from the server: close an HTTP/1 connection, reset an HTTP/2 stream."""

@@ -1,0 +1,228 @@
+"""A shorter way for bodies that only pass through: what a server sends goes to its client's socket at once.
+
+mitmproxy takes each piece of a stream through a task, five generators and two classes of events. Here its
+framing is checked where it is read, and what mitmproxy would send is written in one step, all that one read
+brings in one write. What is not simply more of the body is left to mitmproxy: for the end, errors, limits and
+a client that leaves there is one implementation, and it is not here.
+
+    state     event                                     action                                   next
+    --------  ----------------------------------------  ---------------------------------------  --------
+    ordinary  mitmproxy reads on, and the body may      take over where its reader of the body   relaying
+              pass (`HybridLayer.passing_through`)      has got to
+    relaying  more of the body, and not its end         tap, write                               relaying
+    relaying  its end; framing that is not plain;       write what comes before; hand back,      ordinary
+              the tap fails                             and leave the rest to be read
+    relaying  the client does not read what is written  hand back: mitmproxy waits for it        ordinary
+    relaying  the client's socket fails                 hand back, and end the client, as        ordinary
+                                                        mitmproxy does after a failed write
+    relaying  an event for the stream; the connection   hand back                                ordinary
+              or the task that reads it ends
+
+To hand back is to leave mitmproxy's layers as if all had gone through them. On the client's side the framing
+is mitmproxy's own, a piece a chunk, so that whoever writes next begins with a chunk; bytes go out as they
+came only where that is the same.
+"""
+
+import asyncio
+import re
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from h11._readers import ChunkedReader, ContentLengthReader
+
+from litellm_hybrid.proxy.deadlines import Timer
+from litellm_hybrid.proxy.http1 import HybridHttp1Client, body_reader
+
+if TYPE_CHECKING:
+    from litellm_hybrid.proxy.stream_base import BaseStream
+
+_HEADER = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n")
+_MOST_HEADER = 64
+"""Bytes of a chunk's header whose end is waited for here."""
+
+type Tap = Callable[[bytes], Iterable[bytes] | bytes]
+"""mitmproxy's `response.stream`: it gets each piece, and returns what is sent in its place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A response whose body may go this way.
+
+    Attributes:
+        source: the server's side.
+        tap: None: nobody looks at it.
+        to_chunks: whether the client gets it in chunks.
+    """
+
+    stream: "BaseStream"
+    source: HybridHttp1Client
+    tap: Tap | None
+    to_chunks: bool
+    timer: Timer
+
+
+class Framing:
+    """How far a body has come, and what mitmproxy would send of it."""
+
+    __slots__ = ("_footer", "_left", "_pending", "_reader", "_source", "_tap", "_to_chunks")
+
+    def __init__(self, source: HybridHttp1Client, tap: Tap | None, *, to_chunks: bool) -> None:
+        """Take over where mitmproxy's reader has got to."""
+        self._source, self._tap, self._to_chunks = source, tap, to_chunks
+        self._pending = bytes(source.buf)
+        self._footer = False  # the line end behind a chunk is to come
+        self._reader = reader = body_reader(source)
+        if isinstance(reader, ChunkedReader):
+            self._left = reader._bytes_in_chunk  # noqa: SLF001
+            self._footer = bool(reader._bytes_to_discard)  # noqa: SLF001
+            source.buf.maybe_extract_at_most(len(self._pending))
+        elif isinstance(reader, ContentLengthReader):
+            self._left = reader._remaining  # noqa: SLF001
+        else:
+            self._left = sys.maxsize  # it ends with the connection
+
+    @staticmethod
+    def can_take_over(source: HybridHttp1Client) -> bool:
+        """Whether mitmproxy's reader is where it can be taken over."""
+        reader = body_reader(source)
+        if not isinstance(reader, ChunkedReader):
+            return not source.buf
+        return not reader._reading_trailer and reader._bytes_to_discard in (b"", b"\r\n")  # noqa: SLF001
+
+    def leave(self) -> None:
+        """Leave mitmproxy's reader as if it had read what has come here."""
+        reader = self._reader
+        if isinstance(reader, ChunkedReader):
+            reader._bytes_in_chunk = self._left  # noqa: SLF001
+            reader._bytes_to_discard = b"\r\n" if self._footer else b""  # noqa: SLF001
+            self._source.buf += self._pending
+        elif isinstance(reader, ContentLengthReader):
+            reader._remaining = self._left  # noqa: SLF001
+
+    def feed(self, data: bytes) -> tuple[bytes | None, bytes]:
+        """Take what has been read.
+
+        Returns:
+            What the client gets of it, None if there was nothing of the body; what mitmproxy has to read.
+        """
+        if isinstance(self._reader, ChunkedReader):
+            return self._chunks(data)
+        if len(data) >= self._left:
+            return None, data
+        pieces: list[bytes] = []
+        if self._tapped(data, pieces) is None:
+            return None, data
+        self._left -= len(data)
+        return self._framed(pieces), b""
+
+    def _chunks(self, data: bytes) -> tuple[bytes | None, bytes]:
+        if self._pending:
+            data, self._pending = self._pending + data, b""
+        at, end, left, footer = 0, len(data), self._left, self._footer
+        same: bool | None = self._to_chunks and not left and not footer
+        is_plain = True
+        pieces: list[bytes] = []
+        while at < end:
+            if footer:
+                if not data.startswith(b"\r\n", at):
+                    is_plain = data[at:] == b"\r"
+                    break
+                at, footer = at + 2, False
+                continue
+            begin, size = at, left
+            if not left:
+                header = _HEADER.match(data, at)
+                size = 0 if header is None else int(header[1], 16)
+                if header is None or not size:
+                    is_plain = header is None and end - at < _MOST_HEADER and data.find(b"\r\n", at) < 0
+                    break
+                begin = header.end()
+                same = same and header[1] == b"%x" % size
+            stop = min(begin + size, end)
+            tapped = self._tapped(data[begin:stop], pieces)
+            if tapped is None:
+                is_plain = False
+                break
+            same = same and tapped
+            at, left = stop, begin + size - stop
+            footer = not left
+        self._left, self._footer = left, footer
+        rest = data[at:]
+        if is_plain:
+            self._pending, rest = rest, b""
+        if not pieces:
+            return None, rest
+        return data[:at] if same and not left and not footer else self._framed(pieces), rest
+
+    def _tapped(self, piece: bytes, pieces: list[bytes]) -> bool | None:
+        """Add what is sent in the place of a piece; whether that is itself. None: mitmproxy has to ask."""
+        if not piece:
+            return True
+        try:
+            sent = piece if self._tap is None else self._tap(piece)
+            if sent is not piece:
+                pieces += (sent,) if isinstance(sent, bytes) else tuple(sent)
+                return False
+        except Exception:  # noqa: BLE001 (it meets it again, and says so)
+            return None
+        pieces.append(piece)
+        return True
+
+    def _framed(self, pieces: list[bytes]) -> bytes:
+        if self._to_chunks:
+            return b"".join([b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces])
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+class Relay:
+    """Stands in for the reader of a server's connection, while a body passes.
+
+    Args:
+        passage: the response.
+        reader: what mitmproxy reads the connection with; nothing has come that it has not read.
+        transport: the client's.
+        client: the task that reads from the client.
+    """
+
+    __slots__ = ("_client", "_framing", "_high", "_passage", "_reader", "_transport")
+
+    def __init__(
+        self,
+        passage: Passage,
+        reader: asyncio.StreamReader,
+        transport: asyncio.WriteTransport,
+        client: asyncio.Task[Any],
+    ) -> None:
+        self._passage = passage
+        self._reader = reader
+        self._transport = transport
+        self._client = client
+        self._high = transport.get_write_buffer_limits()[1]
+        self._framing = Framing(passage.source, passage.tap, to_chunks=passage.to_chunks)
+        # asyncio's protocol calls it for all that is read; set on the object, it goes before the class's.
+        vars(reader)["feed_data"] = self._feed
+        passage.stream.relay = self
+
+    def hand_back(self) -> None:
+        """Let mitmproxy go on; may be called again."""
+        if self._passage.stream.relay is self:
+            self._passage.stream.relay = None
+            del vars(self._reader)["feed_data"]
+            self._framing.leave()
+
+    def _feed(self, data: bytes) -> None:
+        transport = self._transport
+        sent, rest = (None, data) if transport.is_closing() else self._framing.feed(data)
+        if sent is not None:
+            self._passage.timer.touch()
+            transport.write(sent)
+            if transport.is_closing():
+                self.hand_back()
+                self._client.cancel("Error sending data")
+            elif transport.get_write_buffer_size() > self._high:
+                self.hand_back()
+        if rest:
+            self.hand_back()
+            self._reader.feed_data(rest)
