@@ -12,6 +12,7 @@ a client that leaves there is one implementation, and it is not here.
     relaying  more of the body, and not its end         tap, write                               relaying
     relaying  its end; framing that is not plain;       write what comes before; hand back,      ordinary
               the tap fails                             and leave the rest to be read
+    relaying  somebody begins to look at bodies         hand back                                ordinary
     relaying  the client does not read what is written  hand back: mitmproxy waits for it        ordinary
     relaying  the client's socket fails                 hand back, and end the client, as        ordinary
                                                         mitmproxy does after a failed write
@@ -54,6 +55,7 @@ class Passage:
         source: the server's side.
         tap: None: nobody looks at it.
         to_chunks: whether the client gets it in chunks.
+        stores: whether mitmproxy keeps it, since somebody looks.
     """
 
     stream: "BaseStream"
@@ -61,6 +63,7 @@ class Passage:
     tap: Tap | None
     to_chunks: bool
     timer: Timer
+    stores: Callable[[], object]
 
 
 class Framing:
@@ -83,6 +86,11 @@ class Framing:
         else:
             self._left = sys.maxsize  # it ends with the connection
 
+    @property
+    def is_chunked(self) -> bool:
+        """Whether the body comes in chunks."""
+        return isinstance(self._reader, ChunkedReader)
+
     @staticmethod
     def can_take_over(source: HybridHttp1Client) -> bool:
         """Whether mitmproxy's reader is where it can be taken over."""
@@ -101,14 +109,12 @@ class Framing:
         elif isinstance(reader, ContentLengthReader):
             reader._remaining = self._left  # noqa: SLF001
 
-    def feed(self, data: bytes) -> tuple[bytes | None, bytes]:
+    def take(self, data: bytes) -> tuple[bytes | None, bytes]:
         """Take what has been read.
 
         Returns:
             What the client gets of it, None if there was nothing of the body; what mitmproxy has to read.
         """
-        if isinstance(self._reader, ChunkedReader):
-            return self._chunks(data)
         if len(data) >= self._left:
             return None, data
         pieces: list[bytes] = []
@@ -117,12 +123,13 @@ class Framing:
         self._left -= len(data)
         return self._framed(pieces), b""
 
-    def _chunks(self, data: bytes) -> tuple[bytes | None, bytes]:
+    def take_chunks(self, data: bytes) -> tuple[bytes | None, bytes]:
+        """The same of a body that comes in chunks."""
         if self._pending:
             data, self._pending = self._pending + data, b""
         at, end, left, footer = 0, len(data), self._left, self._footer
         same: bool | None = self._to_chunks and not left and not footer
-        is_plain = True
+        is_plain, has_come = True, False
         pieces: list[bytes] = []
         while at < end:
             if footer:
@@ -145,14 +152,14 @@ class Framing:
             if tapped is None:
                 is_plain = False
                 break
-            same = same and tapped
+            same, has_come = same and tapped, has_come or begin < stop
             at, left = stop, begin + size - stop
             footer = not left
         self._left, self._footer = left, footer
         rest = data[at:]
         if is_plain:
             self._pending, rest = rest, b""
-        if not pieces:
+        if not has_come:
             return None, rest
         return data[:at] if same and not left and not footer else self._framed(pieces), rest
 
@@ -186,7 +193,9 @@ class Relay:
         client: the task that reads from the client.
     """
 
-    __slots__ = ("_client", "_framing", "_high", "_passage", "_reader", "_transport")
+    __slots__ = (
+        *("_client", "_framing", "_high", "_reader", "_stores", "_stream", "_take", "_touch", "_transport"),
+    )
 
     def __init__(
         self,
@@ -195,34 +204,34 @@ class Relay:
         transport: asyncio.WriteTransport,
         client: asyncio.Task[Any],
     ) -> None:
-        self._passage = passage
-        self._reader = reader
-        self._transport = transport
-        self._client = client
+        self._reader, self._transport, self._client = reader, transport, client
+        self._stream, self._touch, self._stores = passage.stream, passage.timer.touch, passage.stores
         self._high = transport.get_write_buffer_limits()[1]
-        self._framing = Framing(passage.source, passage.tap, to_chunks=passage.to_chunks)
-        # asyncio's protocol calls it for all that is read; set on the object, it goes before the class's.
+        self._framing = framing = Framing(passage.source, passage.tap, to_chunks=passage.to_chunks)
+        self._take = framing.take_chunks if framing.is_chunked else framing.take
+        # asyncio's protocol calls it with all that is read; set on the object, it goes before the class's.
         vars(reader)["feed_data"] = self._feed
         passage.stream.relay = self
 
     def hand_back(self) -> None:
         """Let mitmproxy go on; may be called again."""
-        if self._passage.stream.relay is self:
-            self._passage.stream.relay = None
+        if self._stream.relay is self:
+            self._stream.relay = None
             del vars(self._reader)["feed_data"]
             self._framing.leave()
 
     def _feed(self, data: bytes) -> None:
+        sent, rest = (None, data) if self._stores() else self._take(data)
         transport = self._transport
-        sent, rest = (None, data) if transport.is_closing() else self._framing.feed(data)
         if sent is not None:
-            self._passage.timer.touch()
-            transport.write(sent)
-            if transport.is_closing():
-                self.hand_back()
-                self._client.cancel("Error sending data")
-            elif transport.get_write_buffer_size() > self._high:
-                self.hand_back()
+            self._touch()
+            if sent:
+                transport.write(sent)
         if rest:
             self.hand_back()
             self._reader.feed_data(rest)
+        elif transport.is_closing():
+            self.hand_back()
+            self._client.cancel("Error sending data")
+        elif transport.get_write_buffer_size() > self._high:
+            self.hand_back()

@@ -163,14 +163,15 @@ class BaseStream(HttpStream):
         """The response's body, if all that is left to do with it is to send what comes."""
         response = self.flow.response
         passes = self.server_state == self.state_stream_response_body and not self._paused
-        if not passes or response is None or self.context.options.store_streamed_bodies:
+        stores = self.context.options._options["store_streamed_bodies"].current  # noqa: SLF001 (it is asked often)
+        if not passes or response is None or stores():
             return None
         sent = client_side.response
         if sent is None or client_side.stream_id != self.stream_id or not Framing.can_take_over(source):
             return None
         tap = response.stream if callable(response.stream) else None
         to_chunks = "chunked" in sent.headers.get("transfer-encoding", "").lower()
-        return Passage(self, source, tap, to_chunks, self._timer)
+        return Passage(self, source, tap, to_chunks, self._timer, stores)
 
     def _reset_server(self, why: str) -> layer.CommandGenerator[None]:
         """Detach from the server: close an HTTP/1 connection, reset an HTTP/2 stream."""
