@@ -153,8 +153,8 @@ def ids(data: bytes) -> set[bytes]:
 
 
 @asynccontextmanager
-async def rig(folder: Path) -> AsyncIterator[Rig]:
-    """Start everything, and end it."""
+async def rig(folder: Path, env: Mapping[str, str]) -> AsyncIterator[Rig]:
+    """Start everything, and end it; `env` is added to the processes' environment."""
     authority = folder / "authority"
     certs.CertStore.from_store(authority, "mitmproxy", 2048)
     resolver = folder / "resolver"
@@ -194,7 +194,7 @@ async def rig(folder: Path) -> AsyncIterator[Rig]:
                 own,
                 *("--mode", f"reverse:{behind}@127.0.0.1:{second}"),
                 *("--set", f"ssl_verify_upstream_trusted_ca={certificates.authority_file(authority)}"),
-                env={"PYTHONPATH": str(resolver)},
+                env={"PYTHONPATH": str(resolver), **env},
             )
         )
         return name, Running(process, upstream, litellm, (process.port, second)), stack

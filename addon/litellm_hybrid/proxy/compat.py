@@ -8,7 +8,8 @@ What is swapped or patched at run time, and why, stands where it is done:
 - `connection.configure_connection`: the class of a connection's handler, in mitmdump and mitmweb;
 - `fast_path.skip_self_checks`: `MessageData.__post_init__`, in `serve`;
 - `fast_path.speed_up_lookups`: `Headers.get_all`, `get` and `in`, and an option's `current`;
-- `connection.HybridConnectionHandler.handle_connection`: the limit of asyncio's readers.
+- `connection.HybridConnectionHandler.handle_connection`: the limit of asyncio's readers;
+- `relay.Relay`: `feed_data` of a reader, while a body passes.
 """
 
 import asyncio
@@ -95,8 +96,10 @@ USED: tuple[tuple[type, tuple[str, ...]], ...] = (
     (optmanager._Option, ("value", "_default")),  # noqa: SLF001
     (flow.Flow, ("_backup", "live", "error", "intercepted")),
     (http.HTTPFlow, ("request", "response", "server_conn")),
+    (optmanager.OptManager, ("_options",)),
     (_readers.ContentLengthReader, ("_remaining",)),
-    (asyncio.StreamReader, ("_limit", "read")),
+    (_readers.ChunkedReader, ("_bytes_in_chunk", "_bytes_to_discard", "_reading_trailer")),
+    (asyncio.StreamReader, ("_limit", "_buffer", "read", "feed_data", "at_eof", "exception")),
 )
 """Attributes that are read or set here and are no part of a documented interface."""
 

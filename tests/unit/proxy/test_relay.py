@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from litellm_hybrid.proxy.fast_path import SWITCH, relays
 from unit.proxy.playbook import Clock
 from unit.proxy.wires import REQUEST, Wires, connected
 
@@ -263,3 +264,210 @@ async def test_random_streams_are_the_same_both_ways(block: int) -> None:
         through[False] += all_reads
     # What is compared has to have gone two ways.
     assert through[True] < 0.8 * through[False]
+
+
+# -- each row of the table ----------------------------------------------------
+
+
+async def begin(wires: Wires, head: bytes = CHUNKED) -> None:
+    """A response has begun, and is relayed from now on."""
+    wires.call_hooks_at_once()
+    wires.client.feed(REQUEST % 1)
+    await wires.settle()
+    wires.server.feed(head)
+    await wires.settle()
+    assert is_relayed(wires)
+    wires.events = 0
+    wires.client.sent.clear()
+
+
+def is_relayed(wires: Wires) -> bool:
+    (stream,) = wires.layer.streams.values()
+    return stream.relay is not None  # type: ignore[attr-defined]
+
+
+async def test_events_of_one_read_go_out_in_one_write(clock: Clock) -> None:
+    async with connected(clock, relays=True) as wires:
+        await begin(wires)
+        writes = wires.client.writes
+
+        wires.server.feed(chunk(b"one") + chunk(b"two") + chunk(b"three"))
+
+        # At once: no task has run.
+        assert bytes(wires.client.sent) == chunk(b"one") + chunk(b"two") + chunk(b"three")
+        assert (wires.client.writes, wires.events) == (writes + 1, 0)
+
+
+async def test_a_tap_gets_each_piece_and_may_change_it(clock: Clock) -> None:
+    async with connected(clock, relays=True) as wires:
+        wires.tap = tap = Tap("upper")
+        await begin(wires)
+
+        wires.server.feed(chunk(b"one") + chunk(b"two")[:5])
+        wires.server.feed(chunk(b"two")[5:])
+
+        assert tap.pieces == [b"one", b"tw", b"o"]
+        assert bytes(wires.client.sent) == chunk(b"ONE") + chunk(b"TW") + chunk(b"O")
+        assert wires.events == 0
+
+
+@pytest.mark.parametrize(
+    ("head", "data"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n", b"a part"),
+        (b"HTTP/1.1 200 OK\r\n\r\n", b"until the end"),
+    ],
+)
+async def test_without_chunks_too(clock: Clock, head: bytes, data: bytes) -> None:
+    async with connected(clock, relays=True) as wires:
+        await begin(wires, head)
+
+        wires.server.feed(data)
+
+        assert (bytes(wires.client.sent), wires.events) == (data, 0)
+
+
+@pytest.mark.parametrize(
+    ("rest", "sent"),
+    [
+        (b"0\r\n\r\n", b"0\r\n\r\n"),
+        (b"5;name=value\r\nthree\r\n", chunk(b"three")),
+        (b"zz\r\n", b""),
+    ],
+)
+async def test_what_is_not_plain_is_mitmproxys(clock: Clock, rest: bytes, sent: bytes) -> None:
+    async with connected(clock, relays=True) as wires:
+        await begin(wires)
+
+        wires.server.feed(chunk(b"two") + rest)
+
+        assert bytes(wires.client.sent) == chunk(b"two")
+        await wires.settle()
+        assert bytes(wires.client.sent) == chunk(b"two") + sent
+        assert wires.events == 1
+
+
+async def test_it_is_relayed_again_behind_what_was_mitmproxys(clock: Clock) -> None:
+    async with connected(clock, relays=True) as wires:
+        await begin(wires)
+
+        wires.server.feed(b"5;name=value\r\nthree\r\n")
+        assert not is_relayed(wires)
+        await wires.settle()
+
+        assert is_relayed(wires)
+
+
+async def test_a_slow_client_slows_the_server(clock: Clock) -> None:
+    """What waits here is bounded, and goes on once the client reads."""
+    async with connected(clock, relays=True) as wires:
+        await begin(wires)
+        wires.client.is_stuck = True
+        sent = 0
+        while not wires.server.pauses:
+            wires.server.feed(chunk(b"x" * 60_000))
+            sent += 60_000
+            await wires.settle()
+            assert sent < 4 * 1024 * 1024
+
+        wires.client.unstick()
+        await wires.settle()
+
+        assert wires.server.resumes == wires.server.pauses == 1
+        assert is_relayed(wires)
+        assert len(body_of(b"chunked\r\n\r\n" + bytes(wires.client.sent))[1]) == sent
+
+
+async def test_a_client_that_leaves_ends_it(clock: Clock) -> None:
+    async with connected(clock, relays=True) as wires:
+        await begin(wires)
+        wires.left = True
+
+        wires.client.end()
+        await wires.settle()
+        wires.server.feed(chunk(b"late"))
+
+        assert wires.server.is_closing()
+        assert bytes(wires.client.sent) == b""
+        assert "tell failed client left, begun" in wires.rest.lines
+
+
+async def test_a_client_that_half_closes_gets_all(clock: Clock) -> None:
+    async with connected(clock, relays=True) as wires:
+        await begin(wires)
+        wires.left = False
+
+        wires.client.end()
+        await wires.settle()
+        wires.server.feed(chunk(b"more"))
+
+        assert bytes(wires.client.sent) == chunk(b"more")
+        assert wires.events == 0
+
+
+async def test_a_write_that_fails_ends_a_client_that_has_half_closed(clock: Clock) -> None:
+    async with connected(clock, relays=True) as wires:
+        await begin(wires)
+        wires.left = False
+        wires.client.end()
+        await wires.settle()
+        wires.client.fails = True
+
+        wires.server.feed(chunk(b"more"))
+        await wires.settle()
+
+        assert wires.server.is_closing()
+        assert "tell failed client left, begun" in wires.rest.lines
+
+
+async def test_silence_is_limited_from_the_last_piece(clock: Clock) -> None:
+    async with connected(clock, relays=True) as wires:
+        await begin(wires)
+        await wires.wait(200)
+        wires.server.feed(chunk(b"more"))
+        await wires.settle()
+        await wires.wait(200)
+        assert is_relayed(wires)
+
+        await wires.wait(101)
+
+        assert "tell failed idle limit, begun" in wires.rest.lines
+        assert wires.server.is_closing()
+
+
+async def test_somebody_who_begins_to_look_gets_the_rest(clock: Clock) -> None:
+    async with connected(clock, relays=True) as wires:
+        await begin(wires)
+        wires.server.feed(chunk(b"before"))
+        wires.store_bodies()
+
+        wires.server.feed(chunk(b"behind"))
+        await wires.settle()
+        wires.server.feed(b"0\r\n\r\n")
+        await wires.settle()
+
+        response = wires.flows[0].response
+        assert response is not None
+        assert response.raw_content == b"behind"
+
+
+async def test_a_connection_is_kept_behind_it(clock: Clock) -> None:
+    async with connected(clock, relays=True) as wires:
+        for _ in range(3):
+            await begin(wires)
+            wires.server.feed(chunk(b"data") + b"0\r\n\r\n")
+            await wires.settle()
+
+        assert len(wires.servers) == 1
+
+
+async def test_it_can_be_turned_off(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(SWITCH, "off")
+    assert not relays()
+    async with connected(clock, relays=relays()) as wires:
+        wires.client.feed(REQUEST % 1)
+        await wires.settle()
+        wires.server.feed(CHUNKED)
+        await wires.settle()
+
+        assert not is_relayed(wires)
