@@ -8,6 +8,8 @@ What it does is written in the model's name, which every proxy passes on:
     held-50-20      the same behind the opening events of a Responses stream
     broken-…        the opening events, then a used-up account; as `held` where `--name` is not upstream
 
+To `GET /model/info` it says, as LiteLLM does, that it has no model that leads back.
+
 Every event carries `@` and the time at which it was sent: CLOCK_MONOTONIC in
 nanoseconds, which is the same in every process of a machine.
 
@@ -91,7 +93,7 @@ class Stub(asyncio.Protocol):
         self._mark = b"\r\nx-answered-by: %b\r\n" % name.encode()
         self._plain = self._whole(b"200 OK", _ANSWER)
         self._limited = self._whole(b"429 Too Many Requests", _LIMITED)
-        self._head = b""
+        self._head = self._head_start = b""
         self._body_start = b""
         self._body_end = b""
         self._left = 0
@@ -124,12 +126,17 @@ class Stub(asyncio.Protocol):
             self._body_start += data[:_EDGE]
         self._body_end = (self._body_end + data[-_EDGE:])[-_EDGE:]
         if self._body_end.endswith(b"0\r\n\r\n") if self._chunked else self._left <= 0:
+            if self._head_start.startswith(b"GET /model/info"):
+                self._transport.write(self._whole(b"200 OK", b'{"data":[]}'))
+                self._head = self._body_start = self._body_end = b""
+                return
             model = _MODEL.search(self._body_start) or _MODEL.search(self._body_end)
             self._head = self._body_start = self._body_end = b""
             self._left, self._chunked = 0, False
             self._answer(model[1].decode() if model else "plain")
 
     def _begin(self, head: bytes) -> None:
+        self._head_start = head[:20]
         length = _LENGTH.search(head)
         self._left = int(length[1]) if length else 0
         self._chunked = length is None and _CHUNKED.search(head) is not None

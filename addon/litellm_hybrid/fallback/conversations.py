@@ -385,13 +385,15 @@ class Loops:
         own = self._waiting.get(sender, {}).values()
         others = [waiting for other, waiting in self._waiting.items() if other != sender]
         may_nest = (len(own) >= _NESTED or any(waiting.returns for waiting in own)) and leads_here() is True
+        # Mostly no worker has a request at LiteLLM: then nothing has to be read.
         is_shared = self._shared is not None and leads_here() is not False
-        if not (others or may_nest or is_shared or len(self._left)):
+        shared = [*self._shared.iterdir()] if self._shared and is_shared else []
+        if not (others or may_nest or shared or len(self._left)):
             return 0
         words = said(body)
         is_open = [waiting for of_sender in others for waiting in of_sender.values() if waiting.is_open]
-        if is_shared and words:
-            is_open += self._of_workers(words, sender)
+        if words:
+            is_open += self._of_workers([file for file in shared if file.name.startswith(words)], sender)
         same = sorted(
             (
                 waiting
@@ -411,11 +413,10 @@ class Loops:
             found = same[0]
         return 0 if found is None else found.count_return()
 
-    def _of_workers(self, words: str, sender: _Sender) -> Iterator[_Waiting]:
-        """The requests of other workers that say this."""
-        assert self._shared is not None
-        for file in self._shared.glob(f"{words}.*"):
-            _, since, by, worker, until = file.name.split(".")
+    def _of_workers(self, files: Iterable[Path], sender: _Sender) -> Iterator[_Waiting]:
+        """The requests of other workers in these files."""
+        for file in files:
+            words, since, by, worker, until = file.name.split(".")
             if until != "0" and int(until) < time_ns():
                 file.unlink(missing_ok=True)
             elif worker != self._worker:
