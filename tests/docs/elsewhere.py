@@ -47,7 +47,7 @@ PROGRAMS: dict[str, Elsewhere] = {
         Elsewhere("needs a Docker engine, or a running systemd", _DEPLOY),
     ),
     **dict.fromkeys(("say()", "say"), Elsewhere(_HAPROXY, "tests/e2e/test_haproxy.py")),
-    **dict.fromkeys(("uv", "pipx", "install"), Elsewhere("installs for the whole machine", _DEPLOY)),
+    **dict.fromkeys(("uv", "install"), Elsewhere("installs for the whole machine", _DEPLOY)),
     **dict.fromkeys(
         ("claude", "codex", "gemini", "opencode", "qwen", "aider", "cline", "node"),
         Elsewhere(_CLIENT, "tests/docs/clients.py"),
