@@ -17,6 +17,16 @@ __all__ = ["clock", "confdir", "litellm", "start", "upstream"]
 
 KEY = "sk-key-of-a-client"
 PLACES = ("here", "elsewhere")
+RIGHT, WRONG, EMPTY = (("X-Api-Key", key) for key in (KEY, "sk-wrong", ""))
+BY_KEY: dict[str, tuple[tuple[tuple[str, str], ...], int]] = {
+    "no key": ((), 401),
+    "a wrong key": ((WRONG,), 403),
+    "the right key": ((RIGHT,), 200),
+    "the right one first": ((RIGHT, WRONG), 200),
+    "a wrong one first": ((WRONG, RIGHT), 403),
+    "an empty one first": ((EMPTY, RIGHT), 401),
+}
+"""Headers, and the status with which a key is asked for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,7 @@ from litellm_hybrid.config.settings import Address, Secret, Settings
 from litellm_hybrid.message.forwarded import find
 from litellm_hybrid.routing.rewrite import Incoming
 from litellm_hybrid.routing.rules import Request, Target, route
-from security.conftest import KEY as CLIENT_KEY
-from security.conftest import PLACES, Site, site
+from security.conftest import BY_KEY, PLACES, RIGHT, Site, site
 from support import networks
 from support.registered_routes import LISTED, table
 from support.servers import Reply
@@ -158,16 +157,6 @@ def test_upstream_paths_opens_more_by_name() -> None:
 
 _MISSING = networks.missing()
 needs_a_neighbour = pytest.mark.skipif(bool(_MISSING), reason=_MISSING)
-RIGHT, WRONG, EMPTY = (("X-Api-Key", key) for key in (CLIENT_KEY, "sk-wrong", ""))
-BY_KEY: dict[str, tuple[tuple[tuple[str, str], ...], int]] = {
-    "no key": ((), 401),
-    "a wrong key": ((WRONG,), 403),
-    "the right key": ((RIGHT,), 200),
-    "the right one first": ((RIGHT, WRONG), 200),
-    "a wrong one first": ((WRONG, RIGHT), 403),
-    "an empty one first": ((EMPTY, RIGHT), 401),
-}
-"""Headers, and the status with which a key is asked for."""
 
 
 @pytest.fixture(scope="module")
