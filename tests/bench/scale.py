@@ -19,7 +19,7 @@ class Scale:
         run: requests in the growth over a long run.
     """
 
-    rounds: int = 5
+    rounds: int = 4
     few: int = 3
     works: bool = False
     seconds: float = 1.0
@@ -31,7 +31,14 @@ class Scale:
     looks: int = 5
 
 
-LONG = Scale(few=5, works=True, seconds=2.0, singles=300, stream_seconds=5, run=200_000, looks=20)
+LONG = Scale(rounds=5, few=5, works=True, seconds=2.0, singles=300, stream_seconds=5, run=200_000, looks=20)
 QUICK = Scale(
-    seconds=0.3, singles=60, stream_seconds=1, streams=(50, 200, 1000), stream_rounds=1, run=3000, looks=3
+    rounds=5,
+    seconds=0.3,
+    singles=60,
+    stream_seconds=1,
+    streams=(50, 200, 1000),
+    stream_rounds=1,
+    run=3000,
+    looks=3,
 )
