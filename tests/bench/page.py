@@ -73,10 +73,9 @@ Streams: CPU for an event, in microseconds, and its delay, median / p99 in milli
 
 {plots}
 
-Every round of the run: [bench/run.json](bench/run.json); as tables `./scripts/bench --table docs/bench/run.json`, the
-ratios that must hold `./scripts/bench --check docs/bench/run.json`. Who is measured, how, and what was tried to make
-it faster: [tests/bench](../tests/bench/README.md). For a run of your own: `./scripts/bench`, or
-`./scripts/bench --quick`; `./scripts/bench --page FILE.json` writes this page and keeps that run for it.
+Every round: [bench/run.json](bench/run.json); as tables `./scripts/bench --table docs/bench/run.json`, the ratios that must
+hold `./scripts/bench --check docs/bench/run.json`. Who is measured, how, and what was tried: [tests/bench](../tests/bench/README.md).
+A run of your own: `./scripts/bench`, or `./scripts/bench --quick`; `./scripts/bench --page FILE.json` writes this page.
 """
 
 
