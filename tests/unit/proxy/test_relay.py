@@ -451,6 +451,18 @@ async def test_somebody_who_begins_to_look_gets_the_rest(clock: Clock) -> None:
         assert response.raw_content == b"behind"
 
 
+async def test_a_header_that_is_cut_is_handed_back(clock: Clock) -> None:
+    async with connected(clock, relays=True) as wires:
+        await begin(wires)
+        wires.server.feed(b"1")
+        wires.store_bodies()
+
+        wires.server.feed(b"0\r\nsixteen bytes ok\r\n")
+        await wires.settle()
+
+        assert bytes(wires.client.sent) == chunk(b"sixteen bytes ok")
+
+
 async def test_a_connection_is_kept_behind_it(clock: Clock) -> None:
     async with connected(clock, relays=True) as wires:
         for _ in range(3):
