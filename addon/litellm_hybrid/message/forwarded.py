@@ -57,7 +57,7 @@ def _nearest_stranger(peer: str, headers: Headers, networks: tuple[IPv4Network |
     ]
     while hops and _is_in(nearest, networks):
         hop = without_port(hops.pop())
-        if _parse(hop) is None:  # a name says nothing
+        if _parse(hop) is None or not hop.isascii():  # a name says nothing, and a zone may be any bytes
             return peer
         nearest = hop
     return nearest

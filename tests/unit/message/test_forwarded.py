@@ -177,3 +177,11 @@ def test_text_that_is_longer_than_an_address_is_not_kept() -> None:
 )
 def test_a_host_without_its_port(host: str, name: str) -> None:
     assert without_port(host) == name
+
+
+def test_a_zone_of_any_bytes_names_nobody() -> None:
+    """It could not be written into the header for upstream again."""
+    headers = ((b"X-Forwarded-For", b"fe80::1%\xff"),)
+    assert find("10.0.0.1", headers, [ip_network("10.0.0.0/8")]) == ClientAddress(
+        "10.0.0.1", is_loopback=False
+    )

@@ -87,14 +87,23 @@ _MOST_BEGINNINGS = 80
 _LONGEST = 8_000
 
 
-def read_part(message: str) -> str:
-    """As much of a message as is read: some servers repeat the whole request behind their words.
+class Words:
+    """A message, and where one begins in it; some servers repeat the whole request behind their words.
 
-    Nor are its words looked for at more than so many beginnings: some 90 patterns are.
+    It is searched for some 100 phrases: from its beginnings alone, and not from more than so many.
     """
-    part = message[:_LONGEST]
-    further = next(islice(_BEGINNING.finditer(part), _MOST_BEGINNINGS, None), None)
-    return part if further is None else part[: further.start()]
+
+    __slots__ = ("_starts", "_text")
+
+    def __init__(self, message: str, behind: str = "") -> None:
+        """Take as much of it as is read, and `behind`, which is ours."""
+        self._text = message[:_LONGEST] + behind
+        begun = islice(_BEGINNING.finditer(self._text), _MOST_BEGINNINGS)
+        self._starts = tuple(dict.fromkeys(found.start() for found in begun))
+
+    def find(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
+        """What `search` would find of a pattern that `said_at_beginning` has made."""
+        return next((found for start in self._starts if (found := pattern.match(self._text, start))), None)
 
 
 def said_at_beginning(phrase: str) -> re.Pattern[str]:
@@ -115,9 +124,9 @@ def detect_history_rejection(status: int, body: bytes) -> HistoryRejection | Non
     failure = error_shapes.read(decode(body), status)
     if failure is None:
         return None
-    messages = [read_part(message) for message in failure.messages]
+    messages = [Words(message) for message in failure.messages]
     for rejection, pattern in _REJECTIONS.items():
-        if any(pattern.search(message) for message in messages):
+        if any(message.find(pattern) for message in messages):
             return rejection
     coded = not _CODES.isdisjoint(failure.names | failure.wrapper_names)
     return "encrypted-content" if coded else None

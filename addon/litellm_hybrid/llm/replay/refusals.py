@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from litellm_hybrid.llm.history.rejections import (
     QUOTES,
+    Words,
     detect_history_rejection,
-    read_part,
     said_at_beginning,
 )
 from litellm_hybrid.llm.replay.remedies import CONFIG, HOSTED, Action, Remedy, is_option
@@ -61,17 +61,17 @@ def _found(status: int, body: bytes) -> Iterator[Remedy]:
         yield Remedy(Action.REDUCE_HISTORY, rejection, lasting=rejection in _OF_A_MODEL)
         if rejection in ("thinking-missing", "clear-thinking"):
             yield _NO_THINKING
-    messages: list[str] = []
+    messages: list[Words] = []
     if (failure := error_shapes.read(payload, status)) is not None:
         named = next((source["param"] for source in failure.sources if source.get("param")), "")
-        messages = [f'{read_part(message)} "param": "{named}"' for message in failure.messages]
+        messages = [Words(message, f' "param": "{named}"') for message in failure.messages]
     if isinstance(payload, dict) and isinstance(payload.get("detail"), list):
-        messages.append(read_part(str(payload["detail"])))  # FastAPI's own refusals
+        messages.append(Words(str(payload["detail"])))  # FastAPI's own refusals
     for table in (ROWS, WORDINGS) if rejection is None else (ROWS,):
         known = False
         for message in messages:
             for row in table:
-                if row.status in (0, status) and (found := row.pattern.search(message)):
+                if row.status in (0, status) and (found := message.find(row.pattern)):
                     known = True
                     yield from row.suggest(found)
         if known:
