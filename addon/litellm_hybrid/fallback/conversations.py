@@ -64,6 +64,8 @@ class _HistoryItem(msgspec.Struct):
 _beginning = msgspec.json.Decoder(_Beginning)
 _turn = msgspec.json.Decoder(_HistoryItem)
 
+_CACHED = b'"cache_control"'
+
 # Anthropic's clients move these marks along as the history grows. Only the first of some blanks can
 # begin a match, and nothing is given back: a text of blanks would take quadratic time.
 _CACHE_MARK = re.compile(rb'(?<!\s)\s*+,?+\s*+"cache_control"\s*+:\s*+\{[^{}]*+\}')
@@ -120,9 +122,11 @@ def _opening(body: bytes) -> bytes | None:
             return None
         opening = bytearray()
         for item in turns[:_OPENING_MAX]:
-            turn = bytes(item)
-            opening += _CACHE_MARK.sub(b"", turn[: 2 * _OPENING_MAX])[:_OPENING_MAX]
-            if _turn.decode(turn).role == "user":
+            beginning = bytes(memoryview(item)[: 2 * _OPENING_MAX])
+            if _CACHED in beginning:
+                beginning = _CACHE_MARK.sub(b"", beginning)
+            opening += beginning[:_OPENING_MAX]
+            if _turn.decode(item).role == "user":
                 break
     except (ValueError, RecursionError):
         return None
