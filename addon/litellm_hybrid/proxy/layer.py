@@ -88,6 +88,8 @@ class HybridLayer(HttpLayer):
         self._forget_closed()
         stream = self.command_sources.get(event)
         reuse = reuse and not (isinstance(stream, HybridStream) and stream.attempt.needs_new_connection)
+        # The next request of a pipeline may be read while the last response's end is still on its way here.
+        reuse = reuse and not self._is_ending_a_response(event)
         yield from super().get_connection(event, reuse=reuse)
         for connection, child in self.connections.items():
             if connection is not self.client and child not in self._filters:
@@ -112,6 +114,14 @@ class HybridLayer(HttpLayer):
         used = connection in self._used
         self._used.add(connection)
         return used
+
+    def _is_ending_a_response(self, event: GetHttpConnection) -> bool:
+        """Whether the server's HTTP/1 side has not finished with a response that its client has whole."""
+        if not isinstance(self.connections.get(self.client), HybridHttp1Server):
+            return False
+        matching = (child for one, child in self.connections.items() if event.connection_spec_matches(one))
+        inner = (getattr(child, "child_layer", None) for child in matching)
+        return any(isinstance(one, HybridHttp1Client) and one.stream_id is not None for one in inner)
 
     def passing_through(self, connection: Connection) -> Passage | None:
         """What only passes from a server to the client: over HTTP/1, and without TLS, on both sides."""
