@@ -14,7 +14,7 @@ from e2e.fallback_support import FELL_BACK, ON, OUT_OF_QUOTA
 from e2e.harness import PATIENCE, Stub, hello
 from litellm_hybrid.fallback import conversations
 from litellm_hybrid.llm.history.reduce import reduce
-from litellm_hybrid.message import json
+from litellm_hybrid.message import lone_surrogates
 from litellm_hybrid.message.decoders import MAX_DECODED
 from litellm_hybrid.routing import requested_model, rules
 from litellm_hybrid.routing.paths import Api
@@ -123,10 +123,8 @@ async def test_one_whose_client_leaves_while_its_body_is_read(
     assert (await proxy.ask("GET", "/_hybrid/status")).json()["requests_in_flight"] == 0
 
 
-TEXT = b'{"model":"m","messages":"'
 CAPPED = {
     "members and elements": (b'{"model":"m","messages":[', b"0,", 1_990_000, b"0]}"),
-    "commas in text": (TEXT, b",", 1_990_000, b'"}'),
     "between members": (b'{"model":"m",', b"/**/", 450_000, b'"a":1}'),
     "before the object": (b"", b"    ", 450_000, b'{"model":"m",}'),
     "not strictly JSON": (b'{"model":"m",,"a":"', b"a" * 64, 250_000, b'"}'),
@@ -146,9 +144,9 @@ def test_what_is_not_read(before: bytes, repeated: bytes, most: int, behind: byt
 
 def test_a_character_cut_in_two_is_not_looked_for_among_a_million_escapes() -> None:
     cut, escapes = b"\\ud800", b"\\n"
-    assert json.readable(cut + escapes * 900_000).startswith(b"\\ufffd")
-    with pytest.raises(json.NotJSONError):
-        json.readable(cut + escapes * 1_100_000)
+    assert lone_surrogates.readable(cut + escapes * 900_000).startswith(b"\\ufffd")
+    with pytest.raises(lone_surrogates.TooManyError):
+        lone_surrogates.readable(cut + escapes * 1_100_000)
 
 
 def test_a_history_of_very_many_parts_is_left_alone() -> None:

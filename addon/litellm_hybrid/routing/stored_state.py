@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from litellm_hybrid.message.json import Members, Object, items, members, objects, readable, text
+from litellm_hybrid.message.json import Members, Object, items, members, objects, text
+from litellm_hybrid.message.lone_surrogates import readable
 
 _TOP_LEVEL = ("previous_response_id", "conversation", "container")
 _REFERS = re.compile(rb'"(?:file_id|fileUri|file_uri|item_reference)"')

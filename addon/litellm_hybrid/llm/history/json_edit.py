@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 import msgspec
 from msgspec import Raw
 
-from litellm_hybrid.message.json import masked, unmasked
+from litellm_hybrid.message.lone_surrogates import masked, unmasked
 
 type Object = dict[str, Raw]
 """A JSON object, opened one level."""

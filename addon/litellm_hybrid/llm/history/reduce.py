@@ -20,7 +20,8 @@ from litellm_hybrid.llm.history.gemini import reduce_gemini
 from litellm_hybrid.llm.history.json_edit import Object, edit_body
 from litellm_hybrid.llm.history.reduction import Reduction, Side
 from litellm_hybrid.llm.history.rejections import HistoryRejection
-from litellm_hybrid.message.json import MOST_HISTORY, has_many_parts, readable
+from litellm_hybrid.message.json import MOST_HISTORY, has_many_parts
+from litellm_hybrid.message.lone_surrogates import readable
 from litellm_hybrid.routing.paths import Api
 
 # Anthropic's signed thinking and Google's thought signatures belong to a model, whoever pays for it: they
