@@ -5,7 +5,7 @@ rewrite; the proxy sends it; `responseheaders` puts the route on the response; r
 counts its end.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -136,11 +136,11 @@ class HybridAddon:
                 return
         self._send(flow, exchange)
 
-    def _body_read(self, flow: http.HTTPFlow, exchange: Exchange, named: Named) -> None:
+    def _body_read(self, flow: http.HTTPFlow, exchange: Exchange, read: Callable[[], Named]) -> None:
         if flow.error:
             return  # its client has left, or it was killed
         with self._failing_closed(flow, exchange):
-            self._handler.handle_read(flow, exchange, named)
+            self._handler.handle_read(flow, exchange, read())
         self._send(flow, exchange)
 
     def _send(self, flow: http.HTTPFlow, exchange: Exchange) -> None:

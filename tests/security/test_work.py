@@ -99,6 +99,28 @@ async def test_a_long_body_is_read_beside_the_others(
     assert len(litellm.last.body) >= len(named)
 
 
+async def test_a_long_body_that_cannot_be_read_goes_nowhere(
+    start: Start, upstream: Stub, litellm: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever fails beside the event loop ends as what fails in it."""
+    read = rules.Request.read
+
+    def fails(request: rules.Request, limit: int = MAX_DECODED) -> Any:
+        if limit == MAX_DECODED:
+            raise RuntimeError("a fault of our own")
+        return read(request, limit)
+
+    monkeypatch.setattr(rules.Request, "read", fails)
+    proxy = await start(fallback=ON)
+    answer = await proxy.ask("POST", CHAT, LONG[next(iter(LONG))][0])
+
+    assert answer.status == 500
+    assert answer.header("x-request-id")
+    assert answer.json()["error"]
+    assert (upstream.requests, litellm.requests) == ([], [])
+    assert proxy.log("a fault of our own")
+
+
 async def test_one_whose_client_leaves_while_its_body_is_read(
     start: Start, upstream: Stub, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -38,7 +38,8 @@ _FOREIGN_UNITS: Mapping[str, float] = {
     r"天|日|일|tage?n?|jours?|d[ií]as?|giorn\w|dagen|dni|дн\w*|день": 86400.0,
 }
 _FOREIGN = re.compile(
-    rf"(?<!\d)({_NUMBER})\s?(?:{'|'.join(f'({unit})' for unit in _FOREIGN_UNITS)})\s?(?:之?[后後]|以[后後]|후|뒤)"
+    rf"(?<!\d)({_NUMBER})\s?(?:{'|'.join(f'({unit})' for unit in _FOREIGN_UNITS)})\s?"
+    r"(?:之?[后後]|以[后後]|후|뒤)"
     rf"|\b(?:in|dans|en|em|tra|fra|over|za|через)\s({_NUMBER})\s"
     rf"(?:{'|'.join(f'({unit})' for unit in _FOREIGN_UNITS)})(?!\w)",
     re.IGNORECASE,

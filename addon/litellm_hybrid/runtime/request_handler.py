@@ -122,6 +122,9 @@ def _read_all(request: rules.Request) -> Named:
     return named
 
 
+type _Then = Callable[[Callable[[], Named]], None]
+
+
 class LongBodies:
     """Reads long bodies beside the event loop, one after the other, their flows intercepted meanwhile."""
 
@@ -129,20 +132,19 @@ class LongBodies:
         self._thread = ThreadPoolExecutor(1, "litellm-hybrid-bodies")
         self._running: set[asyncio.Task[None]] = set()
 
-    def read(self, flow: http.HTTPFlow, read: Callable[[], Named], then: Callable[[Named], None]) -> None:
-        """Read one, and let its flow go on once `then` has been called with what came out."""
+    def read(self, flow: http.HTTPFlow, read: Callable[[], Named], then: _Then) -> None:
+        """Read one, and let its flow go on once `then` has been called, with what gives what came out."""
         flow.intercept()
         task = asyncio.create_task(self._read(flow, read, then))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
-    async def _read(
-        self, flow: http.HTTPFlow, read: Callable[[], Named], then: Callable[[Named], None]
-    ) -> None:
+    async def _read(self, flow: http.HTTPFlow, read: Callable[[], Named], then: _Then) -> None:
         try:
-            named = await asyncio.get_running_loop().run_in_executor(self._thread, read)
+            reading = asyncio.get_running_loop().run_in_executor(self._thread, read)
+            await asyncio.wait([reading])
             flow.intercepted = False  # so that it can be intercepted anew
-            then(named)
+            then(reading.result)
         finally:
             if not flow.intercepted:
                 flow.intercepted = True
