@@ -347,6 +347,15 @@ def _structured_gemini(_: str) -> Json:
     return {"contents": [{"role": "user", "parts": [{"text": ASK}]}], "generationConfig": config}
 
 
+def _forced_gemini(_: str) -> Json:
+    declared = [{"name": name, "parametersJsonSchema": PLAIN_SCHEMA} for name in ("bash", "edit")]
+    return {
+        "contents": [{"role": "user", "parts": [{"text": ASK}]}],
+        "tools": [{"functionDeclarations": declared}],
+        "toolConfig": {"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["edit"]}},
+    }
+
+
 _SDK = {"user-agent": "OpenAI/Python 3.54.0"}
 _STREAMED, _WHOLE = (
     "/v1beta/models/{model}:streamGenerateContent?alt=sse",
@@ -381,6 +390,7 @@ _SINGLE: tuple[_Form, ...] = (
     ("SDK: messages, forced tool", "/v1/messages", _ANTHROPIC, _forced_messages, (), "Edit"),
     ("SDK: responses, structured", "/v1/responses", _SDK, _structured_responses, ("marker_verdict",), ""),
     ("SDK: Gemini, structured", _WHOLE, {"user-agent": "google-genai-sdk/2.8.0"}, _structured_gemini, ("marker_verdict",), ""),
+    ("SDK: Gemini, forced tool", _WHOLE, {"user-agent": "google-genai-sdk/2.8.0"}, _forced_gemini, (), "edit"),
 )  # fmt: skip
 
 
@@ -392,4 +402,4 @@ def _all() -> Iterator[AgentRequest]:
 
 
 AGENT_REQUESTS = tuple(_all())
-"""First and second turns of sessions, then single requests: seven agents twice, and six more."""
+"""First and second turns of sessions, then single requests: seven agents twice, and seven more."""

@@ -273,9 +273,27 @@ def _lost(rig: Rig, request: AgentRequest, deployment: Deployment) -> str:
 
 def _is_forced(tool: str, arrived: Json) -> bool:
     """Whether a backend has to use a tool: it is named, or any has to be used and there is no other."""
-    choices = [arrived.get(name) for name in ("tool_choice", "toolConfig", "tool_config")]
-    tools = [described.get("function", described).get("name") for described in arrived.get("tools") or ()]
-    return tool in json.dumps(choices) or (tools == [tool] and choices[0] in ("any", "required"))
+    config = arrived.get("toolConfig") or arrived.get("tool_config") or {}
+    calling = (
+        config.get("toolChoice")
+        or config.get("functionCallingConfig")
+        or config.get("function_calling_config")
+    )
+    choice = json.dumps(arrived.get("tool_choice") or calling)
+    tools = [
+        named
+        for described in arrived.get("tools") or config.get("tools") or ()
+        for named in _names(described)
+    ]
+    forces_any = re.search('"(any|required)"', choice, re.IGNORECASE)
+    return f'"{tool}"' in choice or (tools == [tool] and forces_any is not None)
+
+
+def _names(described: Json) -> Iterator[str]:
+    """The names of a tool, in each API's form."""
+    declared = described.get("functionDeclarations") or described.get("function_declarations")
+    for one in declared or [described.get("function") or described.get("toolSpec") or described]:
+        yield one.get("name")
 
 
 def write(rows: Sequence[Row]) -> None:
