@@ -22,11 +22,12 @@ has made, needs one. How a replay is made to fit is in [fallback.md](fallback.md
 A number is how often LiteLLM was asked: at a session's first turn, and at its second. **no** is a refusal:
 the client gets upstream's answer. None is an answer to another question: the image that LiteLLM would leave
 out for DeepSeek is not sent, and the tool that it would not force Mistral to call is the only one it gets.
-That needs LiteLLM's `/model/info`: where the key may not read it, or it has not answered yet, requests with an
-image or a forced tool are not replayed (`replay_matrix.py --untold` measures that). One change alters no
-meaning, and may be needless: `reasoning_content` of another account is left out for a model that LiteLLM has as
-`openai/…` and does not know to reason, where a lenient server might have taken it; a strict one would refuse each
-session's second turn once. A seal that looks genuine and is refused costs one attempt more, once a conversation.
+That needs LiteLLM's `/model/info`: where the key may not read it, or it has not answered yet, requests with
+an image or a forced tool are not replayed (`replay_matrix.py --untold` measures that). One change alters no
+meaning and may be needless: `reasoning_content` of another account is left out for a model that LiteLLM has
+as `openai/…` and does not know to reason, where a lenient server might have taken it, because a strict one
+would refuse each session's second turn once. A seal that looks genuine and is refused costs one attempt
+more, once a conversation.
 
 `compatible-openai` is a server without `/responses` that stands in LiteLLM's configuration as `openai/…`.
 LiteLLM asks it for `/responses`, gets a 404, and leaves it alone for 5 s, longer than a replay is tried
