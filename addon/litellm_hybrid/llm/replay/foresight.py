@@ -211,14 +211,26 @@ def lost_in_silence(body: bytes, api: Api, backends: Collection[Backend]) -> str
             demands.discard("json")
         if "named" in demands and _weakens_choice(api, backends):
             demands.add("required")  # which is what it becomes
+        if not backends or any(backend.provider not in _GOOGLES for backend in backends):
+            chooses = not demands.isdisjoint({"named", "required", "none"})
+            lost = "demand" if chooses and _is_passed_over(request) else ""
         if any(loses(what) for what in demands):
             lost = "demand"
-        elif any(loses(what) for _, part in _parts(request, api) for what in _attached(part)):
+        elif not lost and any(loses(what) for _, part in _parts(request, api) for what in _attached(part)):
             lost = "attachment"
         return False
 
     edit_body(body, look)
     return lost
+
+
+def _is_passed_over(request: Object) -> bool:
+    """Whether Gemini's choice of a tool is spelt as only Google's own servers read it (LiteLLM 1.106.2)."""
+    return any(
+        member(request, config, *path) is not None
+        for config in ("toolConfig", "tool_config")
+        for path in (("function_calling_config",), ("functionCallingConfig", "allowed_function_names"))
+    )
 
 
 def _weakens_choice(api: Api, backends: Collection[Backend]) -> bool:

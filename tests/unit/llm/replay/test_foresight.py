@@ -219,6 +219,26 @@ def test_an_image_is_dropped_by_those_who_make_one_text_of_all(api: Api, body: J
     assert lost(api, body, VLLM) == "", "which says that it cannot"
 
 
+@pytest.mark.parametrize("config", ["toolConfig", "tool_config"])
+@pytest.mark.parametrize(
+    ("calling", "is_lost"),
+    [
+        ({"function_calling_config": {"mode": "ANY"}}, True),
+        ({"function_calling_config": {"mode": "NONE"}}, True),
+        ({"function_calling_config": {"mode": "ANY", "allowed_function_names": ["f"]}}, True),
+        ({"functionCallingConfig": {"mode": "ANY", "allowed_function_names": ["f"]}}, True),
+        ({"functionCallingConfig": {"mode": "ANY"}}, False),
+        ({"function_calling_config": {"mode": "AUTO"}}, False),
+    ],
+)
+def test_a_choice_that_only_google_reads(config: str, calling: Json, *, is_lost: bool) -> None:
+    """LiteLLM's adapter looks for `functionCallingConfig` alone, and takes its names from `allowedFunctionNames`."""
+    body = {"contents": [], config: calling, "generationConfig": {"responseMimeType": "application/json"}}
+    assert lost(GEMINI, body, GPT) == ("demand" if is_lost else "")
+    assert lost(GEMINI, body, PRO, GPT) == ("demand" if is_lost else "")
+    assert lost(GEMINI, body, PRO) == ""
+
+
 def test_deepseeks_models_that_see_get_their_images() -> None:
     assert lost(*WITH_IMAGES[0], Backend("deepseek", "deepseek/v5", sees=True)) == ""
 
