@@ -21,12 +21,14 @@ from litellm_hybrid.routing.paths import Api
 
 CHAT = "/v1/chat/completions"
 MEMBERS = b'{"m":NaN,"model":"gpt-5",' + b'"":0,' * 800_000 + b'"x":1}'
-THRICE = zstandard.compress(zstandard.compress(zstandard.compress(bytes(2_000_000))))
+LARGE = b'{"model":"gpt-5","a":"' + b"a" * 2_000_000 + b'"}'
+THRICE = zstandard.compress(zstandard.compress(zstandard.compress(LARGE)))
 TWICE = gzip.compress(gzip.compress(MEMBERS))
 TURNS = b'{"model":"gpt-5","messages":[' + b'{"role":"user","content":"a"},' * 2_000_000 + b"{}]}"
 ATTACKS = {
     "zstd thrice": (THRICE, "zstd, zstd, zstd", 15),
     "gzip twice": (TWICE, "gzip, gzip", 50),
+    "a short one, gzip twice": (gzip.compress(gzip.compress(b'{"model":"gpt-5"}')), "gzip, gzip", 50),
     "800,000 members": (MEMBERS.replace(b"NaN", b"1"), "", 4.6),
     "800,000 of no JSON": (MEMBERS, "", 4.6),
     "two million turns": (brotli.compress(TURNS, quality=1), "br", 15),
