@@ -107,6 +107,7 @@ def test_routes(settings: Settings, body: bytes, target: Target, reason: Reason)
         (FALLBACK, "POST", CHAT, False, True, Reason.NEVER_REROUTE),
         # methods
         (PASSTHROUGH, "PUT", CHAT, False, False, Reason.NOT_POST),
+        (PASSTHROUGH, "HEAD", CHAT, False, False, Reason.NOT_POST),
         (PASSTHROUGH, "DELETE", "/models/gpt-5", False, False, Reason.NOT_POST),
         (LISTED, "post", CHAT, False, False, Reason.NOT_POST),
         # the never-re-route list, by its kinds (the whole of it: test_paths.py)
