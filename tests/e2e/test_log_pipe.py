@@ -31,7 +31,9 @@ def _started(way: str, folder: Path, output: int) -> Iterator[tuple[subprocess.P
         command += ["--set", "web_open_browser=false", "--set", f"web_port={free_port()}"]
     if way == "mitmdump":
         command += ["--set", "flow_detail=1"]
-    process = subprocess.Popen(command, stdout=output, stderr=output)
+    # Coverage would write its own file and warnings in the end, which is what cannot be done here.
+    own = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_PROCESS")}
+    process = subprocess.Popen(command, stdout=output, stderr=output, env=own)
     try:
         os.close(output)
         while not accepts(port):

@@ -266,6 +266,7 @@ class Lifecycle:
         if "console_layout" not in ctx.options:
             self._app_log.install(ctx.master.addons.get("termlog"))
             self._app_log.never_wait()
+            self._app_log.take_over(ctx.master.addons.get("dumper"))
         fast_path.spare_addons_log_lines()
         self._confdir = prepare_confdir(ctx.options)
         if (tls := ctx.master.addons.get("tlsconfig")) is not None:
@@ -296,7 +297,6 @@ class Lifecycle:
     def running(self) -> None:
         """Begin to watch the file, and to wait for signals."""
         self._running = True
-        self._app_log.take_over(ctx.master.addons.get("dumper"))
         raise_file_limit()
         survive_file_exhaustion(asyncio.get_running_loop())
         tune_malloc()
