@@ -13,7 +13,7 @@ from e2e.conftest import Start
 from e2e.fallback_support import OUT_OF_QUOTA, stalls
 from e2e.harness import PATIENCE, Proxy, Stub, hello, until
 from litellm_hybrid.runtime import notices as notices_module
-from support.processes import free_port
+from support.processes import MASTER_KEY, free_port
 from support.servers import Reply
 from support.wire import Request
 
@@ -146,18 +146,22 @@ async def test_one_a_minute_and_kind(
     assert [each["suppressed"] for each in hook.told] == [0, 2]
 
 
-async def test_a_command_finds_the_event_in_its_environment(
-    start: Start, upstream: Stub, litellm: Stub, tmp_path: Path
+async def test_a_command_finds_the_event_in_its_environment_and_no_key(
+    start: Start, upstream: Stub, litellm: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("HYBRID_TESTS_KEY", MASTER_KEY)
+    monkeypatch.setenv("HYBRID_TESTS_OTHER", "; ")
     upstream.does, litellm.does = OUT_OF_QUOTA, hello
-    code = "import os, sys; open(sys.argv[1], 'a').write(os.environ['HYBRID_EVENT'] + os.environ['HYBRID_MODEL'])"
+    names = ("EVENT", "MODEL", "TESTS_KEY", "TESTS_OTHER")
+    said = " + ".join(f"os.environ.get('HYBRID_{name}', '')" for name in names)
+    code = f"import os, sys; open(sys.argv[1], 'a').write({said})"
     script, output = tmp_path / "hook.py", tmp_path / "out put"
     script.write_text(code)
     proxy = await start(fallback=ON, notify=[f"{sys.executable} {script} '{output}'"])
 
     await _ask(proxy, "o3; touch x")
 
-    await until(lambda: output.exists() and output.read_text() == "fallback-beguno3; touch x")
+    await until(lambda: output.exists() and output.read_text() == "fallback-beguno3; touch x; ")
 
 
 async def test_a_hook_that_fails_is_logged_once_and_holds_nobody_up(

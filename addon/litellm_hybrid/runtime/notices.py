@@ -108,7 +108,10 @@ class Notices:
             if notifier.url is not None:
                 await asyncio.to_thread(_post, notifier.url.value, said, self._settings.current.tls_ca)
             else:
-                await asyncio.to_thread(_execute, notifier.command, said)
+                settings = self._settings.current
+                keys = (settings.api_key, *settings.client_keys, *settings.upstream_keys)
+                hidden = frozenset(key.value for key in keys if key is not None)
+                await asyncio.to_thread(_execute, notifier.command, said, hidden)
         except Exception as e:  # noqa: BLE001 (whatever somebody's hook does)
             if notifier not in self._failing:
                 self._failing.add(notifier)
@@ -131,11 +134,13 @@ def _post(url: str, said: dict[str, object], tls_ca: Path | None) -> None:
         pass
 
 
-def _execute(command: tuple[str, ...], said: dict[str, object]) -> None:
-    variables = {f"HYBRID_{name.upper()}": str(value) for name, value in said.items()}
+def _execute(command: tuple[str, ...], said: dict[str, object], hidden: frozenset[str]) -> None:
+    """Run a command, with what is said in its environment and without the variables that hold our keys."""
+    variables = {name: value for name, value in os.environ.items() if value not in hidden}
+    variables |= {f"HYBRID_{name.upper()}": str(value) for name, value in said.items()}
     subprocess.run(  # noqa: S603  the configuration's own command
         command,
-        env={**os.environ, **variables},
+        env=variables,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
