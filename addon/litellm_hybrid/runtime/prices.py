@@ -19,7 +19,7 @@ _DELAY = 1.0
 
 _RENEW_AFTER = 3600.0
 _RETRY_AFTER = 60.0
-_RETRY_UNANSWERED_AFTER = 10.0
+_RETRY_UNANSWERED_AFTER = 2.0
 """Seconds: for how long prices hold, how soon LiteLLM is asked again for one that was not there, and how
 soon where it has told nothing yet and a request depends on it."""
 
@@ -92,14 +92,15 @@ class Prices:
         if self._spend.replays_cost(time()) >= most:
             return f"the ${most} of this day are spent"
         if name not in self._prices:
-            if self._asked is None or monotonic() - self._asked > _RETRY_AFTER:
+            retry_after = _RETRY_UNANSWERED_AFTER if self._ports is None else _RETRY_AFTER
+            if self._asked is None or monotonic() - self._asked > retry_after:
                 self._ask(delay=0)
             return f"LiteLLM has no price for {name}, and `fallback.max-cost-per-day` is set"
         return ""
 
     def leads_to(self, port: int) -> bool | None:
         """Tell whether a model of LiteLLM's leads to a port of this machine; None until it is known."""
-        self._refresh()
+        self._refresh(_RETRY_UNANSWERED_AFTER)
         return None if self._ports is None else port in self._ports
 
     def backends(self, name: str) -> tuple[Backend, ...]:
