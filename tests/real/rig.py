@@ -23,7 +23,7 @@ class LiteLLM(Server):
     """A stand-in that answers on all four APIs, and notes what it was asked.
 
     Attributes:
-        asked: model and path of each request, and the case that its text names ("" for none).
+        asked: model and path of each POST, and the case that its text names ("" for none).
     """
 
     def __init__(self) -> None:
@@ -31,14 +31,14 @@ class LiteLLM(Server):
         self.asked: list[tuple[str, str, str]] = []
 
     async def _reply(self, request: Request, reply: Reply) -> None:
-        found = MARK.search(request.body)
-        case = f"{found[1].decode()}-in-{found[2].decode()}" if found else ""
-        body = request.json() if request.body else {}
-        self.asked.append((str(body.get("model")), request.path, case))
         self.requests.clear()
         if request.method != "POST":
             await reply.json(200, {"object": "list", "data": []})
             return
+        found = MARK.search(request.body)
+        case = f"{found[1].decode()}-in-{found[2].decode()}" if found else ""
+        body = request.json() if request.body else {}
+        self.asked.append((str(body.get("model")), request.path, case))
         if "count_tokens" in request.path:
             await reply.json(200, {"input_tokens": 7})
             return

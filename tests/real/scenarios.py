@@ -383,10 +383,10 @@ SCENARIOS = (
         falls_back_when_an_account_goes,
         "a session ends when its account is removed: fallback/",
     ),
-    Scenario("a restart under streams", survives_a_restart, "answers are lost or doubled: proxy/engine.py"),
+    Scenario("a restart under streams", survives_a_restart, "answers are lost or doubled: proxy/stream.py"),
     Scenario(
         "it is down, with `unreachable` and `server-error` on",
         falls_back_while_it_is_down,
-        "those who opted in get its 502: proxy/engine.py",
+        "those who opted in get its 502: proxy/stream.py",
     ),
 )
