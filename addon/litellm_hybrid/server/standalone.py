@@ -17,7 +17,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, override
+from typing import Any, cast, override
 
 from mitmproxy import addonmanager, ctx, exceptions, hooks, master, options
 from mitmproxy.addons import core, disable_h2c, errorcheck, proxyserver, termlog, tlsconfig
@@ -77,6 +77,7 @@ class HybridInstance(mode_servers.AsyncioServerInstance[HybridMode]):
 
     @override
     async def handle_stream(self, reader: Any, writer: Any = None) -> None:
+        await cast("LeanMaster", ctx.master).started.wait()
         handler = HybridConnectionHandler(ctx.master, reader, writer, ctx.options, self.mode)  # type: ignore[no-untyped-call]
         handler.layer = self.make_top_layer(handler.layer.context)
         with self.manager.register_connection(handler.client.id, handler):
@@ -199,19 +200,34 @@ class _StartCheck(errorcheck.ErrorCheck):
 
     name = "errorcheck"  # where mitmproxy looks for it
 
+    def __init__(self, finished: Callable[[], None]) -> None:
+        super().__init__()
+        self._finished = finished
+
     @override
     async def shutdown_if_errored(self) -> None:
         await asyncio.sleep(0)  # as in mitmproxy: logging tasks finish first
         if self.logger.has_errored:
             sys.exit(1)
 
+    @override
+    def finish(self) -> None:
+        super().finish()  # type: ignore[no-untyped-call]
+        self._finished()
+
 
 class LeanMaster(master.Master):
-    """mitmproxy with our addon and the five others that a reverse proxy needs."""
+    """mitmproxy with our addon and the five others that a reverse proxy needs.
+
+    Attributes:
+        started: the start is over. Connections wait for it: it begins to listen before that, and an ERROR
+            about a request, such as a budget that is spent, would be taken for one of the start and end it.
+    """
 
     def __init__(self, opts: options.Options, app_log: AppLog, worker_dir: Path | None = None) -> None:
         super().__init__(opts, with_termlog=False)
         self._app_log = app_log
+        self.started = asyncio.Event()
         self.addons = LeanAddonManager(self)
         self._termlog = termlog.TermLog()
         self.addons.add(  # type: ignore[no-untyped-call]
@@ -221,7 +237,7 @@ class LeanMaster(master.Master):
             proxyserver.Proxyserver(),
             HybridAddon(worker_dir, app_log, alone=True),
             tlsconfig.TlsConfig(),
-            _StartCheck(),
+            _StartCheck(self.started.set),
         )
 
     @override

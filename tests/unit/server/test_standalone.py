@@ -1,0 +1,58 @@
+"""How `serve` starts."""
+
+import asyncio
+import json
+import logging
+from pathlib import Path
+
+from mitmproxy import http, options
+
+from litellm_hybrid.config.settings import Address
+from litellm_hybrid.observability.log import AppLog
+from litellm_hybrid.server.standalone import LeanMaster, share_port, spec
+from support.processes import free_port, hybrid_config
+
+
+class Early:
+    """A client that comes as soon as somebody listens, and an error about its request."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    async def running(self) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer.write(b"GET /_hybrid/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        for _ in range(1000):  # the start takes so long
+            await asyncio.sleep(0)
+        self._asking = asyncio.create_task(self._read(reader, writer))
+
+    async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.answer.set_result(await reader.read())
+        writer.close()
+
+    async def answered(self) -> None:
+        """Wait for the whole answer."""
+        await self.answer
+
+    def request(self, flow: http.HTTPFlow) -> None:
+        logging.getLogger().error("something is wrong with %s", flow.request.path)
+
+
+async def test_an_error_about_a_request_that_comes_early_does_not_end_the_start(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(json.dumps(hybrid_config("http://127.0.0.1:8")), encoding="utf-8")
+    opts = options.Options(confdir=str(tmp_path))
+    lean = LeanMaster(opts, AppLog())
+    early = Early(free_port())
+    lean.addons.add(early)
+    share_port(opts, shared=False)
+    upstream = Address("http", "127.0.0.1", 9)
+    opts.update(litellm_config=str(config), mode=[spec(upstream, ("127.0.0.1", early.port))])
+    running = asyncio.create_task(lean.run())
+    async with asyncio.timeout(60):
+        await asyncio.wait({running, asyncio.create_task(early.answered())}, return_when="FIRST_COMPLETED")
+        assert not running.done()
+        assert (await early.answer).startswith(b"HTTP/1.1 200 ")
+        lean.shutdown()  # type: ignore[no-untyped-call]
+        await running
