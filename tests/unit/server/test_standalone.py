@@ -56,3 +56,4 @@ async def test_an_error_about_a_request_that_comes_early_does_not_end_the_start(
         assert (await early.answer).startswith(b"HTTP/1.1 200 ")
         lean.shutdown()  # type: ignore[no-untyped-call]
         await running
+    await lean.addons.get("proxyserver").servers.update([])
