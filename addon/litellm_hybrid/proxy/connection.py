@@ -71,6 +71,10 @@ class HybridConnectionHandler(mode_servers.ProxyConnectionHandler):
     @override
     async def handle_connection(self, connection: Connection) -> None:
         io = self.transports[connection]
+        if io.handler is None:
+            # mitmproxy makes tasks that begin at once, and notes this one when it waits: not before its end,
+            # where all that the client sends is there already.
+            await asyncio.sleep(0)
         if isinstance(io.reader, asyncio.StreamReader):
             # asyncio pauses a socket at twice its limit, with two system calls for each pause; it takes one
             # only where a reader is made, and mitmproxy gives none.
