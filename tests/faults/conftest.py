@@ -1,9 +1,5 @@
-"""The processes, started once for all rows: with bodies relayed (proxy/relay.py).
+"""The processes, started once for all rows: with bodies relayed (proxy/relay.py), and without."""
 
-Without, too, where `HYBRID_FAULTS` is `both`: that takes twice as long.
-"""
-
-import os
 from collections.abc import AsyncIterator
 
 import pytest
@@ -12,10 +8,8 @@ import pytest_asyncio
 from faults.rig import Rig, rig
 from litellm_hybrid.proxy.fast_path import SWITCH
 
-_RELAY = ["on", "off"] if os.environ.get("HYBRID_FAULTS") == "both" else ["on"]
 
-
-@pytest_asyncio.fixture(scope="session", loop_scope="session", name="rig", params=_RELAY)
+@pytest_asyncio.fixture(scope="session", loop_scope="session", name="rig", params=["on", "off"])
 async def _rig(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Rig]:

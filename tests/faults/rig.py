@@ -179,7 +179,8 @@ async def rig(folder: Path, env: Mapping[str, str]) -> AsyncIterator[Rig]:
             address,
             **{
                 "models": ["gpt-5"],
-                "fallback": {"enabled": True},
+                # A slow machine makes upstream slow to say that a quota is used up, which begins a cooldown.
+                "fallback": {"enabled": True, "cooldown-max": "0s"},
                 "timeouts": _SHORT if name == "hasty" else _LONG,
                 "log-format": "json",
             },
