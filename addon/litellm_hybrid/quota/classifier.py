@@ -111,7 +111,13 @@ def classify(status: int, headers: Mapping[str, str], body: bytes, *, now: float
     text = body.removeprefix(_BOM).lstrip()
     if not text.startswith((b"{", b"[")) and (_is_stream(headers) or sse.is_stream(text)):
         return _classify_stream(status, headers, body, now)
-    payload = decode(text)
+    return classify_decoded(status, headers, text, decode(text), now=now)
+
+
+def classify_decoded(
+    status: int, headers: Mapping[str, str], text: bytes, payload: object, *, now: float
+) -> Verdict:
+    """Classify a complete response that is no stream; `payload`: what JSON says in its `text`, or None."""
     error = error_shapes.read(payload, status)
     if error is not None:
         return _decide(error, headers, now)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from litellm_hybrid.message import sse
 from litellm_hybrid.message.json import decode, members, objects
 from litellm_hybrid.quota import content
-from litellm_hybrid.quota.classifier import ANSWER, NO_ANSWER, StreamJudge, Verdict, classify
+from litellm_hybrid.quota.classifier import ANSWER, NO_ANSWER, StreamJudge, Verdict, classify_decoded
 from litellm_hybrid.quota.content import Carries
 
 _COMPACTS = re.compile(r"/responses/compact/?$")
@@ -61,8 +61,9 @@ def judge(wanted: Asked, status: int, headers: Mapping[str, str], body: bytes, *
         sse.is_stream(text) or "event-stream" in headers["content-type"]
     ):
         return ReplayJudge(wanted, headers=headers).whole(body, now=now)
-    verdict = classify(status, headers, body, now=now)
-    return _judge_whole(wanted, decode(text)) if verdict is ANSWER else verdict
+    payload = decode(text)
+    verdict = classify_decoded(status, headers, text, payload, now=now)
+    return _judge_whole(wanted, payload) if verdict is ANSWER else verdict
 
 
 def _judge_whole(wanted: Asked, payload: object) -> Verdict:
