@@ -200,6 +200,7 @@ def lost_in_silence(body: bytes, api: Api, backends: Collection[Backend]) -> str
     Where no backend is known it may be one for which it does.
     """
     lost = ""
+    may_be_adapted = not backends or any(backend.provider not in _GOOGLES for backend in backends)
 
     def loses(what: str) -> bool:
         return any(backend.loses(what) for backend in backends) if backends else what in _LOSES
@@ -211,12 +212,11 @@ def lost_in_silence(body: bytes, api: Api, backends: Collection[Backend]) -> str
             demands.discard("json")
         if "named" in demands and _weakens_choice(api, backends):
             demands.add("required")  # which is what it becomes
-        if not backends or any(backend.provider not in _GOOGLES for backend in backends):
-            chooses = not demands.isdisjoint({"named", "required", "none"})
-            lost = "demand" if chooses and _is_passed_over(request) else ""
-        if any(loses(what) for what in demands):
+        if any(loses(what) for what in demands) or (
+            may_be_adapted and demands & {"named", "required", "none"} and _is_passed_over(request)
+        ):
             lost = "demand"
-        elif not lost and any(loses(what) for _, part in _parts(request, api) for what in _attached(part)):
+        elif any(loses(what) for _, part in _parts(request, api) for what in _attached(part)):
             lost = "attachment"
         return False
 
