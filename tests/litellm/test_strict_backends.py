@@ -97,7 +97,7 @@ def test_a_request_is_refused_in_the_providers_words(
 
 
 def test_each_agent_is_there_and_each_kind_of_backend() -> None:
-    assert len({request.name for request in AGENT_REQUESTS}) == len(AGENT_REQUESTS) == 20
+    assert len({request.name for request in AGENT_REQUESTS}) == len(AGENT_REQUESTS) == 21
     assert len({deployment.name for deployment in DEPLOYMENTS}) == 18
 
 
