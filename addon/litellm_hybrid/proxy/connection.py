@@ -71,24 +71,25 @@ class HybridConnectionHandler(mode_servers.ProxyConnectionHandler):
     @override
     async def handle_connection(self, connection: Connection) -> None:
         io = self.transports[connection]
-        if io.handler is None:
-            # mitmproxy makes tasks that begin at once, and notes this one when it waits: not before its end,
-            # where all that the client sends is there already.
-            await asyncio.sleep(0)
-        if isinstance(io.reader, asyncio.StreamReader):
-            # asyncio pauses a socket at twice its limit, with two system calls for each pause; it takes one
-            # only where a reader is made, and mitmproxy gives none.
-            vars(io.reader)["_limit"] = _LARGE_READ
-            reader: Any = _LargeReads(
-                io.reader, partial(self._relay, connection, io.reader)
-            )  # mitmproxy calls nothing but `read`
-            io.reader = reader
         try:
+            if io.handler is None:
+                # mitmproxy makes tasks that begin at once, and notes this one when it waits: not before its
+                # end, where all that the client sends is there already.
+                await asyncio.sleep(0)
+            if isinstance(io.reader, asyncio.StreamReader):
+                # asyncio pauses a socket at twice its limit, with two system calls for each pause; it takes
+                # one only where a reader is made, and mitmproxy gives none.
+                vars(io.reader)["_limit"] = _LARGE_READ
+                reader: Any = _LargeReads(
+                    io.reader, partial(self._relay, connection, io.reader)
+                )  # mitmproxy calls nothing but `read`
+                io.reader = reader
             await super().handle_connection(connection)
         finally:
-            # Cancelled while it waits to hand on what it has read, as it can be when a response is
-            # abandoned halfway or a client leaves with one unread, mitmproxy forgets to close the
-            # socket and to say so: the server would be blamed for a client that left.
+            # Cancelled above, as a client that has just come is when the proxy stops, or while it waits to
+            # hand on what it has read, as it can be when a response is abandoned halfway or a client leaves
+            # with one unread, mitmproxy forgets to close the socket and to say so: the server would be
+            # blamed for a client that left.
             forgotten = self.transports.pop(connection, None)
             if forgotten is not None and forgotten.writer is not None:
                 forgotten.writer.close()

@@ -19,6 +19,8 @@ from litellm_hybrid.addon import HybridAddon
 from litellm_hybrid.config.settings import Address
 from litellm_hybrid.proxy.connection import HybridConnectionHandler, build_layer, listeners
 from litellm_hybrid.proxy.layer import HybridLayer
+from unit.proxy.playbook import Clock
+from unit.proxy.wires import connected
 
 
 class Writer:
@@ -71,6 +73,24 @@ def test_so_it_has_without_assertions() -> None:
     )
 
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("turns", range(6), ids="{} turns later".format)
+async def test_a_client_that_has_just_come_is_closed(turns: int) -> None:
+    """When the proxy stops: at whatever moment of the connection's beginning."""
+    asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)  # as mitmproxy does
+    async with connected(Clock(), relays=True, settled=False) as wires:
+        io = wires.handler.transports[wires.handler.client]
+        while io.handler is None:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+
+        wires.handler.close_connection(wires.handler.client)
+
+        await wires.settle()
+        assert wires.client.is_closing()
+        assert wires.task.done()
 
 
 # -- listeners --------------------------------------------------------------

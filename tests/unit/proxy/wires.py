@@ -155,6 +155,7 @@ class _Handler(HybridConnectionHandler):
 
 _options = options.Options()
 Proxyserver().load(_options)
+_options.update(connection_strategy="lazy")
 
 
 class _Direct:
@@ -249,8 +250,8 @@ class Wires:
 
 
 @asynccontextmanager
-async def connected(clock: Clock, *, relays: bool) -> AsyncIterator[Wires]:
-    """A client has connected."""
+async def connected(clock: Clock, *, relays: bool, settled: bool = True) -> AsyncIterator[Wires]:
+    """A client connects; where it has settled, the proxy waits for what it sends."""
     wires = Wires(clock, relays=relays)
     with patch.object(asyncio, "open_connection", wires._connect):
         mode = mode_specs.ProxyMode.parse("reverse:http://10.0.0.1:8317")
@@ -261,7 +262,8 @@ async def connected(clock: Clock, *, relays: bool) -> AsyncIterator[Wires]:
         context.server.address = ("10.0.0.1", 8317)
         handler.layer = top
         task = wires.task = asyncio.get_running_loop().create_task(handler.handle_client())
-        await wires.settle()
+        if settled:
+            await wires.settle()
         try:
             yield wires
         finally:
