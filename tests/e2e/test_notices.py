@@ -98,6 +98,28 @@ async def test_a_login_that_is_gone_is_told_without_a_fallback(
     assert ("login-gone", "o1") in hook.events
 
 
+async def test_a_model_that_a_setting_keeps_at_upstream(
+    start: Start, upstream: Stub, litellm: Stub, hook: Hook
+) -> None:
+    """By its name, and by the kind of its failure; header, log, metrics and comment say so as well."""
+    upstream.does = OUT_OF_QUOTA
+    for number, setting in enumerate(
+        ({"except": ["o*"]}, {"models": ["gpt*"]}, {"on": ["overload"]}), start=1
+    ):
+        proxy = await start(fallback=ON | setting, notify=[hook.url])
+        answer = await proxy.post("o3")
+        await until(lambda count=number: len(hook.told) == count)  # type: ignore[misc]
+
+        assert (answer.status, answer.route) == (429, "upstream; reason=excepted")
+        assert hook.events[-1] == ("fallback-excepted", "o3")
+        assert proxy.log("upstream 429 POST")[0].fields["reason"] == "excepted"
+        metrics = (await proxy.ask("GET", "/_hybrid/metrics")).body.decode()
+        assert 'reason="excepted",status_class="4xx"' in metrics
+        page = (await proxy.ask("GET", "/_hybrid/status")).json()
+        assert page["recent_requests"][0]["reason"] == "excepted"
+    assert litellm.requests == []
+
+
 async def test_the_days_dollars_are_spent(start: Start, upstream: Stub, litellm: Stub, hook: Hook) -> None:
     async def bills(_: Request, reply: Reply) -> None:
         await reply.json(200, ANSWER, [("x-litellm-response-cost", "2")])

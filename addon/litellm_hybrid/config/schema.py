@@ -216,9 +216,10 @@ CHAPTERS: dict[str, tuple[Key, ...]] = {
             "How log lines are written."),
         Key("notify", takes.notifiers, "[https://example.com/hook, notify-send litellm-hybrid]",
             "Who is told when a model begins to fall back and when upstream serves it again, of a budget "
-            "that is used up, a login that is gone, and of LiteLLM when it cannot be reached and when it is "
-            "back. A URL gets JSON by POST, a command finds the event in its environment (`HYBRID_EVENT`, "
-            "`HYBRID_MODEL`, `HYBRID_MESSAGE` …). At most one a minute for each kind of event and process, "
+            "that is used up, a login that is gone, a failure that a setting keeps from LiteLLM, and of "
+            "LiteLLM when it cannot be reached and when it is back. A URL gets JSON by POST, a command "
+            "finds the event in its environment (`HYBRID_EVENT`, `HYBRID_MODEL`, `HYBRID_MESSAGE` …). At "
+            "most one a minute for each kind of event and process, "
             "never in a request's way.", secret=True),
     ),
     "For litellm-hybrid serve alone": (

@@ -23,6 +23,7 @@ from litellm_hybrid.fallback.response_hold import (
     JudgedResponse,
     ResponseHead,
     hold_replay,
+    is_excepted,
     needs_inspection,
 )
 from litellm_hybrid.fallback.state import SUSPENDED_MAX, UNKNOWN_FOR, FallbackState
@@ -46,6 +47,9 @@ _KINDS = {
     Cause.SERVER_CLOSED: "server-error",
     Cause.SERVER_PROTOCOL: "server-error",
 }
+
+_NO_RULE = frozenset({Reason.NOT_LISTED, Reason.DISABLED})
+"""The reasons of what upstream serves since nothing sends it elsewhere."""
 
 
 class FallbackListener(Protocol):
@@ -127,11 +131,14 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         is_routed = is_routed or exchange.outcome.reason is Reason.LITELLM_FAILED
         concerned = exchange.outcome.may_fall_back or exchange.unrouted is not None
         if not (concerned or (is_routed and response.status_code >= 400)) or exchange.model is None:
+            self._note_excepted(exchange, response.status_code)
             return None
         headers = {name.lower(): value for name, value in response.headers.items(multi=True)}
         head = ResponseHead(response.status_code, headers)
         held = self._hold_routed(exchange, head) if is_routed else self._hold(exchange, head)
-        if held is not None:
+        if held is None:
+            self._note_excepted(exchange, head.status)
+        else:
             held.on_fault = partial(local_replies.log_internal_error, exchange)
             self.state.held.add(held)
             held.on_close = self.state.held.discard
@@ -188,7 +195,19 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         if verdict.kind not in ("none", "no-credential"):
             words = f"{status} {verdict.message or verdict.reason}"
             self.state.failures.put((exchange.model_name or "").lower(), words, monotonic() + SUSPENDED_MAX)
+        if verdict.kind not in kinds:
+            self._note_excepted(exchange, status, verdict.kind)
         return verdict.kind in kinds
+
+    def _note_excepted(self, exchange: Exchange, status: int, kind: str = "") -> None:
+        """Upstream's response goes to the client: say so if that is only because of a setting."""
+        outcome, model = exchange.outcome, exchange.model_name
+        if (
+            outcome.reason in _NO_RULE
+            and model
+            and is_excepted(self._settings.current.fallback, model, status, kind)
+        ):
+            outcome.reason = Reason.EXCEPTED
 
     # -- it is a failure ------------------------------------------------------
 

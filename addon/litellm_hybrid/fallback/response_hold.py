@@ -10,6 +10,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from functools import wraps
 from typing import Concatenate
 
+from litellm_hybrid.config.settings import DEFAULT_FALLBACK_KINDS, Fallback
 from litellm_hybrid.message import sse
 from litellm_hybrid.message.decoders import UndecodableError, decode
 from litellm_hybrid.proxy.held_response import HoldDecision
@@ -82,6 +83,25 @@ class ResponseHead:
     def is_plain(self) -> bool:
         """Whether its body has no content coding."""
         return self.headers.get("content-encoding", "").strip().lower() in ("", "identity")
+
+
+# What a status alone says of the account, where the body is not waited for.
+_BY_STATUS = {402: "quota", 429: "quota", 503: "overload", 529: "overload"}
+
+
+def is_excepted(fallback: Fallback, model: str, status: int, kind: str = "") -> bool:
+    """Whether a failure of upstream's that falls back by default does not, by the settings.
+
+    Args:
+        fallback: the settings.
+        model: as the client spells it.
+        status: of the response.
+        kind: what it means, as in `fallback.on`; "": it was not held, and only its status is known.
+    """
+    covered = fallback.covers(model)
+    said = kind if kind and covered else _BY_STATUS.get(status)  # of others the client has got the beginning
+    missing = DEFAULT_FALLBACK_KINDS - fallback.on if covered else DEFAULT_FALLBACK_KINDS
+    return fallback.enabled and said in missing
 
 
 def needs_inspection(head: ResponseHead) -> bool:

@@ -56,6 +56,9 @@ _KINDS = {
 # What is as it should be, whatever its status: Codex comes again by HTTP.
 _EXPECTED = frozenset({Reason.OWN_PAGE, Reason.WEBSOCKET})
 
+_UPSTREAMS_OWN = frozenset({Reason.FALLBACK_FAILED, Reason.LITELLM_FAILED, Reason.EXCEPTED})
+"""The reasons that speak of an error of upstream's by themselves."""
+
 
 class Annotations(FallbackListener):
     """Marks and comments flows.
@@ -114,7 +117,7 @@ def describe(flow: http.HTTPFlow, snapshot: Snapshot) -> str:
     """
     said = RouteHeader(Reason(snapshot["reason"]), Target(snapshot["target"]), snapshot["fallback_failed"])
     meaning = said.meaning
-    by_rule = snapshot["words"] and said.reason not in (Reason.FALLBACK_FAILED, Reason.LITELLM_FAILED)
+    by_rule = snapshot["words"] and said.reason not in _UPSTREAMS_OWN
     because = f"the {_status(flow)} is the server's own, which was asked because " if by_rule else ""
     details = [*tried(snapshot), f"means: {because}{meaning.means}", f"fix: {meaning.fix}"]
     return "\n• ".join([summary(flow, snapshot), *details])
@@ -164,6 +167,8 @@ def _headline(flow: http.HTTPFlow, snapshot: Snapshot) -> str:
     if reason == Reason.FALLBACK_FAILED:
         refused = f"{status} {kind}".strip() if status else "no response"
         happened = f"⚠ upstream {refused}, LiteLLM could not help: {snapshot['fallback_failed']}"
+    elif reason == Reason.EXCEPTED:
+        happened = f"⚠ upstream {status}, excepted: not served by LiteLLM"
     elif reason == Reason.ERROR:
         happened = f"⚠ {snapshot['error_type'] or 'error'}"
     elif reason == Reason.REFUSED:

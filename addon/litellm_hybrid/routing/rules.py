@@ -50,6 +50,7 @@ class Reason(StrEnum):
     WEBSOCKET = "websocket"
     STATEFUL = "stateful"
     FALLBACK_FAILED = "fallback-failed"
+    EXCEPTED = "excepted"
     # answered here
     OWN_PAGE = "own-page"
     REFUSED = "refused"

@@ -16,7 +16,7 @@ from litellm_hybrid.observability import log
 from litellm_hybrid.observability.history import LONGEST, FallingBackModels
 from litellm_hybrid.observability.status import timestamp
 from litellm_hybrid.proxy import trust
-from litellm_hybrid.routing.rules import IN_UPSTREAMS_PLACE, Target
+from litellm_hybrid.routing.rules import IN_UPSTREAMS_PLACE, Reason, Target
 
 _EVERY = 60.0
 """Seconds that pass at least between two notices of one kind."""
@@ -30,6 +30,7 @@ class Event(StrEnum):
 
     FALLBACK_BEGUN = "fallback-begun"
     FALLBACK_ENDED = "fallback-ended"
+    FALLBACK_EXCEPTED = "fallback-excepted"
     BUDGET_REACHED = "budget-reached"
     LOGIN_GONE = "login-gone"
     LITELLM_DOWN = "litellm-down"
@@ -65,6 +66,9 @@ class Notices:
             return
         if exchange.fallback is not None and exchange.fallback.kind == "login":
             self._tell(Event.LOGIN_GONE, model, f"{model}: the account's login is gone, sign in again")
+        if outcome.reason is Reason.EXCEPTED:
+            message = f"{model}: quota out, NOT served by LiteLLM: take it out of `fallback.except`"
+            self._tell(Event.FALLBACK_EXCEPTED, model, message)
         if outcome.fallback_failed == "budget":
             message = f"{model}: no fallback any more, by `fallback.max-per-hour` or `max-cost-per-day`"
             self._tell(Event.BUDGET_REACHED, model, message)

@@ -67,6 +67,10 @@ def test_a_comment_says_what_was_decided(world: World) -> None:
         (Target.UPSTREAM, Reason.NOT_LISTED, 200, "", "gpt-5 → upstream"),
         (Target.UPSTREAM, Reason.NOT_LISTED, 400, FAILED, "gpt-5 → upstream ⚠ 400"),
         (Target.UPSTREAM, Reason.NOT_POST, 500, FAILED, "gpt-5 → upstream ⚠ 500"),
+        (
+            *(Target.UPSTREAM, Reason.EXCEPTED, 429, FAILED),
+            "gpt-5 ⚠ upstream 429, excepted: not served by LiteLLM",
+        ),
         (Target.UPSTREAM, Reason.WEBSOCKET, 426, "", "gpt-5 → upstream"),
         (Target.NONE, Reason.REFUSED, 401, FAILED, "gpt-5 ⚠ refused"),
     ],

@@ -33,7 +33,7 @@ def test_the_reasons_are_the_closed_list_of_the_interface() -> None:
         *("model", "passthrough", "fallback", "unreachable", "cooldown", "sticky", "spill"),
         *("disabled", "no-base-url", "not-listed", "not-post", "no-model", "unreadable-body"),
         *("never-reroute", "websocket", "stateful", "fallback-failed", "litellm-failed"),
-        *("own-page", "refused", "error"),
+        *("excepted", "own-page", "refused", "error"),
     }
     assert {str(target) for target in Target} == {"litellm", "upstream", "none"}
 

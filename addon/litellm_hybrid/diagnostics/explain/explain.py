@@ -12,6 +12,7 @@ from litellm_hybrid.config.settings import FALLBACK_KINDS, Settings
 from litellm_hybrid.diagnostics.explain import remedies
 from litellm_hybrid.diagnostics.explain.reasons import REASONS
 from litellm_hybrid.diagnostics.explain.remedies import Obstacle, UpstreamResponse
+from litellm_hybrid.fallback.response_hold import is_excepted
 from litellm_hybrid.llm.replay import body as replay_body
 from litellm_hybrid.message import credentials, forwarded, ids
 from litellm_hybrid.message.credentials import redact_as_text, redact_target
@@ -315,6 +316,8 @@ def explain(
         replayed = "nothing keeps the request from being replayed to LiteLLM"
         if found:
             replayed = f"not replayed: {_reasons(found)}"
+            if _is_excepted(settings, routed, response, verdict):
+                reason = Reason.EXCEPTED
         steps += [Step("response", _verdict(response, verdict)), Step("fallback", replayed)]
         if not found:
             refusal = access.check(settings, request.client)
@@ -337,6 +340,12 @@ def explain(
         verdict=verdict,
         fixes=tuple(fix for fix in fixes if fix),
     )
+
+
+def _is_excepted(settings: Settings, routed: Routed, response: UpstreamResponse, verdict: Verdict) -> bool:
+    model, by_no_rule = routed.route.model, routed.reason in (Reason.NOT_LISTED, Reason.DISABLED)
+    status = response.head.status
+    return by_no_rule and bool(model) and is_excepted(settings.fallback, model or "", status, verdict.kind)
 
 
 def _own_page(settings: Settings, request: Request) -> Explanation:

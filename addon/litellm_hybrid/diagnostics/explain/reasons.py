@@ -128,6 +128,11 @@ _FROM_UPSTREAM = {
         "see what `fallback-failed=` says: `litellm-hybrid explain --reason` takes the whole header",
         _STATUS,
     ),
+    Reason.EXCEPTED: (
+        "upstream's account cannot serve it, and a setting keeps the model, or such failures, at upstream",
+        "take it out of `fallback.except`; or add it to `fallback.models`, or the kind to `fallback.on`",
+        f"{_BY_MODEL} --response-status 429",
+    ),
 }
 _FROM_HERE = {
     Reason.OWN_PAGE: (

@@ -192,13 +192,13 @@ CASES = [
         QUOTA,
     ),
     Case(
-        Reason.DISABLED,
+        Reason.EXCEPTED,
         (f"{ENABLE}; {LIST_GPT5}", "take gpt-* out of `fallback.except`"),
         EXCEPT,
         response=QUOTA,
     ),
     Case(
-        Reason.DISABLED,
+        Reason.EXCEPTED,
         (f"{ENABLE}; {LIST_GPT5}", 'add "gpt-5" to `fallback.models`'),
         ONLY_CLAUDE,
         response=QUOTA,
