@@ -236,9 +236,10 @@ def decide(  # noqa: PLR0911 (one return a reason)
         return Route(Target.LITELLM, Reason.PASSTHROUGH, model, litellm_model)
     if settings.fallback.enabled and named.seen_stateful:
         return _upstream(Reason.STATEFUL, model)
+    takes_it = entry is not None or settings.passthrough
     return Route(
         Target.UPSTREAM,
-        Reason.NOT_LISTED if settings.routing else Reason.DISABLED,
+        Reason.DISABLED if takes_it and not settings.routing else Reason.NOT_LISTED,
         model,
         litellm_model,
         may_fall_back=settings.fallback.enabled and settings.fallback.covers(model),

@@ -24,7 +24,7 @@ from mitmproxy.options import CONF_BASENAME, Options
 from litellm_hybrid.config.file_watcher import Watcher
 from litellm_hybrid.config.parser import ConfigError, Parsed
 from litellm_hybrid.config.schema import diff
-from litellm_hybrid.config.settings import Settings, SettingsStore
+from litellm_hybrid.config.settings import Settings, SettingsStore, host_port
 from litellm_hybrid.diagnostics.check import Listener, start_problems
 from litellm_hybrid.observability import log
 from litellm_hybrid.observability.history import APPLIED, REJECTED, ReloadHistory
@@ -34,9 +34,13 @@ from litellm_hybrid.proxy.connection import Listeners, listeners
 from litellm_hybrid.proxy.interfaces import HybridProxy
 from litellm_hybrid.proxy.trust import TrustStore
 from litellm_hybrid.runtime.admin import AdminPages
+from litellm_hybrid.terminal import counted
 
 LOOK_EVERY = 0.5
 """Seconds between two looks at the file; a change is taken at the second that finds it unchanged."""
+
+
+_ANY = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 (all addresses, of which this machine's is one)
 
 
 class ConfigReloader:
@@ -116,8 +120,21 @@ class ConfigReloader:
                 "WHOEVER REACHES THIS PROXY MAY SPEND THE LITELLM KEY",
                 event="config-warning",
             )
-        if settings.active:
+        if settings.routing:
             log.emit(logging.INFO, f"LiteLLM routing enabled for: {settings.base_url}", event="config-loaded")
+        if settings.fallback.enabled:
+            log.emit(logging.INFO, self._fallback(settings), event="config-loaded")
+
+    def _fallback(self, settings: Settings) -> str:
+        """Say which models fall back, and where to look."""
+        listed, excepted = settings.fallback.models.entries, len(settings.fallback.excluded.entries)
+        models = "all models" if "*" in listed else counted(len(listed), "model")
+        models += f" but {excepted} (`fallback.except`)" if excepted else ""
+        host, port, _ = self._listeners[0] if self._listeners else (*settings.listen, "")
+        page = f"http://{host_port('127.0.0.1' if host in _ANY else host, port)}/_hybrid/status"
+        return (
+            f"litellm: fallback to {settings.base_url} for {models}; status page: {page}; file: {self._path}"
+        )
 
     def _check(self, settings: Settings) -> None:
         """What the file says must fit where we listen and what is behind us.

@@ -58,8 +58,10 @@ def test_the_reasons_are_the_closed_list_of_the_interface() -> None:
         (Settings(), b'{"model": "gpt-5"}', Target.UPSTREAM, Reason.DISABLED),
         (replace(LISTED, base_url=None), b'{"model": "gpt-5"}', Target.UPSTREAM, Reason.NO_BASE_URL),
         (replace(PASSTHROUGH, enabled=False), b'{"model": "gpt-5"}', Target.UPSTREAM, Reason.DISABLED),
-        (FALLBACK, b'{"model": "gpt-5"}', Target.UPSTREAM, Reason.DISABLED),
+        (FALLBACK, b'{"model": "gpt-5"}', Target.UPSTREAM, Reason.NOT_LISTED),
         (replace(BOTH, enabled=False), b'{"model": "gpt-5"}', Target.UPSTREAM, Reason.DISABLED),
+        (replace(BOTH, enabled=False), b'{"model": "other"}', Target.UPSTREAM, Reason.NOT_LISTED),
+        (replace(FALLBACK, passthrough=True), b'{"model": "gpt-5"}', Target.UPSTREAM, Reason.DISABLED),
         (FALLBACK, b"{}", Target.UPSTREAM, Reason.NO_MODEL),
         # no list
         (replace(LISTED, models=Patterns()), b'{"model": "gpt-5"}', Target.UPSTREAM, Reason.NOT_LISTED),

@@ -42,6 +42,26 @@ def test_the_start_says_what_is_in_force(file: Path, caplog: pytest.LogCaptureFi
     assert any("fallback is off" in message for message in caplog.messages)
 
 
+@pytest.mark.parametrize(
+    ("fallback", "models"),
+    [
+        ("", "all models"),
+        (", except: [gpt-5, o3*]", "all models but 2 (`fallback.except`)"),
+        (", models: [gpt-5]", "1 model"),
+    ],
+)
+def test_the_start_says_what_falls_back_where_nothing_is_routed(
+    fallback: str, models: str, file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "litellm_hybrid")
+    text = "extensions: {litellm: {base-url: 'http://127.0.0.1:4000', api-key: k, %s}}\n"
+    file.write_text(text % f"fallback: {{enabled: true{fallback}}}")
+    _read(file)
+    page = "status page: http://127.0.0.1:8318/_hybrid/status"
+    said = f"litellm: fallback to http://127.0.0.1:4000 for {models}; {page}; file: {file}"
+    assert [message for message in caplog.messages if "http" in message] == [said]
+
+
 def test_authorities_that_cannot_be_read_end_the_start(file: Path) -> None:
     file.write_text(file.read_text().replace("enabled: true", "enabled: true, tls-ca: /missing.pem"))
     with pytest.raises(ConfigError, match=r"tls-ca: /missing\.pem cannot be used: No such file"):

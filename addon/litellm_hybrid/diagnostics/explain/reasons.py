@@ -75,7 +75,7 @@ _FROM_LITELLM = {
 _FROM_UPSTREAM = {
     Reason.DISABLED: (
         "routing is off: `enabled` is not true in the file that is in force, whatever `models` says",
-        "set `enabled: true` and list the model in `models`, in the file that the proxy was started with",
+        "set `enabled: true` in the file that the proxy was started with, and list the model in `models`",
         "litellm-hybrid check",
     ),
     Reason.NO_BASE_URL: (
@@ -90,7 +90,7 @@ _FROM_UPSTREAM = {
     ),
     Reason.NOT_LISTED: (
         "no entry of `models` matches the model, and upstream's response was no failure that falls back",
-        "add the name, as the client sends it, to `models`; or set `passthrough-mode: true`",
+        "nothing, where only failures are to go to LiteLLM; else add the name to `models` (`enabled: true`)",
         _BY_MODEL,
     ),
     Reason.NOT_POST: (

@@ -89,7 +89,7 @@ CASES = [
     Case(Reason.PASSTHROUGH, (), OFF + "enabled: true\npassthrough-mode: true\n"),
     Case(Reason.DISABLED, (f"{ENABLE}; {BASE_URL}; {LIST_GPT5}",), ""),
     Case(Reason.DISABLED, (f"{ENABLE}; {LIST_GPT5}",), OFF),
-    Case(Reason.DISABLED, (f"{ENABLE}; {LIST_GPT5}",), FALLBACK),
+    Case(Reason.NOT_LISTED, (f"{ENABLE}; {LIST_GPT5}",), FALLBACK),
     Case(Reason.DISABLED, (f"{ENABLE}; {LIST_GPT5}; {ALLOW}",), OFF, request_of(headers=(ORIGIN,))),
     Case(Reason.NO_BASE_URL, (BASE_URL,), "enabled: true\nmodels: [gpt-5]\n"),
     Case(Reason.NOT_LISTED, (LIST_GPT5,)),
@@ -204,26 +204,26 @@ CASES = [
         response=QUOTA,
     ),
     Case(
-        Reason.DISABLED,
+        Reason.NOT_LISTED,
         (f"{ENABLE}; {LIST_GPT5}", "add server-error to `fallback.on`"),
         FALLBACK,
         response=response_of(500),
     ),
     # responses that nothing can get replayed
     Case(
-        Reason.DISABLED,
+        Reason.NOT_LISTED,
         (f"{ENABLE}; {LIST_GPT5}",),
         FALLBACK,
         response=response_of(200, b'{"choices": [{"message": {"content": "x"}}]}'),
     ),
     Case(
-        Reason.DISABLED,
+        Reason.NOT_LISTED,
         (f"{ENABLE}; {LIST_GPT5}",),
         FALLBACK,
         response=response_of(400, b"x", {"content-encoding": "gzip"}),
     ),
     Case(
-        Reason.DISABLED,
+        Reason.NOT_LISTED,
         (f"{ENABLE}; {LIST_GPT5}",),
         FALLBACK,
         response=response_of(
@@ -231,7 +231,7 @@ CASES = [
         ),
     ),
     Case(
-        Reason.DISABLED,
+        Reason.NOT_LISTED,
         (f"{ENABLE}; {LIST_GPT5}",),
         FALLBACK,
         response=response_of(200, QUOTA.body, {"content-type": "text/html"}),
@@ -293,7 +293,7 @@ def test_upstreams_responses_are_replayed_by_their_kind(entry: dict[str, Any]) -
     replayed = entry["kind"] in DEFAULT_FALLBACK_KINDS
     assert explanation.verdict is not None
     assert explanation.verdict.kind == entry["kind"]
-    assert explanation.reason is (Reason.FALLBACK if replayed else Reason.DISABLED)
+    assert explanation.reason is (Reason.FALLBACK if replayed else Reason.NOT_LISTED)
 
 
 @pytest.mark.parametrize(
