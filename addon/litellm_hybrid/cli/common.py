@@ -2,10 +2,14 @@
 
 import json
 import os
+import re
+import shlex
 import shutil
+import stat
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import wraps
 from pathlib import Path
 from typing import Protocol
 
@@ -16,7 +20,9 @@ from litellm_hybrid.config.parser import ConfigError, Parsed
 from litellm_hybrid.config.settings import Address
 from litellm_hybrid.terminal import OutputLine, Style, hide, printable
 
-CONFIG = "config.yaml"
+OWN, CONFIG = NAMES = ("litellm-hybrid.yaml", "config.yaml")
+"""The file in the current folder, if none is named: as `init` writes it, or CLIProxyAPI's; the first wins."""
+
 FILE = click.Path(path_type=Path)
 _UPSTREAM_CONFIGS = ("~/.cli-proxy-api/config.yaml", "~/CLIProxyAPI/config.yaml", "/CLIProxyAPI/config.yaml")
 """Where CLIProxyAPI's config.yaml usually is, besides this folder."""
@@ -27,7 +33,67 @@ _NARROWEST = 30
 _COLORS = {Style.GOOD: "green", Style.BAD: "red", Style.NOTICE: "yellow"}
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-config_option = click.option("-c", "--config", "file", default=CONFIG, type=FILE, show_default=True)
+config_option = click.option(
+    *("-c", "--config", "file"),
+    metavar="FILE",
+    type=FILE,
+    help=f"The configuration. Default: {OWN} of this folder, else {CONFIG}.",
+)
+
+type _Command = Callable[..., None]
+
+
+def file_or_config_option(command: _Command) -> _Command:
+    """Give a command its `file`, as FILE or as `-c FILE`; None: it is not named."""
+
+    @wraps(command)
+    def run(*args: object, file: Path | None, named: Path | None, **rest: object) -> None:
+        if file and named:
+            raise click.UsageError("Name the file once: FILE, or -c FILE")
+        command(*args, file=file or named, **rest)
+
+    return config_option(click.argument("named", required=False, metavar="[FILE]", type=FILE)(run))
+
+
+def find(named: Path | None, *, quiet: bool = False) -> Path:
+    """Return the file that is named, or this folder's, and say which; it need not be there.
+
+    Variables that it takes from the environment, and that are not there, are put there out of the file of the
+    same name that ends in `.env`, or else `litellm-hybrid.env`, beside it.
+
+    Args:
+        named: by the user, if at all.
+        quiet: say nothing.
+    """
+    here = [Path(name) for name in NAMES if Path(name).exists()]
+    file = named.expanduser() if named else next(iter(here), Path(OWN))
+    beside = [
+        path for path in (file.with_suffix(".env"), file.with_name(Path(OWN).stem + ".env")) if path.is_file()
+    ]
+    said = [f"configuration: {file}"] if here and not named else []
+    if len(here) > 1 and not named:
+        said.append(f"{CONFIG} is here too, and not read (`-c {CONFIG}` takes it)")
+    if beside and file.is_file() and os.access(file, os.R_OK):
+        said += _take_keys(file, beside[0])
+    if said and not quiet:
+        click.echo(printable("; ".join(said)), err=True)
+    return file
+
+
+def _take_keys(file: Path, keys: Path) -> Iterator[str]:
+    """Put what `file` names and the environment lacks there; says so, and what is wrong with `keys`."""
+    wanted = re.findall(r"\$\{(\w+)\}", file.read_text(encoding="utf-8", errors="replace"))
+    lacking = {name for name in wanted if not os.environ.get(name)}
+    try:
+        pairs = [each.partition("=") for each in shlex.split(keys.read_text(encoding="utf-8"), comments=True)]
+    except (OSError, ValueError):  # not what it says: that may be a part of a key
+        yield f"{keys} cannot be read as NAME=VALUE lines"
+        return
+    os.environ.update(taken := {name: value for name, _, value in pairs if name in lacking and value})
+    if taken:
+        yield f"keys: {keys}"
+    if stat.S_IMODE(keys.stat().st_mode) & 0o077:
+        yield f"others can read the keys: `chmod 600 {shlex.quote(str(keys))}`"
 
 
 def load(file: Path) -> Parsed:
@@ -36,9 +102,10 @@ def load(file: Path) -> Parsed:
     Raises:
         ConfigError: it cannot be used, or is not there.
     """
-    if file == Path(CONFIG) and not file.exists():
+    if str(file) in NAMES and not file.exists():
+        absent = " and no ".join(name for name in NAMES if not Path(name).exists())
         raise ConfigError(
-            (f"no {CONFIG} in this folder: say where it is with `check FILE` or `explain --config FILE`",)
+            (f"no {absent} in this folder; `litellm-hybrid init` writes one, `-c FILE` names another",)
         )
     return Watcher(file.expanduser(), os.environ).load()
 

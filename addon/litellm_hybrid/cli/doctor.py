@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import click
 import yaml
 
-from litellm_hybrid.cli.common import FILE, as_json_option, config_option, load, show
+from litellm_hybrid.cli.common import FILE, as_json_option, file_or_config_option, find, load, show
 from litellm_hybrid.cli.common import upstream_config as find_upstream_config
 from litellm_hybrid.config.converters import parse_listen, parse_url
 from litellm_hybrid.config.parser import Parsed
@@ -18,7 +18,7 @@ from litellm_hybrid.terminal import hide, printable
 
 
 @click.command()
-@config_option
+@file_or_config_option
 @as_json_option
 @click.option("--upstream", metavar="URL", help="Where CLIProxyAPI is, if mitmdump's --mode says it.")
 @click.option("--listen", metavar="HOST:PORT", help="Where the proxy listens, if --mode says it.")
@@ -40,7 +40,7 @@ from litellm_hybrid.terminal import hide, printable
 def doctor(
     context: click.Context,
     *,
-    file: Path,
+    file: Path | None,
     as_json: bool,
     upstream: str | None,
     listen: str | None,
@@ -63,6 +63,8 @@ def doctor(
                 1  it works, with a warning, or something was not checked
                 2  something does not work
     """  # noqa: D301  \b is click's
+    own = _read_yaml(litellm_config) if litellm_config else None
+    file = find(file)
     given: dict[str, Any] = {}
     try:
         if upstream:
@@ -83,7 +85,6 @@ def doctor(
         usual = None if parsed.has_upstream_keys else find_upstream_config(changed.settings.upstream)
         return with_upstream(changed, usual[1]) if usual else changed
 
-    own = _read_yaml(litellm_config) if litellm_config else None
     run(context, file, read, secrets, Options(key, live, replay, own), as_json=as_json)
 
 

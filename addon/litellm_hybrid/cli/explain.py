@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from litellm_hybrid.cli.common import as_json_option, config_option, load, show
+from litellm_hybrid.cli.common import as_json_option, config_option, find, load, show
 from litellm_hybrid.cli.status import replay_changes
 from litellm_hybrid.config.settings import Settings, host_port
 from litellm_hybrid.diagnostics.explain import reasons
@@ -58,7 +58,7 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTION
 def explain(
     *,
     what: Sequence[str],
-    file: Path,
+    file: Path | None,
     headers: Sequence[str],
     data: str | None,
     body: str | None,
@@ -92,7 +92,7 @@ def explain(
     if status is None and (response_headers or response_body):
         raise click.UsageError("upstream's response needs a status: --response-status")
     text = None if data is None else data.encode("utf-8", "surrogateescape")
-    settings = load(file).settings
+    settings = load(find(file)).settings
     try:
         request = parse_request(what, headers, _read(body) if body else text, client_ip, settings)
         response = None

@@ -9,7 +9,7 @@ from typing import Any, override
 
 import click
 
-from litellm_hybrid.cli.common import CONFIG, FILE, as_json_option, load, show
+from litellm_hybrid.cli.common import FILE, as_json_option, file_or_config_option, find, load, show
 from litellm_hybrid.cli.doctor import doctor
 from litellm_hybrid.cli.explain import explain
 from litellm_hybrid.cli.init import init
@@ -63,14 +63,15 @@ def main(context: click.Context, *, show_traceback: bool) -> None:  # noqa: ARG0
 
 
 @main.command()
-@click.argument("file", default=CONFIG, type=FILE)
+@file_or_config_option
 @as_json_option
-def check(file: Path, as_json: bool) -> None:
+def check(*, file: Path | None, as_json: bool) -> None:
     """Check a configuration file.
 
-    Shows what is in force, defaults included. FILE is config.yaml if left out. The errors are those
-    that `litellm-hybrid serve` refuses to start with.
+    Shows what is in force, defaults included. The errors are those that `litellm-hybrid serve` refuses to
+    start with.
     """
+    file = find(file)
     try:
         show(CheckReport(str(file), _startable(file)), as_json=as_json)
     except ConfigError as e:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import click
 
-from litellm_hybrid.cli.common import FILE, config_option, load
+from litellm_hybrid.cli.common import FILE, config_option, file_or_config_option, find, load
 from litellm_hybrid.config.converters import parse_listen, parse_url
 from litellm_hybrid.config.settings import Settings, host_port
+from litellm_hybrid.diagnostics.check import start_problems
 from litellm_hybrid.observability.log import AppLog, emit
-from litellm_hybrid.server.supervisor import Supervisor, worker_command
+from litellm_hybrid.server.supervisor import Supervisor, check_free, check_sharing, worker_command
 from litellm_hybrid.terminal import printable
 
 upstream_option = click.option(
@@ -46,7 +47,7 @@ def script_path(package: Path) -> Path:
 
 
 @click.command()
-@config_option
+@file_or_config_option
 @upstream_option
 @listen_option
 @click.option("--workers", type=click.IntRange(1), help="How many processes. Default: workers of the file.")
@@ -61,7 +62,7 @@ def script_path(package: Path) -> Path:
 def serve(
     context: click.Context,
     *,
-    file: Path,
+    file: Path | None,
     upstream: str | None,
     listen: str | None,
     workers: int | None,
@@ -69,22 +70,20 @@ def serve(
     shared: Path | None,
 ) -> None:
     """Serve, leaner than mitmdump: the same addon without mitmproxy's tools around it."""
-    from litellm_hybrid.server import standalone  # noqa: PLC0415 (mitmproxy takes half a second)
-
+    file = find(file, quiet=shared is not None)
     settings, _ = _settings(file, upstream, listen)
     # From here on the format is known, also to a worker that finds the file broken a moment later.
     app_log = AppLog(settings.log_format)
     count = workers or settings.workers
-    if shared is None:
-        try:
-            standalone.check_free(*settings.listen)
-        except OSError as e:
-            if settings.log_format == "json":
-                app_log.install(None)
-                emit(logging.ERROR, f"litellm config: {e}", event="config-broken")
-                app_log.uninstall()
-                context.exit(1)
-            raise click.ClickException(printable(str(e))) from e
+    if shared is None and (problem := _start_problem(file, settings)):
+        if settings.log_format == "json":
+            app_log.install(None)
+            emit(logging.ERROR, f"litellm config: {problem}", event="config-broken")
+            app_log.uninstall()
+            context.exit(1)
+        raise click.ClickException(printable(problem))
+    from litellm_hybrid.server import standalone  # noqa: PLC0415 (mitmproxy takes seconds)
+
     if shared is not None or count == 1:
         code = standalone.run(
             file, settings.upstream, settings.listen, shared=shared, app_log=app_log, confdir=confdir
@@ -94,12 +93,22 @@ def serve(
     app_log.install(None)
     app_log.never_wait()
     try:
-        standalone.check_sharing()
+        check_sharing()
         with standalone.shared_confdir(confdir) as folder:
             command = worker_command(["serve", *where, "--confdir", folder])
             context.exit(Supervisor(command, count).run())
     except OSError as e:
         raise click.ClickException(printable(str(e))) from e
+
+
+def _start_problem(file: Path, settings: Settings) -> str:
+    """Say why a start refuses, as far as it can be known without mitmproxy; "": it does not."""
+    problems = start_problems(str(file), settings, [(*settings.listen, settings.upstream)])
+    try:
+        check_free(*settings.listen)
+    except OSError as e:
+        problems = problems or [str(e)]
+    return "\n".join(problems)
 
 
 def _mitmproxy(tool: str, summary: str) -> click.Command:
@@ -110,10 +119,11 @@ def _mitmproxy(tool: str, summary: str) -> click.Command:
     @upstream_option
     @listen_option
     @click.argument("options", nargs=-1, type=click.UNPROCESSED)
-    def run(*, file: Path, upstream: str | None, listen: str | None, options: Sequence[str]) -> None:
+    def run(*, file: Path | None, upstream: str | None, listen: str | None, options: Sequence[str]) -> None:
+        file = find(file)
+        settings, mode = _settings(file, upstream, listen)
         from mitmproxy.tools import main  # noqa: PLC0415 (half a second)
 
-        settings, mode = _settings(file, upstream, listen)
         listening = f"http://{host_port(*settings.listen)}"
         click.echo(
             f"{tool}: {listening} in front of {settings.upstream}, configured by {printable(str(file))}",

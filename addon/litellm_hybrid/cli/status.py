@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from litellm_hybrid.cli.common import as_json_option, config_option, load, show
+from litellm_hybrid.cli.common import as_json_option, file_or_config_option, find, load, show
 from litellm_hybrid.config.converters import format_duration, parse_url
 from litellm_hybrid.config.settings import Address, Settings
 from litellm_hybrid.diagnostics.doctor import probes
@@ -23,20 +23,21 @@ _SHOWN = 5
 
 
 @click.command()
-@config_option
+@file_or_config_option
 @click.option("--url", metavar="URL", help="Where the proxy is. Default: listen of the file, if it is there.")
 @click.option("--line", is_flag=True, help="One line, for Claude Code's status line or tmux.")
 @as_json_option
 @click.pass_context
-def status(context: click.Context, *, file: Path, url: str | None, line: bool, as_json: bool) -> None:
+def status(context: click.Context, *, file: Path | None, url: str | None, line: bool, as_json: bool) -> None:
     """Show what a running proxy does: what falls back now, what it has cost today, how both servers are.
 
     Where the file has no client key, and the proxy wants one, it is read from HYBRID_CLIENT_KEY. The exit
     code is 0 if the proxy is ready, else 1.
     """
     settings = Settings()
-    if url is None and file.exists():
-        settings = load(file).settings
+    configured = find(file, quiet=line)
+    if configured.exists():
+        settings = load(configured).settings
     try:
         address = parse_url(url) if url is not None else probes.proxy_address(settings)
     except ValueError as e:

@@ -225,7 +225,7 @@ class Value:
                 missing = [name if _CONVENTIONAL.fullmatch(name) else "(an odd name)" for name in missing]
             raise self.bad(
                 f"environment variable not set or empty: {', '.join(missing)}; "
-                "set it where the proxy is started"
+                "set it where the proxy is started, or write it into `litellm-hybrid.env` beside the file"
             )
         return _VARIABLE.sub(lambda match: env[match["name"]] if match["name"] else "${", text)
 

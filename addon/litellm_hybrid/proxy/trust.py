@@ -6,9 +6,12 @@ import ssl
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import certifi
-from mitmproxy.options import Options
+
+if TYPE_CHECKING:  # a third of a second, which every command would wait for
+    from mitmproxy.options import Options
 
 
 def usual() -> str:
@@ -65,7 +68,7 @@ class TrustStore:
         self._before: str | None = None
         self._written: Path | None = None
 
-    def apply(self, options: Options, tls_ca: Path | None) -> None:
+    def apply(self, options: "Options", tls_ca: Path | None) -> None:
         """Set mitmproxy's option; what a user has set there stays trusted."""
         trusted = options.ssl_verify_upstream_trusted_ca
         if self._written is None or trusted != str(self._written):

@@ -6,13 +6,11 @@ a reverse proxy needs, and whom an event concerns is worked out once.
 
 import asyncio
 import ctypes
-import errno
 import inspect
 import logging
 import os
 import shutil
 import signal
-import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -32,7 +30,7 @@ from litellm_hybrid.observability.log import AppLog
 from litellm_hybrid.proxy.connection import HybridConnectionHandler
 from litellm_hybrid.proxy.fast_path import skip_self_checks
 from litellm_hybrid.runtime.lifecycle import prepare_confdir
-from litellm_hybrid.server.supervisor import CANNOT_START
+from litellm_hybrid.server.supervisor import CANNOT_START, check_sharing
 
 _PARENT_DEATH_SIGNAL = 1
 """PR_SET_PDEATHSIG (man 2 prctl)."""
@@ -97,53 +95,6 @@ def shown(mode: str) -> str:
 def share_port(opts: options.Options, *, shared: bool) -> None:
     """Say whether other processes listen on the same port, each with its own queue of new connections."""
     opts.add_option(_SHARE_PORT, bool, shared, "Whether several processes listen on one port.")
-
-
-def check_sharing() -> None:
-    """Make sure that several processes can listen on one port.
-
-    Raises:
-        OSError: the system has no SO_REUSEPORT.
-    """
-    if not hasattr(socket, "SO_REUSEPORT"):
-        raise OSError("this system cannot share a port among processes (no SO_REUSEPORT): use workers: 1")
-
-
-def check_free(host: str, port: int) -> None:
-    """Make sure that nobody listens there yet: processes that share a port would start in silence.
-
-    Raises:
-        OSError: says who does.
-    """
-    for family, kind, protocol, _, address in socket.getaddrinfo(
-        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    ):
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            try:
-                probe.bind(address)
-            except OSError as e:
-                if e.errno == errno.EADDRINUSE:
-                    raise OSError(f"{host_port(host, port)} is taken by {_holder(port)}") from e
-                # What else is wrong with the address is told by whoever really listens.
-
-
-def _holder(port: int) -> str:
-    """Name the process that listens on a port, where the system lets us."""
-    with suppress(OSError):
-        tables = [Path("/proc/net", name).read_text().splitlines()[1:] for name in ("tcp", "tcp6")]
-        fields = [line.split() for table in tables for line in table]
-        # sl, local, remote, state (0A listens) … inode
-        sockets = {
-            f"socket:[{one[9]}]" for one in fields if one[3] == "0A" and one[1].endswith(f":{port:04X}")
-        }
-        for process in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError):
-                if any(str(file.readlink()) in sockets for file in (process / "fd").iterdir()):
-                    return f"process {process.name} ({(process / 'comm').read_text().strip()})"
-    return "another program"
 
 
 # -- how it runs -------------------------------------------------------------------

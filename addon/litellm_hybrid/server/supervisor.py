@@ -7,16 +7,20 @@ own: Ctrl-C in a terminal reaches the supervisor alone, which has them drain. On
 drains too (`standalone.py`).
 """
 
+import errno
 import logging
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
 
+from litellm_hybrid.config.settings import host_port
 from litellm_hybrid.observability import log
 from litellm_hybrid.proxy import trust
 
@@ -29,6 +33,53 @@ _PAUSE = 1.0
 _CHECK_EVERY = 0.1
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def check_sharing() -> None:
+    """Make sure that several processes can listen on one port.
+
+    Raises:
+        OSError: the system has no SO_REUSEPORT.
+    """
+    if not hasattr(socket, "SO_REUSEPORT"):
+        raise OSError("this system cannot share a port among processes (no SO_REUSEPORT): use workers: 1")
+
+
+def check_free(host: str, port: int) -> None:
+    """Make sure that nobody listens there yet: processes that share a port would start in silence.
+
+    Raises:
+        OSError: says who does.
+    """
+    for family, kind, protocol, _, address in socket.getaddrinfo(
+        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    ):
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            try:
+                probe.bind(address)
+            except OSError as e:
+                if e.errno == errno.EADDRINUSE:
+                    raise OSError(f"{host_port(host, port)} is taken by {_holder(port)}") from e
+                # What else is wrong with the address is told by whoever really listens.
+
+
+def _holder(port: int) -> str:
+    """Name the process that listens on a port, where the system lets us."""
+    with suppress(OSError):
+        tables = [Path("/proc/net", name).read_text().splitlines()[1:] for name in ("tcp", "tcp6")]
+        fields = [line.split() for table in tables for line in table]
+        # sl, local, remote, state (0A listens) … inode
+        sockets = {
+            f"socket:[{one[9]}]" for one in fields if one[3] == "0A" and one[1].endswith(f":{port:04X}")
+        }
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if any(str(file.readlink()) in sockets for file in (process / "fd").iterdir()):
+                    return f"process {process.name} ({(process / 'comm').read_text().strip()})"
+    return "another program"
 
 
 class Supervisor:

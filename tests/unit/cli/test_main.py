@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import click
 import pytest
@@ -137,13 +138,114 @@ def test_errors_are_those_of_a_start(command: tuple[str, ...], folder: Path) -> 
     assert "did you mean `models`?" in result.stderr
 
 
-def test_without_a_config_yaml_it_says_how_to_name_another(folder: Path) -> None:
+# -- which file ---------------------------------------------------------------
+
+USE_A_FILE = [("check",), ("explain", "gpt-5"), ("serve",), ("web",), ("dump",), ("doctor",)]
+
+
+def found(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Which files are read from now on; each is refused."""
+    read: list[Path] = []
+
+    def load(watcher: Watcher) -> NoReturn:
+        read.append(watcher._path)
+        raise ConfigError(("x: it ends here",))
+
+    monkeypatch.setattr(Watcher, "load", load)
+    return read
+
+
+@pytest.mark.parametrize("command", [*USE_A_FILE, ("status",)])
+def test_each_command_finds_the_file_and_says_which(
+    command: tuple[str, ...], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Init's before CLIProxyAPI's; with `-c`, and where nothing else stands there alone, another's name."""
+    read = found(monkeypatch)
+    assert "configuration: config.yaml\n" in run(*command).stderr
+    (folder / "litellm-hybrid.yaml").write_text(GOOD)
+    (said,) = [line for line in run(*command).stderr.splitlines() if line.startswith("configuration: ")]
+    assert said.startswith("configuration: litellm-hybrid.yaml; config.yaml is here too, and not read")
     (folder / "config.yaml").unlink()
-    result = run("check")
-    assert result.exit_code == 1
-    assert result.stderr == (
-        "no config.yaml in this folder: say where it is with `check FILE` or `explain --config FILE`\n"
-    )
+    assert "configuration: litellm-hybrid.yaml\n" in run(*command).stderr
+    (folder / "other").write_text(GOOD)
+    alone = command[0] in ("check", "serve", "doctor", "status")
+    for args in (["-c", "other"], ["--config", "other"], *([["other"]] if alone else [])):
+        read.clear()
+        assert "configuration: " not in run(*command, *args).stderr
+        assert set(read) >= {Path("other")}
+        assert Path("litellm-hybrid.yaml") not in read
+    assert not alone or run(*command, "other", "-c", "config.yaml").exit_code == 2
+
+
+@pytest.mark.parametrize("command", USE_A_FILE)
+def test_without_a_file_it_says_how_to_get_one(command: tuple[str, ...], folder: Path) -> None:
+    (folder / "config.yaml").unlink()
+    result = run(*command)
+    assert result.exit_code in (1, 2)
+    assert "`litellm-hybrid init`" in result.output
+    assert "-c FILE" in result.output
+
+
+def test_what_starts_nothing_is_said_before_mitmproxy_is_read(folder: Path) -> None:
+    """It takes seconds on a small machine."""
+    (folder / "circle").write_text("extensions: {litellm: {listen: '127.0.0.1:8317'}}")
+    for file, words in (("absent", "absent: cannot read"), ("circle", "is litellm-hybrid itself")):
+        done = subprocess.run(
+            [sys.executable, "-X", "importtime", PROGRAM, "serve", file],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert words in done.stderr
+        assert "mitmproxy.master" not in done.stderr
+
+
+# -- the keys beside it -------------------------------------------------------
+
+WITH_KEYS = GOOD.replace(API_KEY, "${LITELLM_API_KEY}").replace(
+    "models:", "client-api-keys: ['${B}']\n    models:"
+)
+
+
+@pytest.fixture
+def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LITELLM_API_KEY", "B", "UNNAMED"):
+        monkeypatch.setenv(name, "")
+
+
+@pytest.mark.usefixtures("no_keys")
+@pytest.mark.parametrize(("file", "keys"), [("own.yaml", "own.env"), ("own.yaml", "litellm-hybrid.env")])
+def test_keys_beside_the_file_are_read(
+    file: str, keys: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the file names and the environment lacks; and only that."""
+    (folder / file).write_text(WITH_KEYS)
+    (folder / keys).write_text(f"# both\nexport LITELLM_API_KEY={API_KEY}\nB='b \"c'\nUNNAMED=u\n")
+    (folder / keys).chmod(0o600)
+    monkeypatch.setenv("B", "mine")
+    result = run("check", file)
+    assert (result.exit_code, result.stderr) == (0, f"keys: {keys}\n")
+    assert [os.environ[name] for name in ("LITELLM_API_KEY", "B", "UNNAMED")] == [API_KEY, "mine", ""]
+    assert API_KEY not in result.output
+    assert run("check", file).stderr == ""
+
+
+@pytest.mark.usefixtures("no_keys")
+@pytest.mark.parametrize(
+    ("text", "mode", "words"),
+    [
+        ("LITELLM_API_KEY=k\nB=b", 0o644, "chmod 600 litellm-hybrid.env"),
+        ("B='b", 0o600, "litellm-hybrid.env cannot be read"),
+        ("B=b", 0o600, "environment variable not set or empty: LITELLM_API_KEY"),
+        ("B=b", 0o600, "write it into `litellm-hybrid.env`"),
+    ],
+)
+def test_what_is_wrong_with_the_keys_is_said(text: str, mode: int, words: str, folder: Path) -> None:
+    (folder / "config.yaml").write_text(WITH_KEYS)
+    (folder / "litellm-hybrid.env").write_text(text)
+    (folder / "litellm-hybrid.env").chmod(mode)
+    assert run("check").stderr.count(words) == 1
 
 
 def test_check_as_json(folder: Path) -> None:
@@ -183,7 +285,7 @@ def test_a_fault_of_its_own_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None
         raise KeyError(API_KEY)
 
     monkeypatch.setattr("litellm_hybrid.diagnostics.check.CheckReport.lines", broken)
-    result = run("check")
+    result = run("check", "config.yaml")
     assert result.exit_code == 1
     assert "a fault of litellm-hybrid's own: KeyError in test_main.py:" in result.stderr
     assert API_KEY not in result.output
@@ -196,7 +298,7 @@ def test_what_the_system_says_is_one_line(monkeypatch: pytest.MonkeyPatch) -> No
         raise PermissionError(13, "denied", "a-file")
 
     monkeypatch.setattr("litellm_hybrid.diagnostics.check.CheckReport.lines", broken)
-    result = run("check")
+    result = run("check", "config.yaml")
     assert (result.exit_code, result.stderr) == (1, "Error: [Errno 13] denied: 'a-file'\n")
 
 
