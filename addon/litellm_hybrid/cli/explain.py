@@ -34,6 +34,7 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTION
 @click.argument("what", nargs=-1, metavar="MODEL | [METHOD] PATH")
 @config_option
 @click.option("-H", "--header", "headers", multiple=True, metavar=_HEADER, help="Of the request; repeatable.")
+@click.option("--path", metavar="PATH", help="Where MODEL is asked. Default: the path of its family's API.")
 @click.option("-d", "--data", metavar="TEXT", help="The body.")
 @click.option("--body", type=_INPUT, help="A file with the body; - is stdin.")
 @click.option("--client-ip", default="127.0.0.1", show_default=True, help="Where the request comes from.")
@@ -60,6 +61,7 @@ def explain(
     what: Sequence[str],
     file: Path | None,
     headers: Sequence[str],
+    path: str | None,
     data: str | None,
     body: str | None,
     client_ip: str,
@@ -77,8 +79,9 @@ def explain(
       litellm-hybrid explain gpt-5 --response-status 429 --response-body response.json
       litellm-hybrid explain --reason 'x-hybrid-route: upstream; reason=not-listed'
 
-    MODEL alone is a POST to /v1/chat/completions that names it; METHOD is POST if left out. With an
-    response of upstream's: whether LiteLLM is asked instead, and the rule that decides.
+    MODEL alone is a POST that names it, for claude… to /v1/messages, for gemini… to /v1beta/models, else to
+    /v1/chat/completions; METHOD is POST if left out. Where keys are configured, and -H gives none, its client
+    has one. With a response of upstream's: whether LiteLLM is asked instead, and the rule that decides.
     """  # noqa: D301  \b is click's
     if reason is not None:
         _explain_reason(reason, what, as_json=as_json)
@@ -94,7 +97,8 @@ def explain(
     text = None if data is None else data.encode("utf-8", "surrogateescape")
     settings = load(find(file)).settings
     try:
-        request = parse_request(what, headers, _read(body) if body else text, client_ip, settings)
+        request = parse_request(what, headers, _read(body) if body else text, client_ip, settings, path=path)
+        given, request = request, _with_key(settings, request)
         response = None
         if status is not None:
             content = _read(response_body) if response_body else b""
@@ -102,10 +106,13 @@ def explain(
     except ValueError as e:
         raise click.UsageError(printable(str(e))) from e
     explanation = explain_request(settings, request, response, now=time.time())
-    if explanation.litellm_model is not None:
-        learnt = replay_changes(settings, explanation.litellm_model)
-        steps = tuple(Step("replays", f"the running proxy changes them: {line}") for line in learnt)
-        explanation = replace(explanation, steps=(*explanation.steps, *steps))
+    steps = [*explanation.steps]
+    if request is not given and any(step.name == "access" for step in steps):
+        said = "assumed to have one of `client-api-keys`; -H 'Authorization: Bearer KEY' gives its own"
+        steps.append(Step("client", said))
+    learnt = replay_changes(settings, explanation.litellm_model) if explanation.litellm_model else []
+    steps += [Step("replays", f"the running proxy changes them: {line}") for line in learnt]
+    explanation = replace(explanation, steps=tuple(steps))
     show(explanation, secrets_of(settings, request), as_json=as_json)
 
 
@@ -126,24 +133,32 @@ def _read(file: str) -> bytes:
 
 
 def parse_request(
-    what: Sequence[str], headers: Sequence[str], body: bytes | None, client_ip: str, settings: Settings
+    what: Sequence[str],
+    headers: Sequence[str],
+    body: bytes | None,
+    client_ip: str,
+    settings: Settings,
+    *,
+    path: str | None = None,
 ) -> Request:
     """Make the request that a client would send.
 
-    `what` is (model,), (path,) or (method, path): a model alone is a chat completion that names it. The Host
-    is by default the address that `settings` listens on.
+    `what` is (model,), (path,) or (method, path): a model alone is asked at `path`, or where its family's own
+    clients ask. The Host is by default the address that `settings` listens on.
 
     Raises:
         ValueError: something of it is no part of a request.
     """
-    method, path = _method_and_path(what)
+    method, target = _method_and_path(what)
     fields = parse_headers(headers)
-    if not path.startswith("/"):
+    if target.startswith("/") and path is not None:
+        raise ValueError("--path is where a model is asked: there is a path already")
+    if not target.startswith("/"):
         if body is not None:
             raise ValueError(
-                f"{redact_target(path)!r} is taken as a model; with a body of your own give a path instead"
+                f"{redact_target(target)!r} is taken as a model; with a body of your own give a path instead"
             )
-        path, body = "/v1/chat/completions", json.dumps({"model": path}).encode()
+        target, body = path or _path_of(target), json.dumps({"model": target}).encode()
         fields = _with_default(fields, b"Content-Type", b"application/json")
     if body:
         fields = _with_default(fields, b"Content-Length", str(len(body)).encode())
@@ -152,10 +167,28 @@ def parse_request(
         ip_address(client_ip)
     except ValueError as e:
         raise ValueError(f"--client-ip: {client_ip!r} is no IP address") from e
-    target, _, query = path.partition("?")
+    target, _, query = target.partition("?")
     sent = Incoming(target, query, fields, body or b"")
     address = forwarded.find(client_ip, fields, settings.trusted_proxies)
     return Request(method, sent, address, sent.header(b"host"))
+
+
+def _path_of(model: str) -> str:
+    """Return where clients of a model's family ask: Claude Code, Gemini CLI, all others."""
+    if model.lower().startswith("claude"):
+        return "/v1/messages"
+    is_gemini = re.fullmatch(r"gemini[\w.-]*", model, re.IGNORECASE | re.ASCII)
+    return f"/v1beta/models/{model}:generateContent" if is_gemini else "/v1/chat/completions"
+
+
+def _with_key(settings: Settings, request: Request) -> Request:
+    """Return a request with a key that its client is assumed to have, where it gives none."""
+    fields = request.sent.headers
+    gives_one = bool(request.keys) or any(credentials.is_credential(name) for name, _ in fields)
+    if gives_one or not settings.client_keys:
+        return request
+    key = f"Bearer {settings.client_keys[0].value}".encode()
+    return replace(request, sent=replace(request.sent, headers=(*fields, (b"Authorization", key))))
 
 
 def parse_response(status: int, headers: Sequence[str], body: bytes) -> UpstreamResponse:

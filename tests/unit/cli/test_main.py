@@ -347,6 +347,39 @@ def test_explain_takes_a_request_in_parts(
     assert explained(*args, stdin=stdin)["reason"] == reason
 
 
+@pytest.mark.parametrize(
+    ("args", "path"),
+    [
+        (("claude-opus-4-8",), "/v1/messages"),
+        (("gemini-2.5-pro",), "/v1beta/models/gemini-2.5-pro:generateContent"),
+        (("o3",), "/v1/chat/completions"),
+        (("google/gemini-3",), "/v1/chat/completions"),
+        (("gpt-5.5", "--path", "/v1/responses"), "/v1/responses"),
+    ],
+)
+def test_a_model_is_asked_where_its_family_is(args: tuple[str, ...], path: str) -> None:
+    explanation = explained(*args)
+    assert explanation["model"] == args[0]
+    steps = explanation["steps"]
+    assert isinstance(steps, list)
+    assert steps[0]["message"] == f"POST {path}"
+
+
+def test_a_client_without_a_key_on_the_command_line_is_an_allowed_one(folder: Path) -> None:
+    """Unless it is said which one it has, or that it has none."""
+    text = GOOD.replace("enabled: true\n", "client-api-keys: [sk-one-of-ours]\n", 1)
+    (folder / "config.yaml").write_text(text)
+    result = run("explain", "o3", "--response-status", "429")
+    lines = result.output.splitlines()
+    assert "goes to   LiteLLM; reason=fallback" in lines
+    assert any(line.startswith("client    assumed to have one of `client-api-keys`") for line in lines)
+    assert not [line for line in lines if line.startswith(("fix", "or "))]
+    assert "sk-one-of-ours" not in result.output
+    for header in ("Authorization: Bearer another", "Authorization:"):
+        assert explained("o3", "--response-status", "429", "-H", header)["reason"] == "fallback-failed"
+    assert not [line for line in run("explain", "o3").output.splitlines() if line.startswith(("fix", "or "))]
+
+
 def test_an_answers_headers_count_whatever_their_case() -> None:
     verdict = explained("other", "--response-status", "429", "--response-header", "RETRY-AFTER: 7")["verdict"]
     assert isinstance(verdict, dict)
@@ -388,6 +421,7 @@ def test_explain_in_words() -> None:
             ("/v1", "--body", "-", "--response-status", "429", "--response-body", "-"),
             "--body and --response-body cannot both be stdin",
         ),
+        (("/v1", "--path", "/v2"), "--path is where a model is asked"),
         (("gpt-5", "--response-body", "-"), "upstream's response needs a status: --response-status"),
         (("gpt-5", "--response-status", "42"), "100<=x<=599"),
         (("gpt-5", "-H", "A: b", "-H", "Bearer sk-secret"), "header 2 is not written 'Name: value'"),

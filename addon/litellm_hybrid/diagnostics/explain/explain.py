@@ -213,6 +213,8 @@ def _body(request: Request, named: Named) -> str:
 
 def _models(settings: Settings, model: str) -> str:
     entry = settings.models.match(model)
+    if not settings.routing and not settings.models.entries:
+        return "no model is routed at once: `enabled` is off"
     ignored = "" if settings.routing else "; `models` has no effect while `enabled` is off"
     if entry is not None:
         return f'"{model}" matches the entry {entry}{ignored}'
@@ -305,9 +307,7 @@ def explain(
     target, reason = routed.route.target, routed.reason
     own_status = routed.refusal.status if routed.refusal else 426 if routed.downgrade else None
     sent = None if own_status else _to_server(settings, request, routed, target)
-    fixes = [remedies.for_route(settings, request)]
-    if reason is Reason.STATEFUL:
-        fixes.append(remedies.WHOLE_CONVERSATION)
+    fixes = _fixes_of_route(settings, request, routed, answered=response is not None)
     verdict = None
     if response is not None:
         verdict = remedies.verdict(response, now=now)
@@ -340,6 +340,17 @@ def explain(
         verdict=verdict,
         fixes=tuple(fix for fix in fixes if fix),
     )
+
+
+def _fixes_of_route(settings: Settings, request: Request, routed: Routed, *, answered: bool) -> list[str]:
+    """Return what gets a request to LiteLLM; `answered`: what upstream's response lacks is said apart."""
+    model, reason = routed.route.model, routed.reason
+    if settings.fallback.enabled and not settings.routing and reason is Reason.NOT_LISTED and model:
+        # Only failures are to go to LiteLLM here: routing is no fix.
+        found = () if answered else remedies.outside(settings, model)
+        return ["; ".join(obstacle.fix for obstacle in found)]
+    fixes = [remedies.for_route(settings, request)]
+    return [*fixes, remedies.WHOLE_CONVERSATION] if reason is Reason.STATEFUL else fixes
 
 
 def _is_excepted(settings: Settings, routed: Routed, response: UpstreamResponse, verdict: Verdict) -> bool:

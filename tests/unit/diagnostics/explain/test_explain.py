@@ -89,7 +89,8 @@ CASES = [
     Case(Reason.PASSTHROUGH, (), OFF + "enabled: true\npassthrough-mode: true\n"),
     Case(Reason.DISABLED, (f"{ENABLE}; {BASE_URL}; {LIST_GPT5}",), ""),
     Case(Reason.DISABLED, (f"{ENABLE}; {LIST_GPT5}",), OFF),
-    Case(Reason.NOT_LISTED, (f"{ENABLE}; {LIST_GPT5}",), FALLBACK),
+    Case(Reason.NOT_LISTED, (), FALLBACK),
+    Case(Reason.NOT_LISTED, ("take gpt-* out of `fallback.except`",), EXCEPT),
     Case(Reason.DISABLED, (f"{ENABLE}; {LIST_GPT5}; {ALLOW}",), OFF, request_of(headers=(ORIGIN,))),
     Case(Reason.NO_BASE_URL, (BASE_URL,), "enabled: true\nmodels: [gpt-5]\n"),
     Case(Reason.NOT_LISTED, (LIST_GPT5,)),
@@ -169,7 +170,7 @@ CASES = [
     Case(Reason.FALLBACK, (), FALLBACK, response=QUOTA),
     Case(
         Reason.FALLBACK_FAILED,
-        (f"{ENABLE}; {LIST_GPT5}; {ALLOW}", ALLOW),
+        (ALLOW,),
         FALLBACK,
         request_of(headers=(ORIGIN,)),
         QUOTA,
@@ -193,38 +194,38 @@ CASES = [
     ),
     Case(
         Reason.EXCEPTED,
-        (f"{ENABLE}; {LIST_GPT5}", "take gpt-* out of `fallback.except`"),
+        ("take gpt-* out of `fallback.except`",),
         EXCEPT,
         response=QUOTA,
     ),
     Case(
         Reason.EXCEPTED,
-        (f"{ENABLE}; {LIST_GPT5}", 'add "gpt-5" to `fallback.models`'),
+        ('add "gpt-5" to `fallback.models`',),
         ONLY_CLAUDE,
         response=QUOTA,
     ),
     Case(
         Reason.NOT_LISTED,
-        (f"{ENABLE}; {LIST_GPT5}", "add server-error to `fallback.on`"),
+        ("add server-error to `fallback.on`",),
         FALLBACK,
         response=response_of(500),
     ),
     # responses that nothing can get replayed
     Case(
         Reason.NOT_LISTED,
-        (f"{ENABLE}; {LIST_GPT5}",),
+        (),
         FALLBACK,
         response=response_of(200, b'{"choices": [{"message": {"content": "x"}}]}'),
     ),
     Case(
         Reason.NOT_LISTED,
-        (f"{ENABLE}; {LIST_GPT5}",),
+        (),
         FALLBACK,
         response=response_of(400, b"x", {"content-encoding": "gzip"}),
     ),
     Case(
         Reason.NOT_LISTED,
-        (f"{ENABLE}; {LIST_GPT5}",),
+        (),
         FALLBACK,
         response=response_of(
             200, LONG_OPENING + b"data: " + QUOTA.body, {"content-type": "text/event-stream"}
@@ -232,7 +233,7 @@ CASES = [
     ),
     Case(
         Reason.NOT_LISTED,
-        (f"{ENABLE}; {LIST_GPT5}",),
+        (),
         FALLBACK,
         response=response_of(200, QUOTA.body, {"content-type": "text/html"}),
     ),
