@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import re
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,13 @@ from e2e.conftest import Start
 from e2e.fallback_support import OUT_OF_QUOTA, stalls
 from e2e.harness import PATIENCE, Proxy, Stub, hello, until
 from litellm_hybrid.runtime import notices as notices_module
+from litellm_hybrid.runtime.notices import Notices
 from support.processes import MASTER_KEY, free_port
 from support.servers import Reply
 from support.wire import Request
 
 ANSWER = {"choices": [{"message": {"role": "assistant", "content": "Hi"}}]}
+ROOT = Path(__file__).parents[2]
 ON = {"enabled": True, "cooldown-max": "0s"}
 
 
@@ -164,8 +168,78 @@ async def test_one_a_minute_and_kind(
     await _ask(proxy, "o4")
     await until(lambda: len(hook.told) == 2)
 
-    assert hook.events == [("fallback-begun", "o1"), ("fallback-begun", "o4")]
+    assert hook.events == [("fallback-begun", "o1"), ("fallback-begun", "o4, o2, o3")]
     assert [each["suppressed"] for each in hook.told] == [0, 2]
+
+
+async def test_what_was_held_back_is_told_once_the_minute_is_over(
+    start: Start, upstream: Stub, litellm: Stub, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which models fall back too, which no longer do, and which have begun and ended meanwhile."""
+    loop, due = asyncio.get_running_loop(), dict[str, Callable[[], object]]()
+    call_later, out = loop.call_later, {"o1", "o2", "o3", "o4"}
+
+    def wait(delay: float, call: Callable[..., object], *args: Any, **kwargs: Any) -> asyncio.TimerHandle:
+        if isinstance(getattr(call, "__self__", None), Notices):
+            due[args[0]] = partial(call, *args)
+            delay = 3600
+        return call_later(delay, call, *args, **kwargs)
+
+    async def answers(request: Request, reply: Reply) -> None:
+        exhausted = json.loads(request.body)["model"] in out
+        await (OUT_OF_QUOTA if exhausted else hello)(request, reply)
+
+    monkeypatch.setattr(loop, "call_later", wait)
+    monkeypatch.setattr(notices_module, "monotonic", lambda: 1000.0)
+    upstream.does, litellm.does = answers, hello
+    proxy = await start(fallback=ON, notify=[hook.url])
+    for model in ("o1", "o2", "o3", "o4"):
+        await _ask(proxy, model)
+    out.discard("o4")
+    await _ask(proxy, "o4")
+    await until(lambda: len(hook.told) == 1)
+    due.pop("fallback-begun")()
+    await until(lambda: len(hook.told) == 2)
+    out.clear()
+    for model in ("o1", "o2", "o3"):
+        await _ask(proxy, model)
+    out.add("o3")
+    await _ask(proxy, "o3")
+    await until(lambda: len(hook.told) == 3)
+    due.pop("fallback-ended")()
+    await until(lambda: len(hook.told) == 4)
+
+    assert due == {}
+    assert [(each["event"], each["model"], each["suppressed"]) for each in hook.told] == [
+        ("fallback-begun", "o1", 0),
+        ("fallback-begun", "o2, o3", 4),
+        ("fallback-ended", "o1", 0),
+        ("fallback-ended", "o2", 3),
+    ]
+    also, ended = hook.told[1]["message"], hook.told[3]["message"]
+    assert also.startswith("also: o2, o3: ")
+    assert also.endswith("meanwhile begun and ended: o4")
+    assert ended.startswith("also: o2: ")
+    assert ended.endswith("meanwhile ended and begun again: o3")
+
+
+async def test_the_same_again_is_only_counted(
+    start: Start, upstream: Stub, litellm: Stub, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that retries makes no digest of its own model."""
+    now = [1000.0]
+    monkeypatch.setattr(notices_module, "monotonic", lambda: now[0])
+    upstream.does = OUT_OF_QUOTA
+    proxy = await start(fallback=ON | {"except": ["o*"]}, notify=[hook.url])
+    for _ in range(3):
+        await _ask(proxy, "o1")
+    now[0] += 61
+    await _ask(proxy, "o1")
+    await until(lambda: len(hook.told) == 2)
+
+    assert [(each["model"], each["suppressed"]) for each in hook.told] == [("o1", 0), ("o1", 2)]
+    assert "also" not in hook.told[1]["message"]
+    assert litellm.requests == []
 
 
 async def test_a_command_finds_the_event_in_its_environment_and_no_key(
@@ -184,6 +258,22 @@ async def test_a_command_finds_the_event_in_its_environment_and_no_key(
     await _ask(proxy, "o3; touch x")
 
     await until(lambda: output.exists() and output.read_text() == "fallback-beguno3; touch x; ")
+
+
+async def test_the_command_in_the_readme_shows_the_message(
+    start: Start, upstream: Stub, litellm: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (command,) = re.findall(r"^ +- (sh -c .*)$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    program, output = tmp_path / "notify-send", tmp_path / "shown"
+    program.write_text(f"#!/bin/sh\nprintf '%s\\n' \"$@\" >> {output}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    upstream.does, litellm.does = OUT_OF_QUOTA, hello
+    proxy = await start(fallback=ON, notify=[command])
+
+    await _ask(proxy)
+
+    await until(lambda: output.exists() and "o3: served by LiteLLM" in output.read_text())
 
 
 async def test_a_hook_that_fails_is_logged_once_and_holds_nobody_up(

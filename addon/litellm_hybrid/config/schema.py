@@ -214,13 +214,14 @@ CHAPTERS: dict[str, tuple[Key, ...]] = {
     "What is logged and told": (
         Key("log-format", takes.one_of("text", "json"), "json",
             "How log lines are written."),
-        Key("notify", takes.notifiers, "[https://example.com/hook, notify-send litellm-hybrid]",
+        Key("notify", takes.notifiers,
+            '[https://example.com/hook, sh -c \'notify-send LLM "$HYBRID_MESSAGE"\']',
             "Who is told when a model begins to fall back and when upstream serves it again, of a budget "
             "that is used up, a login that is gone, a failure that a setting keeps from LiteLLM, and of "
-            "LiteLLM when it cannot be reached and when it is back. A URL gets JSON by POST, a command "
-            "finds the event in its environment (`HYBRID_EVENT`, `HYBRID_MODEL`, `HYBRID_MESSAGE` …). At "
-            "most one a minute for each kind of event and process, "
-            "never in a request's way.", secret=True),
+            "LiteLLM when it cannot be reached and when it is back. URLs get JSON by POST; a command has the "
+            "same in its environment (`HYBRID_EVENT`, `HYBRID_MESSAGE` …), and is run without a shell: "
+            "[operations.md](operations.md#notices). At most one a minute for each kind of event and "
+            "process, with what was held back; never in a request's way.", secret=True),
     ),
     "For litellm-hybrid serve alone": (
         Key("upstream-url", takes.server, "http://127.0.0.1:8316",

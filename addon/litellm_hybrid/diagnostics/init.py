@@ -153,7 +153,7 @@ def config_text(wanted: SetUp) -> str:
     lines += [
         "",
         "    # Who is told when falling back begins and ends: URLs that get JSON, and commands.",
-        "    # notify: [https://example.com/hook, notify-send litellm-hybrid]",
+        "    # notify: [https://example.com/hook, sh -c 'notify-send LLM \"$HYBRID_MESSAGE\"']",
     ]
     return "\n".join(lines) + "\n"
 

@@ -6,6 +6,8 @@ import logging
 import os
 import subprocess
 import urllib.request
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from time import monotonic, time
@@ -37,6 +39,39 @@ class Event(StrEnum):
     LITELLM_BACK = "litellm-back"
 
 
+_OPPOSITES = {
+    Event.FALLBACK_BEGUN: Event.FALLBACK_ENDED,
+    Event.FALLBACK_ENDED: Event.FALLBACK_BEGUN,
+    Event.LITELLM_DOWN: Event.LITELLM_BACK,
+    Event.LITELLM_BACK: Event.LITELLM_DOWN,
+}
+_OVER = {
+    Event.FALLBACK_BEGUN: "begun and ended",
+    Event.FALLBACK_ENDED: "ended and begun again",
+    Event.LITELLM_DOWN: "down and back",
+    Event.LITELLM_BACK: "back and down again",
+}
+
+
+@dataclass(slots=True)
+class _Told:
+    """What was told last of one kind of event, and what is to be told once its minute is over.
+
+    Attributes:
+        at: when, on the monotonic clock.
+        models: of which models.
+        held: model → what has happened to it since; `over`: what has ended again meanwhile.
+        suppressed: how many notices that would have been.
+    """
+
+    at: float = -_EVERY
+    models: frozenset[str] = frozenset()
+    held: dict[str, str] = field(default_factory=dict)
+    over: dict[str, None] = field(default_factory=dict)
+    suppressed: int = 0
+    timer: asyncio.TimerHandle | None = None
+
+
 class Notices:
     """Finds out by the requests that end what there is to tell.
 
@@ -48,8 +83,7 @@ class Notices:
     def __init__(self, settings: SettingsStore, falling_back: FallingBackModels) -> None:
         self._settings = settings
         self._falling_back = falling_back
-        self._told: dict[Event, float] = {}
-        self._untold: dict[Event, int] = {}
+        self._told: dict[Event, _Told] = {}
         self._litellm_is_down = False
         self._failing: set[Notifier] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -65,18 +99,19 @@ class Notices:
         if self._settings.is_empty or not self._settings.current.notify:
             return
         if exchange.fallback is not None and exchange.fallback.kind == "login":
-            self._tell(Event.LOGIN_GONE, model, f"{model}: the account's login is gone, sign in again")
+            self._tell(Event.LOGIN_GONE, model, "the account's login is gone, sign in again")
         if outcome.reason is Reason.EXCEPTED:
-            message = f"{model}: quota out, NOT served by LiteLLM: take it out of `fallback.except`"
-            self._tell(Event.FALLBACK_EXCEPTED, model, message)
+            phrase = "quota out, NOT served by LiteLLM (take it out of `fallback.except`)"
+            self._tell(Event.FALLBACK_EXCEPTED, model, phrase)
         if outcome.fallback_failed == "budget":
-            message = f"{model}: no fallback any more, by `fallback.max-per-hour` or `max-cost-per-day`"
-            self._tell(Event.BUDGET_REACHED, model, message)
+            phrase = "no fallback any more, by `fallback.max-per-hour` or `max-cost-per-day`"
+            self._tell(Event.BUDGET_REACHED, model, phrase)
         if begun:
-            message = f"{model}: LiteLLM serves it in upstream's place ({_why(exchange)})"
-            self._tell(Event.FALLBACK_BEGUN, model, message)
+            self._tell(
+                Event.FALLBACK_BEGUN, model, f"served by LiteLLM in upstream's place ({_why(exchange)})"
+            )
         elif ended:
-            self._tell(Event.FALLBACK_ENDED, model, f"{model}: upstream serves it again")
+            self._tell(Event.FALLBACK_ENDED, model, "served by upstream again")
         if litellm_is_down != self._litellm_is_down:
             self._litellm_changed(exchange, is_down=litellm_is_down)
 
@@ -86,21 +121,51 @@ class Notices:
         if is_down or answered:
             self._litellm_is_down = is_down
             event = Event.LITELLM_DOWN if is_down else Event.LITELLM_BACK
-            self._tell(event, "", f"LiteLLM {'cannot be reached' if is_down else 'answers again'}")
+            self._tell(event, "", "cannot be reached" if is_down else "answers again")
 
-    def _tell(self, event: Event, model: str, message: str) -> None:
-        now = monotonic()
-        if now - self._told.get(event, -_EVERY) < _EVERY:
-            self._untold[event] = self._untold.get(event, 0) + 1
+    def _tell(self, event: Event, model: str, phrase: str) -> None:
+        """Tell it now, or with what else comes within a minute of the last notice of its kind."""
+        told, now = self._told.setdefault(event, _Told()), monotonic()
+        opposite = self._told.get(_OPPOSITES[event]) if event in _OPPOSITES else None
+        if opposite is not None and model in opposite.held:  # nobody has heard that it had begun
+            del opposite.held[model]
+            opposite.over[model] = None
+            opposite.suppressed += 1
             return
-        self._told[event] = now
+        if (wait := told.at + _EVERY - now) <= 0:
+            self._send(event, told, model, phrase)
+            return
+        told.suppressed += 1
+        if event not in _OPPOSITES and model in told.models:
+            return
+        told.over.pop(model, None)
+        told.held[model] = phrase
+        if told.timer is None:
+            told.timer = asyncio.get_running_loop().call_later(wait, self._send, event, told)
+
+    def _send(self, event: Event, told: "_Told", model: str = "", phrase: str = "") -> None:
+        """Send a notice, with what was held back before it; without a phrase, that alone."""
+        if told.timer is not None:
+            told.timer.cancel()
+        held, over = [*told.held], [*told.over]
+        message = f"{model or 'LiteLLM'}: {phrase}"
+        if not phrase:
+            message = f"also: {_names(held)}: {told.held[held[0]]}" if held else ""
+        elif held:
+            message += f"; also: {_names(held)}"
+        if over:
+            message += f"{'; ' if message else ''}meanwhile {_OVER[event]}: {_names(over)}"
+        models = [model, *held] if phrase else held or over
+        untold, self._told[event] = told.suppressed, _Told(monotonic(), frozenset(models))
+        if not message or self._settings.is_empty:
+            return
         said: dict[str, object] = {
             "event": event.value,
             "at": timestamp(time()),
-            "model": model,
+            "model": ", ".join(models),
             "message": message,
             "text": f"litellm-hybrid: {message}",
-            "suppressed": self._untold.pop(event, 0),
+            "suppressed": untold,
         }
         for number, notifier in enumerate(self._settings.current.notify, start=1):
             task = asyncio.get_running_loop().create_task(self._run(number, notifier, said))
@@ -124,6 +189,10 @@ class Notices:
                 log.emit(logging.WARNING, why, event="notify-failed")
         else:
             self._failing.discard(notifier)
+
+
+def _names(models: Iterable[str]) -> str:
+    return ", ".join(model or "LiteLLM" for model in models)
 
 
 def _why(exchange: Exchange) -> str:
