@@ -17,10 +17,12 @@ from support.processes import MASTER_KEY, free_port
 KEYS = {"LITELLM_API_KEY": MASTER_KEY, "HYBRID_CLIENT_KEY": CLIENT_KEY}
 
 
-def init(folder: Path, *args: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def init(
+    folder: Path, *args: str, command: str = "init", env: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
     own = {name: value for name, value in os.environ.items() if name not in KEYS}
     done = subprocess.run(
-        [PROGRAM, "init", *args],
+        [PROGRAM, command, *args],
         cwd=folder,
         env=own | {"HOME": str(folder)} | env,
         capture_output=True,
@@ -71,11 +73,16 @@ def test_nothing_is_asked(servers: SetUp, tmp_path: Path) -> None:
         "model-mappings": {"claude-sonnet-4-5-20250929": "claude-sonnet-4-5"},
         "fallback": {"enabled": True, "except": ["grok-4"]},
     }
-    assert "model_name: grok-4" in done.stdout
+    lacking = tmp_path / "own.model_list.yaml"
+    assert [each["model_name"] for each in yaml.safe_load(lacking.read_text())["model_list"]] == ["grok-4"]
+    assert "model_name" not in done.stdout
     # Its own name stands there so that this shell finds it, and clients are told models that upstream has.
     (start,) = [line for line in done.stdout.splitlines() if line.endswith(" serve -c own.yaml")]
     subprocess.run(["sh", "-c", start.replace("serve -c own.yaml", "--version")], check=True, timeout=60)
     assert "claude --model claude-sonnet-4-5-20250929" in done.stdout
+    assert "\n  # Gemini CLI: CLIProxyAPI lists no gemini model\n" in done.stdout
+    # What to type is the last that is seen.
+    assert done.stdout.index(" serve -c own.yaml") > done.stdout.index("\nresult ")
     assert not (tmp_path / "own.env").exists()
     checks = {line.split()[0]: line.split()[1] for line in done.stdout.splitlines() if len(line.split()) > 2}
     assert (checks["upstream"], checks["litellm"], checks["api-key"]) == ("ok", "ok", "ok")
@@ -130,18 +137,53 @@ def test_what_cannot_be_known_is_asked_for(
     assert kept.stat().st_mode & 0o777 == 0o600
     assert kept.read_text() == f"HYBRID_CLIENT_KEY={CLIENT_KEY}\nLITELLM_API_KEY={MASTER_KEY}\n"
     assert not any(secret in done.output for secret in KEYS.values())
-    # What it says to type is typed, as it stands, in another shell: it reads the keys.
+    # What it says to type is typed, as it stands, in another shell: it reads the client's key, and no other.
     lines = [line.strip() for line in done.output.splitlines()]
-    (first, second) = [line for line in lines if line.startswith("set -a; ")]
-    assert first == second
+    (reads,) = [line for line in lines if line.startswith("eval ")]
+    own = {name: value for name, value in os.environ.items() if name not in KEYS}
     shown = subprocess.run(
-        ["sh", "-c", f"{first}; echo $HYBRID_CLIENT_KEY"], capture_output=True, text=True, check=True, cwd="/"
+        ["sh", "-c", f"{reads}\nenv"], capture_output=True, text=True, check=True, cwd="/", env=own
     )
-    assert shown.stdout == f"{CLIENT_KEY}\n"
+    assert f"HYBRID_CLIENT_KEY={CLIENT_KEY}\n" in shown.stdout
+    assert MASTER_KEY not in shown.stdout
+
+
+def test_the_doctor_says_the_same_afterwards(servers: SetUp, tmp_path: Path) -> None:
+    """With nothing given: it finds the file, the keys and CLIProxyAPI's own file."""
+    port = servers.upstream.url.rpartition(":")[2]
+    (tmp_path / ".cli-proxy-api").mkdir()
+    theirs = f"port: {port}\napi-keys: [{CLIENT_KEY}]\nmax-retry-interval: 30\n"
+    (tmp_path / ".cli-proxy-api" / "config.yaml").write_text(theirs)
+    first = init(tmp_path, "--yes", "--litellm", servers.litellm.url, env={"LITELLM_API_KEY": MASTER_KEY})
+    assert (tmp_path / "litellm-hybrid.env").read_text() == f"HYBRID_CLIENT_KEY={CLIENT_KEY}\n"
+    with (tmp_path / "litellm-hybrid.env").open("a") as keys:
+        keys.write(f"LITELLM_API_KEY={MASTER_KEY}\n")
+
+    again = init(tmp_path, command="doctor", env={})
+
+    assert again.returncode == first.returncode
+    assert again.stderr.startswith("configuration: litellm-hybrid.yaml; keys: litellm-hybrid.env\n")
+    rows = [line for line in again.stdout.splitlines() if line]
+    assert any("max-retry-interval" in row for row in rows)
+    assert set(rows) <= set(first.stdout.splitlines())
+
+
+@pytest.mark.parametrize("models", [("claude-opus-4-8", "gpt-5", "claude-sonnet-4-7")])
+def test_another_model_is_not_taken_unless_it_is_typed(servers: SetUp, tmp_path: Path) -> None:
+    done = init(tmp_path, "--yes", *addresses(servers), env=KEYS)
+
+    own = written(tmp_path / "litellm-hybrid.yaml")
+    assert (own["model-mappings"], own["fallback"]) == (
+        {},
+        {"enabled": True, "except": ["claude-opus-4-8", "claude-sonnet-4-7"]},
+    )
+    (said,) = [line for line in done.stdout.splitlines() if line.startswith("Not taken")]
+    assert "claude-sonnet-4-7 → claude-sonnet-4-5" in said
+    assert "claude-opus-4-8 →" not in said
 
 
 def test_nothing_is_overwritten(servers: SetUp, tmp_path: Path) -> None:
-    for name in ("own.yaml", "own.env"):
+    for name in ("own.yaml", "own.env", "own.model_list.yaml"):
         (tmp_path / name).write_text("mine")
         done = init(tmp_path, "--yes", *addresses(servers), "--output", "own.yaml", env=KEYS)
         assert (done.returncode, (tmp_path / name).read_text()) == (1, "mine")

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 import yaml
@@ -85,7 +85,7 @@ def doctor(
         usual = None if parsed.has_upstream_keys else find_upstream_config(changed.settings.upstream)
         return with_upstream(changed, usual[1]) if usual else changed
 
-    run(context, file, read, secrets, Options(key, live, replay, own), as_json=as_json)
+    context.exit(run(file, read, secrets, Options(key, live, replay, own), as_json=as_json))
 
 
 def with_upstream(parsed: Parsed, theirs: Parsed) -> Parsed:
@@ -102,15 +102,14 @@ def _read_yaml(file: Path) -> dict[str, Any]:
 
 
 def run(
-    context: click.Context,
     file: Path,
     read: Callable[[], Parsed],
     secrets: Sequence[str],
     options: Options,
     *,
     as_json: bool = False,
-) -> NoReturn:
-    """Look at everything, show what was found, and end with its exit code.
+) -> int:
+    """Look at everything and show what was found; the exit code.
 
     What is being done is shown on a terminal's stderr, and wiped away; where models are called it stays,
     and is shown without a terminal too: it says what will be spent. `read` may add to `secrets`, which are
@@ -127,4 +126,4 @@ def run(
     if wiped:
         click.echo("\r\033[K", err=True, nl=False)
     show(report, secrets, as_json=as_json)
-    context.exit(report.exit_code)
+    return report.exit_code

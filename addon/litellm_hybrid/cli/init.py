@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from litellm_hybrid.cli import doctor
-from litellm_hybrid.cli.common import FILE, load
+from litellm_hybrid.cli.common import FILE, OWN, load
 from litellm_hybrid.cli.common import upstream_config as upstream_config_file
 from litellm_hybrid.config.converters import parse_url
 from litellm_hybrid.config.file_watcher import Watcher
@@ -24,6 +24,7 @@ from litellm_hybrid.diagnostics.doctor.check_models import KnownModels
 from litellm_hybrid.diagnostics.doctor.doctor import Options
 from litellm_hybrid.diagnostics.doctor.probes import Program, Results
 from litellm_hybrid.diagnostics.init import CLIENT_KEY, LITELLM_KEY, Match, Proposal, SetUp
+from litellm_hybrid.llm.usage import PriceList
 from litellm_hybrid.terminal import printable
 
 _LITELLM = "http://127.0.0.1:4000"
@@ -46,9 +47,7 @@ def _print_example(context: click.Context, _: click.Parameter, wanted: bool) -> 
 )
 @click.option("--litellm", metavar="URL", help=f"Where LiteLLM is. Default: {_LITELLM}.")
 @click.option("--litellm-key-env", default=LITELLM_KEY, show_default=True, help="The variable with its key.")
-@click.option(
-    "--output", type=FILE, default="litellm-hybrid.yaml", show_default=True, help="What is written."
-)
+@click.option("--output", type=FILE, default=OWN, show_default=True, help="What is written.")
 @click.option(
     "--example",
     is_flag=True,
@@ -73,14 +72,14 @@ def init(
 
     Finds CLIProxyAPI and LiteLLM, asks for their keys, reads both lists of models and proposes LiteLLM's
     name for each of upstream's. Keys that are typed in are kept in a file of their own beside OUTPUT,
-    which only you can read. No model is called. It ends with what `litellm-hybrid doctor` says; the exit
-    code is that one's.
+    which only you can read; the other commands find it. No model is called. It says what `litellm-hybrid
+    doctor` says, the exit code is that one's, and ends with how to start and what to type for each client.
     """
     if not _NAME.fullmatch(litellm_key_env):
         raise click.UsageError(printable(f"--litellm-key-env: {litellm_key_env!r} is no name of a variable"))
     output = output.expanduser()
-    env_file = output.with_suffix(".env")
-    for path in (output, env_file):
+    env_file, list_file = output.with_suffix(".env"), output.with_suffix(".model_list.yaml")
+    for path in (output, env_file, list_file):
         if path.exists():
             raise click.ClickException(printable(f"{path} is there already; move it away, or give --output"))
     ask = _Asking(quiet=yes)
@@ -98,7 +97,10 @@ def init(
     base_url = ask.address("LiteLLM", litellm, _LITELLM, Program.LITELLM)
     litellm_key = os.environ.get(litellm_key_env, "")
     if not litellm_key and _probe(Settings(base_url=base_url))["litellm-open"].status != 200:
-        litellm_key = ask.key("A key of LiteLLM's, better a virtual one than its master key", litellm_key_env)
+        litellm_key = ask.key(
+            "LiteLLM's key: its master key works, a virtual key (LiteLLM's word) can be limited",
+            litellm_key_env,
+        )
         typed |= {litellm_key_env: litellm_key} if litellm_key else {}
 
     presented = Settings(
@@ -126,18 +128,19 @@ def init(
         parse(text, source=str(output), env={litellm_key_env: "-", CLIENT_KEY: "-"})
     except ConfigError as e:
         raise click.ClickException(printable("nothing is written: " + "; ".join(e.problems))) from e
-    with output.open("x", encoding="utf-8") as file:
-        file.write(text)
-    click.echo(printable(f"Written: {output}"))
-    if typed:
-        _write_private(env_file, first.env_text(typed))
-        click.echo(printable(f"Written: {env_file}: the keys, readable by you alone"))
-    _show_next(wanted, output, env_file if typed else None)
+    lacking, entries = first.model_list(proposals)
+    _write(output, text, "")
+    _write(env_file, first.env_text(typed) if typed else "", ": the keys, readable by you alone")
+    _write(list_file, entries if lacking else "", f": for LiteLLM, which lacks {', '.join(lacking)}")
+    if any(each.target for each in proposals):
+        click.echo(printable(first.spending(proposals, PriceList(results["litellm-info"].json))))
+    click.echo("\nWhat `litellm-hybrid doctor` says:\n")
 
     secrets = [value for value in (litellm_key, client_key) if value]
     beside = theirs if theirs and known.upstream.is_same_server(address) else None
-    read = partial(_read_back, output, typed, beside)
-    doctor.run(context, output, read, secrets, Options())
+    code = doctor.run(output, partial(_read_back, output, typed, beside), secrets, Options())
+    _show_next(wanted, output, env_file if CLIENT_KEY in typed else None, upstream_config)
+    context.exit(code)
 
 
 def _read_back(file: Path, typed: Mapping[str, str], theirs: Parsed | None) -> Parsed:
@@ -200,14 +203,16 @@ class _Asking:
             proposals: what is shown.
             known: what LiteLLM lists.
         """
-        chosen = {each.name: each for each in proposals}
+        offered = {each.name: each for each in proposals}
+        chosen = {each.name: each for each in first.left_out(proposals)}
         if not proposals:
             return []
         click.echo("\nWhat may fall back, and LiteLLM's name for it:\n")
         _show_models(proposals)
         while not self._quiet:
             click.echo(
-                "\nEnter takes these. To change one: MODEL NAME (a `-` as NAME: it does not fall back)"
+                "\nEnter takes these, but no other model. To change one, or take another model: MODEL NAME "
+                "(a `-` as NAME: it does not fall back)"
             )
             entered = str(click.prompt("Change", default="", show_default=False)).split()
             if not entered:
@@ -222,6 +227,11 @@ class _Asking:
             _show_models([chosen[name]])
             if target != "-" and target not in KnownModels(known):
                 click.echo(printable(f"  LiteLLM does not list {target} yet."))
+        if not_taken := [
+            name for name, each in chosen.items() if offered[name].target and each.match is Match.NONE
+        ]:
+            text = ", ".join(f"{name} → {offered[name].target}" for name in not_taken)
+            click.echo(printable(f"Not taken, being another model at another price: {text}"))
         return list(chosen.values())
 
 
@@ -257,27 +267,38 @@ def _who_is_at(address: Address) -> Program | None:
     return probes.identify(*results.values())
 
 
-def _write_private(path: Path, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
+def _write(path: Path, text: str, what: str) -> None:
+    """Write a new file, if there is anything to write, and say so; keys are nobody else's to read."""
+    if text:
+        mode = 0o600 if path.suffix == ".env" else 0o666
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        click.echo(printable(f"Written: {path}{what}"))
 
 
-def _show_next(wanted: SetUp, output: Path, env_file: Path | None) -> None:
-    """Print what LiteLLM lacks, how to start, and what to type for each client."""
-    if missing := first.model_list(wanted.models):
-        click.echo("\nLiteLLM lacks these; once it has them, take them out of `fallback.except`:\n")
-        click.echo("\n".join(map(printable, missing.splitlines())))
-    # With a folder: `.` looks a bare name up on the PATH.
-    reads_keys = f"set -a; . {shlex.quote(str(env_file.resolve()))}; set +a\n  " if env_file else ""
-    click.echo(f"\nStart it:\n\n  {reads_keys}{_program()} serve -c {shlex.quote(str(output))}\n")
+def _show_next(wanted: SetUp, output: Path, env_file: Path | None, theirs: Path | None) -> None:
+    """Print how to start, and what to type for each client.
+
+    Args:
+        wanted: what was written.
+        output: where.
+        env_file: where the client key is, if it is not in the environment.
+        theirs: CLIProxyAPI's own file, if it was named.
+    """
+    program, usual = _program(), output == Path(OWN)
+    named = "" if usual else f" -c {shlex.quote(str(output))}"
+    click.echo(f"\nStart it:\n\n  {program} serve{named}\n")
     here = str(probes.proxy_address(Settings()))
     click.echo(f"Then, for each client{', in another terminal' if env_file else ''}:\n")
-    if reads_keys and wanted.client_key:
-        click.echo(f"  {reads_keys.rstrip()}\n")
+    if env_file:  # not all of that file: no client has to know LiteLLM's key
+        click.echo(f'  eval "export $(grep ^{CLIENT_KEY}= {shlex.quote(str(env_file.resolve()))})"\n')
     for name, line in first.client_lines(here, wanted.models, has_keys=bool(wanted.client_key)):
-        click.echo(f"  # {name}\n  {line}\n")
-    click.echo(f"What falls back and what it costs: {here}/_hybrid/status, or `{_program()} status`.\n")
+        click.echo(printable(f"  # {name}"))
+        click.echo(printable(f"  {line}") + "\n" if line else "")
+    more = f" --upstream-config {shlex.quote(str(theirs))}" if theirs else ""
+    click.echo(f"What falls back and what it costs: {here}/_hybrid/status, or `{program} status{named}`.")
+    click.echo(f"What is wrong, at any time: `{program} doctor{named}{more}`.")
 
 
 def _program() -> str:

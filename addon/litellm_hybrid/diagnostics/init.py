@@ -11,12 +11,20 @@ from typing import NamedTuple
 from litellm_hybrid.config.model_patterns import bare
 from litellm_hybrid.config.settings import Address
 from litellm_hybrid.diagnostics.doctor.check_models import KnownModels, as_yaml
+from litellm_hybrid.llm.usage import PriceList
 
 LITELLM_KEY, CLIENT_KEY = "LITELLM_API_KEY", "HYBRID_CLIENT_KEY"
 """Variables of the environment that the file names, unless another is wanted for LiteLLM's key."""
 
 _WORDS = re.compile(r"[a-z]+")
 _NOT_MODELS = frozenset({"latest", "preview", "exp", "v"})
+
+_OTHER_USES = re.compile(
+    r"(?<![a-z])(image|imagen|veo|sora|audio|tts|embedding|live|realtime|transcribe|search|review|computer|oss)(?![a-z])"
+)
+"""In names of models that no agent's session asks for."""
+
+_SMALL = re.compile(r"(?<![a-z])(mini|nano|lite|haiku|spark)(?![a-z])")
 
 _PROVIDERS = (
     ("claude", "anthropic", "ANTHROPIC_API_KEY"),
@@ -43,7 +51,7 @@ class Match(StrEnum):
 
     SAME = "same name"
     SPELLING = "same model, spelt differently"
-    FAMILY = "same family, another model"
+    FAMILY = "another model of the family, not taken"
     CHOSEN = "chosen by you"
     NONE = "LiteLLM has none"
     LEFT_OUT = "left out by you"
@@ -129,11 +137,7 @@ def config_text(wanted: SetUp) -> str:
         "",
         "    # The name that a client asks for → the name that LiteLLM knows.",
         f"    model-mappings:{'' if mapped else ' {}'}",
-        *(
-            f"      {as_yaml(each.name)}: {as_yaml(each.target)}"
-            + (f"  # {each.match}" if each.match is Match.FAMILY else "")
-            for each in mapped
-        ),
+        *(f"      {as_yaml(each.name)}: {as_yaml(each.target)}" for each in mapped),
         "",
         "    fallback:",
         "      # What an exhausted account cannot serve goes to LiteLLM. It spends LiteLLM's money.",
@@ -163,56 +167,79 @@ def env_text(values: Mapping[str, str]) -> str:
     return "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
 
 
-def model_list(models: Iterable[Proposal]) -> str:
-    """Return the entries that LiteLLM's `model_list` lacks for upstream's models; "" if it lacks none."""
-    entries = []
+def left_out(models: Iterable[Proposal]) -> list[Proposal]:
+    """Leave out what is another model than the one that was asked for: that is for somebody to agree to."""
+    return [Proposal(each.name, "", Match.NONE) if each.match is Match.FAMILY else each for each in models]
+
+
+def model_list(models: Iterable[Proposal]) -> tuple[list[str], str]:
+    """Return the models of upstream's that LiteLLM lacks, and its `model_list` for them.
+
+    Only those of known makers, for conversations.
+    """
+    names, entries = [], []
     for each in models:
-        if each.match is not Match.NONE:
-            continue
         base = each.name.rpartition("/")[2].lower()
-        makers = (found for found in _PROVIDERS if base.startswith(found[0]))
-        _, maker, key = next(makers, ("", "PROVIDER", "API_KEY"))
+        makers = [found for found in _PROVIDERS if base.startswith(found[0])]
+        if each.match is not Match.NONE or not makers or _OTHER_USES.search(base):
+            continue
+        _, maker, key = makers[0]
         params = f"{{model: {as_yaml(f'{maker}/{base}')}, api_key: os.environ/{key}}}"
+        names.append(each.name)
         entries.append(f"  - model_name: {as_yaml(each.name)}\n    litellm_params: {params}\n")
-    return "model_list:\n" + "".join(entries) if entries else ""
+    return names, "model_list:\n" + "".join(entries)
+
+
+def spending(models: Iterable[Proposal], prices: PriceList) -> str:
+    """Say in a line that fallback costs money, and what of LiteLLM's it costs as far as LiteLLM says it."""
+    known = {each.target: price for each in models if each.target and (price := prices.find(each.target))}
+    ranked = sorted(known, key=lambda name: known[name].output)
+    each = [
+        f"${known[name].input * 1e6:.4g} in, ${known[name].output * 1e6:.4g} out ({name})"
+        for name in dict.fromkeys((*ranked[:1], *ranked[-1:]))
+    ]
+    said = f"a million tokens cost {' to '.join(each)}" if each else "LiteLLM says no price"
+    return f"Fallback is on: what falls back, LiteLLM's key pays; {said}. `max-cost-per-day` can limit it."
 
 
 def client_lines(address: str, models: Sequence[Proposal], *, has_keys: bool) -> list[tuple[str, str]]:
-    """Return what to type for each client: (its name, shell commands).
+    """Return what to type for each client: (its name, shell commands; "" where no model is one of its own).
 
-    Each names a model of upstream's, one that may fall back if there is one: a client's own first choice may
-    be none. `has_keys`: whether CLIProxyAPI takes keys; without any text does.
+    `has_keys`: whether CLIProxyAPI takes keys; without any text does.
     """
-    names = [each.name for each in sorted(models, key=lambda each: not each.target)]
-
-    def option(flag: str, *families: str) -> str:
-        name = next((name for name in names if name.startswith(families)), next(iter(names), ""))
-        return f" {flag} {shlex.quote(name)}" if name else ""
-
-    key = f'"${CLIENT_KEY}"' if has_keys else "sk-any"
+    key = f'"${CLIENT_KEY}"' if has_keys else "any"
     options = {
-        "options": {"baseURL": f"{address}/v1", "apiKey": f"{{env:{CLIENT_KEY}}}" if has_keys else "sk-any"}
+        "options": {"baseURL": f"{address}/v1", "apiKey": f"{{env:{CLIENT_KEY}}}" if has_keys else "any"}
     }
     providers = json.dumps({"provider": {"openai": options, "anthropic": options}})
-    base_url = f'openai_base_url="{address}/v1"'
-    return [
-        (
-            "Claude Code",
-            f"ANTHROPIC_BASE_URL={address} ANTHROPIC_AUTH_TOKEN={key} claude{option('--model', 'claude')}",
-        ),
-        (
-            "Codex",
-            f"CODEX_API_KEY={key} codex exec -c '{base_url}'{option('-m', 'gpt', 'codex')} 'Say hello'",
-        ),
-        (
-            "Gemini CLI, with `selectedType` as in docs/clients.md, or `Use Gemini API Key` chosen once",
-            f"GOOGLE_GEMINI_BASE_URL={address} GEMINI_API_KEY={key} gemini{option('-m', 'gemini')}",
-        ),
-        (
-            "opencode",
-            f"OPENCODE_CONFIG_CONTENT='{providers}' opencode",
-        ),
+    codex = f"codex exec --skip-git-repo-check -c 'openai_base_url=\"{address}/v1\"'"
+    lines = [
+        ("Claude Code", "claude", f"ANTHROPIC_BASE_URL={address} ANTHROPIC_AUTH_TOKEN={key} claude --model "),
+        ("Codex", "gpt", f"CODEX_API_KEY={key} {codex} 'Say hello' -m "),
+        ("Gemini CLI", "gemini", f"GOOGLE_GEMINI_BASE_URL={address} GEMINI_API_KEY={key} gemini -m "),
     ]
+    found = []
+    for name, family, command in lines:
+        best = max((each for each in models if each.name.startswith(family)), key=_fitness, default=None)
+        note = "" if best is None or best.target else ", a model that does not fall back"
+        if family == "gemini":
+            note += ", with `selectedType` as in docs/clients.md, or `Use Gemini API Key` chosen once"
+        line = f"{command}{shlex.quote(best.name)}" if best else ""
+        found.append((name + note if best else f"{name}: CLIProxyAPI lists no {family} model", line))
+    return [*found, ("opencode", f"OPENCODE_CONFIG_CONTENT='{providers}' opencode")]
+
+
+def _fitness(model: Proposal) -> tuple[object, ...]:
+    """How well a model is to be tried with: it falls back to itself; for agents; the newest."""
+    name = model.name.lower()
+    numbers = tuple(map(int, _version(name)))
+    return (
+        not _OTHER_USES.search(name),
+        bool(model.target),
+        not _SMALL.search(name),
+        numbers,
+        name,
+    )
 
 
 def _list(names: Sequence[str]) -> str:

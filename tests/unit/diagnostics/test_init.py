@@ -12,9 +12,12 @@ from litellm_hybrid.diagnostics.init import (
     client_lines,
     config_text,
     env_text,
+    left_out,
     model_list,
     propose,
+    spending,
 )
+from litellm_hybrid.llm.usage import PriceList
 
 UPSTREAM, LITELLM = Address("http", "127.0.0.1", 8317), Address("https", "litellm.example", 443, "/proxy")
 PROPOSALS = [
@@ -72,15 +75,44 @@ def test_the_file_says_what_was_chosen(litellm_key: str, client_key: str, models
 
 
 def test_what_litellm_lacks_is_a_model_list() -> None:
-    lacking = [Proposal(name, "", Match.NONE) for name in ("claude-opus-4-5", "gpt-5", "yes")]
-    found = yaml.safe_load(model_list([*lacking, *PROPOSALS[:2]]))["model_list"]
+    """Of what an agent can use, by makers that are known."""
+    asked = ("claude-opus-4-5", "gpt-5", "yes", "gpt-image-1.5", "codex-auto-review")
+    lacking = [Proposal(name, "", Match.NONE) for name in asked]
+    names, text = model_list([*lacking, *PROPOSALS])
+    found = yaml.safe_load(text)["model_list"]
 
-    assert [each["model_name"] for each in found] == ["claude-opus-4-5", "gpt-5", "yes"]
+    assert names == [each["model_name"] for each in found] == ["claude-opus-4-5", "gpt-5"]
     assert found[0]["litellm_params"] == {
         "model": "anthropic/claude-opus-4-5",
         "api_key": "os.environ/ANTHROPIC_API_KEY",
     }
-    assert model_list(PROPOSALS[:2]) == ""
+    assert model_list(PROPOSALS)[0] == []
+
+
+def test_another_model_is_for_somebody_to_agree_to() -> None:
+    assert [each.target for each in left_out(PROPOSALS)] == ["gpt-5", "", "", 'd"e']
+    assert model_list(left_out(PROPOSALS))[0] == ["claude-opus-4-5"]
+
+
+@pytest.mark.parametrize(
+    ("costs", "said"),
+    [
+        ({}, "LiteLLM says no price"),
+        ({"gpt-5": (1.25e-6, 1e-5)}, "cost $1.25 in, $10 out (gpt-5)."),
+        (
+            {"gpt-5": (1.25e-6, 1e-5), "anthropic/claude-opus-4-1": (1.5e-5, 7.5e-5), "other": (1, 1)},
+            "cost $1.25 in, $10 out (gpt-5) to $15 in, $75 out (anthropic/claude-opus-4-1).",
+        ),
+    ],
+)
+def test_what_falling_back_costs(costs: dict[str, tuple[float, float]], said: str) -> None:
+    entries = [
+        {"model_name": name, "model_info": {"input_cost_per_token": i, "output_cost_per_token": o}}
+        for name, (i, o) in costs.items()
+    ]
+    line = spending(PROPOSALS, PriceList({"data": entries}))
+    assert said in line
+    assert "\n" not in line
 
 
 def test_a_shell_reads_the_variables() -> None:
@@ -91,7 +123,8 @@ def test_a_shell_reads_the_variables() -> None:
 
 @pytest.mark.parametrize("has_keys", [False, True])
 def test_each_client_is_pointed_at_the_proxy(has_keys: bool) -> None:
-    lines = dict(client_lines("http://127.0.0.1:8318", PROPOSALS, has_keys=has_keys))
+    proposals = [Proposal(name, name, Match.SAME) for name in ("claude-a", "gpt-5", "gemini-3-pro")]
+    lines = dict(client_lines("http://127.0.0.1:8318", proposals, has_keys=has_keys))
     assert len(lines) == 4
     for line in lines.values():
         assert "http://127.0.0.1:8318" in line
@@ -102,16 +135,26 @@ def test_each_client_is_pointed_at_the_proxy(has_keys: bool) -> None:
 @pytest.mark.parametrize(
     ("models", "claude", "codex"),
     [
-        (["gpt-5", "claude-opus-4-5"], "--model claude-opus-4-5", "-m gpt-5"),
-        (["gpt-6", "gpt-5"], "--model gpt-5", "-m gpt-5"),
-        (["gpt-6"], "--model gpt-6", "-m gpt-6"),
+        (["gpt-5", "claude-opus-4-5"], "claude-opus-4-5", "gpt-5"),
+        (
+            ["claude-3-5-haiku-20241022", "claude-sonnet-4-5-20250929", "claude-opus-4-1"],
+            "claude-sonnet-4-5-20250929",
+            "",
+        ),
+        (["claude-opus-4-8-", "claude-sonnet-4-5", "claude-haiku-5"], "claude-sonnet-4-5", ""),
+        (["gpt-6-", "gpt-5.5-mini", "gpt-5", "gpt-5.2", "gpt-image-7", "gpt-oss-120b"], "", "gpt-5.2"),
+        (["gpt-6-", "gpt-image-7"], "", "gpt-6"),
+        (["grok-4"], "", ""),
         ([], "", ""),
     ],
 )
-def test_each_client_is_told_a_model_that_upstream_has(models: list[str], claude: str, codex: str) -> None:
-    """Its own first choice may be none; one that may fall back comes first."""
-    proposals = [Proposal(name, "" if name == "gpt-6" else "x", Match.CHOSEN) for name in models]
-    lines = dict(client_lines("http://127.0.0.1:8318", proposals, has_keys=False))
-    for line, option in ((lines["Claude Code"], claude), (lines["Codex"], codex)):
-        assert option in line
-        assert option or not {"--model", "-m"} & set(shlex.split(line))
+def test_each_client_is_told_a_model_of_its_own(models: list[str], claude: str, codex: str) -> None:
+    """Its own first choice may be none; the newest that falls back (none with a `-` here), or no line."""
+    proposals = [Proposal(name.rstrip("-"), "" if name.endswith("-") else "x", Match.SAME) for name in models]
+    lines = client_lines("http://127.0.0.1:8318", proposals, has_keys=False)
+    for client, line, model in zip(("Claude Code", "Codex"), lines, (claude, codex), strict=False):
+        assert line[0].startswith(client)
+        assert ("does not fall back" in line[0]) == (f"{model}-" in models)
+        assert shlex.split(line[1])[-1:] == ([model] if model else [])
+        assert bool(line[1]) != ("lists no" in line[0])
+    assert lines[-1][1]

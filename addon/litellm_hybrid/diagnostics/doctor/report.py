@@ -33,6 +33,8 @@ _SHOWN = {
 }
 """Exit code and style."""
 
+_SAYS_OF_FIX = {Severity.OK: "you may", Severity.NOT_CHECKED: "takes"}
+
 _WIDTH = max(map(len, Severity)) + 2
 
 
@@ -99,7 +101,7 @@ class Report:
         for each in self.findings:
             symptom = f"{each.severity:<{_WIDTH}}{each.symptom}"
             found.append(OutputLine(each.check, symptom, _SHOWN[each.severity][1], _WIDTH))
-            name = "takes" if each.severity is Severity.NOT_CHECKED else "fix"
+            name = _SAYS_OF_FIX.get(each.severity, "fix")
             found += [OutputLine("", f"{name:<{_WIDTH}}{each.fix}", indent=_WIDTH)] if each.fix else []
         counts = Counter(each.severity for each in self.findings)
         said = [

@@ -26,6 +26,7 @@ def test_findings_as_lines() -> None:
         "f",
         [
             Finding(Severity.OK, "file", "fine"),
+            Finding(Severity.OK, "file", "fine", "more"),
             Finding(Severity.ERROR, "litellm", "broken", "mend it"),
             Finding(Severity.WARNING, "listen", "odd", "look"),
             Finding(Severity.NOT_CHECKED, "fallback", "unknown", "--key KEY"),
@@ -33,6 +34,8 @@ def test_findings_as_lines() -> None:
     )
     assert [f"{line.label}|{line.text}" for line in report.lines()] == [
         "file|ok           fine",
+        "file|ok           fine",
+        "|you may      more",
         "litellm|error        broken",
         "|fix          mend it",
         "listen|warning      odd",
