@@ -139,7 +139,7 @@ async def test_the_grace_period_ends(
 
         assert await _ended(process) == 0
         assert await client.rest() == b""
-        assert "1 requests were cut off" in process.output()
+        assert "1 request cut off" in process.output()
 
 
 async def test_a_second_ctrl_c_ends_at_once(

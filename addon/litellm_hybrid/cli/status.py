@@ -15,7 +15,7 @@ from litellm_hybrid.diagnostics.doctor.probes import Probe, bearer
 from litellm_hybrid.diagnostics.init import CLIENT_KEY
 from litellm_hybrid.observability.status import dollars
 from litellm_hybrid.routing.rules import IN_UPSTREAMS_PLACE
-from litellm_hybrid.terminal import OutputLine, Style, printable
+from litellm_hybrid.terminal import OutputLine, Style, counted, printable
 
 _PAGE = "/_hybrid/status"
 _SHOWN = 5
@@ -134,8 +134,9 @@ def one_line(page: Mapping[str, Any] | None) -> str:
 
 
 def _falling_back(each: Mapping[str, Any]) -> str:
-    since = each["since"][:16].replace("T", " ")
-    return f"{each['model']} ↪ LiteLLM ({each['why']}), {each['requests']:,} requests since {since} UTC"
+    since, last = (each[name][:19].replace("T", " ") for name in ("since", "last"))
+    served = counted(each["requests"], "request")
+    return f"{each['model']} ↪ LiteLLM ({each['why']}), {served} since {since} UTC, last seen {last[11:]}"
 
 
 def _cooldown(each: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from litellm_hybrid.flow.exchange import Exchange, add_response_headers
 from litellm_hybrid.observability.admin_endpoints import AdminResponse, is_own
 from litellm_hybrid.routing.access import AccessDenied
 from litellm_hybrid.routing.rules import Reason, Target
+from litellm_hybrid.terminal import counted
 
 _WEBSOCKET = errors.body(
     "websocket_not_supported", "This proxy routes by request: use HTTP instead of a websocket"
@@ -42,7 +43,7 @@ def refused(exchange: Exchange, refusal: AccessDenied) -> http.Response:
 def too_busy(exchange: Exchange, most: int) -> http.Response:
     """503 for a request above `max-in-flight`."""
     exchange.set_outcome(Target.NONE, Reason.REFUSED)
-    message = f"litellm: refused, {most} requests are running"
+    message = f"litellm: refused, {counted(most, 'request')} running"
     exchange.log(logging.WARNING, message, event="refused")
     response = _response(503, _TOO_BUSY, exchange)
     response.headers["Retry-After"] = str(_RETRY_AFTER)

@@ -25,7 +25,7 @@ from litellm_hybrid.message.json import decode, encode, members
 from litellm_hybrid.mitmweb.annotations import summary, tried
 from litellm_hybrid.observability.status import Status, timestamp
 from litellm_hybrid.routing.rules import Reason, Target
-from litellm_hybrid.terminal import printable
+from litellm_hybrid.terminal import counted, printable
 
 _MOST_EXPLAINED = 10
 _NOT_GIVEN: Sequence[Flow] = ()
@@ -113,7 +113,7 @@ def _decided(flows: Sequence[Flow]) -> list[http.HTTPFlow]:
 def status_lines(found: Status) -> list[str]:
     """Say what is in force, and what has happened so far."""
     lines = [f"not ready: {message}" for _, message in found.not_ready] or ["ready"]
-    lines.append(f"in flight: {found.in_flight} requests, {found.streams} of them streaming")
+    lines.append(f"in flight: {counted(found.in_flight, 'request')}, {found.streams} of them streaming")
     lines += [
         f"requests: {target}; reason={reason}, {status_class}: {count}"
         for (target, reason, status_class), count in sorted(found.requests.items())

@@ -120,6 +120,11 @@ class RequestCounters:
         return label
 
 
+def rounded(number: float) -> float:
+    """Return it as it is written: 0.015, where adding up has made 0.015000000000000001 of it."""
+    return float(f"{number:.12g}")
+
+
 def _day(at: float) -> date:
     return date.fromordinal(_EPOCH + int(at // 86400))
 

@@ -13,6 +13,9 @@ MOST = 50
 
 _MOST_MODELS = 1000
 
+LATELY = 600.0
+"""How long, in seconds, a model that nobody asks for counts as falling back: its quota may be there again."""
+
 LONGEST = 200
 """Characters of a path, or of a model's name, that people are shown: a client chooses them."""
 
@@ -156,9 +159,9 @@ class FallingBackModels:
         """Upstream has served a model; return whether it was falling back."""
         return bool(self._models) and self._models.pop(model, None) is not None
 
-    def now(self) -> tuple[FallingBack, ...]:
-        """Return them all, the last one first."""
-        return tuple(reversed(self._models.values()))
+    def now(self, now: float) -> tuple[FallingBack, ...]:
+        """Return those that somebody has asked for lately, the last one first; `now`: epoch seconds."""
+        return tuple(one for one in reversed(self._models.values()) if now - one.last < LATELY)
 
 
 APPLIED = "applied"

@@ -23,7 +23,7 @@ from typing import Any, Protocol, Unpack
 from litellm_hybrid.config.settings import LogFormat, Secret
 from litellm_hybrid.observability.log_format import OURS, Fields, JsonFormatter, OfRequest, TextFormatter
 from litellm_hybrid.proxy import CONNECTION_LOGGER
-from litellm_hybrid.terminal import SecretMask
+from litellm_hybrid.terminal import SecretMask, counted
 
 _logger = logging.getLogger(OURS)
 
@@ -353,9 +353,7 @@ def _without_waiting(fd: int) -> int:
 
 
 def _tell_lost(lines: int) -> None:
-    message = (
-        f"litellm: {lines} lines of the log are lost: they could not be written, or were not read in time"
-    )
+    message = f"litellm: {counted(lines, 'line')} of the log lost: not written, or not read in time"
     emit(logging.WARNING, message, event="log-lost")
 
 

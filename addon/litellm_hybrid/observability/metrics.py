@@ -26,7 +26,7 @@ from prometheus_client.utils import floatToGoString
 
 from litellm_hybrid.config.settings import FALLBACK_KINDS
 from litellm_hybrid.errors import ErrorType
-from litellm_hybrid.observability.counters import BUCKETS, MALFORMED, Histogram
+from litellm_hybrid.observability.counters import BUCKETS, MALFORMED, Histogram, rounded
 from litellm_hybrid.observability.history import FallbackOutcome, Records
 from litellm_hybrid.quota.gauge import Window
 from litellm_hybrid.routing.rules import Target
@@ -137,7 +137,7 @@ FAMILIES = (
     _counter(
         "cost_usd{reason}",
         "US dollars that LiteLLM's responses cost, by its own header or prices.",
-        lambda s: s.records.spend.cost_usd,
+        lambda s: {labels: rounded(cost) for labels, cost in s.records.spend.cost_usd.items()},
     ),
     _counter(
         "unpriced_responses{model}",
@@ -245,7 +245,7 @@ def _values(family: Family, sources: MetricSources) -> Iterator[_Value]:
         if isinstance(number, Histogram):
             for bound, count in zip(_BOUNDS, number.counts, strict=True):
                 yield _Value(f"{PREFIX}{family.name}_bucket", (*labels, ("le", bound)), count)
-            yield _Value(f"{PREFIX}{family.name}_sum", labels, number.total)
+            yield _Value(f"{PREFIX}{family.name}_sum", labels, rounded(number.total))
         else:
             yield _Value(family.full_name, labels, number)
 
@@ -274,7 +274,7 @@ class Metrics(Collector):
             for bound, count in zip(_BOUNDS, accumulate(histogram.counts), strict=True):
                 metric.add_sample(f"{metric.name}_bucket", {**labels, "le": bound}, count)
             metric.add_sample(f"{metric.name}_count", labels, sum(histogram.counts))
-            metric.add_sample(f"{metric.name}_sum", labels, histogram.total)
+            metric.add_sample(f"{metric.name}_sum", labels, rounded(histogram.total))
 
     def page(self) -> bytes:
         """The page."""

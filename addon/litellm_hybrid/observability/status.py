@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from litellm_hybrid.config.converters import format_duration
 from litellm_hybrid.config.schema import DEFAULTS
-from litellm_hybrid.observability.counters import NO_STATUS, SpendKey, Totals
+from litellm_hybrid.observability.counters import NO_STATUS, SpendKey, Totals, rounded
 from litellm_hybrid.observability.history import (
     FallbackOutcome,
     FallbackRecord,
@@ -152,7 +152,12 @@ def as_json(status: Status) -> dict[str, object]:
         "fallbacks": _counts(("kind", "outcome"), status.fallbacks),
         "recent_requests": [_dated(one) for one in reversed(status.recent_requests)],
         "spend": [
-            {**key._asdict(), "day": key.day.isoformat(), **dataclasses.asdict(totals)}
+            {
+                **key._asdict(),
+                "day": key.day.isoformat(),
+                **dataclasses.asdict(totals),
+                "cost_usd": rounded(totals.cost_usd),
+            }
             for key, totals in status.spend
         ],
         "spend_in_words": {day.isoformat(): words for day, words, _ in _days(status)},
@@ -234,6 +239,7 @@ def _template() -> "Template":
         "clock": _clock,
         "count": lambda number: f"{number:,}",
         "dollars": dollars,
+        "plural": lambda thing, number: thing if number == 1 else f"{thing}s",
         "duration": lambda seconds: format_duration(float(seconds)),
         "seconds": lambda milliseconds: f"{milliseconds / 1000:,.2f} s" if milliseconds is not None else "",
     }

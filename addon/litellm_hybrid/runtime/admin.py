@@ -143,7 +143,7 @@ class AdminPages:
             fallbacks=totals["fallbacks"],
             recent=tuple(fallbacks.history.last),
             cooldowns=fallbacks.cooldowns.running(monotonic()),
-            falling_back=records.falling_back.now(),
+            falling_back=records.falling_back.now(time()),
             replay_changes=_replay_changes(fallbacks, monotonic()),
             quotas=tuple((model, *window) for model, window in fallbacks.gauge.last()),
             recent_requests=tuple(records.requests),

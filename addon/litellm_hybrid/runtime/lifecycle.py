@@ -219,7 +219,7 @@ class GracefulShutdown:
         if running := self._listeners.close_idle():
             log.emit(
                 logging.INFO,
-                f"litellm: draining: waiting up to {grace:g} s for {running} running requests; "
+                f"litellm: draining: waiting up to {grace:g} s for {counted(running, 'running request')}; "
                 "Ctrl-C ends at once",
                 event="draining",
             )
@@ -227,7 +227,7 @@ class GracefulShutdown:
             # Nothing tells when the last byte has left a socket's buffer.
             await asyncio.sleep(_DRAIN_LOOK_EVERY)
         if running:
-            message = f"litellm: drain timeout: {running} requests were cut off"
+            message = f"litellm: drain timeout: {counted(running, 'request')} cut off"
             log.emit(logging.WARNING, message, event="drain-timeout")
         self._shutdown()
 

@@ -14,7 +14,7 @@ from litellm_hybrid.flow import local_replies
 from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.flow.response import ResponseTap, Timing, timing
 from litellm_hybrid.observability import log
-from litellm_hybrid.observability.counters import MALFORMED, RequestCounters
+from litellm_hybrid.observability.counters import MALFORMED, RequestCounters, rounded
 from litellm_hybrid.observability.history import LONGEST, Records, RequestRecord
 from litellm_hybrid.proxy.interfaces import ProxyObserver
 from litellm_hybrid.quota import gauge
@@ -194,7 +194,7 @@ class Observer(ProxyObserver[JudgedResponse]):
         """Count what a response took and cost: by LiteLLM's own header, else by its prices."""
 
         def tell(cost: float) -> None:
-            exchange.cost_usd = record.cost_usd = cost
+            exchange.cost_usd = record.cost_usd = rounded(cost)
             if exchange.ended:
                 self._priced(flow)
 

@@ -2,6 +2,7 @@
 
 from litellm_hybrid.observability.history import (
     APPLIED,
+    LATELY,
     MOST,
     REJECTED,
     FallbackHistory,
@@ -74,17 +75,26 @@ def test_what_falls_back_now() -> None:
     assert models.fell_back("o3", "quota", 10.0)
     assert models.fell_back("o1", "login", 20.0)
     assert not models.fell_back("o3", "cooldown", 30.0)
-    assert models.now() == (
+    assert models.now(40.0) == (
         FallingBack("o3", 10.0, 30.0, "cooldown", 2),
         FallingBack("o1", 20.0, 20.0, "login", 1),
     )
     assert models.served("o3")
     assert not models.served("o3")
-    assert [one.model for one in models.now()] == ["o1"]
+    assert [one.model for one in models.now(40.0)] == ["o1"]
+
+
+def test_what_nobody_asks_for_falls_back_no_longer() -> None:
+    """Its quota may be there again; that upstream serves it is news all the same."""
+    models = FallingBackModels()
+    models.fell_back("o3", "quota", 10.0)
+    assert models.now(10.0 + LATELY - 1)
+    assert models.now(10.0 + LATELY) == ()
+    assert models.served("o3")
 
 
 def test_clients_choose_names_and_fill_no_memory() -> None:
     models = FallingBackModels()
     for number in range(3000):
         models.fell_back(f"m-{number}", "quota", 0.0)
-    assert len(models.now()) == 1000
+    assert len(models.now(0.0)) == 1000

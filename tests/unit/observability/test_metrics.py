@@ -39,7 +39,8 @@ def _busy() -> MetricSources:
     traffic.duration["upstream"].add(2.0)
     key = spend.key(0.0, "litellm", "gpt-5", "fallback")
     spend.add(key, input_tokens=20, output_tokens=21, cached_tokens=19)
-    spend.add_cost(key, 0.25)
+    spend.add_cost(key, 0.1)
+    spend.add_cost(key, 0.2)
     spend.add_cost(key, None)
     records.reloads.counts.update(applied=13, rejected=14)
     return MetricSources(
@@ -65,7 +66,7 @@ BUSY = {
     'tokens_total{kind="input",model="gpt-5",target="litellm"}': 20,
     'tokens_total{kind="output",model="gpt-5",target="litellm"}': 21,
     'tokens_total{kind="cached",model="gpt-5",target="litellm"}': 19,
-    'cost_usd_total{reason="fallback"}': 0.25,
+    'cost_usd_total{reason="fallback"}': 0.3,
     'unpriced_responses_total{model="gpt-5"}': 1,
     "requests_in_flight": 6,
     "streams_in_flight": 2,

@@ -214,6 +214,14 @@ def test_json() -> None:
     ]
 
 
+def test_sums_are_written_without_the_rest_of_their_addition() -> None:
+    totals = Totals(2, 1, 1, 0)
+    totals.cost_usd = 0.1 + 0.2
+    spend = ((SpendKey(DAY, "litellm", "o3", "fallback"), totals),)
+    said: Any = as_json(replace(STATUS, spend=spend))["spend"]
+    assert said[0]["cost_usd"] == 0.3
+
+
 def test_json_of_a_reload_and_of_no_configuration() -> None:
     broken = replace(STATUS, broken=True, last_reload=Reload(NOW, REJECTED, ("config.yaml:1: bad",)))
     said: Any = as_json(broken)["configuration"]
@@ -252,7 +260,7 @@ def test_no_secret_is_in_either() -> None:
         ),
         *("claude-opus-4-5|litellm: fallback|12|1,200,000|7|41,000|$0.83", "|5|not known"),
         "2025-06-14: 0 fallbacks; the subscription served 1 request, 1 in, 1 out|Model|Why",
-        "claude-opus-4-5|quota|7|06-15 15:00|06-15 15:05",
+        "claude-opus-4-5|quota|7|06-15 15:00:00|15:05:00",
         "o3|5h|29 %|2025-06-15 15:08:20 UTC",
         *("reachable|CLIProxyAPI", "not asked yet|LiteLLM", "Retry after|Outcome|Request id"),
         *("model", "no response", "1,500", "503", "req-1", "1h", "1m30s"),
@@ -269,7 +277,7 @@ def test_what_the_page_shows(part: str) -> None:
     ("status", "part"),
     [
         (IDLE, "None yet."),
-        (IDLE, "Nothing: upstream has served the last request for each model."),
+        (IDLE, "Nothing: upstream has served the last request for each model that was asked for lately."),
         (IDLE, "The file has not changed since the start."),
         (replace(IDLE, worker="2"), "this is worker 2 of several"),
         (replace(IDLE, not_ready=(("draining", "It leaves"),)), "not ready"),

@@ -210,6 +210,7 @@ def test_one_that_broke_off_is_remembered_as_such(world: World) -> None:
     ("target", "header", "cost", "unpriced"),
     [
         (Target.LITELLM, "0.0025", 0.0025, 0),
+        (Target.LITELLM, "0.015000000000000001", 0.015, 0),
         (Target.LITELLM, "nan", None, 1),
         (Target.UPSTREAM, "0.0025", None, 0),
     ],
@@ -224,7 +225,7 @@ async def test_litellm_says_what_a_response_cost(
     world.observer.response_begun(flow, flow.response)
     world.observer.exchange_ended(flow, exchange, whole=True)
     assert world.history[-1].cost_usd == cost
-    assert world.spend.cost_usd == ({} if cost is None else {("fallback",): cost})
+    assert world.spend.cost_usd == ({} if cost is None else {("fallback",): pytest.approx(cost)})
     assert sum(world.spend.unpriced.values()) == unpriced
 
 

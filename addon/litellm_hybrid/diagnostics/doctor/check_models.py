@@ -22,6 +22,7 @@ from litellm_hybrid.diagnostics.doctor.report import Finding, error, not_checked
 from litellm_hybrid.diagnostics.explain.reasons import REASONS
 from litellm_hybrid.llm.usage import PriceList
 from litellm_hybrid.routing.rules import Reason, name_for_litellm
+from litellm_hybrid.terminal import counted
 
 WITHIN = 60.0
 """Seconds for one live request; CLIProxyAPI may try again by itself before it gives up."""
@@ -152,12 +153,13 @@ def _fallback(settings: Settings, known: KnownModels, upstream_models: Sequence[
     if covered and not missing:
         others = some(name for name in upstream_models if not settings.fallback.covers(name))
         but = f"; not {others}: `fallback.models`, `except`" if others else ""
-        symptom = f"LiteLLM knows each of the {len(covered)} models that may fall back{but}"
+        each = f"{'each of the' if len(covered) > 1 else 'the'} {counted(len(covered), 'model')}"
+        symptom = f"LiteLLM knows {each} that may fall back{but}"
         found.append(ok("fallback", symptom))
     if missing:
         lines = ", ".join(_mapping(bare(name), known.meant(sent) or "NAME") for name, sent in missing.items())
         fix = f"say LiteLLM's name in `model-mappings`: {lines}; or leave them out: `fallback.except`"
-        lacks = f"LiteLLM lacks {len(missing)} of the {len(covered)} models that may fall back: "
+        lacks = f"LiteLLM lacks {len(missing)} of the {counted(len(covered), 'model')} that may fall back: "
         severity = error if len(missing) == len(covered) else warning
         found.append(severity("fallback", lacks + ", ".join(missing), fix))
     return found

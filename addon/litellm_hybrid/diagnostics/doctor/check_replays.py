@@ -15,6 +15,7 @@ from litellm_hybrid.llm.replay import body as replay_body
 from litellm_hybrid.llm.replay.refusals import remedies
 from litellm_hybrid.llm.replay.remedies import RETRIES_MAX, Action, Remedy, apply
 from litellm_hybrid.routing.paths import Api
+from litellm_hybrid.terminal import counted
 
 type Json = dict[str, Any]
 
@@ -296,11 +297,11 @@ def _finding(trial: _Trial, model: str) -> Finding:
         symptom = f"{agent}: no response for {model}: {result.detail or result.failure}"
         return error(CHECK, symptom, "see what is said of LiteLLM above, and its log")
     if _is_refusal(result):
-        after = f" after {len(trial.tried)} changes" if trial.tried else ""
+        after = f" after {counted(len(trial.tried), 'change')}" if trial.tried else ""
         symptom = f"{agent}: {model} refuses its requests{after}: {result.status} {result.error}".rstrip()
         return error(CHECK, symptom, "another model in `model-mappings`, or `fallback.except`")
     if trial.tried:
-        symptom = f"{agent}: {model} takes its requests after {len(trial.tried)} more attempts: "
+        symptom = f"{agent}: {model} takes its requests after {counted(len(trial.tried), 'more attempt')}: "
         return warning(CHECK, symptom + _listed(map(str, trial.tried)), _settings(trial.tried))
     return ok(CHECK, f"{agent}: {model} takes its requests at once")
 

@@ -21,6 +21,7 @@ from litellm_hybrid.diagnostics.doctor.probes import (
 )
 from litellm_hybrid.diagnostics.doctor.report import Finding, Severity, error, not_checked, ok, some, warning
 from litellm_hybrid.message.forwarded import is_loopback
+from litellm_hybrid.terminal import counted
 
 _REFUSED = frozenset({400, 401, 403})
 """A wrong key is 401 at LiteLLM; without a database, where keys would be looked up, 400."""
@@ -146,7 +147,7 @@ def check_upstream(settings: Settings, results: Results) -> list[Finding]:
 def _accounts(results: Results) -> Finding:
     listed = results.models("upstream")
     if listed:
-        return ok("accounts", f"CLIProxyAPI has accounts for {len(listed)} models")
+        return ok("accounts", f"CLIProxyAPI has accounts for {counted(len(listed), 'model')}")
     if listed is not None:
         symptom = "CLIProxyAPI lists no model: it has no account, or none that is logged in"
         fix = "log in (`cli-proxy-api --claude-login` …), or give it providers' keys"

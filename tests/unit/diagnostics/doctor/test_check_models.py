@@ -126,7 +126,7 @@ MAPPED = FALLBACK + "litellm-model-mappings: {'claude-opus*': claude-sonnet-4-5}
 @pytest.mark.parametrize(
     ("rest", "upstream", "severity", "words"),
     [
-        (FALLBACK, ("gpt-5", "claude-sonnet-4-5(high)"), "ok", "each of the 1 models that may fall back"),
+        (FALLBACK, ("gpt-5", "claude-sonnet-4-5(high)"), "ok", "knows the 1 model that may fall back"),
         (
             FALLBACK,
             ("gpt-5", "claude-opus-4", "gemini-2.5-pro"),
@@ -136,9 +136,9 @@ MAPPED = FALLBACK + "litellm-model-mappings: {'claude-opus*': claude-sonnet-4-5}
         (FALLBACK, ("claude-opus-4", "grok-4"), "error", "lacks 2 of the 2 models"),
         (FALLBACK, (), "not checked", "upstream has no model"),
         (FALLBACK, None, "not checked", "which models may fall back is not known"),
-        (MAPPED, ("claude-opus-4",), "ok", "each of the 1"),
+        (MAPPED, ("claude-opus-4",), "ok", "knows the 1 model"),
         (LIMITED, ("gpt-5", "o3", "o4"), "warning", "o4"),
-        (LIMITED, ("gpt-5", "o3"), "ok", "each of the 1 models that may fall back; not o3"),
+        (LIMITED, ("gpt-5", "o3"), "ok", "knows the 1 model that may fall back; not o3"),
     ],
 )
 def test_each_model_that_may_fall_back_is_looked_up_in_both_lists(
