@@ -508,7 +508,7 @@ async def test_nobody_can_be_reached(start: Start, upstream: Stub, litellm: Stub
 async def test_unreachable_alone_holds_nothing(start: Start, upstream: Stub, litellm: Stub) -> None:
     upstream.does = OUT_OF_QUOTA
     proxy = await start(fallback=UNREACHABLE)
-    assert (await ask(proxy)).route == "upstream; reason=not-listed"
+    assert (await ask(proxy)).route == "upstream; reason=excepted"
     assert litellm.requests == []
 
 
