@@ -21,6 +21,9 @@ _SOCKETS_PER_SERVER = 100
 
 _LARGE_READ = 1024 * 1024
 
+_JOINED_MAX = 64 * 1024
+"""Bytes that are joined to be written at once: to copy more costs as much as another write."""
+
 
 NextLayer = layer.NextLayer
 
@@ -115,6 +118,38 @@ class HybridConnectionHandler(mode_servers.ProxyConnectionHandler):
         return Relay(passage, reader, io.writer.transport, io.handler)
 
 
+class JoiningLayer(HybridLayer):
+    """With what goes to one peer at a time, such as a head and its body, in one write.
+
+    Each write is a system call, which takes longer than most of what is done for a small request.
+    """
+
+    @override
+    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        pending: commands.SendData | None = None
+        try:
+            for command in super()._handle_event(event):
+                more = command if isinstance(command, commands.SendData) else None
+                if pending is not None:
+                    if (
+                        more is not None
+                        and more.connection is pending.connection
+                        and len(pending.data) + len(more.data) <= _JOINED_MAX
+                    ):
+                        pending.data += more.data
+                        continue
+                    yield pending
+                pending = more
+                if more is None:
+                    yield command
+        except Exception:
+            if pending is not None:
+                yield pending
+            raise
+        if pending is not None:
+            yield pending
+
+
 class ProxyserverAddon(Protocol):
     """mitmproxy's addon that listens."""
 
@@ -182,7 +217,7 @@ def build_layer(next_layer: NextLayer, proxy: HybridProxy[Any]) -> None:
             stack /= ServerTLSLayer(context)
         if starts_like_tls_record(next_layer.data_client()):
             stack /= ClientTLSLayer(context)
-    stack /= HybridLayer(context, proxy)
+    stack /= JoiningLayer(context, proxy)
     next_layer.layer = stack[0]
 
 

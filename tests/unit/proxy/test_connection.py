@@ -20,7 +20,7 @@ from litellm_hybrid.config.settings import Address
 from litellm_hybrid.proxy.connection import HybridConnectionHandler, build_layer, listeners
 from litellm_hybrid.proxy.layer import HybridLayer
 from unit.proxy.playbook import Clock
-from unit.proxy.wires import connected
+from unit.proxy.wires import REQUEST, connected
 
 
 class Writer:
@@ -73,6 +73,30 @@ def test_so_it_has_without_assertions() -> None:
     )
 
     assert done.returncode == 0, done.stderr
+
+
+async def test_a_head_goes_out_in_one_write_with_its_body() -> None:
+    async with connected(Clock(), relays=True) as wires:
+        wires.tap = False
+        wires.client.feed(REQUEST % 1)
+        await wires.settle()
+        wires.server.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine")
+        await wires.settle()
+
+        assert wires.server.sent.endswith(b"\r\n\r\n{}")
+        assert wires.client.sent.endswith(b"\r\n\r\nfine")
+        assert (wires.server.writes, wires.client.writes) == (1, 1)
+
+
+async def test_a_long_body_is_not_copied_to_be_joined() -> None:
+    body = b"x" * 100_000
+    async with connected(Clock(), relays=True) as wires:
+        wires.tap = False
+        wires.client.feed(b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        await wires.settle()
+
+        assert wires.server.sent.endswith(body)
+        assert wires.server.writes == 2
 
 
 @pytest.mark.parametrize("turns", range(6), ids="{} turns later".format)
@@ -180,7 +204,7 @@ async def test_the_layers_are_mitmproxys_with_ours_at_the_end(
         build_layer(ours, HybridAddon()._proxy)
 
     assert _stack(theirs.layer) == [*stack, "HttpLayer"]
-    assert _stack(ours.layer) == [*stack, "HybridLayer"]
+    assert _stack(ours.layer) == [*stack, "JoiningLayer"]
 
 
 def test_a_layer_that_is_chosen_stays() -> None:

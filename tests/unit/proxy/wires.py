@@ -16,9 +16,8 @@ from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.proxy import commands, events, layer, layers, mode_specs
 from mitmproxy.proxy.layers.http._hooks import HttpRequestHook, HttpResponseHeadersHook, HttpResponseHook
 
-from litellm_hybrid.proxy.connection import HybridConnectionHandler
+from litellm_hybrid.proxy.connection import HybridConnectionHandler, JoiningLayer
 from litellm_hybrid.proxy.interfaces import HybridProxy
-from litellm_hybrid.proxy.layer import HybridLayer
 from unit.proxy.playbook import Clock, Rest
 
 REQUEST = b"POST /v1/messages HTTP/1.%d\r\nHost: here\r\nContent-Length: 2\r\n\r\n{}"
@@ -182,7 +181,7 @@ class Wires:
     """
 
     handler: _Handler
-    layer: HybridLayer
+    layer: JoiningLayer
     task: "asyncio.Task[None]"
 
     def __init__(self, clock: Clock, *, relays: bool) -> None:
@@ -209,7 +208,7 @@ class Wires:
     def hook(self, hook: commands.StartHook) -> None:
         """What the addon does."""
         if isinstance(hook, layer.NextLayerHook):
-            self.layer = hook.data.layer = HybridLayer(hook.data.context, self.proxy)
+            self.layer = hook.data.layer = JoiningLayer(hook.data.context, self.proxy)
         if not hook.name.startswith(("request", "response", "error")):
             return
         (flow,) = hook.args()
