@@ -10,8 +10,7 @@ from typing import Any, get_args
 
 import pytest
 
-from litellm_hybrid.config.cliproxyapi import UPSTREAM_KEYS
-from litellm_hybrid.config.parser import parse
+from litellm_hybrid.config.parser import UPSTREAM_KEYS, parse
 from litellm_hybrid.config.schema import BY_NAME, KEYS, Key
 from litellm_hybrid.config.settings import (
     FALLBACK_KINDS,

@@ -1,23 +1,16 @@
 """The configuration file: text in, one frozen `Settings` out, or every problem that it has.
 
-The file may be CLIProxyAPI's own config.yaml: keys that are not ours are left
-alone. Ours come in two forms, namespaced below `extensions.litellm` and flat as
-in the fork (`litellm-…`); schema.py is the table of them.
+The file may be CLIProxyAPI's own config.yaml, whose keys are left alone; what some say of its address, its
+client keys and its waits is read as it is, without `${VAR}`. Our keys come in two forms, namespaced below
+`extensions.litellm` and flat as in the fork (`litellm-…`); schema.py is the table of them.
 """
 
+import re
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from litellm_hybrid.config.cliproxyapi import (
-    HINT_KEYS,
-    IS_TEMPLATE,
-    TEMPLATE_KEY,
-    UPSTREAM_KEYS,
-    upstream_address,
-    upstream_client_keys,
-    upstream_hints,
-)
+from litellm_hybrid.config.converters import flag, parse_listen
 from litellm_hybrid.config.model_patterns import Patterns
 from litellm_hybrid.config.schema import (
     BY_FLAT,
@@ -30,8 +23,22 @@ from litellm_hybrid.config.schema import (
     suggest_namespaced,
     suggest_top_level,
 )
-from litellm_hybrid.config.settings import Address, Fallback, Settings, Timeouts
+from litellm_hybrid.config.settings import Address, Fallback, Secret, Settings, Timeouts
 from litellm_hybrid.config.yaml_nodes import BadValueError, Diagnostic, Location, Locations, Value, compose
+
+UPSTREAM_KEYS = frozenset({"host", "port", "tls", "api-keys"})
+"""The top-level keys of CLIProxyAPI that the settings depend on."""
+
+_HINT_KEYS = frozenset({"max-retry-interval", "nonstream-keepalive-interval", "passthrough-headers"})
+"""Those that only have a word for the user."""
+
+_TEMPLATE_KEY = re.compile(r"your-api-key(-\d+)?")
+"""The `api-keys` of CLIProxyAPI's config.example.yaml: everybody knows them."""
+
+_IS_TEMPLATE = "is a key of CLIProxyAPI's example file, which everybody knows; put keys of your own there"
+
+_DEFAULT_UPSTREAM = Address("http", "127.0.0.1", 8317)
+_EVERY_INTERFACE = ("", "0.0.0.0", "::", "[::]")  # noqa: S104
 
 
 class ConfigError(ValueError):
@@ -65,10 +72,7 @@ class Parsed:
 def parse(text: str, *, source: str, env: Mapping[str, str]) -> Parsed:
     """The settings in a YAML file's content; with nothing in it every setting has its default.
 
-    Args:
-        text: the file's content.
-        source: the file's name, for messages.
-        env: where `${VAR}` in our settings is looked up.
+    `source` is the file's name, for messages; `${VAR}` in our settings is looked up in `env`.
 
     Raises:
         ConfigError: all problems of the file, in the order of its lines.
@@ -88,7 +92,7 @@ def parse(text: str, *, source: str, env: Mapping[str, str]) -> Parsed:
     if problems := [*keys.problems, *_errors(settings, locations, named)]:
         raise ConfigError(str(problem) for problem in _sorted(source, problems))
     warnings = [*keys.warnings, *_warnings(settings, locations)]
-    hints = _sorted(source, upstream_hints(keys.upstream))
+    hints = _sorted(source, _upstream_hints(keys.upstream))
     return Parsed(
         settings,
         _sorted(source, warnings),
@@ -129,7 +133,7 @@ class KeyCollector:
         for name, key, value in self._pairs("", root):
             if name == "extensions":
                 self._extensions(value)
-            elif name in UPSTREAM_KEYS | HINT_KEYS:
+            elif name in UPSTREAM_KEYS | _HINT_KEYS:
                 # CLIProxyAPI does not know `${VAR}`: what it takes by its letters is no variable for us.
                 self.upstream[name] = replace(value, env=None)
             elif name in BY_FLAT:
@@ -227,16 +231,16 @@ def _settings(values: dict[str, Any], keys: KeyCollector, locations: Locations) 
         plain["base_url"] = replace(base_url, path=base_url.path.removesuffix("/v1").rstrip("/"))
         message = "the `/v1` at the end is dropped, every request brings its own; write base-url without it"
         keys.warnings.append(Diagnostic(*locations["base-url"], message, "base-url-ends-in-v1"))
-    if any(TEMPLATE_KEY.fullmatch(key.value) for key in plain.get("client_keys", ())):
-        keys.problems.append(Diagnostic(*locations["client-api-keys"], IS_TEMPLATE))
-    upstream_keys, found = upstream_client_keys(keys.upstream)
+    if any(_TEMPLATE_KEY.fullmatch(key.value) for key in plain.get("client_keys", ())):
+        keys.problems.append(Diagnostic(*locations["client-api-keys"], _IS_TEMPLATE))
+    upstream_keys, found = _upstream_client_keys(keys.upstream)
     if "client_keys" in plain:
         plain["upstream_keys"] = upstream_keys
     else:
         plain["client_keys"] = upstream_keys
         keys.problems += [one for one in found if one.code == "invalid"]
         keys.warnings += [one for one in found if one.code != "invalid"]
-    plain.setdefault("upstream", upstream_address(keys.upstream))
+    plain.setdefault("upstream", _upstream_address(keys.upstream))
     return Settings(**plain, fallback=Fallback(**parts["fallback"]), timeouts=Timeouts(**parts["timeouts"]))
 
 
@@ -298,3 +302,79 @@ def _loops(settings: Settings, locations: Locations) -> Iterator[Diagnostic]:
                     f"is the same server as {locations[other].path} (line {locations[other].line}); "
                     "LiteLLM, CLIProxyAPI and this proxy each have a port of their own",
                 )
+
+
+# -- what CLIProxyAPI's own keys say -------------------------------------------------
+
+
+def _upstream_address(top: Mapping[str, Value]) -> Address:
+    """CLIProxyAPI's address by its `host`, `port` and `tls.enable`; what is missing or odd is the default."""
+    host = top["host"].name.strip() if "host" in top else ""
+    if host in _EVERY_INTERFACE:
+        host = _DEFAULT_UPSTREAM.host
+    if ":" in host and not host.startswith("["):
+        host = f"[{host}]"
+    port = top["port"].name if "port" in top else str(_DEFAULT_UPSTREAM.port)
+    try:
+        tls = {key.name: value for key, value in top["tls"].pairs()} if "tls" in top else {}
+        scheme = "https" if "enable" in tls and flag(tls["enable"]) else _DEFAULT_UPSTREAM.scheme
+        return Address(scheme, *parse_listen(f"{host}:{port}"))
+    except ValueError:
+        return _DEFAULT_UPSTREAM
+
+
+def _upstream_client_keys(top: Mapping[str, Value]) -> tuple[tuple[Secret, ...], tuple[Diagnostic, ...]]:
+    """The client keys in CLIProxyAPI's `api-keys`, and what is wrong with it."""
+    keys: list[Secret] = []
+    found: list[Diagnostic] = []
+    entries = top.get("api-keys")
+    try:
+        items = [] if entries is None or entries.is_null else list(entries.items())
+    except BadValueError as e:
+        message = "is no list; no client key is read from it"
+        return (), (Diagnostic(e.problems[0][0], "api-keys", message, "unreadable-client-key"),)
+    for item in items:
+        key = item.name.strip()
+        if item.tag != "str" or not key:
+            message = "an entry that is no text is left out; quote it"
+            found.append(Diagnostic(item.line, "api-keys", message, "unreadable-client-key"))
+        elif _TEMPLATE_KEY.fullmatch(key):
+            found.append(Diagnostic(item.line, "api-keys", _IS_TEMPLATE))
+        else:
+            keys.append(Secret(key))
+    return tuple(keys), tuple(found)
+
+
+def _upstream_hints(top: Mapping[str, Value]) -> Iterator[Diagnostic]:
+    """What CLIProxyAPI's settings could say better for a proxy in front of it, if the file has any."""
+    if not top:
+        return
+    wait = top.get("max-retry-interval")
+    if wait is not None and _is_above_zero(wait):
+        message = (
+            f"{wait.name}: CLIProxyAPI tries again for up to half a minute before it fails, and "
+            "clients wait that long to fall back; `max-retry-interval: 0`, other accounts are still tried"
+        )
+        yield Diagnostic(wait.line, "max-retry-interval", message, "upstream-retries")
+    blank = top.get("nonstream-keepalive-interval")
+    if blank is not None and _is_above_zero(blank):
+        message = (
+            f"{blank.name}: CLIProxyAPI tells every failure of a whole request under status 200; "
+            "`nonstream-keepalive-interval: 0`, so that failures have their status"
+        )
+        yield Diagnostic(blank.line, "nonstream-keepalive-interval", message, "upstream-keepalive")
+    passed = top.get("passthrough-headers")
+    if passed is None or passed.name.strip().lower() not in ("true", "yes", "on"):
+        message = (
+            "CLIProxyAPI keeps the providers' headers to itself, which say how much of a quota is used; "
+            "`passthrough-headers: true`"
+        )
+        line = passed.line if passed is not None else 0
+        yield Diagnostic(line, "passthrough-headers", message, "upstream-headers")
+
+
+def _is_above_zero(value: Value) -> bool:
+    try:
+        return float(value.name) > 0
+    except ValueError:
+        return False

@@ -197,9 +197,6 @@ class Settings:
         return None if entry is None else self.mappings[entry.lower()]
 
 
-type SettingsListener = Callable[[Settings], None]
-
-
 class NoSettingsError(RuntimeError):
     """There is no valid configuration."""
 
@@ -217,7 +214,7 @@ class SettingsStore:
 
     def __init__(self, settings: Settings | None = None) -> None:
         self._settings = settings
-        self._listeners: list[SettingsListener] = []
+        self._listeners: list[Callable[[Settings], None]] = []
         self.path = None
         self.broken = False
 
@@ -237,7 +234,7 @@ class SettingsStore:
             raise NoSettingsError("there is no valid configuration")
         return self._settings
 
-    def subscribe(self, listener: SettingsListener) -> None:
+    def subscribe(self, listener: Callable[[Settings], None]) -> None:
         """Have a listener called with each new Settings, once they are in force."""
         self._listeners.append(listener)
 

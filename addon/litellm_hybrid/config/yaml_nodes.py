@@ -153,9 +153,9 @@ class Value:
         if not isinstance(self.node, yaml.ScalarNode) or self.is_null:
             raise self.bad(f"expected {expected}, got {self.shown}")
         if not self.node.tag.startswith(_YAML):
-            raise self.bad(
-                f"{self._tag} means nothing here; ${{VAR}} reads the environment, quotes make a text"
-            )
+            # A key that is not quoted and begins with `!` is a tag.
+            tag = "a `!` at the start" if self.secret else f"the tag {self.node.tag}"
+            raise self.bad(f"{tag} means nothing here; ${{VAR}} reads the environment, quotes make a text")
         text = self._expanded(self.node.value).strip()
         if not text:
             raise self.bad(f"expected {expected}, got an empty text")
@@ -200,11 +200,6 @@ class Value:
             names.update(key.name for key, _ in fresh)
             waiting[:0] = [source for key, value in own if key.tag == "merge" for source in value.merged]
         return iter(found)
-
-    @property
-    def _tag(self) -> str:
-        # A key that is not quoted and begins with `!` is a tag.
-        return "a `!` at the start" if self.secret else f"the tag {self.node.tag}"
 
     def _expanded(self, text: str) -> str:
         if self.env is None:

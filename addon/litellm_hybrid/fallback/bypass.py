@@ -24,9 +24,8 @@ from litellm_hybrid.quota.classifier import Verdict
 from litellm_hybrid.routing import access, paths, rules
 from litellm_hybrid.routing.access import AccessDenied
 from litellm_hybrid.routing.paths import Api, identify_api
-from litellm_hybrid.routing.requested_model import Named
+from litellm_hybrid.routing.requested_model import Named, is_litellms_id
 from litellm_hybrid.routing.rules import Reason, Routed, Target
-from litellm_hybrid.routing.stored_state import is_litellms_id
 
 _SEARCHED_MAX = 256 * 1024
 """The longest body, in bytes, of a routed request that is searched for its conversation."""

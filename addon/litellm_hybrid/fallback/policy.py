@@ -34,8 +34,8 @@ from litellm_hybrid.llm.replay.refusals import says_unknown_model, seconds_of_co
 from litellm_hybrid.llm.replay.remedies import Action
 from litellm_hybrid.observability.history import LONGEST, FallbackOutcome, FallbackRecord
 from litellm_hybrid.proxy.interfaces import ForwardingPolicy
-from litellm_hybrid.quota import gauge, served
-from litellm_hybrid.quota.classifier import Verdict
+from litellm_hybrid.quota import gauge
+from litellm_hybrid.quota.classifier import Asked, Verdict
 from litellm_hybrid.routing.paths import generates
 from litellm_hybrid.routing.rules import Reason, Target
 
@@ -148,7 +148,7 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         """Hold upstream's response that LiteLLM's may replace, or LiteLLM's that has replaced it."""
         fallback = self._settings.current.fallback
         if exchange.outcome.target is Target.LITELLM:
-            asked = served.asked(exchange.path, exchange.content, generates=generates(exchange.path))
+            asked = Asked.of(exchange.path, exchange.content, generates=generates(exchange.path))
             return hold_replay(head, asked, since=monotonic(), opening_max=fallback.opening_max)
         kinds = fallback.on - {"unreachable"}
         if not (fallback.enabled and kinds and needs_inspection(head)):
@@ -166,10 +166,11 @@ class Policy(ForwardingPolicy[JudgedResponse]):
             fails=partial(self._falls_back, exchange, head.status, kinds),
             refuses=partial(self.bypass.detect_history_rejection, exchange),
             known_model=lambda: self.state.served_models.has(model.lower(), monotonic()),
-            on_rate_limits=partial(self._note_rate_limits, model),
+            on_rate_limits=partial(self.note_rate_limits, model),
         )
 
-    def _note_rate_limits(self, model: str, data: str) -> None:
+    def note_rate_limits(self, model: str, data: str) -> None:
+        """Remember what the data of an event of upstream's says of a quota."""
         if windows := gauge.read_event(data, time()):
             self.state.gauge.note(model, windows, time())
 

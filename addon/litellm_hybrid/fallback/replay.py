@@ -19,7 +19,7 @@ from litellm_hybrid.llm.history.reduce import Reduced, reduce, reduce_again, tra
 from litellm_hybrid.llm.history.reduction import Side
 from litellm_hybrid.llm.history.rejections import REJECTIONS
 from litellm_hybrid.llm.replay import body as replay_body
-from litellm_hybrid.llm.replay.foresight import Backend, foreseen, lost_in_silence, may_matter
+from litellm_hybrid.llm.replay.foresight import foreseen, lost_in_silence, may_matter
 from litellm_hybrid.llm.replay.refusals import remedies
 from litellm_hybrid.llm.replay.remedies import RETRIES_MAX, Action, Remedy, apply, without_betas
 from litellm_hybrid.routing import access, rewrite
@@ -74,7 +74,7 @@ class Replays:
             prepared = replay_body.prepare(body, replayed, drop_params=settings.fallback.drop_params)
             if prepared is not body:
                 _set_body(request, prepared)
-            backends = self._backends(exchange, name)
+            backends = self._state.backends(name) if may_matter(exchange.content) else ()
             for remedy in foreseen(prepared, replayed, backends, self._remembered(exchange, api, now)):
                 self._apply(request, exchange, replayed, remedy)
         return request
@@ -108,9 +108,6 @@ class Replays:
                 exchange.log(logging.WARNING, message, event="fallback-refused")
                 return lost
         return "" if self._spend(settings.fallback.max_per_hour, name, exchange, now) else "budget"
-
-    def _backends(self, exchange: Exchange, name: str) -> tuple[Backend, ...]:
-        return self._state.backends(name) if may_matter(exchange.content) else ()
 
     def _remembered(self, exchange: Exchange, api: Api | None, now: float) -> tuple[Remedy, ...]:
         """Return what the model has needed on this API before, which is used now."""

@@ -14,9 +14,8 @@ from litellm_hybrid.config.settings import DEFAULT_FALLBACK_KINDS, Fallback
 from litellm_hybrid.message import sse
 from litellm_hybrid.message.decoders import UndecodableError, decode
 from litellm_hybrid.proxy.held_response import HoldDecision
-from litellm_hybrid.quota import classifier, gauge, served
-from litellm_hybrid.quota.classifier import StreamJudge, Verdict
-from litellm_hybrid.quota.served import Asked, ReplayJudge
+from litellm_hybrid.quota import classifier, gauge
+from litellm_hybrid.quota.classifier import Asked, ReplayJudge, StreamJudge, Verdict
 
 MOST_AT_ONCE = 1024
 """How many responses are held at the same time; others are not held."""
@@ -282,7 +281,7 @@ class JudgedResponse:
         if self.asked is None:
             verdict = self._known(classifier.classify(head.status, head.headers, body, now=now))
         else:
-            verdict = served.judge(self.asked, head.status, head.headers, body, now=now)
+            verdict = classifier.classify_replay(self.asked, head.status, head.headers, body, now=now)
         if verdict is not classifier.ANSWER and (refusal := self._refusal(body)) is not None:
             self.verdict = refusal
         else:
@@ -318,6 +317,6 @@ def hold_replay(
         fails=lambda verdict: verdict is not classifier.ANSWER,
         asked=asked,
     )
-    if (refused := served.refused_by_head(head.status, head.content_type)) is not None:
+    if (refused := classifier.refused_by_head(head.status, head.content_type)) is not None:
         held.fail(refused)
     return held

@@ -17,16 +17,16 @@ _WEBSOCKET = errors.body(
     "websocket_not_supported", "This proxy routes by request: use HTTP instead of a websocket"
 )
 
+_OF_PAGES = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
 _CODINGS = "gzip, deflate, br, zstd"
 
 _TOO_BUSY = errors.body(
     "too_many_requests_in_flight", "The proxy is serving as many requests as it may: try again"
 )
-_RETRY_AFTER = 1
-"""In seconds; clients are silent for as long as this says."""
-
-_NO_RETRY = ("x-should-retry", "false")
-"""Keeps Claude Code, and the SDKs of OpenAI and Anthropic, from asking again (seen: docs/clients.md)."""
 
 
 def refused(exchange: Exchange, refusal: AccessDenied) -> http.Response:
@@ -46,7 +46,7 @@ def too_busy(exchange: Exchange, most: int) -> http.Response:
     message = f"litellm: refused, {counted(most, 'request')} running"
     exchange.log(logging.WARNING, message, event="refused")
     response = _response(503, _TOO_BUSY, exchange)
-    response.headers["Retry-After"] = str(_RETRY_AFTER)
+    response.headers["Retry-After"] = "1"  # in seconds, for which clients are silent
     return response
 
 
@@ -62,12 +62,7 @@ def own_page(exchange: Exchange, page: AdminResponse | AccessDenied) -> http.Res
         return refused(exchange, page)
     exchange.set_outcome(Target.NONE, Reason.OWN_PAGE)
     response = _response(page.status, page.body, exchange)
-    response.headers["Content-Type"] = page.content_type
-    response.headers["Cache-Control"] = "no-store"
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
-    for name, value in page.headers:
-        response.headers[name] = value
+    response.headers.update({**_OF_PAGES, "Content-Type": page.content_type, **dict(page.headers)})
     return response
 
 
@@ -131,9 +126,8 @@ def _internal_error(exchange: Exchange) -> http.Response:
 
 
 def _final(response: http.Response) -> http.Response:
-    """Tell clients that the same request would get the same response."""
-    name, value = _NO_RETRY
-    response.headers[name] = value
+    """Keep Claude Code, and the SDKs of OpenAI and Anthropic, from asking again (seen: docs/clients.md)."""
+    response.headers["x-should-retry"] = "false"
     return response
 
 

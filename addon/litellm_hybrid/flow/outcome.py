@@ -83,15 +83,7 @@ class Snapshot(OfRequest):
 
 @dataclass(slots=True)
 class Outcome:
-    """Where a request goes, and why.
-
-    Attributes:
-        upstream_status, litellm_status: of the response that the other server's replaces.
-        fallback_failed: why LiteLLM could not help: a status, an error type, `budget` …
-        litellm_model: the name that LiteLLM gets for the model; None: it never goes there.
-        may_fall_back: whether a failure of upstream's may be replayed to LiteLLM.
-        reduced: parts of the history were left out of what was sent last.
-    """
+    """Where a request goes, and why: see `Snapshot`."""
 
     target: Target = Target.NONE
     reason: Reason = Reason.ERROR

@@ -3,22 +3,23 @@
 import re
 from collections import deque
 from collections.abc import Iterable
-from typing import Any, TypedDict
+from typing import TypedDict
 
-import msgspec
 from mitmproxy import http
 
 from litellm_hybrid.llm import usage
 from litellm_hybrid.llm.usage import Usage
 from litellm_hybrid.message.decoders import StreamDecoder, decode_beginning
-from litellm_hybrid.message.json import decode
+from litellm_hybrid.message.json import decode, members, objects
+from litellm_hybrid.message.sse import Event, EventReader
 from litellm_hybrid.quota import error_shapes, gauge
 
 _BEGINNING = 4 * 1024
 _END = 16 * 1024
+"""Bytes. OpenAI's last event has the whole response again, with the usage near its end."""
+
 _MOST_DECODED = 4 * 1024 * 1024
 """A compressed response that is longer, in bytes, is not decompressed to its end for its tokens."""
-"""Bytes. OpenAI's last event has the whole response again, with the usage near its end."""
 
 _MOST = 2 * _END
 
@@ -179,11 +180,10 @@ class ResponseTap:
         if not self._is_event_stream:
             return False
         tail = b"".join(self._pieces).replace(b"\r\n", b"\n")
-        events = [event for event in tail.split(b"\n\n") if event.strip()]
-        if any(_is_terminal(event) for event in events[-_LAST_EVENTS:]):
+        if any(map(_is_terminal, _events(tail)[-_LAST_EVENTS:])):
             return True
         # An event longer than what is kept: the last one of the Responses API repeats the whole response.
-        is_cut = len(events) == 1 and tail.endswith(b"\n\n")
+        is_cut = tail.find(b"\n\n") == len(tail) - 2
         begun = next((piece for piece in reversed(self._pieces) if piece.startswith(_EVENT)), self._event)
         return is_cut and any(name in begun[:_FIRST_BYTES] for name in _LONG)
 
@@ -194,9 +194,8 @@ class ResponseTap:
         tail = b"".join(self._pieces)[-_END:]
         if b'"error' not in tail and b"response.failed" not in tail:
             return None
-        events = [event for event in tail.replace(b"\r\n", b"\n").split(b"\n\n") if event.strip()]
-        for event in reversed(events[-_LAST_EVENTS:]):
-            failure = error_shapes.read(decode(_data(event)), 200, in_stream=True)
+        for event in reversed(_events(tail)[-_LAST_EVENTS:]):
+            failure = error_shapes.read(decode(event.data), 200, in_stream=True)
             if failure is not None:
                 return failure.message.strip()[:_WORDS] or "an error event"
         return None
@@ -215,10 +214,8 @@ class ResponseTap:
     def rate_limits(self) -> str | None:
         """Return the data of an event that says how much of a quota is used; None: there is none."""
         kept = b"".join((self._beginning, *self._pieces)) if self._is_event_stream else b""
-        if (found := _RATE_LIMITS.search(kept)) is None:
-            return None
-        event = kept[kept.rfind(b"\n\n", 0, found.start()) + 1 :].lstrip().partition(b"\n\n")[0]
-        return _data(event).decode(errors="replace")
+        events = _events(kept) if _RATE_LIMITS.search(kept) else []
+        return next((event.data for event in events if _RATE_LIMITS.search(event.data.encode())), None)
 
     def response_ids(self) -> set[str]:
         """Return the ids of Responses API responses that stand in what is kept of it."""
@@ -269,22 +266,13 @@ def _milliseconds(start: float | None, end: float | None) -> float | None:
     return max(0.0, round((end - start) * 1000, 1))
 
 
-def _is_terminal(event: bytes) -> bool:
-    data = _data(event)
-    if data == b"[DONE]":
-        return True
-    try:
-        found: Any = msgspec.json.decode(data)
-    except (ValueError, RecursionError):
-        return False
-    if not isinstance(found, dict):
-        return False
-    candidates = found.get("candidates")
-    if isinstance(candidates, list):
-        return any(isinstance(candidate, dict) and candidate.get("finishReason") for candidate in candidates)
-    return found.get("type") in _TERMINAL
+def _is_terminal(event: Event) -> bool:
+    found = members(decode(event.data))
+    is_geminis_last = any(candidate.get("finishReason") for candidate in objects(found.get("candidates")))
+    return is_geminis_last or event.data.strip() == "[DONE]" or found.get("type") in _TERMINAL
 
 
-def _data(event: bytes) -> bytes:
-    lines = (line.removeprefix(b"data:") for line in event.split(b"\n") if line.startswith(b"data:"))
-    return b"\n".join(lines).strip()
+def _events(body: bytes) -> list[Event]:
+    """All events, the last one also where it is cut short."""
+    reader = EventReader()
+    return [*reader.feed(body), *filter(None, [reader.close()])]

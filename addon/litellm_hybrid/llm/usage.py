@@ -16,7 +16,7 @@ messages API names the input in a stream's first event:
 import re
 from collections.abc import Mapping
 from json import JSONDecoder
-from typing import NamedTuple, TypeGuard, overload
+from typing import NamedTuple, TypeGuard
 
 from litellm_hybrid.message.json import members, objects
 
@@ -179,39 +179,31 @@ class PriceList:
 _ABOVE = re.compile(r"(?:in|out)put_cost_per_token_above_(\d{1,9})(k?)_tokens")
 
 
+_PARTS = (
+    *("input_cost_per_token", "output_cost_per_token", "cache_read_input_token_cost"),
+    *("cache_creation_input_token_cost", "cache_creation_input_token_cost_above_1hr"),
+)
+"""LiteLLM's names for the members of `Price`, in their order."""
+
+
 def _price(details: Mapping[str, object]) -> Price | None:
-    plain, output = _number(details, "input_cost_per_token"), _number(details, "output_cost_per_token")
+    plain, output, *others = _parts(details)
     if plain is None or output is None or not (plain or output):
         return None  # LiteLLM says 0 of a model that it has no price for
-    cached = _number(details, "cache_read_input_token_cost", default=plain)
-    written = _number(details, "cache_creation_input_token_cost", default=plain)
-    longer = _number(details, "cache_creation_input_token_cost_above_1hr", default=written)
-    price = Price(plain, output, cached, written, longer)
+    cached, written, longer = (plain if part is None else part for part in others)
+    price = dearer = Price(plain, output, cached, written, written if others[2] is None else longer)
     found = {found[0].partition("_above_")[2]: found for found in map(_ABOVE.fullmatch, details) if found}
     tiers = sorted(
         (int(match[1]) * (1000 if match[2] else 1), f"_above_{name}") for name, match in found.items()
     )
     above: list[tuple[int, Price]] = []
-    for tokens, suffix in tiers:
-        above.append((tokens, _above(details, suffix, above[-1][1] if above else price)))
+    for tokens, suffix in tiers:  # what is not said of so long an input costs as before
+        pairs = zip(_parts(details, suffix), dearer, strict=False)
+        dearer = Price._make([*(before if part is None else part for part, before in pairs), ()])
+        above.append((tokens, dearer))
     return price._replace(above=tuple(above))
 
 
-def _above(details: Mapping[str, object], suffix: str, price: Price) -> Price:
-    """Return a price with what is said of it for long inputs in its place."""
-    return Price(
-        _number(details, f"input_cost_per_token{suffix}", default=price.input),
-        _number(details, f"output_cost_per_token{suffix}", default=price.output),
-        _number(details, f"cache_read_input_token_cost{suffix}", default=price.cached),
-        _number(details, f"cache_creation_input_token_cost{suffix}", default=price.cache_written),
-        _number(details, f"cache_creation_input_token_cost_above_1hr{suffix}", default=price.written_1h),
-    )
-
-
-@overload
-def _number(details: Mapping[str, object], name: str) -> float | None: ...
-@overload
-def _number(details: Mapping[str, object], name: str, *, default: float) -> float: ...
-def _number(details: Mapping[str, object], name: str, *, default: float | None = None) -> float | None:
-    value = details.get(name)
-    return float(value) if isinstance(value, int | float) and value >= 0 else default
+def _parts(details: Mapping[str, object], suffix: str = "") -> list[float | None]:
+    values = (details.get(name + suffix) for name in _PARTS)
+    return [float(value) if isinstance(value, int | float) and value >= 0 else None for value in values]

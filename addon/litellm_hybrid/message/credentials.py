@@ -53,9 +53,9 @@ def presented(headers: Iterable[tuple[bytes, bytes]], query: str) -> tuple[str, 
             found.setdefault(lowered, value.decode("utf-8", "surrogateescape").strip())
     keys = [found.get(name, "") for name in _CLIENT_KEY_HEADERS]
     keys[0] = _without_scheme(keys[0])
-    pairs = _pairs(query)
+    pairs = [pair.partition("=") for pair in query.split("&") if pair]
     keys += [
-        next((unquote_plus(value) for name, value in pairs if name == wanted), "")
+        next((unquote_plus(value) for name, _, value in pairs if unquote_plus(name) == wanted), "")
         for wanted in ("key", "auth_token")
     ]
     return tuple(key for key in keys if key and not _CONTROL.search(key))
@@ -74,11 +74,6 @@ def without_credentials(query: str) -> str:
         if unquote_plus(name).lower() not in QUERY and not is_oauth(unquote_plus(value)):
             kept.append(pair)
     return "&".join(kept)
-
-
-def _pairs(query: str) -> list[tuple[str, str]]:
-    split = (pair.partition("=") for pair in query.split("&") if pair)
-    return [(unquote_plus(name), value) for name, _, value in split]
 
 
 def _without_scheme(authorization: str) -> str:

@@ -214,11 +214,9 @@ class Members:
     def strings(self, *names: str) -> dict[str, str]:
         """Those of these members that are non-blank strings."""
         # Only strings are decoded: anything else may be as long as the body.
-        found = {name: self.decode(name) for name in names if bytes(self._beginning(name)) == b'"'}
+        is_string = {name: bytes(memoryview(self.raw(name) or b"")[:1]) == b'"' for name in names}
+        found = {name: self.decode(name) for name in names if is_string[name]}
         return {name: value for name, value in found.items() if isinstance(value, str) and value.strip()}
-
-    def _beginning(self, name: str) -> memoryview:
-        return memoryview(self.raw(name) or b"")[:1]
 
     def joined(self) -> bytes:
         """The body with each member once and nothing between them, every value as it was, byte for byte."""

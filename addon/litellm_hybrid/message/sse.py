@@ -9,7 +9,6 @@ from itertools import islice
 from typing import NamedTuple
 
 _BOM = b"\xef\xbb\xbf"
-_LINE_END = re.compile(rb"[\r\n]")
 _FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
 
 # What is none of ours (comments, `id`, `retry`, which are for reconnecting clients), and behind it an

@@ -1,16 +1,17 @@
-"""Does this response mean that the account behind upstream cannot serve the request?
+"""Does a response mean that the account behind upstream cannot serve the request? Does LiteLLM's answer it?
 
 Pure functions of the response and the clock: error_shapes.py reads an error, content.py what an answer
 carries, the table in rules.py decides, retry_after.py reads the wait. Headers have names in lower case,
 `now` is epoch seconds.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from litellm_hybrid.message import sse
-from litellm_hybrid.message.json import decode
+from litellm_hybrid.message.json import decode, members, objects
 from litellm_hybrid.quota import content, error_shapes
 from litellm_hybrid.quota.content import Carries
 from litellm_hybrid.quota.error_shapes import ErrorPayload, Shape
@@ -109,7 +110,7 @@ def classify(status: int, headers: Mapping[str, str], body: bytes, *, now: float
     if status != 101 and not (200 <= status < 300 or status >= 400):
         return ANSWER
     text = body.removeprefix(_BOM).lstrip()
-    if not text.startswith((b"{", b"[")) and (_is_stream(headers) or sse.is_stream(text)):
+    if _is_stream(headers, text):
         return _classify_stream(status, headers, body, now)
     return classify_decoded(status, headers, text, decode(text), now=now)
 
@@ -142,8 +143,9 @@ def _classify_answer(status: int, headers: Mapping[str, str], text: bytes, paylo
     return NO_ANSWER if empty else ANSWER
 
 
-def _is_stream(headers: Mapping[str, str]) -> bool:
-    return headers.get("content-type", "").strip().lower().startswith("text/event-stream")
+def _is_stream(headers: Mapping[str, str], text: bytes) -> bool:
+    says_so = headers.get("content-type", "").strip().lower().startswith("text/event-stream")
+    return not text.startswith((b"{", b"[")) and (says_so or bool(sse.is_stream(text)))
 
 
 def _classify_stream(status: int, headers: Mapping[str, str], body: bytes, now: float) -> Verdict:
@@ -198,3 +200,97 @@ def _one_line(text: str) -> str:
     line = " ".join(text[: 4 * MESSAGE_LONGEST].split())
     printable = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
     return printable if len(printable) <= MESSAGE_LONGEST else printable[: MESSAGE_LONGEST - 1] + "…"
+
+
+# -- LiteLLM's answer to a replay --------------------------------------------------
+#
+# A response that answers nothing must not take the place of upstream's own: it has to be a 200 in JSON or
+# events, without an error, with content or an end that says why there is none. Another endpoint's
+# (count_tokens, embeddings …) has to be JSON without an error. Where the request wants a compaction (Codex),
+# an answer without one leaves the client with a history that it cannot go on from.
+
+_COMPACTS = re.compile(r"/responses/compact/?$")
+
+NO_COMPACTION = Verdict("no-answer", "no compaction in it")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a request wants of its answer.
+
+    Attributes:
+        generates: it is for one of the four APIs' own endpoints.
+        compaction: it wants the conversation compacted.
+    """
+
+    generates: bool = True
+    compaction: bool = False
+
+    @classmethod
+    def of(cls, path: str, body: bytes, *, generates: bool) -> "Asked":
+        """Read a request: `path` with or without the query, `body` without content coding."""
+        payload = members(decode(body)) if b"compaction_trigger" in body else {}
+        triggers = any(item.get("type") == "compaction_trigger" for item in objects(payload.get("input")))
+        return cls(generates, triggers or bool(_COMPACTS.search(path.partition("?")[0])))
+
+
+def refused_by_head(status: int, content_type: str) -> Verdict | None:
+    """Why a response can be no answer, by its head alone; None where its body decides."""
+    if status != 200:
+        return Verdict("litellm", f"status {status}")
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind in {"text/event-stream", "application/json"} or kind.endswith("+json"):
+        return None
+    return Verdict("litellm", f"content type {kind or 'missing'}")
+
+
+def classify_replay(
+    wanted: Asked, status: int, headers: Mapping[str, str], body: bytes, *, now: float
+) -> Verdict:
+    """Classify LiteLLM's complete response to a replay: `ANSWER`, or a verdict that says why it is none."""
+    refused = refused_by_head(status, headers.get("content-type", ""))
+    if refused is not None:
+        return refused
+    text = body.removeprefix(_BOM).lstrip()
+    if _is_stream(headers, text):
+        return ReplayJudge(wanted, headers=headers).whole(body, now=now)
+    payload = decode(text)
+    verdict = classify_decoded(status, headers, text, payload, now=now)
+    if verdict is not ANSWER:
+        return verdict
+    if wanted.compaction:
+        return ANSWER if _has_compaction(payload) else NO_COMPACTION
+    if not wanted.generates:
+        return ANSWER if isinstance(payload, (dict, list)) else NO_ANSWER
+    return ANSWER if content.read(payload, whole=True) in (Carries.CONTENT, Carries.END) else NO_ANSWER
+
+
+class ReplayJudge(StreamJudge):
+    """A `StreamJudge` for LiteLLM's stream: nothing but an answer to what was asked decides for it."""
+
+    __slots__ = ("_wanted",)
+
+    def __init__(self, wanted: Asked, *, headers: Mapping[str, str]) -> None:
+        super().__init__(headers=headers)
+        self._wanted = wanted
+
+    def event(self, event: sse.Event, *, now: float) -> Verdict | None:
+        """Judge the next event, as `StreamJudge.event`."""
+        verdict = super().event(event, now=now)
+        if verdict is not ANSWER or not self._wanted.compaction:
+            return verdict
+        if _has_compaction(decode(event.data)):
+            return ANSWER
+        return NO_COMPACTION if event.name.startswith(("response.completed", "response.incomplete")) else None
+
+    def end(self) -> Verdict:
+        """Judge the end of a stream that has been nothing but opening."""
+        return NO_COMPACTION if self._wanted.compaction else NO_ANSWER
+
+
+def _has_compaction(payload: object) -> bool:
+    """Whether a response, or an event of one, has a compaction among its items."""
+    told = members(payload)
+    response = members(told.get("response")) or told
+    items = [members(told.get("item")), *objects(response.get("output"))]
+    return any(str(item.get("type")).startswith("compaction") for item in items)

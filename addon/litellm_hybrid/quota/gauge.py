@@ -25,10 +25,10 @@ _READINGS_MAX = 1000
 _LONGEST = 200
 _OF_EVENT = ("used_percent", "reset_at", "reset_after_seconds")
 _PREFIXES = (b"anthropic-ratelimit-unified-", b"x-codex-", b"x-ratelimit-")
-_HEADER = re.compile(
-    r"anthropic-ratelimit-unified-(?P<claude>[\w.]{1,20})-(?P<claude_what>utilization|reset)"
-    r"|x-codex-(?P<codex>primary|secondary)-(?P<codex_what>used-percent|reset-at|reset-after-seconds)"
-    r"|x-ratelimit-(?P<other_what>remaining|limit)-(?P<other>[\w-]{1,40})"
+_HEADERS = (
+    re.compile(r"anthropic-ratelimit-unified-(?P<window>[\w.]{1,20})-(?P<what>utilization|reset)"),
+    re.compile(r"x-codex-(?P<window>primary|secondary)-(?P<what>used-percent|reset-at|reset-after-seconds)"),
+    re.compile(r"x-ratelimit-(?P<what>remaining|limit)-(?P<window>[\w-]{1,40})"),
 )
 
 
@@ -52,13 +52,10 @@ def read_headers(fields: Iterable[tuple[bytes, bytes]], now: float) -> tuple[Win
     for raw, value in fields:
         if not raw.lower().startswith(_PREFIXES):
             continue
-        found = _HEADER.fullmatch(raw.decode("latin-1").lower())
-        number = _number(value.decode("latin-1"))
-        if found is None or number is None:
-            continue
-        window = found["claude"] or found["codex"] or found["other"]
-        what = found["claude_what"] or found["codex_what"] or found["other_what"]
-        said.setdefault(window, {})[what] = number
+        name, number = raw.decode("latin-1").lower(), _number(value.decode("latin-1"))
+        found = next(filter(None, (header.fullmatch(name) for header in _HEADERS)), None)
+        if found is not None and number is not None:
+            said.setdefault(found["window"], {})[found["what"]] = number
     return tuple(window for name, each in said.items() if (window := _window(name, each, now)) is not None)
 
 

@@ -213,12 +213,7 @@ def for_litellm(path: str, model: str | None) -> str | None:
     `model`, LiteLLM's name for the model, is put where the path names one; None: the client's.
     """
     decoded = _decoded(path)
-    if decoded is None:
-        return None
-    stripped = strip_provider(decoded)
-    if (named := _model_path(stripped)) is not None:
-        return named.with_model(model or named.model)
-    return _endpoint(stripped)
+    return None if decoded is None else _endpoint(strip_provider(decoded), model)
 
 
 def stored_response(method: str, path: str) -> tuple[str, str] | None:
@@ -252,9 +247,9 @@ def _decoded(path: str) -> str | None:
     return decoded.removesuffix("/") or "/"
 
 
-def _endpoint(path: str) -> str | None:
+def _endpoint(path: str, model: str | None = None) -> str | None:
     if (named := _model_path(path)) is not None:
-        return named.with_model(named.model)
+        return named.with_model(model or named.model)
     plain = _CODEX.sub("/v1", path)
     return plain if _MODEL_ENDPOINT.fullmatch(plain) else None
 

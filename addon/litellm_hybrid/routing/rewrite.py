@@ -200,7 +200,8 @@ def thinking_members(model: str, api: Api | None, body: Members) -> dict[str, An
     budget = int(said) if said.isascii() and said.isdigit() and len(said) < 9 else _BUDGETS.get(said)
     if budget is None:
         return {}
-    level = said if said in _BUDGETS else _level(budget)
+    fitting = (level for level, most in _BUDGETS.items() if budget <= most)
+    level = said if said in _BUDGETS else next(fitting, "max")
     if api is Api.CHAT:
         return {"reasoning_effort": level}
     if api is Api.RESPONSES:
@@ -214,10 +215,6 @@ def thinking_members(model: str, api: Api | None, body: Members) -> dict[str, An
         thinking = {key: value for key, value in thinking.items() if key != "thinkingLevel"}
         return {name: {**config, "thinkingConfig": {**thinking, "thinkingBudget": budget}}}
     return {}
-
-
-def _level(budget: int) -> str:
-    return next((level for level, most in _BUDGETS.items() if budget <= most), "max")
 
 
 def _anthropic(budget: int, max_tokens: object) -> dict[str, Any]:

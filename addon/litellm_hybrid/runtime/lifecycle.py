@@ -175,11 +175,7 @@ class GracefulShutdown:
     """
 
     def __init__(self, settings: SettingsStore) -> None:
-        """Make one for the life of the process.
-
-        Args:
-            settings: have the longest time to wait for running requests.
-        """
+        """Make one for the life of the process; `settings` say how long running requests are waited for."""
         self.is_draining = False
         self._settings = settings
         self._task: asyncio.Task[None] | None = None

@@ -73,12 +73,7 @@ class _Told:
 
 
 class Notices:
-    """Finds out by the requests that end what there is to tell.
-
-    Args:
-        settings: those in force; `notify` says who is told.
-        falling_back: the models that fall back now, which is found out here.
-    """
+    """Finds out by the requests that end what there is to tell, and which models are `falling_back`."""
 
     def __init__(self, settings: SettingsStore, falling_back: FallingBackModels) -> None:
         self._settings = settings

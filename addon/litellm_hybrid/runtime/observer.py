@@ -79,12 +79,6 @@ class Observer(ProxyObserver[JudgedResponse]):
         if windows:
             self._policy.state.gauge.note(exchange.model_name or "", windows, time())
 
-    def _read_gauge_event(self, model: str, end: ResponseTap) -> None:
-        """Read what a stream has said of the quota that was not held, or said it only later."""
-        said = end.rate_limits()
-        if said is not None and (windows := gauge.read_event(said, time())):
-            self._policy.state.gauge.note(model, windows, time())
-
     def hold_limit_reached(self, flow: http.HTTPFlow, held: JudgedResponse) -> None:
         """A response was held as long as may be."""
         self._policy.hold_limit_reached(flow, held)
@@ -154,8 +148,9 @@ class Observer(ProxyObserver[JudgedResponse]):
         is_success = status is not None and status < 400
         end = _end_of_response(flow, exchange)
         late = end.late_error() if end is not None and whole else None
-        if late is not None:
-            self._fail_late(exchange, Failure(Cause.LATE_ERROR, late))
+        if late is not None:  # its client had got some of it already
+            exchange.failure = Failure(Cause.LATE_ERROR, late)
+            self._counters.errors[ErrorType.LATE_ERROR.value, exchange.outcome.target.value] += 1
         self._policy.exchange_ended(exchange, status if whole and late is None else None)
         self._notices.exchange_ended(
             exchange,
@@ -164,15 +159,16 @@ class Observer(ProxyObserver[JudgedResponse]):
         )
         if exchange.counters is not None:
             _count_end(exchange.counters, exchange, status, whole=whole)
-        if end is not None and exchange.outcome.target is Target.LITELLM:
-            self._remember_responses(exchange, end)
+        is_responses = exchange.method == "POST" and identify_api(exchange.path) is Api.RESPONSES
+        if end is not None and is_responses and exchange.outcome.target is Target.LITELLM:
+            self._policy.bypass.remember_responses(exchange, end.response_ids())
         if end is not None and status is not None and status >= 400:
             exchange.words = end.words(status)
         model = exchange.model_name if is_success else None
-        if end is not None and model is not None and exchange.outcome.target is Target.UPSTREAM:
-            self._read_gauge_event(model, end)
         if end is not None and model is not None:
             exchange.usage = end.usage()
+            if exchange.outcome.target is Target.UPSTREAM and (said := end.rate_limits()) is not None:
+                self._policy.note_rate_limits(model, said)  # of a stream that was not held, or only later
         times = timing(flow) if flow.response is not None else None
         record = _record(flow, exchange, times, status if whole else None)
         self._last_requests.append(record)
@@ -180,15 +176,6 @@ class Observer(ProxyObserver[JudgedResponse]):
             self._charge(flow, exchange, record, model)
         if whole and times is not None:
             _log_answered(flow, exchange, times, end, late)
-
-    def _remember_responses(self, exchange: Exchange, end: ResponseTap) -> None:
-        if exchange.method == "POST" and identify_api(exchange.path) is Api.RESPONSES:
-            self._policy.bypass.remember_responses(exchange, end.response_ids())
-
-    def _fail_late(self, exchange: Exchange, failure: Failure) -> None:
-        """A server's stream has ended with an error, when its client had got some of it already."""
-        exchange.failure = failure
-        self._counters.errors[failure.error_type.value, exchange.outcome.target.value] += 1
 
     def _charge(self, flow: http.HTTPFlow, exchange: Exchange, record: RequestRecord, model: str) -> None:
         """Count what a response took and cost: by LiteLLM's own header, else by its prices."""

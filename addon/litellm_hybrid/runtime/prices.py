@@ -1,6 +1,7 @@
 """What LiteLLM says of its models when that is first needed: prices, where they lead, who serves them."""
 
 import asyncio
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic, time
@@ -83,8 +84,7 @@ class Prices:
     def refusal(self, name: str) -> str:
         """Say why a replay may not be paid for, by `fallback.max-cost-per-day`; "": it may.
 
-        Args:
-            name: LiteLLM's name for the model.
+        `name`: LiteLLM's for the model.
         """
         most = self._settings.current.fallback.max_cost_per_day
         if not most:
@@ -92,9 +92,7 @@ class Prices:
         if self._spend.replays_cost(time()) >= most:
             return f"the ${most} of this day are spent"
         if name not in self._prices:
-            retry_after = _RETRY_UNANSWERED_AFTER if self._ports is None else _RETRY_AFTER
-            if self._asked is None or monotonic() - self._asked > retry_after:
-                self._ask(delay=0)
+            self._refresh(_RETRY_UNANSWERED_AFTER, _RETRY_AFTER)
             return f"LiteLLM has no price for {name}, and `fallback.max-cost-per-day` is set"
         return ""
 
@@ -110,32 +108,29 @@ class Prices:
 
     def expect(self) -> None:
         """A response has begun that will need a price: have it by its end."""
-        self._refresh()
+        self._refresh(_RETRY_AFTER)
 
-    def _refresh(self, retry_after: float = _RETRY_AFTER) -> None:
-        age = None if self._asked is None else monotonic() - self._asked
-        if age is None or age > (retry_after if self._ports is None else _RENEW_AFTER):
+    def _refresh(self, retry_after: float, renew_after: float = _RENEW_AFTER) -> None:
+        if self._age > (retry_after if self._ports is None else renew_after):
             self._ask(delay=0)
+
+    @property
+    def _age(self) -> float:
+        return math.inf if self._asked is None else monotonic() - self._asked
 
     def charge(
         self, key: SpendKey, usage: Usage, model: str, deployment: str, tell: Callable[[float], None]
     ) -> None:
-        """Count what a response cost, at once or when LiteLLM has been asked.
+        """Count what a response cost, at once or when LiteLLM has been asked; `tell` is called with the cost.
 
-        Args:
-            key: what it is added to.
-            usage: its tokens.
-            model: LiteLLM's name for the model.
-            deployment: LiteLLM's id of what has answered, "" if it has not said.
-            tell: is called with the cost, where there is a price.
+        `model` and `deployment` ("": it has not said) are LiteLLM's names for model and what has answered.
         """
         price = self._prices.find(model, deployment)
-        age = None if self._asked is None else monotonic() - self._asked
         if price is not None:
             self._charge(key, price.of(usage), tell)
-            if age is not None and age > _RENEW_AFTER:
+            if self._age > _RENEW_AFTER:
                 self._ask()
-        elif len(self._pending) >= _MOST_PENDING or (age is not None and age < _RETRY_AFTER):
+        elif len(self._pending) >= _MOST_PENDING or self._age < _RETRY_AFTER:
             self._spend.add_cost(key, None)
         else:
             self._pending.append(_Pending(key, usage, model, deployment, tell))

@@ -48,7 +48,8 @@ class RequestHandler:
         if ":" in flow.request.host:
             _bracket_host(flow.request)
         if not exchange.receive(flow, settings.trusted_proxies):
-            _log_replaced_id(exchange)
+            message = "the client's X-Request-ID was replaced: it is not 1 to 128 visible ASCII characters"
+            exchange.log(logging.WARNING, f"litellm: {message}", event="request-id-replaced")
         if 0 < settings.max_in_flight < self._counters.in_flight:
             flow.response = local_replies.too_busy(exchange, settings.max_in_flight)
             return None
@@ -238,11 +239,3 @@ def _bracket_host(request: http.Request) -> None:
         if request.host_header == written:
             request.host_header = f"[{request.host}]{written.removeprefix(request.host)}"
             return
-
-
-def _log_replaced_id(exchange: Exchange) -> None:
-    exchange.log(
-        logging.WARNING,
-        "litellm: the client's X-Request-ID was replaced: it is not 1 to 128 visible ASCII characters",
-        event="request-id-replaced",
-    )

@@ -21,8 +21,7 @@ from litellm_hybrid.fallback.response_hold import (
 )
 from litellm_hybrid.proxy.held_response import HoldDecision
 from litellm_hybrid.quota import classifier
-from litellm_hybrid.quota.classifier import Verdict
-from litellm_hybrid.quota.served import Asked
+from litellm_hybrid.quota.classifier import Asked, Verdict
 
 JSON = {"content-type": "application/json"}
 SSE = {"content-type": "text/event-stream; charset=utf-8"}

@@ -20,14 +20,13 @@ from litellm_hybrid.llm.history.json_edit import (
     encoded,
     filtered,
     kind,
-    last_element,
     objects_in,
     opened,
     replace,
     replace_and_prune,
     text,
 )
-from litellm_hybrid.llm.history.reduction import NOT_IN_A_TURN, Reduction
+from litellm_hybrid.llm.history.reduction import Reduction, last_turn
 
 _THINKING = frozenset({"thinking", "redacted_thinking"})
 _ID_KEYS = ("id", "tool_use_id")
@@ -96,12 +95,9 @@ def _manual(request: Object, work: Reduction) -> bool:
 
 def in_tool_loop(request: Object) -> bool:
     """Whether the last message answers a tool call, or is the assistant's own."""
-    last = last_element(request.get("messages"), lambda message: text(message.get("role")) in NOT_IN_A_TURN)
-    if last is None:
-        return False
-    if text(last.get("role")) == "assistant":
-        return True
-    return any(kind(block) == "tool_result" for block in objects_in(last.get("content")))
+    last = last_turn(request.get("messages"))
+    answers = any(kind(block) == "tool_result" for block in objects_in(last.get("content")))
+    return answers or text(last.get("role")) == "assistant"
 
 
 def _switch_thinking_off(request: Object, work: Reduction) -> bool:

@@ -19,12 +19,12 @@ from litellm_hybrid.llm.history.json_edit import (
     filtered,
     is_empty,
     kind,
-    last_element,
     opened,
     replace,
+    replace_and_prune,
     text,
 )
-from litellm_hybrid.llm.history.reduction import NOT_IN_A_TURN, Reduction
+from litellm_hybrid.llm.history.reduction import Reduction, last_turn
 
 _BESIDE_CONTENT = (
     "reasoning_content",
@@ -78,9 +78,7 @@ def _message(raw: Raw, *, work: Reduction) -> Raw | None:
         reduced = work.remove(message, _BESIDE_CONTENT)
     else:
         reduced = work.remove(message, work.added_members(None))
-        reduced |= replace(message, "thinking_blocks", lambda raw: filtered(raw, step))
-        if reduced and "thinking_blocks" in message and is_empty(message["thinking_blocks"]):
-            del message["thinking_blocks"]
+        reduced |= replace_and_prune(message, "thinking_blocks", lambda raw: filtered(raw, step))
     reduced |= replace(message, "content", lambda raw: filtered(raw, step))
     if reduced and all(is_empty(message.get(key)) for key in _WORDS):
         work.dropped["message"] += 1
@@ -109,15 +107,12 @@ def _call(raw: Raw, *, work: Reduction) -> Raw:
     def edit(call: Object) -> bool:
         reduced = work.remove(call, members)
         reduced |= work.everything and work.plain_ids(call, ("id",))
-        return reduced | replace(call, "function", lambda raw: edited(raw, _function))
-
-    def _function(function: Object) -> bool:
-        return work.remove(function, members)
+        remove = partial(work.remove, keys=members)
+        return reduced | replace(call, "function", lambda raw: edited(raw, remove))
 
     return edited(raw, edit)
 
 
 def in_tool_loop(request: Object) -> bool:
     """Whether the last turn is the result of a tool call."""
-    last = last_element(request.get("messages"), lambda message: text(message.get("role")) in NOT_IN_A_TURN)
-    return last is not None and text(last.get("role")) == "tool"
+    return text(last_turn(request.get("messages")).get("role")) == "tool"

@@ -9,8 +9,8 @@ item that keeps its id while its reasoning item is gone is refused, too: "Item
 
 from msgspec import Raw
 
-from litellm_hybrid.llm.history.json_edit import Object, elements, encoded, kind, last_element, opened, text
-from litellm_hybrid.llm.history.reduction import NOT_IN_A_TURN, Reduction
+from litellm_hybrid.llm.history.json_edit import Object, elements, encoded, kind, opened, text
+from litellm_hybrid.llm.history.reduction import Reduction, last_turn
 
 _COMPACTED = frozenset({"compaction", "compaction_summary", "context_compaction"})
 """Items that are the only record of earlier turns, sealed. `compaction_trigger` asks for one and stays."""
@@ -59,8 +59,7 @@ def reduce_responses(request: Object, work: Reduction) -> bool:
 
 def in_tool_loop(request: Object) -> bool:
     """Whether the last turn is the result of a tool call."""
-    last = last_element(request.get("input"), lambda item: text(item.get("role")) in NOT_IN_A_TURN)
-    return last is not None and (kind(last) or "").endswith("_output")
+    return (kind(last_turn(request.get("input"))) or "").endswith("_output")
 
 
 def _reduced(raw: Raw, position: int, work: Reduction, *, unbind: bool) -> Raw:

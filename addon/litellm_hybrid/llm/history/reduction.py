@@ -11,14 +11,20 @@ from zlib import crc32
 from msgspec import Raw
 
 from litellm_hybrid.config.model_patterns import without_suffix
-from litellm_hybrid.llm.history.json_edit import Object, encoded, filtered, is_empty, opened, replace, text
+from litellm_hybrid.llm.history.json_edit import (
+    Object,
+    encoded,
+    filtered,
+    is_empty,
+    last_element,
+    opened,
+    replace,
+    text,
+)
 from litellm_hybrid.llm.history.rejections import HistoryRejection
 
 type Side = Literal["litellm", "upstream"]
 """Where a history goes."""
-
-NOT_IN_A_TURN = frozenset({"system", "developer"})
-"""Roles whose messages may stand behind the last turn; clients put reminders there."""
 
 # What CLIProxyAPI's accounts make: OpenAI's reasoning under another name, Antigravity's Claude and Gemini.
 _OF_UPSTREAM = re.compile(r"gAAA|claude#|cpa-gemini-carrier-v1:")
@@ -39,6 +45,11 @@ _UPSTREAM_ADDS = {"tool_use": "signature"}
 # Sources: BerriAI/litellm#41534 and #18160, langchain-ai/langchain#37756.
 _SIGNATURE_MARK = "__thought__"
 _NOT_ANTHROPIC = re.compile(r"[^a-zA-Z0-9_-]")
+
+
+def last_turn(turns: Raw | None) -> Object:
+    """The last one in an array of turns, or {}; behind it may stand what clients remind the model of."""
+    return last_element(turns, lambda turn: text(turn.get("role")) in {"system", "developer"}) or {}
 
 
 @dataclass(slots=True)

@@ -72,7 +72,8 @@ def _tool(tool: Object) -> Tool:
 
 
 def _message(message: Object) -> list[Part]:
-    sealed = [text(first(seal, "signature", "data", "encrypted")) for seal in _seals(message)]
+    seals = objects(message.get("thinking_blocks")) + objects(message.get("reasoning_details"))
+    sealed = [text(first(seal, "signature", "data", "encrypted")) for seal in seals]
     parts = thought(text(first(message, "reasoning_content", "reasoning")), "".join(sealed))
     if message.get("role") in ("tool", "function"):
         called = {"name": text(message.get("name")), "id": text(message.get("tool_call_id"))}
@@ -86,10 +87,6 @@ def _message(message: Object) -> list[Part]:
     if audio := members(message.get("audio")):
         parts += base64("audio", text(audio.get("data"))) + said(text(audio.get("transcript")))
     return parts
-
-
-def _seals(message: Object) -> list[Object]:
-    return objects(message.get("thinking_blocks")) + objects(message.get("reasoning_details"))
 
 
 def _call(call: Object) -> Part:
