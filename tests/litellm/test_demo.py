@@ -80,6 +80,7 @@ def route(url: str) -> str:
     return str(answer.headers["x-hybrid-route"]).partition(";")[0]
 
 
+@pytest.mark.timeout(900)  # it starts two LiteLLMs
 def test_its_account_can_be_exhausted_and_refilled(demo: Terminal) -> None:
     url = demo.until(r"OPENAI_BASE_URL=(http://\S+?)/v1")
     assert httpx.get(demo.until(r"mitmweb +(http://\S+)"), trust_env=False).status_code == 200

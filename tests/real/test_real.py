@@ -10,10 +10,6 @@ from typing import Any
 
 import httpx
 import pytest
-from anthropic import Anthropic
-from google import genai
-from google.genai import types
-from openai import OpenAI
 
 from real.apis import CLIENT_KEY
 from real.cliproxyapi import NOWHERE, cliproxyapi, version_of
@@ -62,6 +58,11 @@ def test_its_lists_of_models_also_have_what_is_routed(binary: Path | None, tmp_p
     """In the three shapes, and disguised for Claude Code where it disguises its own."""
     if binary is None:
         pytest.skip("no real CLIProxyAPI was asked: CLIPROXYAPI names none (PATH[:PATH…])")
+    from anthropic import Anthropic
+    from google import genai
+    from google.genai import types
+    from openai import OpenAI
+
     models = {"anthropic": ["claude-sonnet-4-5"], "codex": ["gpt-5.5"], "gemini": ["gemini-2.5-pro"]}
     own = {"enabled": True, "models": ["Routed-1", "gpt-5.5", "claude-x"]}
     with (

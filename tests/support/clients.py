@@ -2,6 +2,7 @@
 
 An `ask_…` function asks through an SDK's own methods and returns an `Answer` with
 what only the wire shows: the status, the headers, and when each piece arrived.
+The SDKs are imported where they are used: all of them take seconds.
 """
 
 import time
@@ -10,11 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import anthropic
 import httpx
-import openai
-from google import genai
-from google.genai import errors, types
 
 CLIENT_KEY = "sk-key-of-the-client"
 """The client's own key: upstream's business, and never LiteLLM's."""
@@ -85,7 +82,7 @@ class Ask(Protocol):
 
 @contextmanager
 def _asking[Http: AbstractContextManager[Any]](
-    make: Callable[..., Http], on_piece: OnPiece | None = None
+    make: Callable[..., Http], status_error: type[Exception], on_piece: OnPiece | None = None
 ) -> Iterator[tuple[Answer, Http]]:
     """An empty answer, and an HTTP client of the SDK's own kind that fills in its status and headers."""
     answer = Answer(on_piece=on_piece)
@@ -93,7 +90,7 @@ def _asking[Http: AbstractContextManager[Any]](
     with make(event_hooks=hooks, timeout=60, trust_env=False) as http:
         try:
             yield answer, http
-        except (openai.APIStatusError, anthropic.APIStatusError, errors.APIError):
+        except status_error:
             if not answer.body:
                 raise  # an error inside a stream, not an error status
 
@@ -102,7 +99,9 @@ def ask_chat(
     url: str, model: str, *, stream: bool = False, key: str = CLIENT_KEY, on_piece: OnPiece | None = None
 ) -> Answer:
     """The openai SDK's `chat.completions.create`."""
-    with _asking(openai.DefaultHttpxClient, on_piece) as (answer, http):
+    import openai
+
+    with _asking(openai.DefaultHttpxClient, openai.APIStatusError, on_piece) as (answer, http):
         client = openai.OpenAI(base_url=f"{url}/v1", api_key=key, http_client=http, max_retries=0)
         messages: list[openai.types.chat.ChatCompletionMessageParam] = [{"role": "user", "content": QUESTION}]
         if stream:
@@ -118,7 +117,9 @@ def ask_responses(
     url: str, model: str, *, stream: bool = False, key: str = CLIENT_KEY, on_piece: OnPiece | None = None
 ) -> Answer:
     """The openai SDK's `responses.create`."""
-    with _asking(openai.DefaultHttpxClient, on_piece) as (answer, http):
+    import openai
+
+    with _asking(openai.DefaultHttpxClient, openai.APIStatusError, on_piece) as (answer, http):
         client = openai.OpenAI(base_url=f"{url}/v1", api_key=key, http_client=http, max_retries=0)
         if stream:
             for event in client.responses.create(model=model, input=QUESTION, stream=True):
@@ -132,7 +133,9 @@ def ask_messages(
     url: str, model: str, *, stream: bool = False, key: str = CLIENT_KEY, on_piece: OnPiece | None = None
 ) -> Answer:
     """The anthropic SDK's `messages.create`, or its `messages.stream`."""
-    with _asking(anthropic.DefaultHttpxClient, on_piece) as (answer, http):
+    import anthropic
+
+    with _asking(anthropic.DefaultHttpxClient, anthropic.APIStatusError, on_piece) as (answer, http):
         client = anthropic.Anthropic(base_url=url, api_key=key, http_client=http, max_retries=0)
         messages: list[anthropic.types.MessageParam] = [{"role": "user", "content": QUESTION}]
         if stream:
@@ -147,7 +150,9 @@ def ask_messages(
 
 def ask_count_tokens(url: str, model: str, *, key: str = CLIENT_KEY) -> Answer:
     """The anthropic SDK's `messages.count_tokens`; the text is the number."""
-    with _asking(anthropic.DefaultHttpxClient) as (answer, http):
+    import anthropic
+
+    with _asking(anthropic.DefaultHttpxClient, anthropic.APIStatusError) as (answer, http):
         client = anthropic.Anthropic(base_url=url, api_key=key, http_client=http, max_retries=0)
         messages: list[anthropic.types.MessageParam] = [{"role": "user", "content": QUESTION}]
         answer.add(str(client.messages.count_tokens(model=model, messages=messages).input_tokens))
@@ -164,7 +169,10 @@ def ask_gemini(
     version: str = "v1beta",
 ) -> Answer:
     """The google-genai SDK's `generate_content`; `version` is the first part of its path."""
-    with _asking(httpx.Client, on_piece) as (answer, http):
+    from google import genai
+    from google.genai import errors, types
+
+    with _asking(httpx.Client, errors.APIError, on_piece) as (answer, http):
         options = types.HttpOptions(base_url=url, api_version=version, httpx_client=http)
         client = genai.Client(api_key=key, http_options=options, vertexai=False)
         if stream:
