@@ -247,7 +247,7 @@ async def test_a_request_is_explained(upstream: Stub, litellm: Stub, tmp_path: P
         await rig.ask(CHAT, {"model": "exhausted"}, [("X-Request-ID", "req-2")])
         fell_back = rig.command("litellm.explain '~comment req-2'")
         with pytest.raises(exceptions.CommandError, match="none of these"):
-            rig.command("litellm.explain '~comment nothing'")
+            rig.command("litellm.explain '~comment req-3'")
 
     assert last[0] == "gpt-6 → upstream; reason=not-listed; target=upstream; gpt-6; request id req-1"
     assert 'models: no entry matches "gpt-6"; nearest: gpt-5' in last
