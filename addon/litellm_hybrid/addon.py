@@ -37,7 +37,7 @@ from litellm_hybrid.runtime.model_lists import ModelLists
 from litellm_hybrid.runtime.notices import Notices
 from litellm_hybrid.runtime.observer import Observer
 from litellm_hybrid.runtime.prices import Prices
-from litellm_hybrid.runtime.request_handler import LongBodies, RequestHandler
+from litellm_hybrid.runtime.request_handler import RequestHandler
 
 
 class HybridAddon:
@@ -69,14 +69,13 @@ class HybridAddon:
         self._fallbacks.cost_refusal = self._prices.refusal
         self._fallbacks.leads_to = self._prices.leads_to
         self._fallbacks.backends = self._prices.backends
-        self._model_lists = ModelLists(settings, self._fallbacks)
         notices, priced = Notices(settings, records.falling_back), self._redactor.priced
         self._observer = Observer(self._policy, records, self._prices, notices, priced)
         self._proxy = HybridProxy[JudgedResponse](
             policy=self._policy, view=self._redactor, observer=self._observer
         )
-        self._handler = RequestHandler(settings, self._policy, records.counters)
-        self._long_bodies = LongBodies()
+        self._handler = RequestHandler(settings, self._policy, records.counters, self._proxy.waits)
+        self._model_lists = ModelLists(settings, self._fallbacks, self._proxy.waits)
         self._admin = AdminPages(
             settings,
             records,
@@ -89,7 +88,7 @@ class HybridAddon:
         self.lifecycle = Lifecycle(settings, app_log, self._admin, self._shutdown, self._proxy)
         self.display = Display(annotations, self._redactor)
         commands = Commands(settings, self._admin.status, self._fallbacks.cooldowns)
-        self.addons = [self.lifecycle, self.display, commands]
+        self.addons = [self.lifecycle, self.display, commands, self._proxy.waits]
 
     def _apply(self, settings: Settings) -> None:
         """Forget what may be different with new settings."""
@@ -132,7 +131,7 @@ class HybridAddon:
                 return
             self._observer.count_request(exchange)
             if (read := self._handler.handle(flow, exchange)) is not None:
-                self._long_bodies.read(flow, read, partial(self._body_read, flow, exchange))
+                self._proxy.waits.read(flow, read, partial(self._body_read, flow, exchange))
                 return
         self._send(flow, exchange)
 

@@ -8,14 +8,16 @@ from typing import Any
 import brotli
 import pytest
 import zstandard
+from mitmproxy import http
 
 from e2e.conftest import Start
 from e2e.fallback_support import FELL_BACK, ON, OUT_OF_QUOTA
-from e2e.harness import PATIENCE, Stub, hello
+from e2e.harness import PATIENCE, Stub, hello, until
 from litellm_hybrid.fallback import conversations
 from litellm_hybrid.llm.history.reduce import reduce
 from litellm_hybrid.message import lone_surrogates
 from litellm_hybrid.message.decoders import MAX_DECODED
+from litellm_hybrid.proxy.waits import Waits
 from litellm_hybrid.routing import requested_model, rules
 from litellm_hybrid.routing.paths import Api
 
@@ -147,7 +149,85 @@ async def test_one_whose_client_leaves_while_its_body_is_read(
     assert (await proxy.ask("GET", "/_hybrid/status")).json()["requests_in_flight"] == 0
 
 
+@pytest.mark.parametrize("length", [1_000_000, 9_000_000], ids=["read at once", "read beside"])
+async def test_long_bodies_take_turns(
+    length: int, start: Start, upstream: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twelve at once, of one client, kept everybody waiting for ten seconds: all were put together in one go.
+
+    One is worked on at a time; what is short, and the own pages, wait for none of them, and nobody for one
+    whose client has left.
+    """
+    queued, begun, go_on = list[http.HTTPFlow](), list[bytes](), threading.Event()
+    read, long_body = rules.Request.read, Waits.hybrid_long_body
+
+    async def queue(waits: Waits, flow: http.HTTPFlow) -> None:
+        queued.append(flow)
+        await long_body(waits, flow)
+
+    def slowly(request: rules.Request, limit: int = MAX_DECODED) -> Any:
+        if len(request.sent.body) > 100:
+            begun.append(request.sent.body)
+            assert limit < MAX_DECODED or go_on.wait(PATIENCE)
+        return read(request, limit)
+
+    monkeypatch.setattr(Waits, "hybrid_long_body", queue)
+    monkeypatch.setattr(rules.Request, "read", slowly)
+    proxy = await start()
+    first, *others = (
+        b'{"model":"o3","a":"%d%b"}' % (at, b"a" * (length if at else 9_000_000)) for at in range(6)
+    )
+    one, *clients = [await proxy.client() for _ in range(6)]
+    asked = [asyncio.create_task(one.ask("POST", CHAT, first))]
+    await until(lambda: len(begun) == 2)  # at once, which it is too long for, and beside
+    for client, body in zip(clients, others, strict=True):
+        await client.request("POST", CHAT, body)
+    await until(lambda: len(queued) == 6)
+
+    small = await proxy.client()
+    assert (await small.ask("GET", "/_hybrid/health")).status in {200, 503}
+    assert (await small.post("o3")).status == 200
+    assert begun == [first, first]
+    assert [request for request in upstream.requests if len(request.body) > 100] == []
+
+    leaver, left = clients.pop(2), others.pop(2)
+    await leaver.close()
+    go_on.set()
+    assert {(await answer).status for answer in [*asked, *(client.answer() for client in clients)]} == {200}
+    assert left not in begun
+    assert sorted(request.body for request in upstream.requests if len(request.body) > 100) == [
+        first,
+        *others,
+    ]
+
+
+@pytest.mark.parametrize("at", ["before", "after"])
+async def test_what_a_user_holds_is_not_released(at: str, start: Start, upstream: Stub) -> None:
+    """A filter of mitmweb's holds a request whose body is read beside the loop, before our hook or after it."""
+    held: list[http.HTTPFlow] = []
+
+    class Hold:
+        def request(self, flow: http.HTTPFlow) -> None:
+            flow.intercept()
+            held.append(flow)
+
+    proxy = await start()
+    addons = proxy.master.addons
+    addons.add(hold := Hold())
+    if at == "before":
+        addons.chain.insert(0, addons.chain.pop(addons.chain.index(hold)))
+    client = await proxy.client()
+    await client.request("POST", CHAT, LONG["plain"][0].replace(b"%b", b"o3"))
+    await until(lambda: held and "litellm_hybrid" in held[0].metadata)
+    assert held[0].intercepted
+    assert upstream.requests == []
+    held[0].resume()
+
+    assert (await client.answer()).status == 200
+
+
 CAPPED = {
+    "brackets": (b'{"model":"m","a":[', b"[" * 500 + b"]" * 500 + b",", 3_990, b"0]}"),
     "members and elements": (b'{"model":"m","messages":[', b"0,", 1_990_000, b"0]}"),
     "between members": (b'{"model":"m",', b"/**/", 450_000, b'"a":1}'),
     "before the object": (b"", b"    ", 450_000, b'{"model":"m",}'),

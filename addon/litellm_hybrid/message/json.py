@@ -262,11 +262,11 @@ def read(body: bytes) -> Members:
 
 
 def has_many_parts(body: bytes, most: int) -> bool:
-    """Whether a body may have more members and elements than this, by its commas, those in text too.
+    """Whether a body may have more members and elements than this, by commas and brackets, those in text too.
 
     Each takes two bytes with its comma: what is shorter than that need not be counted.
     """
-    return len(body) > 2 * most and body.count(b",") > most
+    return len(body) > 2 * most and any(body.count(sign) > most for sign in (b",", b"[", b"{"))
 
 
 def _may_repeat_model(body: bytes, rest: int) -> bool:

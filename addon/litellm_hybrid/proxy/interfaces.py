@@ -23,6 +23,7 @@ from litellm_hybrid.errors import Failure
 from litellm_hybrid.proxy import fast_path, half_close
 from litellm_hybrid.proxy.fast_path import HookCalls
 from litellm_hybrid.proxy.held_response import HeldResponse
+from litellm_hybrid.proxy.waits import Waits
 
 
 class ForwardingPolicy[H: HeldResponse](Protocol):
@@ -162,6 +163,7 @@ class HybridProxy[H: HeldResponse]:
         hooks: calls the handlers of hooks; None: mitmproxy does.
         layers: every client connection's layer, as long as it lives.
         relays: whether bodies that only pass through may take the shorter way, see relay.py.
+        waits: what keeps requests from going on.
     """
 
     def __init__(
@@ -180,5 +182,6 @@ class HybridProxy[H: HeldResponse]:
         self.has_left = has_left
         self.hooks: HookCalls | None = HookCalls()
         self.relays = fast_path.relays()
+        self.waits = Waits()
         fast_path.speed_up_lookups()
         self.layers: WeakSet[ClientLayer] = WeakSet()

@@ -3,6 +3,7 @@
     state         event                        action                              next
     ------------  ---------------------------  ----------------------------------  ---------------------------
     uploading     too long, silent or slow     refuse with 413 or 408, close       done
+    uploading     the end of a long body       wait for its turn                   deciding
     deciding      a hook set a response        send it                             done
     connecting    refused, or limit            policy.on_failure                   connecting, or done (502)
     waiting head  a kept connection closes     send it once more on a new one      connecting
@@ -54,6 +55,7 @@ from litellm_hybrid.proxy.deadlines import LimitReached, Phase
 from litellm_hybrid.proxy.failures import CLIENT_LEFT, ClosedBeforeResponse
 from litellm_hybrid.proxy.held_response import HoldDecision
 from litellm_hybrid.proxy.stream_base import BaseStream, FirstByteOverdue, HoldExpired
+from litellm_hybrid.proxy.waits import LONG_BODY, HybridLongBodyHook
 
 MOST_BODY = 64 * 1024 * 1024
 """The longest request body that is taken, in bytes."""
@@ -95,6 +97,10 @@ class HybridStream(BaseStream):
             return
         if isinstance(event, RequestEndOfMessage):
             self._timer.phase = Phase.NOTHING
+            if len(self.request_body_buf) > LONG_BODY:
+                yield HybridLongBodyHook(self.flow)
+                if self._client_left():
+                    self.request_body_buf.clear()
         yield from super().state_consume_request_body(event)
         if self._timer.phase is Phase.FIRST_BYTE and not self._is_redacted:
             self._redact()

@@ -21,6 +21,7 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseProtocolError,
     ResponseTrailers,
 )
+from mitmproxy.proxy.layers.http._hooks import HttpRequestHook
 
 from litellm_hybrid.errors import Failure
 from litellm_hybrid.proxy.attempt import Attempt
@@ -29,6 +30,7 @@ from litellm_hybrid.proxy.failures import CLIENT_LEFT
 from litellm_hybrid.proxy.fast_path import WaitForResumeHook
 from litellm_hybrid.proxy.http1 import HybridHttp1Client, HybridHttp1Server
 from litellm_hybrid.proxy.relay import Framing, Passage, Relay
+from litellm_hybrid.proxy.waits import HybridWaitHook
 
 if TYPE_CHECKING:
     from litellm_hybrid.proxy.layer import HybridLayer
@@ -123,6 +125,8 @@ class BaseStream(HttpStream):
                 reply = yield command
             else:
                 reply = (yield WaitForResumeHook(called)) if called.intercepted else None
+            if is_hook and isinstance(command, HttpRequestHook) and self._proxy.waits.has(self.flow):
+                yield HybridWaitHook(self.flow)
 
     def _dispatch(self, event: events.Event) -> layer.CommandGenerator[None]:
         work: layer.CommandGenerator[None] = super()._handle_event(event)

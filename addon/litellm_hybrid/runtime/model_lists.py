@@ -13,6 +13,7 @@ from litellm_hybrid.fallback.state import FallbackState
 from litellm_hybrid.flow import local_replies
 from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.message.decoders import UndecodableError, decode
+from litellm_hybrid.proxy.waits import Waits
 from litellm_hybrid.routing import access, model_lists
 from litellm_hybrid.routing.model_lists import ModelList
 from litellm_hybrid.routing.rules import Target
@@ -34,8 +35,9 @@ _MOST = 4 * 1024 * 1024
 class ModelLists:
     """Merges lists; LiteLLM's own is asked for in the background, when a client asks and it is old."""
 
-    def __init__(self, settings: SettingsStore, state: FallbackState) -> None:
+    def __init__(self, settings: SettingsStore, state: FallbackState, waits: Waits) -> None:
         self._settings = settings
+        self._waits = waits
         self._state = state
         self._of_litellm: tuple[str, ...] | None = None
         self._renew_at = 0.0
@@ -54,10 +56,8 @@ class ModelLists:
             return
         if self._asking is None or self._asking.done():
             self._asking = asyncio.get_running_loop().create_task(self._fetch())
-        if self._of_litellm is None and not flow.intercepted:
-            flow.intercept()
-            asyncio.get_running_loop().call_later(_FIRST_WAIT, flow.resume)
-            self._asking.add_done_callback(lambda _: flow.resume())
+        if self._of_litellm is None:
+            self._waits.until(flow, asyncio.wait([self._asking], timeout=_FIRST_WAIT))
 
     def _is_needed(self, exchange: Exchange) -> bool:
         settings = self._settings.current

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -17,25 +16,28 @@ from litellm_hybrid.fallback.policy import Policy
 from litellm_hybrid.flow import local_replies
 from litellm_hybrid.flow.exchange import Exchange, to_litellm
 from litellm_hybrid.observability.counters import RequestCounters
+from litellm_hybrid.proxy.waits import Waits
 from litellm_hybrid.routing import paths, rewrite, rules
 from litellm_hybrid.routing.requested_model import Named
 from litellm_hybrid.routing.rules import Reason, Routed, Target
 
-_AT_ONCE = 8 * 1024 * 1024
+_AT_ONCE = 4 * 1024 * 1024
 """The longest body, in bytes, that is read while everybody waits: that takes some hundredths of a second."""
 
-_CODED_AT_ONCE = 2 * 1024 * 1024
+_CODED_AT_ONCE = 256 * 1024
 """The same, decoded, of one in a content coding, which takes several times as long."""
 
 
 class RequestHandler:
     """Sends requests on their way."""
 
-    def __init__(self, settings: SettingsStore, policy: Policy, counters: RequestCounters) -> None:
+    def __init__(
+        self, settings: SettingsStore, policy: Policy, counters: RequestCounters, waits: Waits
+    ) -> None:
         self._settings = settings
         self._policy = policy
         self._counters = counters
-        self._provider_routes = ProviderRoutes()
+        self._provider_routes = ProviderRoutes(waits)
         settings.subscribe(lambda _: self._provider_routes.forget())
 
     def handle(self, flow: http.HTTPFlow, exchange: Exchange) -> Callable[[], Named] | None:
@@ -123,35 +125,6 @@ def _read_all(request: rules.Request) -> Named:
     return named
 
 
-type _Then = Callable[[Callable[[], Named]], None]
-
-
-class LongBodies:
-    """Reads long bodies beside the event loop, one after the other, their flows intercepted meanwhile."""
-
-    def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, "litellm-hybrid-bodies")
-        self._running: set[asyncio.Task[None]] = set()
-
-    def read(self, flow: http.HTTPFlow, read: Callable[[], Named], then: _Then) -> None:
-        """Read one, and let its flow go on once `then` has been called, with what gives what came out."""
-        flow.intercept()
-        task = asyncio.create_task(self._read(flow, read, then))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-
-    async def _read(self, flow: http.HTTPFlow, read: Callable[[], Named], then: _Then) -> None:
-        try:
-            reading = asyncio.get_running_loop().run_in_executor(self._thread, read)
-            await asyncio.wait([reading])
-            flow.intercepted = False  # so that it can be intercepted anew
-            then(reading.result)
-        finally:
-            if not flow.intercepted:
-                flow.intercepted = True
-                flow.resume()
-
-
 _HOLDS = 600.0
 """Seconds for which upstream's answer holds: it may be updated while this process runs."""
 
@@ -162,13 +135,13 @@ _PATIENCE = 3.0
 class ProviderRoutes:
     """Strips Amp's `/api/provider/{p}` from requests to an upstream that does not serve it.
 
-    With `auto` such a request waits, intercepted as mitmweb intercepts, until upstream has been asked.
+    With `auto` such a request waits until upstream has been asked.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, waits: Waits) -> None:
+        self._waits = waits
         self._gone: dict[Address, tuple[bool, float]] = {}
         self._asking: dict[Address, asyncio.Task[bool | None]] = {}
-        self._waiting: set[asyncio.Task[None]] = set()
 
     def forget(self) -> None:
         """Ask again."""
@@ -184,7 +157,8 @@ class ProviderRoutes:
             upstream = Address(request.scheme, request.host, request.port)
             gone, since = self._gone.get(upstream, (None, 0.0))
             if gone is None or monotonic() - since > _HOLDS:
-                self._wait(flow, request, stripped, self._asked(upstream, settings.tls_ca))
+                asked = self._asked(upstream, settings.tls_ca)
+                self._waits.until(flow, _strip_if(asked, request, stripped))
                 return
             strip = gone
         if strip:
@@ -194,15 +168,6 @@ class ProviderRoutes:
         if upstream not in self._asking:
             self._asking[upstream] = asyncio.create_task(self._ask(upstream, tls_ca))
         return self._asking[upstream]
-
-    def _wait(
-        self, flow: http.HTTPFlow, request: http.Request, stripped: str, asked: "asyncio.Task[bool | None]"
-    ) -> None:
-        users = flow.intercepted  # somebody looks at it in mitmweb, and will let it go on
-        flow.intercept()
-        waiting = asyncio.create_task(_strip_if(asked, flow, request, stripped, resume=not users))
-        self._waiting.add(waiting)
-        waiting.add_done_callback(self._waiting.discard)
 
     async def _ask(self, upstream: Address, tls_ca: Path | None) -> bool | None:
         try:
@@ -215,22 +180,11 @@ class ProviderRoutes:
             del self._asking[upstream]
 
 
-async def _strip_if(
-    asked: "asyncio.Task[bool | None]",
-    flow: http.HTTPFlow,
-    request: http.Request,
-    stripped: str,
-    *,
-    resume: bool,
-) -> None:
+async def _strip_if(asked: "asyncio.Task[bool | None]", request: http.Request, stripped: str) -> None:
     path = request.path
-    try:
-        # Edited meanwhile: it is somebody's wish.
-        if await asyncio.shield(asked) and request.path == path:
-            request.path = stripped
-    finally:
-        if resume:
-            flow.resume()
+    # Edited meanwhile: it is somebody's wish.
+    if await asyncio.shield(asked) and request.path == path:
+        request.path = stripped
 
 
 def _bracket_host(request: http.Request) -> None:
