@@ -283,6 +283,9 @@ async def test_the_log_has_litellms_words(start: Start, upstream: Stub, litellm:
     (line,) = proxy.log("litellm fallback: OAuth failed for o3 (status 429), retrying with LiteLLM")
     assert line.fields["upstream_message"].startswith("You exceeded your current quota")
     assert line.fields["kind"] == "quota"
+    assert line.message.endswith("retrying with LiteLLM: quota (usage limit)")
+    _, _, words = line.fields["rule"].partition(": ")
+    assert not words or words in line.fields["upstream_message"].lower()
 
 
 @pytest.mark.parametrize("original", ["whole", "events"])

@@ -16,6 +16,19 @@ _WORDS = 500
 """How much of LiteLLM's response a line may quote, in bytes."""
 
 
+KINDS_IN_WORDS = {
+    "quota": "usage limit",
+    "overload": "overloaded",
+    "no-credential": "no account",
+    "login": "login expired",
+    "account": "account refused",
+    "no-answer": "empty response",
+    "unknown-model": "unknown model",
+    "context-length": "too long",
+    "server-error": "server error",
+}
+"""The kinds of `fallback.on` in two words."""
+
 _LINES: Mapping[Event, tuple[int, str]] = {
     "litellm-failed": (WARNING, "litellm: LiteLLM cannot serve {model} ({why}), asking upstream"),
     "fallback-failed": (
@@ -51,13 +64,19 @@ def say(exchange: Exchange, event: Event, why: object = "") -> None:
 
 
 def fell_back(exchange: Exchange, status: int, verdict: Verdict) -> None:
-    """A failed response is being replaced; the fork's line, with the rule that decided behind it."""
+    """A failed response is being replaced: the fork's line, what the failure was, the rule that decided.
+
+    The rule's own words are names for many; those that upstream has used stand beside them.
+    """
+    line = (
+        f"litellm fallback: OAuth failed for {exchange.model_name} (status {status}), retrying with LiteLLM"
+    )
     exchange.log(
         WARNING,
-        f"litellm fallback: OAuth failed for {exchange.model_name} (status {status}), retrying with LiteLLM",
+        f"{line}: {verdict.kind} ({KINDS_IN_WORDS.get(verdict.kind, verdict.kind)})",
         event="fallback",
         kind=verdict.kind,
-        rule=verdict.reason,
+        rule=verdict.rule,
         retry_after=verdict.retry_after,
         upstream_message=verdict.message or None,
         first_failure=exchange.first_failure,

@@ -11,6 +11,7 @@ from mitmproxy import http
 from litellm_hybrid.config.settings import SettingsStore
 from litellm_hybrid.diagnostics.explain.reasons import RouteHeader
 from litellm_hybrid.errors import ErrorType
+from litellm_hybrid.fallback.log_lines import KINDS_IN_WORDS
 from litellm_hybrid.fallback.policy import FallbackListener
 from litellm_hybrid.fallback.response_hold import JudgedResponse
 from litellm_hybrid.flow.exchange import Exchange
@@ -39,19 +40,6 @@ _BYPASSED: Mapping[str, str] = {
     Reason.SPILL: "the quota is nearly used up",
 }
 """Why LiteLLM serves what is upstream's, where upstream has not refused it."""
-
-_KINDS = {
-    "quota": "usage limit",
-    "overload": "overloaded",
-    "no-credential": "no account",
-    "login": "login expired",
-    "account": "account refused",
-    "no-answer": "empty response",
-    "unknown-model": "unknown model",
-    "context-length": "too long",
-    "server-error": "server error",
-}
-"""The kinds of `fallback.on` in two words."""
 
 # What is as it should be, whatever its status: Codex comes again by HTTP.
 _EXPECTED = frozenset({Reason.OWN_PAGE, Reason.WEBSOCKET})
@@ -136,7 +124,7 @@ def tried(snapshot: Snapshot) -> Iterator[str]:
 def outcome_of(attempt: AttemptSnapshot) -> str:
     """`upstream failed: 429 usage limit after 11 ms, not seen by the client`."""
     replaced, by_litellm = attempt["replaced"], attempt["server"] == Target.LITELLM
-    kind = _KINDS.get(replaced["why"], "") if replaced is not None else ""
+    kind = KINDS_IN_WORDS.get(replaced["why"], "") if replaced is not None else ""
     said = " ".join(filter(None, (str(attempt["status"] or "no response"), kind)))
     failed = "refused" if by_litellm and attempt["status"] else "failed"
     happened = f"{'LiteLLM' if by_litellm else 'upstream'} {'answered' if replaced is None else failed}"
@@ -163,7 +151,7 @@ def summary(flow: http.HTTPFlow, snapshot: Snapshot) -> str:
 def _headline(flow: http.HTTPFlow, snapshot: Snapshot) -> str:
     """`claude-opus-4-5 ↪ LiteLLM after 429 usage limit, $0.02`."""
     reason, status = snapshot["reason"], _status(flow)
-    kind = _KINDS.get(snapshot["kind"], "")
+    kind = KINDS_IN_WORDS.get(snapshot["kind"], "")
     if reason == Reason.FALLBACK_FAILED:
         refused = f"{status} {kind}".strip() if status else "no response"
         happened = f"⚠ upstream {refused}, LiteLLM could not help: {snapshot['fallback_failed']}"

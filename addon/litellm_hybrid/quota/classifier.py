@@ -7,7 +7,7 @@ carries, the table in rules.py decides, retry_after.py reads the wait. Headers h
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from litellm_hybrid.message import sse
@@ -34,6 +34,7 @@ class Verdict:
         retry_after: the wait that the response states, in whole seconds; None if it states none.
         per_request: only this request is refused, the account serves others: no cooldown.
         message: the provider's words for the log, on one line, at most 200 characters.
+        matched: those that the rule holds by, in lower case; "" where a code or a status decides.
     """
 
     kind: str
@@ -41,6 +42,12 @@ class Verdict:
     retry_after: float | None = None
     per_request: bool = False
     message: str = ""
+    matched: str = field(default="", compare=False)
+
+    @property
+    def rule(self) -> str:
+        """Name the rule, and upstream's words by which it holds: `words 'used up': quota is exhausted`."""
+        return f"{self.reason}: {self.matched}" if self.matched else self.reason
 
     @property
     def is_unknown_provider(self) -> bool:
@@ -184,6 +191,7 @@ def _decide(error: ErrorPayload, headers: Mapping[str, str], now: float) -> Verd
         retry_after=wait,
         per_request=rule is not None and rule.per_request,
         message=_one_line(error.messages[0] if error.messages else ""),
+        matched=_one_line(rule.matched(error.phrase)) if rule is not None and kind != "none" else "",
     )
 
 

@@ -93,6 +93,14 @@ class Rule:
             return f"{self.name} {telling.lower()}" if telling else None
         return f"{self.name} {min(named)}" if named else self.name
 
+    def matched(self, phrase: str) -> str:
+        """Return the words of a phrase by which the rule holds; "" where a code or a status decides."""
+        pattern = self.phrase or self.says
+        if pattern is None:
+            return wording.find(phrase, self.words) if self.words is not None else ""
+        found = pattern.search(phrase)
+        return found[0] if found else ""
+
 
 _SHORT = {
     "<MODEL>": r"[`'\"]?[\w./:@()\[\]-]{1,200}[`'\"]?",

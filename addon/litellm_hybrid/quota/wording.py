@@ -275,11 +275,16 @@ _BLAMELESS = frozenset({"spent", "barred"})
 
 def says(text: str, reading: Reading) -> bool:
     """Whether a sentence (lower case, single spaces), or a code's `code_words`, says what is asked."""
+    return bool(find(text, reading))
+
+
+def find(text: str, reading: Reading) -> str:
+    """Return the words of a text by which it says what is asked; "" if it does not."""
     if reading in _BLAMELESS:
         if len(text) > _LONGEST or names_request(text) or _names_member(text):
-            return False
+            return ""
         text = _QUOTED.sub(" ", text)
-    return any(pattern.search(text) for pattern in _READINGS[reading])
+    return next((found[0] for pattern in _READINGS[reading] if (found := pattern.search(text))), "")
 
 
 def names_request(text: str) -> bool:

@@ -540,3 +540,21 @@ def test_a_compaction_is_waited_for_whatever_comes_before() -> None:
     reader = ReplayJudge(Asked(compaction=True), headers=STREAM)
     assert reader.event(sse.Event("", json.dumps(TEXT)), now=0.0) is None
     assert reader.event(sse.Event("", json.dumps(ITEM)), now=0.0) is ANSWER
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "rule"),
+    [
+        (429, b'{"error": {"message": "The usage limit has been reached"}}', "usage limit has been reached"),
+        (429, b'{"error": {"message": "You would exceed your account\'s rate limit."}}', "exceed"),
+        (429, b'{"error": {"code": "insufficient_quota", "message": "no"}}', "code insufficient_quota"),
+        (429, b"{}", "status 402 or 429"),
+    ],
+)
+def test_the_rule_is_named_by_words_of_the_message_or_by_the_code_or_status(
+    status: int, body: bytes, rule: str
+) -> None:
+    verdict = classify(status, JSON, body, now=NOW)
+    assert rule in verdict.rule
+    assert verdict.matched in verdict.message.lower()
+    assert bool(verdict.matched) is verdict.reason.startswith(("words", "phrase"))

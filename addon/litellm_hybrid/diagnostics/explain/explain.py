@@ -375,7 +375,7 @@ def _own_page(settings: Settings, request: Request) -> Explanation:
 
 
 def _verdict(response: UpstreamResponse, verdict: Verdict) -> str:
-    words = f"{response.head.status} means {verdict.kind}; the rule that decides: {verdict.reason}"
+    words = f"{response.head.status} means {verdict.kind}; the rule that decides: {verdict.rule}"
     if verdict.retry_after is not None:
         words += f"; retry after {verdict.retry_after:g} s"
     if verdict.per_request:
