@@ -19,6 +19,7 @@ from litellm_hybrid.flow.outcome import METADATA, REPLACED_MOST, AttemptSnapshot
 from litellm_hybrid.message import credentials
 from litellm_hybrid.message.decoders import decode_beginning
 from litellm_hybrid.message.json import decode
+from litellm_hybrid.observability.history import is_ordinary
 from litellm_hybrid.quota import error_shapes
 from litellm_hybrid.routing.rules import Reason, Target
 from litellm_hybrid.terminal import SHORTEST_HIDDEN
@@ -172,7 +173,8 @@ def _headline(flow: http.HTTPFlow, snapshot: Snapshot) -> str:
         happened = "→ upstream"
         if reason == Reason.LITELLM_FAILED:
             happened = f"↩ upstream after LiteLLM {snapshot['litellm_status'] or 'gave no response'}"
-        happened += f" ⚠ {status}" if status >= 400 and reason not in _EXPECTED else ""
+        expected = reason in _EXPECTED or is_ordinary(snapshot["method"], reason, status)
+        happened += f" ⚠ {status}" if status >= 400 and not expected else ""
     cost = f", ${snapshot['cost_usd']:.2g}" if snapshot["cost_usd"] else ""
     return f"{snapshot['model'] or snapshot['path']} {happened}{cost}"
 
@@ -183,7 +185,8 @@ def _mark(flow: http.HTTPFlow, snapshot: Snapshot) -> str:
         return FAILED
     reason = snapshot["reason"]
     failed = reason in (Reason.FALLBACK_FAILED, Reason.ERROR)
-    if failed or (_status(flow) >= 400 and reason not in _EXPECTED):
+    expected = reason in _EXPECTED or is_ordinary(snapshot["method"], reason, _status(flow))
+    if failed or (_status(flow) >= 400 and not expected):
         return FAILED
     was_replaced = reason == Reason.FALLBACK or any(each["replaced"] for each in snapshot["attempts"])
     return REPLACED if was_replaced else ""

@@ -31,6 +31,14 @@ _UNCONNECTED = frozenset({Cause.CONNECT_FAILED, Cause.CONNECT_LIMIT})
 _UNANSWERED = frozenset({ErrorType.NETWORK_ERROR.value, ErrorType.NETWORK_TIMEOUT.value})
 
 
+def is_ordinary(method: str, reason: str, status: int | None) -> bool:
+    """Whether an error status is as it should be.
+
+    Claude Code looks with `HEAD /` whether somebody is there; Codex, whose websocket gets 426, comes by HTTP.
+    """
+    return (method, status) == ("HEAD", 404) or (reason, status) == ("websocket", 426)
+
+
 @dataclass(slots=True)
 class RequestRecord:
     """One request that has ended.
@@ -59,6 +67,13 @@ class RequestRecord:
     output_tokens: int | None = None
     cost_usd: float | None = None
     error: str = ""
+
+    @property
+    def tone(self) -> str:
+        """How its status is shown: "bad" if it failed, "quiet" where an error is as it should be."""
+        if is_ordinary(self.method, self.reason, self.status):
+            return "quiet"
+        return "bad" if self.status is None or self.status >= 400 else ""
 
 
 class FallbackOutcome(StrEnum):

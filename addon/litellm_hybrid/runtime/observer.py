@@ -15,7 +15,7 @@ from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.flow.response import ResponseTap, Timing, timing
 from litellm_hybrid.observability import log
 from litellm_hybrid.observability.counters import MALFORMED, RequestCounters, rounded
-from litellm_hybrid.observability.history import LONGEST, Records, RequestRecord
+from litellm_hybrid.observability.history import LONGEST, Records, RequestRecord, is_ordinary
 from litellm_hybrid.proxy.interfaces import ProxyObserver
 from litellm_hybrid.quota import gauge
 from litellm_hybrid.routing.paths import Api, identify_api
@@ -271,7 +271,8 @@ def _log_answered(
     words = exchange.words if end is not None and status >= 400 else None
     if not by_litellm and status == 401 and words in _UNKNOWN_KEY:
         message += ": CLIProxyAPI does not know the client's key, see `api-keys` in its config.yaml"
-    level = logging.INFO if words is None else logging.WARNING
+    is_fine = words is None or is_ordinary(exchange.method, outcome.reason.value, status)
+    level = logging.INFO if is_fine else logging.WARNING
     if late is not None:
         level, message = logging.ERROR, f"{message}: the stream ended with an error"
     usage = exchange.usage

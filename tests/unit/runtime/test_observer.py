@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import replace
 
 import pytest
 from mitmproxy import http
@@ -183,11 +184,30 @@ def test_a_client_that_cliproxyapi_does_not_know(
     assert ("`api-keys`" in caplog.messages[0]) is hint
 
 
+@pytest.mark.parametrize(
+    ("method", "status", "level"),
+    [("HEAD", 404, logging.INFO), ("HEAD", 500, logging.WARNING), ("POST", 404, logging.WARNING)],
+)
+def test_claude_codes_look_whether_somebody_is_there_is_no_warning(
+    method: str, status: int, level: int, world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    flow, exchange = world.begin(Target.UPSTREAM, Reason.NOT_POST)
+    exchange.request = replace(exchange.request, method=method)
+    exchange.begin_attempt(flow.request)
+    flow.response = http.Response.make(status, b"no")
+    world.observer.response_begun(flow, flow.response)
+    world.observer.exchange_ended(flow, exchange, whole=True)
+    assert [record.levelno for record in caplog.records] == [level]
+    assert world.history[-1].tone == ("quiet" if level == logging.INFO else "bad")
+
+
 def test_a_response_of_our_own_is_no_warning(world: World, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     flow, exchange = world.begin(Target.UPSTREAM, Reason.WEBSOCKET)
     world.end(flow, exchange, 426, whole=True)
     assert [record.levelno for record in caplog.records] == [logging.INFO]
+    assert world.history[-1].tone == "quiet"
 
 
 async def test_the_last_requests_are_remembered_with_their_tokens(world: World) -> None:
