@@ -23,6 +23,12 @@ _CLIENT = "a client of several hundred MB from npm or PyPI"
 
 COMMANDS: dict[str, Elsewhere] = {
     "git clone URL litellm-hybrid && cd litellm-hybrid": Elsewhere("this is the clone", ".ci/run"),
+    "litellm-hybrid init": Elsewhere(
+        "it asks", "tests/e2e/test_init.py::test_what_cannot_be_known_is_asked_for"
+    ),
+    'eval "export $(grep ^HYBRID_CLIENT_KEY= litellm-hybrid.env)"': Elsewhere(
+        "init makes that file", "tests/e2e/test_init.py::test_what_cannot_be_known_is_asked_for"
+    ),
     "mitmdump -q -s addon/hybrid.py": Elsewhere(
         "names a subject of the benchmark, without its options", "tests/bench/programs.py"
     ),

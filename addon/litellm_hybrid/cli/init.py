@@ -23,6 +23,7 @@ from litellm_hybrid.diagnostics.doctor import probes
 from litellm_hybrid.diagnostics.doctor.check_models import KnownModels
 from litellm_hybrid.diagnostics.doctor.doctor import Options
 from litellm_hybrid.diagnostics.doctor.probes import Program, Results
+from litellm_hybrid.diagnostics.doctor.report import some
 from litellm_hybrid.diagnostics.init import CLIENT_KEY, LITELLM_KEY, Match, Proposal, SetUp
 from litellm_hybrid.llm.usage import PriceList
 from litellm_hybrid.terminal import printable
@@ -98,7 +99,7 @@ def init(
     litellm_key = os.environ.get(litellm_key_env, "")
     if not litellm_key and _probe(Settings(base_url=base_url))["litellm-open"].status != 200:
         litellm_key = ask.key(
-            "LiteLLM's key: its master key works, a virtual key (LiteLLM's word) can be limited",
+            "LiteLLM's key; its master key works, a virtual key can be limited",
             litellm_key_env,
         )
         typed |= {litellm_key_env: litellm_key} if litellm_key else {}
@@ -131,7 +132,7 @@ def init(
     lacking, entries = first.model_list(proposals)
     _write(output, text, "")
     _write(env_file, first.env_text(typed) if typed else "", ": the keys, readable by you alone")
-    _write(list_file, entries if lacking else "", f": for LiteLLM, which lacks {', '.join(lacking)}")
+    _write(list_file, entries if lacking else "", f": for LiteLLM, which lacks {some(lacking)}")
     if any(each.target for each in proposals):
         click.echo(printable(first.spending(proposals, PriceList(results["litellm-info"].json))))
     click.echo("\nWhat `litellm-hybrid doctor` says:\n")
@@ -203,7 +204,6 @@ class _Asking:
             proposals: what is shown.
             known: what LiteLLM lists.
         """
-        offered = {each.name: each for each in proposals}
         chosen = {each.name: each for each in first.left_out(proposals)}
         if not proposals:
             return []
@@ -211,8 +211,8 @@ class _Asking:
         _show_models(proposals)
         while not self._quiet:
             click.echo(
-                "\nEnter takes these, but no other model. To change one, or take another model: MODEL NAME "
-                "(a `-` as NAME: it does not fall back)"
+                "\nEnter takes these, without those that are marked. To change one, or take it: MODEL NAME "
+                "(`-` as NAME: it does not fall back)"
             )
             entered = str(click.prompt("Change", default="", show_default=False)).split()
             if not entered:
@@ -227,17 +227,20 @@ class _Asking:
             _show_models([chosen[name]])
             if target != "-" and target not in KnownModels(known):
                 click.echo(printable(f"  LiteLLM does not list {target} yet."))
-        if not_taken := [
-            name for name, each in chosen.items() if offered[name].target and each.match is Match.NONE
+        if other := [
+            each for each in proposals if each.match is Match.FAMILY and not chosen[each.name].target
         ]:
-            text = ", ".join(f"{name} → {offered[name].target}" for name in not_taken)
-            click.echo(printable(f"Not taken, being another model at another price: {text}"))
+            text = some((f"{each.name} → {each.target}" for each in other), 3)
+            click.echo(printable(f"Not taken, being another model, at another price: {text}"))
         return list(chosen.values())
+
+
+_ORDER = (*(Match.SAME, Match.SPELLING, Match.CHOSEN), *(Match.FAMILY, Match.NONE, Match.LEFT_OUT))
 
 
 def _show_models(proposals: Sequence[Proposal]) -> None:
     widths = [max(map(len, column)) for column in zip(*((n, t) for n, t, _ in proposals), strict=True)]
-    for name, target, match in proposals:
+    for name, target, match in sorted(proposals, key=lambda each: _ORDER.index(each.match)):
         row = f"  {name.ljust(widths[0])}  {(target or '-').ljust(max(widths[1], 1))}  {match}"
         click.echo(printable(row))
 
