@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Literal
@@ -155,18 +154,21 @@ def _flag(text: str) -> bool:
     return found
 
 
-def _longer_than_nothing(text: str) -> float:
-    if (seconds := parse_duration(text)) <= 0:
-        raise ValueError
-    return seconds
+def _only[T](parse: Callable[[str], T], is_taken: Callable[[T], bool]) -> Callable[[str], T]:
+    def parsed(text: str) -> T:
+        if not is_taken(value := parse(text)):
+            raise ValueError
+        return value
+
+    return parsed
 
 
 def _or_auto[T](parse: Callable[[str], T]) -> Callable[[str], T | Literal["auto"]]:
     return lambda text: "auto" if text.lower() == "auto" else parse(text)
 
 
-def _decimal(text: str, *, most: int | None = None) -> Decimal:
-    if not _DECIMAL.fullmatch(text) or (most is not None and Decimal(text) > most):
+def _decimal(text: str) -> Decimal:
+    if not _DECIMAL.fullmatch(text):
         raise ValueError
     return Decimal(text)
 
@@ -184,13 +186,8 @@ def at_least(least: int) -> Converter[int]:
 
 def one_of(*choices: str) -> Converter[str]:
     """A converter for one word out of several."""
-
-    def parse(text: str) -> str:
-        if text.lower() not in choices:
-            raise ValueError
-        return text.lower()
-
-    return _scalar(" or ".join(f"`{choice}`" for choice in choices), parse)
+    takes = " or ".join(f"`{choice}`" for choice in choices)
+    return _scalar(takes, _only(str.lower, lambda word: word in choices))
 
 
 def _server(text: str) -> Address:
@@ -214,12 +211,6 @@ def _network(text: str) -> Network:
         return ip_network(text, strict=False)
     except ValueError:
         raise ValueError from None
-
-
-def _path(text: str) -> str:
-    if not text.startswith("/") or "*" in text[:-1]:
-        raise ValueError
-    return text
 
 
 def _name(value: Value) -> str:
@@ -282,11 +273,11 @@ flag = _scalar("true or false", _flag)
 flag_or_auto = _scalar("`auto`, true or false", _or_auto(_flag))
 duration = _scalar("a duration such as 10s, 5m or 1m30s", parse_duration)
 """Seconds, 0 or more."""
-limit = _scalar("a duration such as 10s, longer than 0s", _longer_than_nothing)
+limit = _scalar("a duration such as 10s, longer than 0s", _only(parse_duration, lambda seconds: seconds > 0))
 """Seconds, more than 0."""
 duration_or_auto = _scalar("`auto` or a duration such as 10s, 5m or 1m30s", _or_auto(parse_duration))
 dollars = _scalar("an amount of US dollars such as 5 or 2.50", _decimal)
-share = _scalar("a share between 0 and 1 such as 0.95", partial(_decimal, most=1))
+share = _scalar("a share between 0 and 1 such as 0.95", _only(_decimal, lambda share: share <= 1))
 file = _scalar("a file's name", lambda text: Path(text).expanduser())
 url = _scalar("a URL such as http://127.0.0.1:4000", parse_url)
 server = _scalar("a URL without a path such as http://127.0.0.1:8317", _server)
@@ -304,6 +295,7 @@ secret_or_none = Converter("a key, or the word `none`", _secret_or_none)
 """LiteLLM's key; None for the word `none`, said of a LiteLLM that takes no keys."""
 secrets = _list("a list of keys", _secret)
 notifiers = _list("a list of URLs and commands", _scalar("a URL, or a command", _notifier))
+_path = _only(str, lambda text: text.startswith("/") and "*" not in text[:-1])
 paths = _list("a list of paths", _scalar("a path such as /v1/ws, or with a `*` at its end", _path))
 networks = _list(
     "a list of addresses and networks", _scalar("an address or a network such as 10.0.0.0/8", _network)

@@ -288,7 +288,7 @@ class JudgedResponse:
             self._set(verdict)
 
     def _known(self, verdict: Verdict) -> Verdict:
-        return verdict.for_known_model() if verdict.is_unknown_provider and self.known_model() else verdict
+        return verdict.for_known_model() if self.known_model() else verdict
 
     def _set(self, verdict: Verdict) -> None:
         if self.verdict is None and self.fails(verdict):

@@ -8,9 +8,10 @@ from typing import TypedDict
 from mitmproxy import http
 
 from litellm_hybrid.llm import usage
+from litellm_hybrid.llm.transcript.reader import ends_stream
 from litellm_hybrid.llm.usage import Usage
 from litellm_hybrid.message.decoders import StreamDecoder, decode_beginning
-from litellm_hybrid.message.json import decode, members, objects
+from litellm_hybrid.message.json import decode
 from litellm_hybrid.message.sse import Event, EventReader
 from litellm_hybrid.quota import error_shapes, gauge
 
@@ -27,10 +28,6 @@ _EVENT = (b"event:", b"data:")
 
 _LAST_EVENTS = 3
 """How many events are looked at: a ping, or a `[DONE]`, may come behind the one that ends a response."""
-
-_TERMINAL = frozenset({"response.completed", "response.incomplete", "response.failed", "message_stop"})
-"""OpenAI's Responses API and Anthropic's Messages API; a chat completion ends with `[DONE]`, Gemini's with a
-chunk that has a `finishReason`."""
 
 _LONG = tuple(
     form % name
@@ -180,7 +177,7 @@ class ResponseTap:
         if not self._is_event_stream:
             return False
         tail = b"".join(self._pieces).replace(b"\r\n", b"\n")
-        if any(map(_is_terminal, _events(tail)[-_LAST_EVENTS:])):
+        if any(map(ends_stream, _events(tail)[-_LAST_EVENTS:])):
             return True
         # An event longer than what is kept: the last one of the Responses API repeats the whole response.
         is_cut = tail.find(b"\n\n") == len(tail) - 2
@@ -264,12 +261,6 @@ def _milliseconds(start: float | None, end: float | None) -> float | None:
         return None
     # The clock may have been set back meanwhile.
     return max(0.0, round((end - start) * 1000, 1))
-
-
-def _is_terminal(event: Event) -> bool:
-    found = members(decode(event.data))
-    is_geminis_last = any(candidate.get("finishReason") for candidate in objects(found.get("candidates")))
-    return is_geminis_last or event.data.strip() == "[DONE]" or found.get("type") in _TERMINAL
 
 
 def _events(body: bytes) -> list[Event]:

@@ -49,18 +49,13 @@ class Verdict:
         """Name the rule, and upstream's words by which it holds: `words 'used up': quota is exhausted`."""
         return f"{self.reason}: {self.matched}" if self.matched else self.reason
 
-    @property
-    def is_unknown_provider(self) -> bool:
-        """Whether CLIProxyAPI says that it has no account for the model, or has never had one."""
-        return self.reason == UNKNOWN_PROVIDER
-
     def for_known_model(self) -> "Verdict":
         """The verdict where upstream has served or listed the model before.
 
         CLIProxyAPI forgets a model with its last account, and then says that no provider is known
         for it: the account is gone, and not the model.
         """
-        return replace(self, kind="no-credential") if self.is_unknown_provider else self
+        return replace(self, kind="no-credential") if self.reason == UNKNOWN_PROVIDER else self
 
 
 ANSWER = Verdict("none", "answer")

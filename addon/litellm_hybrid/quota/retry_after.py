@@ -6,7 +6,7 @@ that is negative or beyond 30 days counts as none, and the next place is asked.
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 
@@ -79,12 +79,11 @@ def _stated(
     yield _span(header)  # RFC 9110, section 10.2.3: seconds or a date
     milliseconds = _number(headers.get("retry-after-ms"))  # Azure's and OpenAI's
     yield None if milliseconds is None else milliseconds / 1000
-    for read in _RELATIVE:
-        yield from (read(source) for source in sources)
+    yield from (seconds for read in _RELATIVE for source in sources for seconds in read(source))
     yield from (_text(message) for message in messages)
     moments = (
         _http_date(header) or _moment(header),
-        *(read_moment(source) for read_moment in _ABSOLUTE for source in sources),
+        *(moment for read in _ABSOLUTE for source in sources for moment in read(source)),
         _number(headers.get("anthropic-ratelimit-unified-reset")),
         *(_date(message) for message in messages),
     )
@@ -135,11 +134,11 @@ def _timestamp(date: datetime) -> float:
     return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
 
 
-def _openrouter_reset(source: Fields) -> float | None:
+def _openrouter_reset(source: Fields) -> tuple[float | None]:
     """OpenRouter's `metadata.headers`, the provider's own: a reset in milliseconds since the epoch."""
     headers = members(members(source.get("metadata")).get("headers"))
     fields = {str(name).lower(): value for name, value in headers.items()}
-    return _moment(fields.get("x-ratelimit-reset"))
+    return (_moment(fields.get("x-ratelimit-reset")),)
 
 
 _MILLISECONDS = 1e11
@@ -157,35 +156,28 @@ _MOMENTS = (
 )
 
 
-type _Read = Callable[[Fields], float | None]
+type _Read = Callable[[Fields], Iterable[float | None]]
 
 
 def _any_of(keys: Sequence[str], read: Callable[[object], float | None]) -> _Read:
-    """Read the first of some members, of an object or of its `metadata`, that holds what is read."""
+    """Read some members of an object and of its `metadata`."""
 
-    def found(source: Fields) -> float | None:
+    def found(source: Fields) -> Iterable[float | None]:
         places = (source, members(source.get("metadata")))
-        values = (read(place.get(key)) for key in keys for place in places)
-        return next((value for value in values if value is not None), None)
+        return (read(place.get(key)) for key in keys for place in places)
 
     return found
 
 
 def _in_details(read: _Read) -> _Read:
-    """Read the first of Google's `details` that holds it (google/rpc/error_details.proto)."""
-
-    def found(source: Fields) -> float | None:
-        values = (read(detail) for detail in objects(source.get("details")))
-        return next((value for value in values if value is not None), None)
-
-    return found
+    """Read each of Google's `details` (google/rpc/error_details.proto)."""
+    return lambda source: (value for detail in objects(source.get("details")) for value in read(detail))
 
 
 _RELATIVE: tuple[_Read, ...] = (
     *(_any_of((key,), _span) for key in _SECONDS),
-    _in_details(lambda detail: go_duration(detail.get("retryDelay"))),
-    # In an ErrorInfo of Gemini Code Assist and Antigravity.
-    _in_details(lambda detail: go_duration(members(detail.get("metadata")).get("quotaResetDelay"))),
+    _in_details(_any_of(("retryDelay",), go_duration)),
+    _in_details(_any_of(("quotaResetDelay",), go_duration)),  # Gemini Code Assist's and Antigravity's
 )
 _ABSOLUTE: tuple[_Read, ...] = (
     _any_of(_MOMENTS, _moment),

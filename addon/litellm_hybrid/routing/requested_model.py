@@ -157,7 +157,7 @@ def _members(content: bytes, content_type: str) -> Members | None:
 
 
 def _in_form(content: bytes, content_type: str) -> tuple[dict[str, str], str]:
-    if not forms.is_form(content_type) or not content or content.isspace():
+    if not content or content.isspace():
         return {}, ""
     found = forms.find_field(content, content_type, "model")
     return ({"model": found.value} if found else {}), "form"

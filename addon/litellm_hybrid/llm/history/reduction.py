@@ -13,12 +13,14 @@ from msgspec import Raw
 from litellm_hybrid.config.model_patterns import without_suffix
 from litellm_hybrid.llm.history.json_edit import (
     Object,
+    edited,
     encoded,
     filtered,
     is_empty,
     last_element,
     opened,
     replace,
+    replace_and_prune,
     text,
 )
 from litellm_hybrid.llm.history.rejections import HistoryRejection
@@ -113,14 +115,8 @@ class Reduction:
 
     def switch_off_within(self, members: Object, outer: str, keys: Iterable[str]) -> bool:
         """Leave options out of an object of the request, and the object if nothing else is in it."""
-        inner = opened(members[outer]) if outer in members else None
-        if inner is None or not self.switch_off(inner, keys, f"{outer}."):
-            return False
-        if inner:
-            members[outer] = encoded(inner)
-        else:
-            del members[outer]
-        return True
+        step = partial(self.switch_off, keys=keys, path=f"{outer}.")
+        return replace_and_prune(members, outer, lambda raw: edited(raw, step))
 
     def switch_off_suffix(self, request: Object) -> bool:
         """Leave the thinking setting out of the model's name: CLIProxyAPI switches it on for `M(high)`."""

@@ -119,6 +119,12 @@ def show_response(path: str, content_type: str, body: bytes) -> str | None:
         return None
 
 
+def ends_stream(event: Event) -> bool:
+    """Whether an event is the one that ends a stream, of whichever API."""
+    data = _data(event)
+    return any(reader.ends(data) for _, reader in _READERS.values())
+
+
 def _streamed(name: str, reader: _Reader, stream: _Stream) -> str | None:
     errors = _errors(stream.events)
     ended = bool(errors) or any(map(reader.ends, stream.events))
