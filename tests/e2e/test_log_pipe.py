@@ -1,8 +1,10 @@
 """A log that nobody reads, or that cannot be written, stops nothing: no start, no request, and not the end."""
 
+import fcntl
 import os
 import re
 import resource
+import select
 import signal
 import subprocess
 import time
@@ -98,13 +100,17 @@ def test_a_pipe_that_nobody_reads_and_then_nobody_can(way: str, tmp_path: Path) 
 @pytest.mark.parametrize("way", WAYS)
 def test_the_end_does_not_wait_for_a_reader(way: str, tmp_path: Path) -> None:
     source, sink = os.pipe()
+    fcntl.fcntl(sink, fcntl.F_SETPIPE_SZ, 16 * 1024)
+    more = os.dup(sink)
     try:
         with _started(way, tmp_path, sink) as (process, client):
-            _fail(client, 400)
+            _fail(client, 100)
+            _until(lambda: not select.select([], [more], [], 0)[1])  # it is full
             process.send_signal(signal.SIGTERM)
             assert process.wait(60) == 0
     finally:
         os.close(source)
+        os.close(more)
 
 
 @pytest.mark.parametrize("way", WAYS)
