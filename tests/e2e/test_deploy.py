@@ -139,7 +139,7 @@ def _serving(command: list[str], folder: Path, port: int) -> Iterator[Process]:
 
 
 async def _post(process: Process, model: str) -> httpx.Response:
-    async with httpx.AsyncClient(base_url=process.url, trust_env=False, timeout=30) as client:
+    async with httpx.AsyncClient(base_url=process.url, trust_env=False, timeout=60) as client:
         headers = {"Authorization": f"Bearer {CLIENT_KEY}"}
         return await client.post("/v1/chat/completions", json={"model": model}, headers=headers)
 
@@ -159,7 +159,7 @@ async def test_the_images_command_serves_and_its_check_tells(
     def is_healthy() -> bool:
         # A proxy in the environment is not asked about our own machine.
         environment = {"http_proxy": "http://127.0.0.1:9"}
-        done = subprocess.run(check, env=environment, capture_output=True, text=True, check=False, timeout=30)
+        done = subprocess.run(check, env=environment, capture_output=True, text=True, check=False, timeout=60)
         assert done.returncode in (0, 1)
         assert done.returncode == 0 or "HTTP Error 503" in done.stderr or "refused" in done.stderr
         return done.returncode == 0

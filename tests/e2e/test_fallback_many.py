@@ -462,7 +462,7 @@ def test_the_real_mitmdump(tmp_path: Path) -> None:
         config = hybrid_config(litellm.url, fallback=ON, models=["gpt-5"])
         with mitmdump(config, upstream.url, tmp_path) as process:
             for number in range(14):
-                connection = HTTPConnection("127.0.0.1", process.port, timeout=30)
+                connection = HTTPConnection("127.0.0.1", process.port, timeout=60)
                 body = json.dumps({"model": "o3", "user": number})
                 connection.request("POST", CHAT, body, {"content-type": "application/json"})
                 answer = connection.getresponse()

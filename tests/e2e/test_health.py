@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from e2e.conftest import Start
-from e2e.harness import Answer, Proxy, Stub, settings, until
+from e2e.harness import PATIENCE, Answer, Proxy, Stub, settings, until
 from litellm_hybrid.observability.admin_endpoints import PAGES
 from support.processes import free_port
 from support.servers import Reply
@@ -145,7 +145,7 @@ async def test_a_broken_file_shows_until_it_is_mended(start: Start, litellm: Stu
     assert (await proxy.post("gpt-5")).route == "litellm; reason=model"
 
     proxy.write(settings(litellm.url))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while _reasons(await _health(proxy)):  # noqa: ASYNC110  it says so nowhere else
             await asyncio.sleep(0.05)
 

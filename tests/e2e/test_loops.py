@@ -53,7 +53,7 @@ class Looping:
         self.routes: list[tuple[int, str]] = []
 
     async def __call__(self, _: Request, reply: Reply) -> None:
-        async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
             for _attempt in range(TRIES):
                 answer = await client.post(self.url + self.path, json=self.body, headers=self.headers)
                 self.routes.append((answer.status_code, answer.headers["x-hybrid-route"]))

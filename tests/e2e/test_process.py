@@ -23,7 +23,7 @@ CLIENT_KEY = "client-secret-4711"
 
 def _ask(url: str, model: str) -> httpx.Response:
     headers = {"Authorization": f"Bearer {CLIENT_KEY}", "x-api-key": CLIENT_KEY}
-    with httpx.Client(trust_env=False, timeout=30) as client:
+    with httpx.Client(trust_env=False, timeout=60) as client:
         target = f"{url}/v1/chat/completions?key={CLIENT_KEY}"
         return client.post(target, json={"model": model}, headers=headers)
 
@@ -252,7 +252,7 @@ def test_scripts_run_takes_cliproxyapis_address_from_its_file(
 def test_litellm_comes_and_goes(tmp_path: Path) -> None:
     """A keep-alive client of a real process, with LiteLLM stopped and started again."""
     upstream, litellm = Stub(), Stub()
-    with in_thread(upstream), httpx.Client(trust_env=False, timeout=30) as client:
+    with in_thread(upstream), httpx.Client(trust_env=False, timeout=60) as client:
         with in_thread(litellm):
             config = hybrid_config(litellm.url)
         with mitmdump(config, upstream.url, tmp_path) as process:

@@ -60,7 +60,7 @@ def _anew(upstream: Stub, litellm: Stub) -> None:
 @pytest.fixture
 def client(proxy: Process) -> Iterator[httpx.Client]:
     headers = {"authorization": f"Bearer {CLIENT_KEY}"}
-    with httpx.Client(base_url=proxy.url, headers=headers, trust_env=False, timeout=30) as client:
+    with httpx.Client(base_url=proxy.url, headers=headers, trust_env=False, timeout=60) as client:
         yield client
 
 
@@ -172,7 +172,7 @@ def test_servers_that_are_not_there_and_a_reload(tmp_path: Path) -> None:
     litellm, upstream = "http://127.0.0.1:1", "http://127.0.0.1:2"
     with mitmdump(hybrid_config(litellm, models=["gpt-5"]), upstream, tmp_path) as process:
         url = process.url + CHAT
-        with httpx.Client(trust_env=False, timeout=30) as client:
+        with httpx.Client(trust_env=False, timeout=60) as client:
             assert client.post(url, json={"model": "gpt-5"}).content == LITELLM_502
             assert client.post(url, json={"model": "o3"}).content == UPSTREAM_502
             (file,) = tmp_path.glob("*.yaml")

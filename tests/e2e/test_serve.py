@@ -58,7 +58,7 @@ async def test_it_does_what_mitmdump_does(workers: str, servers: tuple[Stub, Stu
         "exhausted": ("litellm", "litellm; reason=fallback; upstream-status=429"),
     }
     with serve(tmp_path, upstream.url, litellm.url, "--workers", workers) as process:
-        async with httpx.AsyncClient(base_url=process.url, trust_env=False, timeout=30) as client:
+        async with httpx.AsyncClient(base_url=process.url, trust_env=False, timeout=60) as client:
             for _ in range(4):
                 for model, (who, route) in expected.items():
                     answer = await client.post("/v1/chat/completions", json={"model": model})
@@ -94,7 +94,7 @@ async def test_a_dead_worker_is_replaced(servers: tuple[Stub, Stub], tmp_path: P
         await until(lambda: process.output().count("serving on") == 3)
         after = _workers(process)
         assert (len(before), len(after), before[1] in after) == (2, 2, True)
-        async with httpx.AsyncClient(base_url=process.url, trust_env=False, timeout=30) as client:
+        async with httpx.AsyncClient(base_url=process.url, trust_env=False, timeout=60) as client:
             assert (await client.post("/v1/messages", json={"model": "gpt-5"})).status_code == 200
         assert process.stop() == 0
 
@@ -191,7 +191,7 @@ async def test_it_serves_without_assertions(
     monkeypatch.setenv("PYTHONOPTIMIZE", "1")
     upstream, litellm = servers
     with serve(tmp_path, upstream.url, litellm.url, "--workers", workers) as process:
-        async with httpx.AsyncClient(base_url=process.url, trust_env=False, timeout=30) as client:
+        async with httpx.AsyncClient(base_url=process.url, trust_env=False, timeout=60) as client:
             for model, who in (("gpt-5", "litellm"), ("exhausted", "litellm"), ("o3", "upstream")):
                 response = await client.post("/v1/messages", json={"model": model})
                 assert (response.status_code, response.json()["who"]) == (200, who)

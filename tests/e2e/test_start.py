@@ -12,7 +12,7 @@ from mitmproxy import exceptions
 from mitmproxy.proxy.layers.http import HttpStream
 
 from e2e.conftest import Start
-from e2e.harness import Line, make_master, our_lines, settings, until
+from e2e.harness import PATIENCE, Line, make_master, our_lines, settings, until
 from litellm_hybrid.proxy import compat
 from support.processes import free_port
 
@@ -31,7 +31,7 @@ async def _refuses(config: Path | None, confdir: Path, mode: str = f"reverse:{UP
     master, addon = make_master(config, mode, confdir)
     try:
         with pytest.raises(SystemExit) as e:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 await master.run()
         assert e.value.code == 1
         assert addon._settings.is_empty

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from e2e.conftest import Start
-from e2e.harness import Proxy, Stub, settings, until
+from e2e.harness import PATIENCE, Proxy, Stub, settings, until
 from litellm_hybrid.observability.status import CONTENT_SECURITY_POLICY
 from support.processes import MASTER_KEY, free_port
 from support.servers import Reply
@@ -204,7 +204,7 @@ async def test_what_was_spent(start: Start, upstream: Stub, litellm: Stub) -> No
     async def spent() -> dict[str, Any]:
         return {row["target"]: row for row in (await _status(proxy))["spend"]}
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while (await spent())["litellm"]["cost_usd"] == 0.25:  # noqa: ASYNC110  it is known once LiteLLM was asked
             await asyncio.sleep(0.1)
     found = await spent()

@@ -207,7 +207,7 @@ def servers() -> Iterator[tuple[Stub, Stub]]:
 def _ask(url: str, model: str, *, leaves: bool = False, **other: Any) -> httpx.Response:
     body = REQUESTS[MESSAGES_PATH] | {"model": model} | other
     with (
-        httpx.Client(trust_env=False, timeout=30) as client,
+        httpx.Client(trust_env=False, timeout=60) as client,
         client.stream("POST", url + MESSAGES_PATH, json=body) as answer,
     ):
         for _ in answer.iter_raw():
@@ -239,7 +239,7 @@ def test_mitmweb_shows_them(servers: tuple[Stub, Stub], tmp_path: Path) -> None:
     words = [word for option in options for word in ("--set", option)]
     with (
         mitmdump(config, upstream.url, tmp_path, *words, program=program) as process,
-        httpx.Client(trust_env=False, timeout=30, base_url=f"http://127.0.0.1:{port}") as web,
+        httpx.Client(trust_env=False, timeout=60, base_url=f"http://127.0.0.1:{port}") as web,
     ):
         process.wait_for("Web server listening")
         web.get("/", params={"token": "a-password"})

@@ -20,7 +20,7 @@ class Backend(ModelServer):
     async def before_piece(self, reply: Reply) -> None:
         if self.turns is None:
             await super().before_piece(reply)
-        elif not await asyncio.to_thread(self.turns.acquire, timeout=10):
+        elif not await asyncio.to_thread(self.turns.acquire, timeout=60):
             self.starved = True
 
 

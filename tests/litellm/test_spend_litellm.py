@@ -43,7 +43,7 @@ ASKS: dict[str, tuple[str, dict[str, Any], str, dict[str, Any]]] = {
 
 def _last(proxy: Process) -> dict[str, Any]:
     """The last request, as the status page has it."""
-    found: dict[str, Any] = httpx.get(f"{proxy.url}/_hybrid/status", timeout=30).json()["recent_requests"][0]
+    found: dict[str, Any] = httpx.get(f"{proxy.url}/_hybrid/status", timeout=60).json()["recent_requests"][0]
     return found
 
 
@@ -78,7 +78,7 @@ def test_a_stream_that_says_no_usage_has_no_price(proxy: Process) -> None:
 
 
 def _unpriced(proxy: Process) -> float:
-    page = httpx.get(f"{proxy.url}/_hybrid/metrics", timeout=30).text
+    page = httpx.get(f"{proxy.url}/_hybrid/metrics", timeout=60).text
     found = re.search(r'^litellm_hybrid_unpriced_responses_total\{model="gpt-5"\} (\S+)', page, re.MULTILINE)
     return float(found[1]) if found else 0.0
 

@@ -82,7 +82,7 @@ def page(browser: Browser, rig: Rig) -> Iterator[Page]:
     """The list of flows in a window of its own."""
     context = browser.new_context(viewport=_SIZE)  # type: ignore[arg-type]
     page = context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(60_000)
     page.goto(rig.page_url)
     page.locator("tbody td").first.wait_for()
     yield page

@@ -128,7 +128,7 @@ def send(port: int, method: str, target: str, body: object = None, request_id: s
     headers = {"Authorization": f"Bearer {OAUTH}", "Content-Type": "application/json"}
     if request_id:
         headers["X-Request-ID"] = request_id
-    connection = HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request(method, target, None if body is None else json.dumps(body), headers)
         answer = connection.getresponse()
