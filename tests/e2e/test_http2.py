@@ -2,20 +2,24 @@
 
 import asyncio
 import json
+import math
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import override
+from typing import Any, override
 
 import httpx
+import pytest
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.events import DataReceived, Event, StreamEnded
+from hpack import Encoder
 
 from e2e.conftest import Start
-from e2e.harness import LITELLM_502, PATIENCE, Clock, Proxy, Stub, gone
+from e2e.harness import LITELLM_502, PATIENCE, Clock, Proxy, Stub, gone, until
+from litellm_hybrid.proxy.http2 import HybridHttp2Server
 from support.processes import MASTER_KEY
 from support.servers import Reply
 from support.wire import Request
@@ -206,3 +210,71 @@ async def test_a_cancelled_stream_closes_litellms_socket(start: Start, litellm: 
     post(3, "o3")
     await until_event(StreamEnded)  # the connection goes on
     writer.close()
+
+
+def _head(path: str = "/_hybrid/health") -> bytes:
+    """A request's header block."""
+    pairs = [(":method", "GET"), (":scheme", "https"), (":authority", "h"), (":path", path)]
+    return bytes(Encoder().encode(pairs))
+
+
+def _frames(block: bytes) -> bytes:
+    """A block in HEADERS and CONTINUATION of one byte each; of the last, with END_HEADERS, all but a byte."""
+    kinds = [(0x1, 0x1), *((0x9, 0x0) for _ in block[2:]), (0x9, 0x4)]
+    frames = [
+        bytes([0, 0, 1, kind, flags]) + (1).to_bytes(4, "big") + block[at : at + 1]
+        for at, (kind, flags) in enumerate(kinds)
+    ]
+    return b"".join(frames)[:-1]
+
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+SETTINGS = bytes(3) + b"\x04" + bytes(5)
+SLOW = {
+    "the preface": PREFACE[:5],
+    "a frame's head": PREFACE + SETTINGS + b"\0\0\x10\x01",
+    "a frame of settings": PREFACE + b"\0\0\x06\x04" + bytes(5),
+    "a HEADERS frame": PREFACE + SETTINGS + b"\0\0\x10\x01\x05\0\0\0\x01" + _head()[:4],
+    "HEADERS without an end": PREFACE + SETTINGS + b"\0\0\x01\x01\x01\0\0\0\x01" + _head()[:1],
+    "CONTINUATION, byte by byte": PREFACE + SETTINGS + _frames(_head()),
+}
+
+
+@pytest.mark.parametrize("sent", SLOW.values(), ids=SLOW)
+async def test_a_head_that_does_not_end(
+    sent: bytes, start: Start, confdir: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has as long as in HTTP/1, from its first byte on, however often another one comes."""
+    sides, read = list[HybridHttp2Server](), list[int]()
+    make, handle = HybridHttp2Server.__init__, HybridHttp2Server._handle_event
+
+    def made(side: HybridHttp2Server, *given: Any) -> None:
+        make(side, *given)
+        sides.append(side)
+
+    def handled(side: HybridHttp2Server, event: Any) -> Iterator[Any]:
+        yield from handle(side, event)
+        read.append(len(getattr(event, "data", b"")))
+
+    monkeypatch.setattr(HybridHttp2Server, "__init__", made)
+    monkeypatch.setattr(HybridHttp2Server, "_handle_event", handled)
+    proxy = await start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port, ssl=_context(confdir))
+    writer.write(sent[:-1])
+    await until(lambda: sum(read) == len(sent) - 1)
+    due = sides[0].head_due
+    assert due < clock() + 15
+    clock.jump(14)
+    writer.write(sent[-1:])
+    await until(lambda: sum(read) == len(sent))
+    assert sides[0].head_due == due
+    clock.jump(1.5)
+    async with asyncio.timeout(PATIENCE):
+        answer = await reader.read()  # to its end
+
+    assert b"has not come to its end within 15 s" in answer  # in a GOAWAY
+    assert proxy.log("has not come to its end within 15 s")
+    writer.close()
+    async with h2_client(proxy, confdir) as client:  # a whole head costs nothing
+        assert (await client.get("/_hybrid/health")).status_code in {200, 503}
+        assert sides[1].head_due == math.inf

@@ -17,6 +17,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from h2 import frame_buffer
 from h11 import _readers
 from mitmproxy import addonmanager, flow, http, optmanager, version
 from mitmproxy.addons.proxyserver import Proxyserver
@@ -24,6 +25,7 @@ from mitmproxy.proxy import context, layer, mode_servers, mode_specs, server
 from mitmproxy.proxy.layers.http import HttpClient, HttpLayer, HttpStream, RegisterHttpConnection
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Connection, Http1Server
+from mitmproxy.proxy.layers.http._http2 import Http2Server
 
 
 class IncompatibleMitmproxyError(RuntimeError):
@@ -85,6 +87,8 @@ USED: tuple[tuple[type, tuple[str, ...]], ...] = (
     (ReceiveHttp, ("event",)),
     (Http1Connection, ("buf", "body_reader", "conn", "state", "stream_id", "done")),
     (Http1Connection, ("request", "response", "request_done")),
+    (Http2Server, ("h2_conn", "conn", "protocol_error")),
+    (frame_buffer.FrameBuffer, ("_data", "_headers_buffer", "_preamble_len")),
     (server.ConnectionHandler, ("transports", "timeout_watchdog", "max_conns", "client", "layer")),
     (server.ConnectionHandler, ("server_event", "close_connection", "handle_client")),
     (server.ConnectionIO, ("handler", "reader", "writer")),

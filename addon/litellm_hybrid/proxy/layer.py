@@ -21,6 +21,7 @@ from litellm_hybrid.proxy import half_close
 from litellm_hybrid.proxy.deadlines import CheckSchedule, LimitReached
 from litellm_hybrid.proxy.fast_path import fork
 from litellm_hybrid.proxy.http1 import HybridHttp1Client, HybridHttp1Server
+from litellm_hybrid.proxy.http2 import HybridHttp2Server
 from litellm_hybrid.proxy.interfaces import HybridProxy
 from litellm_hybrid.proxy.relay import Passage
 from litellm_hybrid.proxy.stream import HybridStream
@@ -64,9 +65,9 @@ class HybridLayer(HttpLayer):
         elif isinstance(event, events.ConnectionEvent) and self._is_forgotten(event.connection):
             return
         else:
-            if isinstance(event, events.Start) and self.client.alpn not in (b"h2", b"h3"):
-                client_side = HybridHttp1Server(self.context.fork(), self.proxy, self.checks)
-                self.connections.setdefault(self.client, client_side)
+            if isinstance(event, events.Start) and self.client.alpn != b"h3":
+                make = HybridHttp2Server if self.client.alpn == b"h2" else HybridHttp1Server
+                self.connections.setdefault(self.client, make(self.context.fork(), self.proxy, self.checks))
             if isinstance(event, events.ConnectionClosed):
                 self.closed_by_peer.add(event.connection)
                 if event.connection is self.client and self.is_busy:
@@ -185,8 +186,8 @@ class HybridLayer(HttpLayer):
             if stream.due <= now:
                 yield from self.event_to_child(stream, stream.deadline_event())
         client_side = self.connections.get(self.client)
-        head_due = math.inf  # HTTP/2 has no such limit here
-        if isinstance(client_side, HybridHttp1Server):
+        head_due = math.inf  # HTTP/3 has no such limit here
+        if isinstance(client_side, (HybridHttp1Server, HybridHttp2Server)):
             if client_side.head_due <= now:
                 yield from client_side.refuse_slow_head()
             head_due = client_side.head_due
