@@ -5,8 +5,12 @@ network namespace, and by spellings, hosts and origins without sockets.
 """
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +21,7 @@ from litellm_hybrid.routing.rewrite import Incoming
 from litellm_hybrid.routing.rules import Request, Target, route
 from security.conftest import BY_KEY, PLACES, RIGHT, Site, site
 from support import networks
+from support.processes import PATIENCE, ROOT
 from support.registered_routes import LISTED, table
 from support.servers import Reply
 from support.wire import Request as Wire
@@ -212,3 +217,21 @@ def test_local_routes_are_no_web_pages(proxy: Site) -> None:
     ):
         told = proxy.ask("here", *((row.method, row.path, "", (RIGHT, header)) for row in rows))
         assert {one.status for one in told} == {403}
+
+
+def test_where_there_can_be_no_neighbour_a_full_run_passes(tmp_path: Path) -> None:
+    """It says why, and that reason is one that no installing mends."""
+    (ip := tmp_path / "ip").write_text(
+        "#!/bin/sh\necho 'mount --make-shared /run/netns failed' >&2; exit 1\n"
+    )
+    ip.chmod(0o755)
+    environment = os.environ | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    options = ["-q", "-rs", "--strict-skips", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    command = [sys.executable, "-m", "pytest", *options, "tests/security/test_two_machines.py"]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "network namespace" in done.stdout
+    assert " passed" not in done.stdout

@@ -100,12 +100,11 @@ def missing() -> str:
         return "a network namespace needs root"
     if shutil.which("ip") is None:
         return "iproute2 is not installed: scripts/setup system"
-    name = f"hybrid-{os.getpid()}-p"
-    done = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        return f"no network namespaces here: {done.stderr.strip()}"
-    _ip("netns", "del", name)
-    return ""
+    try:
+        with neighbour():
+            return ""
+    except AssertionError as e:
+        return f"no network namespaces here: {e}".splitlines()[0]
 
 
 @contextmanager
