@@ -102,6 +102,49 @@ def test_what_is_missing_is_said_in_one_line(tmp_path: Path) -> None:
     assert "Traceback" not in output
 
 
+_STAND_IN = f"""#!/bin/sh
+case "$1 $2" in
+    "--version ") exit 0 ;;
+    "python find") echo {sys.executable}; exit 0 ;;
+esac
+echo "$1 $2 certs=$UV_SYSTEM_CERTS native=$UV_NATIVE_TLS venv=${{VIRTUAL_ENV-}}" >>"$UV_SEEN"
+mkdir -p .venv .venv-litellm .venv-oldest
+"""
+
+
+@pytest.mark.parametrize("what", ["", "litellm", "oldest"])
+@pytest.mark.parametrize(
+    ("given", "used"), [({}, "1"), ({"UV_SYSTEM_CERTS": "0", "UV_NATIVE_TLS": "0"}, "0")]
+)
+def test_setup_trusts_what_the_machine_trusts(
+    what: str, given: dict[str, str], used: str, tmp_path: Path
+) -> None:
+    """Behind a company's proxy the index is known by its certificate alone; somebody's own setting stays."""
+    for name in (
+        "scripts/setup",
+        "pyproject.toml",
+        "uv.lock",
+        "tests/litellm/requirements.txt",
+        "tests/support/oldest.txt",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    (uv := tmp_path / "bin" / "uv").parent.mkdir()
+    uv.write_text(_STAND_IN)
+    uv.chmod(0o755)
+    seen = tmp_path / "seen"
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("UV_")}
+    path = f"{uv.parent}{os.pathsep}{os.environ['PATH']}"
+    environment = kept | {"PATH": path, "UV_SEEN": str(seen), "VIRTUAL_ENV": "/another"} | given
+    command = [str(tmp_path / "scripts" / "setup"), *([what] if what else [])]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=110)
+
+    assert done.returncode == 0, done.stderr
+    calls = seen.read_text().splitlines()
+    assert any(call.startswith(("sync", "pip sync")) for call in calls)
+    assert {call.partition("certs=")[2] for call in calls} == {f"{used} native={used} venv="}
+
+
 def _uv() -> str:
     local = ROOT / ".tools" / "bin" / "uv"
     # A pyenv shim may run in one folder and fail in another; where it did, scripts/setup has made its own.
