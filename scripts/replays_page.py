@@ -17,17 +17,20 @@ requests as agents make them, an upstream without quota, a real LiteLLM without 
 configuration, and backends that check strictly, with the request types of the official SDKs and by the
 providers' own rules, in their own words. **{answered} of {all} requests are answered**, {once} of them at the
 first attempt, the others after {most} at most; a session's second turn, with a history that another account
-has made, needs one. How a replay is made to fit is in [fallback.md](fallback.md).
+has made, needs one, but for {late}. How a replay is made to fit is in [fallback.md](fallback.md).
 
 A number is how often LiteLLM was asked: at a session's first turn, and at its second. **no** is a refusal:
 the client gets upstream's answer. None is an answer to another question: the image that LiteLLM would leave
 out for DeepSeek is not sent, and the tool that it would not force Mistral to call is the only one it gets.
-That needs LiteLLM's `/model/info`: where the key may not read it, or it has not answered yet, requests with
-an image or a forced tool are not replayed (`replay_matrix.py --untold` measures that). One change alters no
-meaning and may be needless: `reasoning_content` of another account is left out for a model that LiteLLM has
-as `openai/…` and does not know to reason, where a lenient server might have taken it, because a strict one
-would refuse each session's second turn once. A seal that looks genuine and is refused costs one attempt
-more, once a conversation.
+LiteLLM's `/model/info` tells that. Where the key may not read it, or it has not answered yet, **{untold} are
+answered**: a request with an image or a forced tool is replayed, and the head of the answer
+(`x-litellm-model-name`) says whether the one who gave it had got all of the request. If not, or if it says
+nothing, which is so for most of Gemini's forced tools, the client gets upstream's answer, and for an hour no
+such request is replayed to that model.
+
+`reasoning_content` of another account is left out at once for those who are known to refuse it (OpenAI,
+Azure, Groq, Cerebras, xAI), elsewhere once it is refused, for the model from then on. A seal that looks
+genuine and is refused costs one attempt more, once a conversation.
 
 `compatible-openai` is a server without `/responses` that stands in LiteLLM's configuration as `openai/…`.
 LiteLLM asks it for `/responses`, gets a 404, and leaves it alone for 5 s, longer than a replay is tried
@@ -43,7 +46,12 @@ def page() -> str:
     rows: Rows = json.loads(MEASURED.read_text("utf-8"))
     answered = [int(row["attempts"]) for row in rows if row["result"] == "answered"]
     prose = _PROSE.format(
-        answered=len(answered), all=len(rows), once=answered.count(1), most=f"{max(answered)} attempts"
+        answered=len(answered),
+        all=len(rows),
+        once=answered.count(1),
+        most=f"{max(answered)} attempts",
+        untold=sum(row["untold"] == "answered" for row in rows),
+        late=sum(row["turn"] == "second" and row["attempts"] != 1 for row in rows),
     )
     parts = (
         f"{prose}{_matrix(rows)}",

@@ -25,7 +25,7 @@ from e2e.fallback_support import (
     healthy,
     says,
 )
-from e2e.harness import Answer, Proxy, Stub, hello, settings, until
+from e2e.harness import Answer, Proxy, Stub, hello, said_hello, settings, until
 from litellm_hybrid.cli.main import main
 from support.servers import Handler, Reply
 from support.wire import Request
@@ -310,20 +310,89 @@ async def test_a_client_that_has_left_costs_no_further_attempt(
     assert len(upstream.requests) == 2
 
 
+SHOWN = {"messages": [{"role": "user", "content": [IMAGE]}]}
+
+
+def answers(model: str, headers: dict[str, str] | None = None) -> Handler:
+    """Answer as a deployment of a model; "": LiteLLM does not say which."""
+    named = {"x-litellm-model-name": model} if model else {}
+    labels = {"content-type": "application/json"} | (headers or {}) | named
+
+    async def handler(request: Request, reply: Reply) -> None:
+        await reply.send(200, json.dumps(said_hello(request.path)), labels)
+
+    return handler
+
+
 @pytest.mark.parametrize(
-    ("asks", "why"),
-    [(FORCED, "demand"), ({"messages": [{"role": "user", "content": [IMAGE]}]}, "attachment")],
+    ("asks", "why", "keeps", "loses"),
+    [
+        (FORCED, "demand", "openai/gpt-5", "ollama/qwen3"),
+        (SHOWN, "attachment", "xai/grok-4", "deepseek/chat"),
+    ],
 )
-async def test_what_some_backends_would_not_get_is_not_sent_until_it_is_known_who_they_are(
-    start: Start, upstream: Stub, litellm: Stub, asks: dict[str, object], why: str
+@pytest.mark.parametrize("says", [True, False])
+async def test_who_answers_decides_where_it_is_not_known_who_may_be_asked(
+    start: Start,
+    upstream: Stub,
+    litellm: Stub,
+    asks: dict[str, Any],
+    why: str,
+    keeps: str,
+    loses: str,
+    says: bool,
+) -> None:
+    """An answer of one that has not got all of the request goes to nobody, and for an hour none is asked for."""
+    proxy = await start(fallback=ON)
+    upstream.does, litellm.does = OUT_OF_QUOTA, answers(keeps)
+    assert (await ask(proxy, asks, MESSAGES)).route == FELL_BACK
+    assert litellm.last.json() == {"model": "o3"} | asks | ({} if asks is FORCED else DROPS)
+
+    litellm.does = answers(loses if says else "")
+    for _ in range(2):
+        answer = await ask(proxy, asks, MESSAGES)
+        assert (answer.status, answer.body, answer.route) == (429, QUOTA, failed(why))
+    assert len(litellm.requests) == 2
+    litellm.does = answers(keeps)
+    assert (await ask(proxy, {"messages": []}, MESSAGES)).route == FELL_BACK
+
+
+async def test_a_stream_that_cannot_be_read_is_judged_by_its_head(
+    start: Start, upstream: Stub, litellm: Stub
 ) -> None:
     proxy = await start(fallback=ON)
     upstream.does = OUT_OF_QUOTA
+    compressed = {"content-type": "text/event-stream", "content-encoding": "br"}
+    for model, status in (("openai/gpt-5", 200), ("ollama/qwen3", 429)):
+        litellm.does = answers(model, compressed)
+        assert (await ask(proxy, FORCED, MESSAGES)).status == status
 
-    answer = await ask(proxy, asks, MESSAGES)
 
-    assert (answer.status, answer.body, answer.route) == (429, QUOTA, failed(why))
-    assert litellm.requests == []
+async def test_the_only_tool_is_forced_where_none_is_by_its_name(
+    start: Start, upstream: Stub, litellm: Stub
+) -> None:
+    """It costs an attempt once; told by the head alone."""
+    proxy = await start(fallback=ON)
+    upstream.does, litellm.does = OUT_OF_QUOTA, answers("mistral/mistral-large-latest")
+    other = {"name": "g", "input_schema": {}}
+    asks = FORCED | {"tools": [*FORCED["tools"], other]}
+    taken = {"model": "o3", "tool_choice": {"type": "any"}, "tools": FORCED["tools"]}
+    for attempts in (2, 3):
+        assert (await ask(proxy, asks, MESSAGES)).route == FELL_BACK
+        assert (len(litellm.requests), litellm.last.json()) == (attempts, taken)
+
+
+async def test_what_only_an_answer_can_tell_waits_for_upstreams_refusal(
+    start: Start, upstream: Stub, litellm: Stub
+) -> None:
+    """In a cooldown there is nothing yet that the client could get in place of an answer that loses something."""
+    proxy = await start(fallback=ON | {"cooldown-max": "60s"})
+    upstream.does, litellm.does = says(429, COOLDOWN), answers("openai/gpt-5")
+    assert (await ask(proxy, {"messages": []}, MESSAGES)).route == FELL_BACK
+    assert (await ask(proxy, {"messages": []}, MESSAGES)).route != FELL_BACK
+    assert len(upstream.requests) == 1
+    assert (await ask(proxy, FORCED, MESSAGES)).route == FELL_BACK
+    assert len(upstream.requests) == 2
 
 
 @pytest.mark.parametrize("known", [False, True])

@@ -37,12 +37,14 @@ class Upstream:
             await reply.json(200, ANSWER, [(self.header, str(self.used))])
 
 
-async def _turn(proxy: Proxy, first: str, turns: int = 1, path: str = "/v1/chat/completions") -> str:
+async def _turn(
+    proxy: Proxy, first: str, turns: int = 1, path: str = "/v1/chat/completions", **options: object
+) -> str:
     """Where a conversation's turn goes, and why."""
     said: list[Any] = [{"role": "user", "content": first}]
     said += [{"role": "assistant", "content": "Hi"}, {"role": "user", "content": "go on"}] * (turns - 1)
     name = "input" if path == "/v1/responses" else "messages"
-    body = {"model": "o3", name: said} | ({"stream": True} if name == "input" else {})
+    body = {"model": "o3", name: said} | ({"stream": True} if name == "input" else {}) | options
     answer = await proxy.ask("POST", path, body)
     assert answer.status == 200
     return (answer.header("x-hybrid-route") or "").partition("; model=")[0]
@@ -85,6 +87,32 @@ async def test_litellm_cannot_serve_it(start: Start, upstream: Stub, litellm: St
     await _turn(proxy, "a", 2)
 
     assert await _turn(proxy, "b") == "upstream; reason=litellm-failed; litellm-status=500"
+
+
+async def test_a_refusal_of_a_form_costs_an_attempt_and_not_the_spill(
+    start: Start, upstream: Stub, litellm: Stub
+) -> None:
+    """The next new conversation is sent as the model takes it; what no change helps is upstream's."""
+
+    async def strict(request: Request, reply: Reply) -> None:
+        if "seed" in request.json():
+            await reply.json(400, {"error": {"message": "Unknown parameter: 'seed'."}})
+        else:
+            await hello(request, reply)
+
+    upstream.does, litellm.does = Upstream(), strict
+    proxy = await start(fallback=ON)
+    await _turn(proxy, "a", 2)
+
+    for name, attempts in (("b", 2), ("c", 3)):
+        assert await _turn(proxy, name, seed=1) == SPILLED
+        assert len(litellm.requests) == attempts
+    litellm.does = says(400, b'{"error": {"message": "Unknown parameter: \'tools\'."}}')
+    assert await _turn(proxy, "d", seed=1) == "upstream; reason=litellm-failed; litellm-status=400"
+    assert (len(litellm.requests), upstream.last.json()["seed"]) == (4, 1)
+    litellm.does = strict
+    assert await _turn(proxy, "e", seed=1) == SPILLED
+    assert len(litellm.requests) == 6, "what was remembered had not helped"
 
 
 async def test_who_may_not_spend_the_key_is_not_spilled(start: Start, upstream: Stub, litellm: Stub) -> None:

@@ -1,6 +1,7 @@
 """Replays that land: what agents send, at backends that check strictly, behind a LiteLLM without `drop_params`."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,12 @@ from support.strict_backends import BY_NAME
 pytestmark = [pytest.mark.litellm, pytest.mark.timeout(900)]
 
 LEAST = 0.85
-"""The share of requests that has to be answered."""
+"""The share of requests that has to be answered, also where LiteLLM does not tell who serves a model."""
+
+LEARNT_LATE = {
+    (agent, backend) for agent in ("opencode, chat",) for backend in ("compatible-openai", "openrouter-qwen")
+}
+"""Whose second turn is refused once: who takes `reasoning_content` back, which no first turn has, is not known."""
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +51,17 @@ def test_nothing_is_answered_with_another_meaning(rows: list[Row]) -> None:
     assert not [row for row in rows if row.result == "changed"]
 
 
+def test_where_nobody_tells_who_serves_a_model(tmp_path: Path) -> None:
+    """Then who has answered is seen from the answer's head, or the answer goes to nobody."""
+    with replay_matrix.running(tmp_path, told=False) as rig:
+        measured = replay_matrix.measure(rig)
+    refused = [row for row in measured if row.result != "answered"]
+    assert not [row for row in refused if row.result == "changed"]
+    assert 1 - len(refused) / len(measured) >= LEAST, "\n".join(map(str, refused))
+    assert {row.attempts for row in measured} <= {0, 1, 2, 3, 4, 5, 6}
+    assert {row.again for row in measured} <= {0, 1}
+
+
 def test_what_was_answered_when_it_was_last_written_down_still_is(rows: list[Row]) -> None:
     assert not answered(replay_matrix.read()) - answered(rows)
 
@@ -54,7 +71,9 @@ def test_no_request_costs_more_than_five_further_attempts(rows: list[Row]) -> No
 
 
 def test_a_second_turn_needs_one_attempt(rows: list[Row]) -> None:
-    assert not [row for row in rows if row.turn == "second" and (row.result, row.attempts) != ("answered", 1)]
+    second = [row for row in rows if row.turn == "second"]
+    assert not [row for row in second if row.result != "answered"]
+    assert {(row.agent, row.backend) for row in second if row.attempts != 1} <= LEARNT_LATE
 
 
 def test_what_a_session_needed_once_it_needs_no_more(rows: list[Row]) -> None:

@@ -2,10 +2,9 @@
 
 What is counted is seen from outside: a relay between the product and LiteLLM counts the attempts, and
 the backend keeps what it accepted, so that a request that arrives with another meaning is not taken for
-answered. As a program it measures everything and writes replays.json; or, where LiteLLM's `/model/info` may not be
-read, tells what came of it:
+answered. As a program it measures everything, also where LiteLLM's `/model/info` may not be read, and writes replays.json:
 
-    python tests/support/replay_matrix.py [--untold]
+    python tests/support/replay_matrix.py
 """
 
 import json
@@ -17,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +61,7 @@ class Row:
         again: how often LiteLLM was asked when the session asked once more; 0 if it did not.
         said: the last refusal, or what was missing; "" if it was answered.
         remedies: what the product has changed of it at the last attempt.
+        untold: the result where LiteLLM does not tell who serves the model; "" if that was not measured.
     """
 
     agent: str
@@ -72,12 +72,13 @@ class Row:
     again: int = 0
     said: str = ""
     remedies: str = ""
+    untold: str = ""
 
 
 class Relay(Server):
     """Stands between the product and LiteLLM, passes everything on, and keeps it by the request's id.
 
-    Where it does not tell, it refuses `/model/info`.
+    Where it does not tell, it refuses all that LiteLLM tells of its models.
     """
 
     def __init__(self, litellm: str, *, tells: bool = True) -> None:
@@ -87,7 +88,7 @@ class Relay(Server):
         self._tells = tells
 
     async def _pass_on(self, request: Request, reply: Reply) -> None:
-        if request.path == "/model/info" and not self._tells:
+        if request.path.endswith("/info") and not self._tells:
             await reply.json(403, {"error": "not for this key"})
             return
         names = [(name.decode(), value.decode()) for name, value in request.headers]
@@ -99,8 +100,12 @@ class Relay(Server):
         if request.method == "POST":
             sent = Sent(request.body, got.status_code, got.content)
             self.sent.setdefault(request.header("x-request-id") or "", []).append(sent)
-        kind = got.headers.get("content-type", "application/json")
-        await reply.send(got.status_code, got.content, {"content-type": kind})
+        passed = {
+            name: value
+            for name, value in got.headers.items()
+            if name == "content-type" or name.startswith("x-litellm-")
+        }
+        await reply.send(got.status_code, got.content, passed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,12 +314,13 @@ def read() -> list[Row]:
 
 def main() -> None:
     """Measure, and keep it."""
-    told = "--untold" not in sys.argv
-    with tempfile.TemporaryDirectory() as folder, running(Path(folder), told=told) as rig:
-        rows = measure(rig)
-    if told:
-        write(rows)
-    print(f"{Counter(row.result for row in rows)}, attempts {Counter(row.attempts for row in rows)}")  # noqa: T201
+    measured = []
+    for told in (True, False):
+        with tempfile.TemporaryDirectory() as folder, running(Path(folder), told=told) as rig:
+            rows = measure(rig)
+        print(f"{Counter(row.result for row in rows)}, attempts {Counter(row.attempts for row in rows)}")  # noqa: T201
+        measured.append(rows)
+    write([replace(row, untold=other.result) for row, other in zip(*measured, strict=True)])
 
 
 if __name__ == "__main__":

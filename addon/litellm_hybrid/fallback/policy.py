@@ -15,7 +15,7 @@ from litellm_hybrid.config.settings import SettingsStore, Timeouts
 from litellm_hybrid.errors import Cause, Failure
 from litellm_hybrid.fallback import log_lines
 from litellm_hybrid.fallback.bypass import LITELLM_FAILED, Bypass
-from litellm_hybrid.fallback.replay import Replays
+from litellm_hybrid.fallback.replay import WEAKENED, Replays
 from litellm_hybrid.fallback.response_hold import (
     HISTORY,
     MOST_AT_ONCE,
@@ -30,8 +30,8 @@ from litellm_hybrid.fallback.state import SUSPENDED_MAX, UNKNOWN_FOR, FallbackSt
 from litellm_hybrid.flow import local_replies
 from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.llm.history.rejections import detect_history_rejection
-from litellm_hybrid.llm.replay.refusals import says_unknown_model, seconds_of_cooldown
-from litellm_hybrid.llm.replay.remedies import Action
+from litellm_hybrid.llm.replay.refusals import remedies, says_unknown_model, seconds_of_cooldown
+from litellm_hybrid.llm.replay.remedies import Action, Remedy
 from litellm_hybrid.observability.history import LONGEST, FallbackOutcome, FallbackRecord
 from litellm_hybrid.proxy.interfaces import ForwardingPolicy
 from litellm_hybrid.quota import gauge
@@ -149,7 +149,8 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         fallback = self._settings.current.fallback
         if exchange.outcome.target is Target.LITELLM:
             asked = Asked.of(exchange.path, exchange.content, generates=generates(exchange.path))
-            return hold_replay(head, asked, since=monotonic(), opening_max=fallback.opening_max)
+            lost = self.replays.lost_by(exchange, head.headers)
+            return hold_replay(head, asked, since=monotonic(), opening_max=fallback.opening_max, lost=lost)
         kinds = fallback.on - {"unreachable"}
         if not (fallback.enabled and kinds and needs_inspection(head)):
             return None
@@ -229,11 +230,14 @@ class Policy(ForwardingPolicy[JudgedResponse]):
             )
             if request is not None or exchange.unrouted is None:
                 return self._try_again(flow, exchange, held, request)
+        if exchange.outcome.target is Target.LITELLM:
+            is_replay, weakened = exchange.outcome.may_fall_back, verdict.reason == WEAKENED
+            request = self._remedied(exchange, status, held.words, weakened=weakened) if is_replay else None
+            if request is not None or exchange.unrouted is None:
+                return self._try_again(flow, exchange, held, request)
         if exchange.unrouted is not None:
             self._listener.replaced(flow, str(status), held)
             return self._ask_upstream(flow, exchange, status, str(status))
-        if exchange.outcome.target is Target.LITELLM:
-            return self._try_again(flow, exchange, held, self._remedied(exchange, status, held.words))
         if _is_suspension(verdict):
             exchange.first_failure = self.state.failures.get((exchange.model_name or "").lower(), monotonic())
         self.bypass.cool_down(exchange, verdict)
@@ -294,6 +298,8 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         assert exchange is not None
         assert flow.response is not None
         exchange.outcome.reduced = False
+        if exchange.unsure and held is not None and held.verdict is not None:
+            why = exchange.unsure if held.verdict.kind == exchange.unsure else why
         self._listener.replaced(flow, why, held, "" if held is not None else why)
         exchange.attempts[0].replaced = None
         if exchange.outcome.target is Target.UPSTREAM and exchange.attempts[0].target is Target.LITELLM:
@@ -319,6 +325,8 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         name = exchange.outcome.litellm_model or ""
         if wait is not None:
             self.state.litellm_cooldowns.add(name, monotonic() + wait)
+        elif exchange.unsure and why == exchange.unsure:
+            self.replays.remember_lost(exchange)
         elif says_unknown_model(body):
             self.state.unknown_models.add(name, monotonic() + UNKNOWN_FOR)
             log_lines.unknown_model(exchange, name, self._settings.current)
@@ -353,7 +361,7 @@ class Policy(ForwardingPolicy[JudgedResponse]):
     ) -> http.Request | None:
         model, wait = (exchange.model_name or "")[:LONGEST], verdict.retry_after
         replayed = FallbackRecord(time(), exchange.id, model, verdict.kind, status, wait)
-        request = self.replays.build_fallback_request(flow, exchange)
+        request = self.replays.build_fallback_request(flow, exchange, may_discard=status is not None)
         exchange.fallback = replayed
         if request is None:
             outcome = exchange.outcome
@@ -371,7 +379,7 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         exchange.set_outcome(Target.UPSTREAM, Reason.LITELLM_FAILED, litellm_status=status)
         log_lines.say(exchange, "litellm-failed", why)
         exchange.outcome.reduced = False
-        exchange.remedies.clear()
+        self._forget_remedies(exchange)
         self.bypass.adapt_history(request, exchange)
         exchange.begin_attempt(request)
         self._listener.settled(flow)
@@ -383,15 +391,22 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         self._listener.settled(flow)
 
     def _remedied(
-        self, exchange: Exchange, status: int, words: bytes, *, of_history: bool = False
+        self,
+        exchange: Exchange,
+        status: int,
+        words: bytes,
+        *,
+        of_history: bool = False,
+        weakened: bool = False,
     ) -> http.Request | None:
         """Return a request that LiteLLM has refused, with a change that may make it pass.
 
-        `of_history`: only the history is changed, of a request that is routed.
+        `of_history`: only the history is changed, of a request that is routed; `weakened`: see `WEAKENED`.
         """
-        request = self.replays.build_remedied_retry(
-            exchange, status, words, monotonic(), of_history=of_history
-        )
+        known = (Remedy(Action.ONLY_FORCED_TOOL),) if weakened else remedies(status, words)
+        if of_history:
+            known = tuple(remedy for remedy in known if remedy.action is Action.REDUCE_HISTORY)
+        request = self.replays.build_remedied_retry(exchange, known, monotonic())
         if request is not None:
             if exchange.remedies[-1].action is Action.REDUCE_HISTORY:
                 self.state.counts["history-reduced"] += 1

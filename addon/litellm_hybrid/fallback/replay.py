@@ -6,6 +6,7 @@ same rewriting as a routed one.
 
 import logging
 import re
+from collections.abc import Iterable, Mapping
 from time import monotonic
 
 from mitmproxy import http
@@ -19,9 +20,15 @@ from litellm_hybrid.llm.history.reduce import Reduced, reduce, reduce_again, tra
 from litellm_hybrid.llm.history.reduction import Side
 from litellm_hybrid.llm.history.rejections import REJECTIONS
 from litellm_hybrid.llm.replay import body as replay_body
-from litellm_hybrid.llm.replay.foresight import foreseen, lost_in_silence, may_matter
-from litellm_hybrid.llm.replay.refusals import remedies
+from litellm_hybrid.llm.replay.foresight import (
+    foreseen,
+    lost_in_silence,
+    may_matter,
+    served_by,
+    weakens_choice,
+)
 from litellm_hybrid.llm.replay.remedies import RETRIES_MAX, Action, Remedy, apply, without_betas
+from litellm_hybrid.quota.classifier import Verdict
 from litellm_hybrid.routing import access, rewrite
 from litellm_hybrid.routing.paths import Api, identify_api
 from litellm_hybrid.routing.rules import Reason, Target
@@ -31,6 +38,9 @@ _SUFFIX_IN_PATH = re.compile(r"(?:\(|%28)[^()/%?]*(?:\)|%29)(?=(?::|%3A)\w+(?:\?
 
 RETRIES_FOR = 5.0
 """How long, in seconds, after the first refusal it may be sent again."""
+
+WEAKENED = "a tool was not forced by its name"
+"""The reason of a verdict that `Action.ONLY_FORCED_TOOL` may help."""
 
 REMEDIES_MAX = 20
 """How many changes are remembered for a model and API; a backend chooses the names."""
@@ -43,8 +53,13 @@ class Replays:
         self._settings = settings
         self._state = state
 
-    def build_fallback_request(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Request | None:
-        """Return the client's request for LiteLLM; None, and why in the outcome, if it must not be sent."""
+    def build_fallback_request(
+        self, flow: http.HTTPFlow, exchange: Exchange, *, may_discard: bool = False
+    ) -> http.Request | None:
+        """Return the client's request for LiteLLM; None, and why in the outcome, if it must not be sent.
+
+        `may_discard`: there is a response of upstream's, so LiteLLM's need not reach the client.
+        """
         settings, now = self._settings.current, monotonic()
         name = exchange.outcome.litellm_model
         assert name is not None
@@ -54,7 +69,7 @@ class Replays:
             exchange.set_outcome(Target.UPSTREAM, Reason.STATEFUL)
             self.log_stateful(exchange)
             return None
-        if why := self._why_not(settings, exchange, name, now):
+        if why := self._why_not(settings, exchange, name, now, may_discard=may_discard):
             exchange.set_outcome(Target.UPSTREAM, Reason.FALLBACK_FAILED, fallback_failed=why)
             return None
         api = identify_api(exchange.path)
@@ -86,7 +101,9 @@ class Replays:
             self._state.told.add(client)
             log_lines.say(exchange, "stateful")
 
-    def _why_not(self, settings: Settings, exchange: Exchange, name: str, now: float) -> str:
+    def _why_not(
+        self, settings: Settings, exchange: Exchange, name: str, now: float, *, may_discard: bool
+    ) -> str:
         """Say why upstream's response stands, as in the route header; "": a replay may be sent."""
         if (refusal := access.check(settings, exchange.client)) is not None:
             message = f"litellm: no fallback, access refused: {refusal.message}"
@@ -102,12 +119,35 @@ class Replays:
             return "attachment"
         if (replayed := replay_body.api_of(exchange.path)) is not None and may_matter(exchange.content):
             backends = self._state.backends(name)
-            if lost := lost_in_silence(exchange.content, replayed, backends):
+            lost = lost_in_silence(exchange.content, replayed, backends)
+            exchange.unsure = "" if backends else lost
+            # Who answers says so in the head.
+            has_lost = self._state.losing.has((*remedies_key(exchange, replayed), lost), now)
+            if lost and (backends or has_lost or not may_discard):
                 unknown = "" if backends else "; LiteLLM's `/model/info` does not say who serves it"
                 message = f"litellm: no fallback, LiteLLM may leave the {lost} out for {name}{unknown}"
                 exchange.log(logging.WARNING, message, event="fallback-refused")
                 return lost
         return "" if self._spend(settings.fallback.max_per_hour, name, exchange, now) else "budget"
+
+    def lost_by(self, exchange: Exchange, headers: Mapping[str, str]) -> Verdict | None:
+        """Say what of a replay has not reached the one who answers it, by the answer's head; None: nothing.
+
+        If the head does not say who it is, all counts that may have been lost.
+        """
+        api, sent = replay_body.api_of(exchange.path), exchange.attempts[-1].request
+        if not exchange.unsure or api is None or sent is None:
+            return None
+        body, backends = sent.raw_content or b"", served_by(headers)
+        if weakens_choice(body, api, backends):
+            return Verdict("demand", WEAKENED)
+        lost = lost_in_silence(body, api, backends)
+        return Verdict(lost, "LiteLLM leaves it out") if lost else None
+
+    def remember_lost(self, exchange: Exchange) -> None:
+        """LiteLLM's answer was not given to the client, see `lost_by`: for an hour none is asked for."""
+        if (api := identify_api(exchange.path)) is not None:
+            self._state.losing.add((*remedies_key(exchange, api), exchange.unsure), monotonic() + HOUR)
 
     def _remembered(self, exchange: Exchange, api: Api | None, now: float) -> tuple[Remedy, ...]:
         """Return what the model has needed on this API before, which is used now."""
@@ -132,16 +172,14 @@ class Replays:
             _put_body(request, exchange, body, reduce_again(body, api, side, known))
 
     def build_remedied_retry(
-        self, exchange: Exchange, status: int, words: bytes, now: float, *, of_history: bool = False
+        self, exchange: Exchange, known: Iterable[Remedy], now: float
     ) -> http.Request | None:
-        """Return the last request for LiteLLM with a change that the table knows for its refusal, or None.
+        """Return the last request for LiteLLM with the first new change that does anything, or None.
 
         Args:
             exchange: of a replay.
-            status: of the refusal; 200 for an error event inside a stream.
-            words: its body, decoded, or the event's data.
+            known: what may help, the best first.
             now: monotonic seconds.
-            of_history: nothing but the history is changed.
         """
         sent = exchange.attempts[-1].request if exchange.attempts else None
         api = replay_body.api_of(exchange.path)
@@ -152,9 +190,7 @@ class Replays:
         if exchange.retries >= RETRIES_MAX or now > exchange.refused_at + RETRIES_FOR:
             return None
         request = sent.copy()
-        for remedy in remedies(status, words):
-            if of_history and remedy.action is not Action.REDUCE_HISTORY:
-                continue
+        for remedy in known:
             if remedy not in exchange.remedies and self._apply(request, exchange, api, remedy):
                 exchange.retries += 1
                 return request

@@ -300,14 +300,15 @@ class JudgedResponse:
 
 
 def hold_replay(
-    head: ResponseHead, asked: Asked, *, since: float, opening_max: float
+    head: ResponseHead, asked: Asked, *, since: float, opening_max: float, lost: Verdict | None = None
 ) -> JudgedResponse | None:
     """Begin to hold LiteLLM's response to a replay: whatever is no answer is a failure.
 
-    `asked` is what the request wants; `opening_max`, in seconds, is also for JSON that does not end. None for
-    a compressed stream, which cannot be read on the way.
+    `asked` is what the request wants; `opening_max`, in seconds, is also for JSON that does not end; `lost`
+    says that the one who answers has not got all of the request. None for a compressed stream, which cannot
+    be read on the way.
     """
-    if head.status == 200 and head.is_stream and not head.is_plain:
+    if head.status == 200 and head.is_stream and not (head.is_plain or lost):
         return None
     held = JudgedResponse(
         head,
@@ -317,6 +318,6 @@ def hold_replay(
         fails=lambda verdict: verdict is not classifier.ANSWER,
         asked=asked,
     )
-    if (refused := classifier.refused_by_head(head.status, head.content_type)) is not None:
+    if (refused := classifier.refused_by_head(head.status, head.content_type) or lost) is not None:
         held.fail(refused)
     return held

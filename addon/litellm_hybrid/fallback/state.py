@@ -207,6 +207,8 @@ class FallbackState:
         served_models: names in lower case, under which upstream has served a model.
         failures: model in lower case → upstream's last failure, status and words: what an account may be
             suspended for.
+        losing: (LiteLLM's name of a model, API, what) of replays whose answer did not show that all of the
+            request had arrived.
         remedies: (LiteLLM's name of a model, API) → the changes that its backend has needed there.
         gauge: how much of a quota is used, by what upstream says.
         leads_to: whether a model of LiteLLM's leads to a port of this proxy's; None: that is not known.
@@ -226,6 +228,7 @@ class FallbackState:
     failures: ExpiringDict[str, str] = field(default_factory=lambda: ExpiringDict(_ENTRIES_MAX))
     cooldowns: Cooldowns = field(default_factory=Cooldowns)
     conversations: Conversations = field(default_factory=Conversations)
+    losing: ExpiringSet[tuple[str, str, str]] = field(default_factory=lambda: ExpiringSet(_ENTRIES_MAX))
     remedies: ExpiringDict[tuple[str, str], tuple[Remedy, ...]] = field(
         default_factory=lambda: ExpiringDict(_ENTRIES_MAX)
     )

@@ -73,6 +73,7 @@ class Exchange:
         remedies: what was changed of a replay for the backend behind LiteLLM, in order.
         refused_at: when LiteLLM first refused the replay, on the monotonic clock.
         retries: how often the replay was sent again.
+        unsure: what of the replay LiteLLM may leave out in silence, see `lost_in_silence`; "": nothing.
         is_away: LiteLLM is asked, and will have served the conversation.
         sent_head: its head as it was sent, for a replay from mitmweb.
         sent_response: the response as its client gets it, where the flow shows less.
@@ -109,6 +110,7 @@ class Exchange:
     remedies: list[Remedy] = field(default_factory=list)
     refused_at: float | None = None
     retries: int = 0
+    unsure: str = ""
     is_away: bool = False
     fallback: FallbackRecord | None = None
     sent_head: RequestHead | None = None

@@ -14,6 +14,7 @@ from litellm_hybrid.fallback.replay import REMEDIES_MAX, RETRIES_FOR, Replays
 from litellm_hybrid.fallback.state import FallbackState
 from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.llm.replay.foresight import Backend
+from litellm_hybrid.llm.replay.refusals import remedies
 from litellm_hybrid.llm.replay.remedies import Action, Remedy
 from litellm_hybrid.routing.rules import Reason, Target
 from support.flows import upstream_flow
@@ -310,15 +311,17 @@ def test_no_attempt_starts_later_than_five_seconds_after_the_first_refusal(
 ) -> None:
     ours = replays()
     exchange = replayed(ours)
-    assert ours.build_remedied_retry(exchange, 400, refusal("option_0"), 100.0) is not None
-    assert (ours.build_remedied_retry(exchange, 400, refusal("option_1"), 100.0 + later) is not None) is tried
+    assert ours.build_remedied_retry(exchange, remedies(400, refusal("option_0")), 100.0) is not None
+    assert (
+        ours.build_remedied_retry(exchange, remedies(400, refusal("option_1")), 100.0 + later) is not None
+    ) is tried
 
 
 def test_an_hour_after_its_last_use_a_change_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     ours, now = replays(), 1000.0
     monkeypatch.setattr("litellm_hybrid.fallback.replay.monotonic", lambda: now)
     exchange = replayed(ours)
-    assert ours.build_remedied_retry(exchange, 400, refusal("option_0"), now) is not None
+    assert ours.build_remedied_retry(exchange, remedies(400, refusal("option_0")), now) is not None
     ours.remember_remedies(exchange, served=True)
     for later, known in ((3599.0, True), (3599.0, True), (3601.0, False)):
         now += later
@@ -399,7 +402,10 @@ def test_a_refusal_of_any_history_is_remembered_of_the_model() -> None:
     body = json.dumps(WITH_REASONING).encode()
     flow, exchange = upstream_flow(body, path="/v1/chat/completions")
     exchange.begin_attempt(ours.build_fallback_request(flow, exchange) or flow.request)
-    assert ours.build_remedied_retry(exchange, 400, refusal("messages[1].reasoning_content"), 0.0) is not None
+    assert (
+        ours.build_remedied_retry(exchange, remedies(400, refusal("messages[1].reasoning_content")), 0.0)
+        is not None
+    )
     ours.remember_remedies(exchange, served=True)
 
     other = WITH_REASONING | {

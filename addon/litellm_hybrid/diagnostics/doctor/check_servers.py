@@ -244,8 +244,8 @@ def _backends(settings: Settings, results: Results) -> list[Finding]:
     if info.entries is None:
         takes = "an `api-key` that may read LiteLLM's `/model/info`, as its master key may"
         symptom = (
-            "where LiteLLM's models lead is not known, so images and forced tools are not replayed: "
-            f"status {info.status} from /model/info"
+            "where LiteLLM's models lead is not known; images and forced tools reach only those that say who "
+            f"they are in their answer: status {info.status} from /model/info"
         )
         return [not_checked("loops", symptom, takes), *_drop_params(settings, results, None)]
     backends = deployments(info.entries)

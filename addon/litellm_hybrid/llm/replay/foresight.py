@@ -6,7 +6,7 @@ what it would lose for some of its providers is not sent.
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import chain
@@ -31,14 +31,10 @@ from litellm_hybrid.llm.replay.remedies import Action, Remedy
 from litellm_hybrid.message.json import members, objects
 from litellm_hybrid.routing.paths import Api
 
-# Servers that refuse members of a message that OpenAI's types do not have, and those where it depends on the
-# model, whose maker may want its reasoning back. vLLM, DeepSeek, Moonshot and others take it.
+# Servers known to refuse members of a message that OpenAI's types do not have; of `openai/`, which compatible
+# servers are called as well, only where the model is OpenAI's. Others are asked.
 _STRICT = frozenset({"azure", "groq", "cerebras", "xai"})
-_STRICT_BUT_FOR = frozenset({"openai", "openrouter"})
 _OPENAIS = re.compile(r"(?:^|/)(?:gpt-[345]|o\d|chatgpt|codex)")
-_READS_REASONING = re.compile(
-    r"deepseek|kimi|moonshot|glm|minimax|mimo|think|reason|qwq|magistral|gpt-oss|hunyuan|ernie|seed|step-"
-)
 
 _WEAKENS_CHOICE = frozenset({"mistral", "codestral"})
 """LiteLLM 1.106.2, `llms/mistral/chat/transformation.py`: a tool is not forced by its name."""
@@ -65,6 +61,16 @@ _LOSES = {
 that see get their images."""
 
 _OF_CLAUDE_TOO = frozenset({"json", "audio"})
+
+_KEEPS = frozenset(
+    {
+        *("anthropic", "azure", "cerebras", "dashscope", "databricks", "github_copilot", "groq"),
+        *("hosted_vllm", "lm_studio", "minimax", "nvidia_nim", "openai", "openrouter", "together_ai"),
+        *("vercel_ai_gateway", "volcengine", "watsonx", "xai", "zai"),
+        *_GOOGLES,
+    }
+)
+"""Providers that get all of it, seen in the same way."""
 
 # How the seals of a maker begin, as CLIProxyAPI tells them apart (`internal/signature`): base64 of protobuf,
 # Claude's also twice; of Vertex `A`.
@@ -103,9 +109,8 @@ class Backend:
     @property
     def is_strict(self) -> bool:
         """Whether members of a message that OpenAI's types do not have are refused."""
-        if self.provider not in _STRICT_BUT_FOR or _OPENAIS.search(self.model):
-            return self.provider in _STRICT | _STRICT_BUT_FOR
-        return not (self.reasons or _READS_REASONING.search(self.model))
+        of_openai = self.provider == "openai" and _OPENAIS.search(self.model) is not None
+        return of_openai or self.provider in _STRICT
 
     @property
     def is_claude(self) -> bool:
@@ -197,7 +202,7 @@ def lost_in_silence(body: bytes, api: Api, backends: Collection[Backend]) -> str
     """Say what LiteLLM would leave out of a request for one of these, and say nothing, if it would.
 
     "attachment": an image or a file; "demand": a tool that is forced or forbidden, or JSON that is asked for.
-    Where no backend is known it may be one for which it does.
+    Where no backend is known it may be one for which it does; its answer's head tells (`served_by`).
     """
     lost = ""
     may_be_adapted = not backends or any(backend.provider not in _GOOGLES for backend in backends)
@@ -222,6 +227,31 @@ def lost_in_silence(body: bytes, api: Api, backends: Collection[Backend]) -> str
 
     edit_body(body, look)
     return lost
+
+
+def served_by(headers: Mapping[str, str]) -> tuple[Backend, ...]:
+    """Return who has answered, by a head of LiteLLM's (names in lower case); () if it does not tell.
+
+    The model there is that of the deployment, with its provider where the configuration writes one (1.106.2,
+    `common_request_processing._get_deployment_model_name`): a name of another kind tells nothing.
+    """
+    model = headers.get("x-litellm-model-name", "").lower()
+    provider = model.partition("/")[0]
+    is_known = provider in _KEEPS or any(provider in providers for providers in _LOSES.values())
+    return (Backend(provider, model),) if is_known and provider != model else ()
+
+
+def weakens_choice(body: bytes, api: Api, backends: Collection[Backend]) -> bool:
+    """Whether a request forces a tool by its name, and one of these would be told to use any."""
+    found = False
+
+    def look(request: Object) -> bool:
+        nonlocal found
+        found = any(demand.what == "named" for demand in demanded(request, api))
+        return False
+
+    edit_body(body, look)
+    return found and _weakens_choice(api, backends)
 
 
 def _is_passed_over(request: Object) -> bool:

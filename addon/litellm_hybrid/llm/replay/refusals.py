@@ -176,8 +176,8 @@ def _omit_tools(found: re.Match[str]) -> Iterable[Remedy]:
 
 _WORD = r"[a-zA-Z][\w.\[\]-]{0,80}"
 _NOUNS = (
-    r"(?:param|parameter|field|argument|option|property|key|keyword|member|setting|attribute)(?:s|\(s\))?"
-    r"|properties"
+    r"(?:param|parameter|field|argument|option|property|key|keyword|kwarg|member|setting|attribute|feature"
+    r"|capability)(?:s|\(s\))?|properties|capabilities"
 )
 _NEW = r"(?:unsupported|unknown|unrecogni[sz]ed|unexpected|extra|extraneous|additional|disallowed)"
 _SHORT = {
@@ -195,6 +195,7 @@ _SHORT = {
     r"|verbosity)|thinking|reasoning)",
     "<KIND>": r"(?P<kind>custom|namespace|mcp|local_shell|code_interpreter|image_generation|file_search"
     r"|(?:web|tool)_search\w{0,20}|computer\w{0,20})",
+    "<VALUED>": r"(?P<name>temperature|top_?[pk]|(?:frequency|presence)_penalty|reasoning_effort|verbosity)",
     "<LIST>": rf"(?P<name>~{_WORD}~(?:,? (?:and )?~{_WORD}~){{0,20}})",
     "<NOUNS>": rf"(?:{_NOUNS})",
     "<NEW>": _NEW,
@@ -250,6 +251,11 @@ ROWS: tuple[Row, ...] = (
          r"Extra inputs are not permitted, field: <PARAM>"),
     _row("Mistral, vLLM and other servers with pydantic", _omit,
          r"extra_forbidden~, ?~loc~: ?[\[(]~body~, ?(?P<name>~[\w.-]{1,80}~)[\])]"),
+    _row("NVIDIA NIM: BerriAI/litellm#4558", _omit,
+         r"body -> (?P<name>[\w.-]{1,80})(?:\\{1,4}n|\n)\s*Extra (?:inputs|fields) (?:are )?not permitted"),
+    _row("Groq, of a message: SimonSchubert/Kai#265", _UNKNOWN_MEMBER,
+         r"~messages\.\d+~ ?: for ~role: ?assistant~ the following must be satisfied[\[(]{1,2}"
+         r"~messages\.\d+~ ?: property ~\w{1,40}~ is unsupported"),
     _row("the same, of a message", _UNKNOWN_MEMBER,
          r"extra_forbidden~, ?~loc~: ?[\[(]~body~, ?~messages~, ?\d"),
     _row("Bedrock", _omit, r"extraneous key \[(?P<name>[\w.-]{1,80})\] is not permitted"),
@@ -301,7 +307,7 @@ ROWS: tuple[Row, ...] = (
          r'Only ~(?:type:?\s?~)?function~ tools (?:are (?:supported|allowed|accepted)|(?:may|can) be used)'
          r'(?:[^"]{0,120}unknown tool type '
          r"~(?P<kind>\w{1,40}))?"),
-    _row("the same", _tools, r"(?:Unknown|Unsupported) tool type:? ~(?P<kind>[a-z]\w{1,40})"),
+    _row("the same", _tools, r"(?:Unknown|Unsupported) (?:\w{1,20} )?tool type:? ~(?P<kind>[a-z]\w{1,40})"),
     _row("ollama/ollama#17618", _tools,
          r"(?:Failed to parse tools: )?Unsupported tool type: \{~type~: ?~(?P<kind>\w{1,40})"),
     _row("vLLM, whose servers are given pydantic's own words", _tools,
@@ -335,6 +341,9 @@ ROWS: tuple[Row, ...] = (
     _row("Anthropic, of keys without it", Remedy(Action.OMIT_BETA, "context-1m-"),
          r"The long context beta is not (?:yet )?available for this"),
     _row("Bedrock, Vertex", Remedy(Action.OMIT_BETA), r"invalid beta flag"),
+    _row("OpenRouter: YishenTu/claudian#433",
+         (Remedy(Action.OMIT, "context_management"), Remedy(Action.OMIT_BETA, "context-management-")),
+         r"No endpoints available that support Anthropic's context management features"),
     # Roles.
     _row("Anthropic before Claude Opus 4.8: anthropics/claude-agent-sdk-typescript#350",
          Remedy(Action.SYSTEM_AS_USER),
@@ -354,8 +363,10 @@ ROWS: tuple[Row, ...] = (
          _NO_THINKING,
          r"(?:Unable to submit request because )?(?:The )?Thinking[_ ](?:level|budget|config)[\w.]{0,20}"
          r"(?: \w{1,20})? (?:is (?:not supported|invalid\.|out of range|only enabled when)|must be )"),
-    _row("Google", _NO_THINKING, r"(?:Thinking is not enabled for (?:models/|this model)"
-                                 r"|You can only set one of thinking budget and thinking level)"),
+    _row("Google: langchain-ai/langchain-google#972, egoist/chatwise-releases#800", _NO_THINKING,
+         r"(?:Unable to submit request because )?(?:Thinking (?:is not (?:enabled|configurable|supported)|"
+         r"can(?:'t|not) be (?:disabled|enabled|turned \w{2,3})) (?:for|in|by) (?:models/|this model)"
+         r"|You can only set (?:only )?one of thinking budget and thinking level)"),
     _row("DashScope", _NO_THINKING, r"parameter\.enable_thinking must be set to false"),
     _row("OpenRouter", _NO_THINKING, r"Reasoning is mandatory for this endpoint"),
     _row("OpenRouter", _EFFORT, r"Only one of ~reasoning\.effort~ and ~reasoning\.max_tokens~"),
@@ -376,10 +387,13 @@ WORDINGS: tuple[Row, ...] = (
     _row("what is not known", _omit_option,
          r"(?:(?:the )?request(?: body)? (?:contains|has) )?(?:got )?(?:an? )?<NEW> (?:\w{1,20} )?<NOUNS>"
          r"(?: [a-z]{1,12}){0,4}: ?\[?<LIST>"),
-    _row("the same", _omit_option, r"(?:got )?(?:an? )?<NEW> (?:\w{1,20} )?<NOUNS> (?:<OPTION>)"),
+    _row("the same", _omit_option,
+         r"(?:[\w.]{1,60}\(\) )?(?:got )?(?:an? )?<NEW> (?:\w{1,20} )?<NOUNS> (?:<OPTION>)"),
     _row("the same", _omit_option, r"<OPTION>: no such <NOUNS>"),
     _row("several that are refused", _omit_option,
          r"(?:the following |these )?(?:\w{1,20} )?<NOUNS> <REFUSED>(?: [\w-]{1,20}){0,6}(?:: | \()<LIST>"),
+    _row("the same: vLLM with Mistral's tokenizer, vllm-project/vllm#38560", _omit_option,
+         r"(?:the |these )?(?:<NOUNS>:? )?[\[({]<LIST>[\])}] <REFUSED>"),
     _row("one that is refused: Azure, Groq, Cerebras, Anthropic, Rust's serde", _omit_option,
          r"<NOT_INSIDE>(?:(?:the|this|request|body|value(?: ~[\w.]{1,30}~)? (?:of|for|in)|<NOUNS>) ){0,4}"
          r"<OPTION>[=:]?(?: [^\s\"{}]{1,30}){0,5}?[ \[]{1,2}~<REFUSED>"),
@@ -390,15 +404,24 @@ WORDINGS: tuple[Row, ...] = (
     _row("who refuses one: LiteLLM, Bedrock's Converse", _omit_option,
          r"(?:(?:the|this|we|<MODEL>) ){0,3}<REFUSES>(?:<NOUNS> )?<OPTION>"),
     _row("the same", _omit_option,
-         r"(?:(?:the|this|we|<MODEL>) ){0,3}<REFUSES>(?:(?:extended|adaptive) )?<ONE_WORD>(?![\w-]| [a-z])"),
+         r"(?:(?:the|this|we|<MODEL>) ){0,3}<REFUSES>(?:(?:extended|adaptive) )?~<ONE_WORD>~(?: <NOUNS>)?"
+         r"(?![\w-]|\.\w| [a-z])"),
     _row("the one value that is taken", _omit_option,
          r"(?:the |this )?<MODEL> only (?:allows|supports|accepts|takes) "
          r"~(?P<name>temperature|top_?p|top_?k)~(?: ?=| of | when )"),
     _row("a value", _omit_option,
          r"(?:invalid|unsupported) value (?:for|of|in) ~(?P<name>[\w.]{0,60}(?:effort|verbosity|summary"
          r"|thinking_?level)|temperature|top_?p|top_?k)~"),
-    _row("the same", _omit_option, r"(?P<name>[\w.]{0,60}(?:effort|verbosity|thinking_?level)): "
-         r"expected one of"),
+    _row("the same, by zod: Alishahryar1/free-claude-code#410", _omit_option,
+         r"~(?P<name>[\w.]{0,60}(?:effort|verbosity|summary|thinking_?level))~: "
+         r"(?:expected one of|input should be|invalid (?:enum value|option|input)\b)"),
+    _row("a range: DashScope", _omit_option,
+         r"~<VALUED>~(?: parameter)? (?:should|must) be (?:in|within) (?:the range )?[\[(]"),
+    _row("the one value that is taken: Moonshot", _omit_option,
+         r"invalid (?:value (?:for|of) )?~<VALUED>~(?: value)?: only [\w., ]{1,40}? (?:is|are) "
+         r"(?:allow|support)ed"),
+    _row("Zhipu: songquanpeng/one-api#1141", _omit_option,
+         r"~<VALUED>~ ?(?:参数)?(?:取值)?(?:非法|无效|不合法|不支持|不正确|错误|超出范围)"),
     _row("sampling, with thinking", _omit_option,
          r"~(?P<name>temperature|top_?p|top_?k)~ (?:may|can|must) (?:only )?be (?:set to )?1\b"),
     _row("one of two: Anthropic", Remedy(Action.OMIT, "top_p"),

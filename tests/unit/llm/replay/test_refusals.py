@@ -316,6 +316,21 @@ KNOWN: list[tuple[str, list[Remedy]]] = [
         [Remedy(Action.OMIT_TOOLS, HOSTED)],
     ),
     ("invalid beta flag", [Remedy(Action.OMIT_BETA)]),
+    (
+        "No endpoints available that support Anthropic's context management features (context-management-x)",
+        [*omit("context_management"), Remedy(Action.OMIT_BETA, "context-management-")],
+    ),
+    (
+        "body -> presence_penalty\n  Extra inputs are not permitted (type=extra_forbidden)",
+        omit("presence_penalty"),
+    ),
+    (
+        "'messages.4' : for 'role:assistant' the following must be satisfied[('messages.4' : property 'annotations' is unsupported)]",
+        [UNKNOWN_MEMBER],
+    ),
+    ("Unsupported Responses tool type: 'custom'", [Remedy(CHAT), Remedy(Action.OMIT_TOOLS, "custom")]),
+    ("Unable to submit request because Thinking can't be disabled for this model. Remove …", [NO_THINKING]),
+    ("thinking is not configurable in this model; please remove …", [NO_THINKING]),
     *(
         (words, [NO_THINKING])
         for words in (

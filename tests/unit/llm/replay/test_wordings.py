@@ -129,9 +129,13 @@ REFUSALS: dict[tuple[Api, str, int], list[str]] = {
         "`reasoning_effort` is not available for model 'mistral-small-2603'.",
         "Invalid value for reasoning_effort: 'xhigh'. Supported values are 'low', 'medium' and 'high'.",
         "reasoning_effort: expected one of 'low', 'high'; found 'xhigh'",
+        "'reasoning_effort': Input should be 'none', 'low' or 'high'",
+        "Kwargs ['reasoning_effort'] are not supported by `Tokenizer.apply_chat_template`.",
+        "AsyncCompletions.create() got an unexpected keyword argument 'reasoning_effort'",
     ],
     (CHAT, "parallel_tool_calls", 0): [
         "Unknown field 'parallel_tool_calls' in request",
+        "The capability 'parallel_tool_calls' is not supported by this gateway. Remove the field.",
         "Parameter 'parallel_tool_calls' is not implemented for this backend",
     ],
     (CHAT, "store", 0): [
@@ -168,6 +172,11 @@ REFUSALS: dict[tuple[Api, str, int], list[str]] = {
         "max_completion_tokens: Input should be less than or equal to 4096",
     ],
     (CHAT, "temperature", 0): [
+        "This model doesn't support the temperature field. Remove temperature and try again.",
+        "Model us.anthropic.claude-opus-5 does not support the temperature parameter.",
+        "Error from provider (Moonshot AI): invalid temperature: only 1 is allowed for this model",
+        "temperature参数非法。请检查文档。",
+        "<400> InternalError.Algo.InvalidParameter: Temperature should be in [0.0, 2.0)",
         "This model only allows temperature=1. You sent temperature=0.2.",
     ],
     (CHAT, "top_p", 0): [
@@ -220,6 +229,7 @@ REFUSALS: dict[tuple[Api, str, int], list[str]] = {
     ],
     (MESSAGES, "output_config.effort", 0): [
         "output_config.effort: xhigh effort isn't available for claude-haiku-4-5",
+        "request.output_config.effort: Invalid enum value. Expected 'low' | 'high', received 'xhigh'",
         "This model does not accept the `effort` option.",
         "effort is not supported for this model",
         "The value 'xhigh' for output_config.effort is not allowed; allowed: low, medium, high",
@@ -384,6 +394,19 @@ ALIKE: dict[Api, list[str]] = {
         "max_prompt_tokens is at most 8192",
         "Rate limit exceeded: requested 64000 output tokens per minute, limit 8000",
         "Both temperature and top_p look good",
+        "Model 'kimi-k2.6' supports at most 1 image per prompt.",
+        '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set',
+        "registry.ollama.ai/library/deepseek-r1:latest does not support tools",
+        "System role not supported",
+        "The capability 'tools' is not supported by this gateway profile. Remove the field.",
+        "The requested feature is not supported by your subscription",
+        "[tools] are not supported by `apply_chat_template`",
+        "invalid temperature unit: only celsius is allowed in your schema",
+        "body -> messages\n  Extra inputs are not permitted (type=extra_forbidden)",
+        "'messages.0' : for 'role:user' the following must be satisfied[('messages.0' : property 'content' is missing)]",
+        "tool_calls.0.type\n  Input should be 'function' [type=literal_error, input_value=None]",
+        "messages参数非法。请检查文档。",
+        "The temperature should be in the report",
     ],
     MESSAGES: [
         'messages: roles must alternate between "user" and "assistant"',
@@ -444,7 +467,7 @@ def said(words: str) -> Iterator[tuple[int, bytes]]:
         (400, f"litellm.BadRequestError: OpenAIException - {words}. Received Model Group=m"),
         (
             500,
-            f"litellm.APIConnectionError: AnthropicException - {json.dumps(error)}. Received Model Group=m",
+            f"litellm.APIConnectionError: AnthropicException - {json.dumps(error, ensure_ascii=False)}. Received Model Group=m",
         ),
         (200, words),
     ):
