@@ -17,7 +17,7 @@ requests as agents make them, an upstream without quota, a real LiteLLM without 
 configuration, and backends that check strictly, with the request types of the official SDKs and by the
 providers' own rules, in their own words. **{answered} of {all} requests are answered**, {once} of them at the
 first attempt, the others after {most} at most; a session's second turn, with a history that another account
-has made, needs one, but for {late}. How a replay is made to fit is in [fallback.md](fallback.md).
+has made, needs one ({late} need two). How a replay is made to fit is in [fallback.md](fallback.md).
 
 A number is how often LiteLLM was asked: at a session's first turn, and at its second. **no** is a refusal:
 the client gets upstream's answer. None is an answer to another question: the image that LiteLLM would leave
