@@ -27,12 +27,15 @@ from litellm_hybrid.observability.history import (
     Reload,
     RequestRecord,
 )
-from litellm_hybrid.routing.rules import IN_UPSTREAMS_PLACE, Target
+from litellm_hybrid.routing.rules import IN_UPSTREAMS_PLACE, Reason, Target
 from litellm_hybrid.terminal import counted, printable
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
+
+_SHORT = 12
+"""The most characters that are shown of a request id; what tells ids of ours apart stands at their end."""
 
 _TEMPLATE = Path(__file__).with_name("status.html").read_text(encoding="utf-8")
 
@@ -222,6 +225,7 @@ def as_page(status: Status) -> bytes:
         days=_days(status),
         today=datetime.fromtimestamp(status.now, UTC).date(),
         routes=_routes(status),
+        excepted=_excepted(status),
         classes=[f"{'no response' if name == NO_STATUS else name}:number" for name in status.status_classes],
         tones=_TONES,
         defaults=DEFAULTS,
@@ -241,6 +245,7 @@ def _template() -> "Template":
         "dollars": dollars,
         "plural": lambda thing, number: thing if number == 1 else f"{thing}s",
         "duration": lambda seconds: format_duration(float(seconds)),
+        "short": lambda text: text if len(text) <= _SHORT else f"…{text[1 - _SHORT :]}",
         "seconds": lambda milliseconds: f"{milliseconds / 1000:,.2f} s" if milliseconds is not None else "",
     }
     return environment.from_string(_TEMPLATE)
@@ -291,6 +296,12 @@ def _short(number: int) -> str:
 def dollars(amount: float) -> str:
     """`$1,234.50`, `$0.83`; of less than ten cents two digits that are not 0: `$0.00037`."""
     return f"${amount:,.2f}" if amount >= 0.1 or not amount else f"${amount:.2g}"
+
+
+def _excepted(status: Status) -> list[str]:
+    """Return the models whose last request failed upstream, and was kept from LiteLLM by a setting."""
+    last = {one.model: one.reason for one in status.recent_requests}
+    return [model for model, reason in last.items() if reason == Reason.EXCEPTED]
 
 
 def _routes(status: Status) -> list[tuple[str, str, list[int]]]:

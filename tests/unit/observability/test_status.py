@@ -273,10 +273,30 @@ def test_what_the_page_shows(part: str) -> None:
     assert part in _page(STATUS).text
 
 
+EXCEPTED = replace(ASKED, model="o1", reason="excepted", status=429)
+
+
+def test_a_model_that_is_excepted_shows_until_it_is_served_again() -> None:
+    said = "o1: out of quota, and not served by LiteLLM"
+    failed = replace(IDLE, recent_requests=(ASKED, EXCEPTED))
+    assert said in _page(failed).text
+    assert said not in _page(replace(failed, recent_requests=(EXCEPTED, replace(ASKED, model="o1")))).text
+
+
+def test_what_today_has_cost_comes_first() -> None:
+    text = _page(STATUS).text
+    assert text.index("today: 12 fallbacks") < text.index("in flight")
+
+
 @pytest.mark.parametrize(
     ("status", "part"),
     [
         (IDLE, "None yet."),
+        (IDLE, "today: nothing yet"),
+        (
+            replace(IDLE, recent_requests=(replace(ASKED, request_id="req-1795364938636802834-2"),)),
+            "…636802834-2",
+        ),
         (IDLE, "Nothing: upstream has served the last request for each model that was asked for lately."),
         (IDLE, "The file has not changed since the start."),
         (replace(IDLE, worker="2"), "this is worker 2 of several"),
