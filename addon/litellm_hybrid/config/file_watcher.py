@@ -67,7 +67,10 @@ class Watcher:
             self._read_at = stamp
             return self._take(text)
         except ConfigError as e:
-            return self._keep_back(e)
+            if str(e) == self._complaint:
+                return None
+            self._complaint = str(e)
+            return ConfigError([*e.problems, f"{self._path}: the last good settings stay in force"])
 
     def _take(self, text: str) -> Parsed | None:
         if text == self._good_text:
@@ -79,12 +82,6 @@ class Watcher:
             raise ConfigError([f"{self._path}: {state}; set enabled to false to switch routing off"])
         self._good, self._good_text, self._complaint = parsed, text, None
         return parsed
-
-    def _keep_back(self, error: ConfigError) -> ConfigError | None:
-        if str(error) == self._complaint:
-            return None
-        self._complaint = str(error)
-        return ConfigError([*error.problems, f"{self._path}: the last good settings stay in force"])
 
     def _stamp(self) -> _Stamp:
         try:

@@ -109,12 +109,8 @@ def hide_redirect(response: http.Response, exchange: Exchange) -> None:
         error_type=ErrorType.PROXY_ERROR.value,
     )
     body = errors.LITELLM_UNREACHABLE
-    response.status_code, response.reason = 502, "Bad Gateway"
-    response.headers.fields = ()
-    response.headers["content-type"] = "application/json"
-    response.headers["content-length"] = str(len(body))
-    response.headers.update(errors.CORS)
-    _final(response)
+    ours = _final(_response(502, body, exchange))
+    response.status_code, response.reason, response.headers = 502, ours.reason, ours.headers
     # Whatever comes is left out, and at its end, which is called with b"", ours goes.
     response.stream = lambda data: b"" if data else body
 

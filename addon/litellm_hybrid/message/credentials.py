@@ -120,10 +120,8 @@ def _redact_pair(pair: str) -> str:
 
 def redact_headers(headers: Headers) -> Headers:
     """Headers as they are on the wire, without the credentials in them."""
-    return tuple(
-        (name, redacted.encode("utf-8", "surrogateescape")) if redacted != _text(value) else (name, value)
-        for (name, value), (_, redacted) in zip(headers, redact_as_text(headers), strict=True)
-    )
+    texts = ((name, _redacted(_text(name), _text(value))) for name, value in headers)
+    return tuple((name, text.encode("utf-8", "surrogateescape")) for name, text in texts)
 
 
 def _text(raw: bytes) -> str:

@@ -121,11 +121,13 @@ def test_a_redirect_of_litellms_is_hidden(exchange: Exchange) -> None:
     response = http.Response.make(307, b"gone there", headers)
     local_replies.hide_redirect(response, exchange)
     assert (response.status_code, exchange.route) == (502, "litellm; reason=error")
-    assert dict(response.headers) == {
+    assert {name.lower(): value for name, value in response.headers.items()} == {
         "content-type": "application/json",
         "content-length": str(len(LITELLM_UNREACHABLE)),
         "x-should-retry": "false",
-        **CORS,
+        "x-hybrid-route": exchange.route,
+        "x-request-id": exchange.id,
+        **{name.lower(): value for name, value in CORS.items()},
     }
     assert callable(response.stream)
     assert [response.stream(b"gone there"), response.stream(b"")] == [b"", LITELLM_UNREACHABLE]
