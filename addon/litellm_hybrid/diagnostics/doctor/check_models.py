@@ -174,7 +174,7 @@ def check_prices(settings: Settings, results: Results) -> list[Finding]:
         see = "a LiteLLM that shows its models: see what is said of it above"
         return [not_checked("prices", "LiteLLM's prices are not known", see)]
     if info.entries is None:
-        symptom = f"LiteLLM shows no prices (status {info.status} from /model/info), so nothing falls back"
+        symptom = f"LiteLLM shows no prices ({info.outcome} from /model/info), so nothing falls back"
         fix = "an `api-key` that may read LiteLLM's `/model/info`; or take `max-cost-per-day` out"
         return [error("prices", symptom, fix)]
     if not upstream_models:

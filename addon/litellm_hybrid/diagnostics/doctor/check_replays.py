@@ -14,6 +14,8 @@ from litellm_hybrid.diagnostics.doctor.report import Finding, error, not_checked
 from litellm_hybrid.llm.replay import body as replay_body
 from litellm_hybrid.llm.replay.refusals import remedies
 from litellm_hybrid.llm.replay.remedies import RETRIES_MAX, Action, Remedy, apply
+from litellm_hybrid.message import sse
+from litellm_hybrid.message.json import decode, members
 from litellm_hybrid.routing.paths import Api
 from litellm_hybrid.terminal import counted
 
@@ -154,6 +156,7 @@ FORMS: tuple[Form, ...] = (
             "output_config": {"effort": "low"},
             "context_management": {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]},
             "metadata": {"user_id": "doctor-" + "0" * 143},
+            "stream": True,
         },
         {
             "user-agent": "claude-cli/2.1.332 (external, cli)",
@@ -179,6 +182,7 @@ FORMS: tuple[Form, ...] = (
             "prompt_cache_key": "doctor",
             "text": {"verbosity": "low"},
             "store": False,
+            "stream": True,
         },
         {"user-agent": "codex_cli_rs/0.171.0", "originator": "codex_cli_rs"},
     ),
@@ -275,7 +279,7 @@ def _try_another(trial: _Trial) -> bool:
     result = trial.result
     if result is None or not _is_refusal(result) or len(trial.tried) >= RETRIES_MAX:
         return False
-    for remedy in remedies(result.status, result.body):
+    for remedy in remedies(result.status, _error_event(result) or result.body):
         if remedy in trial.tried or remedy.action is Action.REDUCE_HISTORY:
             continue
         changed = apply(trial.probe.body, trial.form.api, remedy)
@@ -287,7 +291,19 @@ def _try_another(trial: _Trial) -> bool:
 
 
 def _is_refusal(result: ProbeResult) -> bool:
-    return result.failure is None and (result.status >= 300 or result.member("error") is not None)
+    is_error = result.status >= 300 or result.member("error") is not None or bool(_error_event(result))
+    return result.failure is None and is_error
+
+
+def _error_event(result: ProbeResult) -> bytes:
+    """The data of the error event with which a stream begins or ends, b"" if it has none."""
+    if result.status != 200 or result.json is not None:
+        return b""
+    for event in sse.EventReader().feed(result.body + b"\n\n"):
+        said = members(decode(event.data))
+        if said.get("error") or said.get("type") in ("error", "response.failed"):
+            return event.data.encode()
+    return b""
 
 
 def _finding(trial: _Trial, model: str) -> Finding:

@@ -207,10 +207,10 @@ def check_litellm(settings: Settings, results: Results) -> list[Finding]:
 
 
 def _ready(at: Address, results: Results) -> Finding:
-    status = results["litellm-ready"].status
-    if status == 200:
+    ready = results["litellm-ready"]
+    if ready.status == 200:
         return ok("litellm", f"LiteLLM ({litellm_version(results) or 'version unknown'}) is ready at {at}")
-    symptom = f"LiteLLM at {at} is alive, but not ready (status {status} from /health/readiness)"
+    symptom = f"LiteLLM at {at} is alive, but not ready ({ready.outcome} from /health/readiness)"
     fix = f"wait until `curl --fail {at}/health/readiness` succeeds; see its log and its `database_url`"
     return error("litellm", symptom, fix)
 
@@ -232,7 +232,7 @@ def _key(settings: Settings, results: Results) -> Finding:
         words = "wants a key, and `api-key` is none" if settings.no_auth else "does not accept the key"
         symptom = f"LiteLLM {words}: {response.status} {response.error}".rstrip()
         return error("api-key", symptom, _GIVE_API_KEY)
-    symptom = f"LiteLLM does not list its models: status {response.status} from /v1/models"
+    symptom = f"LiteLLM does not list its models: {response.outcome} from /v1/models"
     return warning("api-key", symptom, "see its log; neither the key nor the models could be checked")
 
 
@@ -245,7 +245,7 @@ def _backends(settings: Settings, results: Results) -> list[Finding]:
         takes = "an `api-key` that may read LiteLLM's `/model/info`, as its master key may"
         symptom = (
             "where LiteLLM's models lead is not known; images and forced tools reach only those that say who "
-            f"they are in their answer: status {info.status} from /model/info"
+            f"they are in their answer: {info.outcome} from /model/info"
         )
         return [not_checked("loops", symptom, takes), *_drop_params(settings, results, None)]
     backends = deployments(info.entries)

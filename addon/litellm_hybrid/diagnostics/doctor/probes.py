@@ -78,6 +78,12 @@ class ProbeResult:
         return next((value for other, value in self.headers if other == name), "")
 
     @property
+    def outcome(self) -> str:
+        """Its status, or why there is none, for a sentence."""
+        failure = self.detail or self.failure
+        return f"no response ({failure})" if self.failure is not None else f"status {self.status}"
+
+    @property
     def json(self) -> Any:  # noqa: ANN401  whatever a server writes
         """The body parsed; None if it is no JSON."""
         try:

@@ -321,7 +321,7 @@ ROWS: tuple[Row, ...] = (
     _row("OpenAI-compatible servers, of the search that LiteLLM makes of a tool", _NO_SEARCH,
          r"Invalid value for ~web_search_options\b"),
     _row("llama.cpp: ggml-org/llama.cpp#20156", _tools, r"~type~ of tool must be ~function~"),
-    _row("OpenAI", _tools, r"(?:Hosted )?tool ~(?P<kind>\w{1,40})~ is not supported with"),
+    _row("OpenAI", _tools, r"(?:Hosted )?tool ~(?P<kind>(?!choice|call)\w{1,40})~ is not supported with"),
     _row("OpenAI, of one value where others are known", _tools,
          r"Invalid value: "
          r"~(?P<kind>custom|namespace|web_search|tool_search|local_shell|image_generation)~\. Supported "
@@ -396,7 +396,7 @@ WORDINGS: tuple[Row, ...] = (
          r"(?:the |these )?(?:<NOUNS>:? )?[\[({]<LIST>[\])}] <REFUSED>"),
     _row("one that is refused: Azure, Groq, Cerebras, Anthropic, Rust's serde", _omit_option,
          r"<NOT_INSIDE>(?:(?:the|this|request|body|value(?: ~[\w.]{1,30}~)? (?:of|for|in)|<NOUNS>) ){0,4}"
-         r"<OPTION>[=:]?(?: [^\s\"{}]{1,30}){0,5}?[ \[]{1,2}~<REFUSED>"),
+         r"<OPTION>[=:]?(?: ~[\w.]{1,30}~)?(?: [^\s\"{}]{1,30}){0,5}?[ \[]{1,2}~<REFUSED>"),
     _row("the same", _omit_option,
          r"<NOT_INSIDE>(?:(?:the|this|extended|adaptive|<NOUNS>) ){0,3}<ONE_WORD>~[=:]?"
          r"(?: (?:value|adaptive|enabled|<NOUNS>|['`][\w.-]{1,20}['`]))?"

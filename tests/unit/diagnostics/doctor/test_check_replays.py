@@ -104,6 +104,21 @@ def test_what_a_refusal_names_is_left_out_and_told() -> None:
     assert 'additional_drop_params: ["include"]' in codex.fix
 
 
+def test_an_error_within_a_stream_is_a_refusal() -> None:
+    """Agents stream, and LiteLLM has sent its 200 before some backends refuse."""
+    opening = b'event: message_start\ndata: {"type":"message_start","message":{"content":[]}}\n\n'
+    words = {"type": "error", "error": {"message": "Unsupported parameter: 'context_management' is not …"}}
+
+    def send(probes: Mapping[str, Probe]) -> dict[str, ProbeResult]:
+        refused = [name for name, probe in probes.items() if "context_management" in json.loads(probe.body)]
+        event = b"event: error\ndata: %b\n\n" % json.dumps(words).encode()
+        return {name: ProbeResult(200, body=opening + (event if name in refused else b"")) for name in probes}
+
+    found = ask(SETTINGS, "m", send)
+    assert [each.severity for each in found] == ["warning", "ok", "ok", "ok"]
+    assert "omit context_management" in found[0].symptom
+
+
 @pytest.mark.parametrize("words", ["image input is not supported", "Unsupported parameter: 'seed' is not …"])
 def test_what_no_change_helps_against_is_asked_once(words: str) -> None:
     litellm = LiteLLM({"messages": words})

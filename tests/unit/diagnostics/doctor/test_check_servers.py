@@ -319,7 +319,7 @@ DROPS = response({"raw_request_body": {}, "error": None})
         (backends({"api_base": "http://127.0.0.1:8317"}), "warning", "m0 to CLIProxyAPI"),
         (backends({"api_base": "os.environ/BASE"}), "ok", ""),
         (ProbeResult(403), "not checked", "status 403 from /model/info"),
-        (REFUSED, "not checked", "status 0 from /model/info"),
+        (REFUSED, "not checked", "no response ("),
     ],
 )
 def test_a_loop_is_found(info: ProbeResult, severity: str, words: str) -> None:
