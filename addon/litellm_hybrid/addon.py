@@ -184,8 +184,6 @@ class HybridAddon:
         if exchange is not None and exchange.decided and flow.response is not None:
             self._model_lists.merge(exchange, flow.response)
             if exchange.body_mask is not None and (exchange.tap is None or exchange.tap.is_empty):
-                if exchange.tap is not None:
-                    flow.response.data.content = exchange.tap.decoded(flow.response.raw_content or b"")
                 exchange.body_mask.response(flow.response)
         self._end(flow, whole=True)
 

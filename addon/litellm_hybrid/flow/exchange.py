@@ -305,10 +305,9 @@ class Exchange:
             return False
         coding, decoder = headers.get("content-encoding", ""), None
         if self.body_mask is not None and (decoder := StreamDecoder.of(coding)) is not None:
-            # What is to be masked has to be read.
+            # What is to be masked has to be read, and may have another length when it is compressed again.
             coding = ""
-            for name in ("content-encoding", "content-length"):
-                headers.pop(name, None)
+            headers.pop("content-length", None)
             if not response.is_http2:
                 headers["transfer-encoding"] = "chunked"
         self.tap = ResponseTap(coding, is_event_stream=is_event_stream, mask=self.body_mask, decoder=decoder)

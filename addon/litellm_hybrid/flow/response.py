@@ -10,7 +10,7 @@ from mitmproxy import http
 from litellm_hybrid.llm import usage
 from litellm_hybrid.llm.transcript.reader import ends_stream
 from litellm_hybrid.llm.usage import Usage
-from litellm_hybrid.message.decoders import StreamDecoder, decode_beginning
+from litellm_hybrid.message.decoders import StreamDecoder, StreamEncoder, decode_beginning
 from litellm_hybrid.message.json import decode
 from litellm_hybrid.message.sse import Event, EventReader
 from litellm_hybrid.quota import error_shapes, gauge
@@ -70,15 +70,17 @@ class BodyMask:
         return self._pattern.sub(b"***", value)
 
     def response(self, response: http.Response) -> None:
-        """Take them out of a response that is sent whole; one in a content coding loses that only then."""
+        """Take them out of a response that is sent whole."""
         body, coding = response.raw_content or b"", response.headers.get("content-encoding", "")
         decoder = StreamDecoder.of(coding)
         plain = decoder.feed(body) if decoder is not None else body
         masked = self.whole(plain)
         if masked != plain:
             if decoder is not None:
-                del response.headers["content-encoding"]
-                response.headers["content-length"] = str(len(masked))
+                encoder = StreamEncoder(decoder.coding)
+                masked = encoder.feed(masked) + encoder.feed(b"")
+                if "content-length" in response.headers:
+                    response.headers["content-length"] = str(len(masked))
             response.data.content = masked
 
     def piece(self, piece: bytes) -> bytes:
@@ -107,8 +109,8 @@ class ResponseTap:
     """
 
     __slots__ = (
-        *("_beginning", "_coding", "_decoder", "_event", "_is_event_stream", "_is_whole", "_mask"),
-        *("_pieces", "_size"),
+        *("_beginning", "_coding", "_decoder", "_encoder", "_event", "_is_event_stream", "_is_whole"),
+        *("_mask", "_pieces", "_size"),
     )
 
     def __init__(
@@ -119,9 +121,10 @@ class ResponseTap:
         mask: BodyMask | None = None,
         decoder: StreamDecoder | None = None,
     ) -> None:
-        """Make one; `decoder` takes the coding off, `content_encoding` is what stays on."""
+        """Make one; `decoder` takes the coding off, and it is put on again; `content_encoding` stays on."""
         self._mask = mask
         self._decoder = decoder
+        self._encoder = StreamEncoder(decoder.coding) if decoder is not None else None
         self._coding = content_encoding
         self._is_event_stream = is_event_stream and content_encoding in ("", "identity")
         self._event = b""
@@ -134,17 +137,16 @@ class ResponseTap:
         """Return the piece as it is, but for a secret in it."""
         if self._decoder is not None and piece and not (piece := self._decoder.feed(piece)):
             return ()
-        if self._mask is not None and not (piece := self._mask.piece(piece)):
+        is_end = not piece
+        if self._mask is not None and not (piece := self._mask.piece(piece)) and not is_end:
             return ()  # an empty one would be the end
         self._pieces.append(piece)
         self._size += len(piece)
         if self._size > _MOST:
             self._tidy()
-        return piece
-
-    def decoded(self, body: bytes) -> bytes:
-        """Return a body that is sent whole after all, without the coding that was to be taken off."""
-        return self._decoder.feed(body) if self._decoder is not None else body
+        if self._encoder is None:
+            return piece
+        return (self._encoder.feed(piece) if piece else b"") + (self._encoder.feed(b"") if is_end else b"")
 
     def _tidy(self) -> None:
         pieces = self._pieces

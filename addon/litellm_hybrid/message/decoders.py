@@ -98,7 +98,7 @@ class StreamDecoder:
         return cls(coding) if coding in _DECODERS else None
 
     def __init__(self, coding: str) -> None:
-        self._coding = coding
+        self.coding = coding
         self._decoder: Any = None
         self._broken = False
 
@@ -109,9 +109,12 @@ class StreamDecoder:
             while piece and not self._broken:
                 self._decoder = self._decoder or self._make(piece)
                 self._broken = True
-                decoded += (
-                    self._decoder.process(piece) if self._coding == "br" else self._decoder.decompress(piece)
-                )
+                if self.coding == "br":
+                    decoded += self._decoder.process(piece)
+                    while more := self._decoder.process(b""):  # it gives 32 KiB at a time
+                        decoded += more
+                else:
+                    decoded += self._decoder.decompress(piece)
                 self._broken = False
                 ended = getattr(self._decoder, "eof", False)  # gzip's members and zstd's frames may follow
                 piece = self._decoder.unused_data if ended else b""
@@ -120,7 +123,7 @@ class StreamDecoder:
         return bytes(decoded)
 
     def _make(self, piece: bytes) -> Any:  # noqa: ANN401 (one of three libraries')
-        match self._coding:
+        match self.coding:
             case "br":
                 return brotli.Decompressor()
             case "zstd":
@@ -128,6 +131,36 @@ class StreamDecoder:
             case "deflate":
                 return zlib.decompressobj(_ZLIB if piece[0] & 0x0F == 8 else _RAW)
         return zlib.decompressobj(_GZIP)
+
+
+class StreamEncoder:
+    """Applies a content coding piece by piece, so that each can be read as soon as it has come."""
+
+    def __init__(self, coding: str) -> None:
+        """Make one for a coding that `StreamDecoder` undoes."""
+        self._coding = coding
+        self._encoder: Any = None
+
+    def feed(self, piece: bytes) -> bytes:
+        """A piece in the coding; `b""` is the end, of which nothing comes where nothing came before."""
+        if not piece:
+            last, self._encoder = self._encoder, None
+            return b"" if last is None else last.finish() if self._coding == "br" else last.flush()
+        encoder = self._encoder = self._encoder or self._make()
+        match self._coding:
+            case "br":
+                return bytes(encoder.process(piece) + encoder.flush())
+            case "zstd":
+                return bytes(encoder.compress(piece) + encoder.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK))
+        return bytes(encoder.compress(piece) + encoder.flush(zlib.Z_SYNC_FLUSH))
+
+    def _make(self) -> Any:  # noqa: ANN401 (one of three libraries')
+        match self._coding:
+            case "br":
+                return brotli.Compressor(quality=4)
+            case "zstd":
+                return zstandard.ZstdCompressor().compressobj()
+        return zlib.compressobj(wbits=_ZLIB if self._coding == "deflate" else _GZIP)
 
 
 def _collect(pieces: Iterator[bytes], limit: int) -> bytes:

@@ -9,7 +9,14 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from litellm_hybrid.message.decoders import MAX_DECODED, TooLongError, UndecodableError, decode
+from litellm_hybrid.message.decoders import (
+    MAX_DECODED,
+    StreamDecoder,
+    StreamEncoder,
+    TooLongError,
+    UndecodableError,
+    decode,
+)
 
 TEXT = b'{"model": "gpt-5", "input": "' + bytes(range(32, 127)) * 40 + b'"}'
 MIB = 1024 * 1024
@@ -183,3 +190,13 @@ def test_only_so_many_frames_in_a_row_are_read(coding: str, empty: bytes) -> Non
     assert decode(empty * 10_000, coding) == b""
     with pytest.raises(TooLongError):
         decode(empty * 10_001, coding)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "x-gzip", "deflate", "br", "zstd"])
+def test_what_is_encoded_piece_by_piece_can_be_read_as_it_comes(coding: str) -> None:
+    encoder, decoder = StreamEncoder(coding), StreamDecoder(coding)
+    pieces = [b"data: a\n\n", b"b" * 100_000, b"data: c\n\n"]
+    packed = [encoder.feed(piece) for piece in pieces]
+    assert [decoder.feed(piece) for piece in packed] == pieces
+    assert decode(b"".join(packed) + encoder.feed(b""), coding) == b"".join(pieces)
+    assert StreamEncoder(coding).feed(b"") == b""  # no body at all, as for HEAD
