@@ -84,6 +84,7 @@ def test_nothing_is_asked(servers: SetUp, tmp_path: Path) -> None:
     # What to type is the last that is seen.
     assert done.stdout.index(" serve -c own.yaml") > done.stdout.index("\nresult ")
     assert not (tmp_path / "own.env").exists()
+    assert "LITELLM_API_KEY is read from the environment" in done.stdout
     checks = {line.split()[0]: line.split()[1] for line in done.stdout.splitlines() if len(line.split()) > 2}
     assert (checks["upstream"], checks["litellm"], checks["api-key"]) == ("ok", "ok", "ok")
     assert checks["fallback"] == "ok"

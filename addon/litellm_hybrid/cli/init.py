@@ -132,6 +132,8 @@ def init(
     lacking, entries = first.model_list(proposals)
     _write(output, text, "")
     _write(env_file, first.env_text(typed) if typed else "", ": the keys, readable by you alone")
+    if litellm_key and litellm_key_env not in typed:
+        click.echo(f"{litellm_key_env} is read from the environment: it is not written")
     _write(list_file, entries if lacking else "", f": for LiteLLM, which lacks {some(lacking)}")
     if any(each.target for each in proposals):
         click.echo(printable(first.spending(proposals, PriceList(results["litellm-info"].json))))
