@@ -61,7 +61,7 @@ class Process:
         """Everything it has written so far."""
         return self.log.read_text(encoding="utf-8", errors="replace")
 
-    def tail(self, lines: int = 15) -> str:
+    def tail(self, lines: int = 60) -> str:
         """The end of its output, for messages."""
         return "\n".join(self.output().splitlines()[-lines:])
 
@@ -296,6 +296,7 @@ def litellm(
         "PATH": f"{LITELLM.parent}:{os.defpath}",
         "HOME": str(folder),
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS": "True",
         "LITELLM_LOG": "ERROR",
         "NO_DOCS": "True",
         "PYTHONUNBUFFERED": "1",
