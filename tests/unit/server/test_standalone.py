@@ -1,6 +1,7 @@
 """How `serve` starts."""
 
 import asyncio
+import gc
 import json
 import logging
 from pathlib import Path
@@ -64,4 +65,6 @@ async def test_who_comes_early_is_served_and_ends_nothing(
         assert [record for record in caplog.records if record.exc_info] == []
         lean.shutdown()  # type: ignore[no-untyped-call]
         await running
+    assert gc.get_freeze_count() > 0, "collections pass over what the start has made"
+    gc.unfreeze()
     await lean.addons.get("proxyserver").servers.update([])
