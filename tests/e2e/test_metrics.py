@@ -126,7 +126,8 @@ async def test_requests_of_every_kind(
     assert _requests(numbers) == {
         ("litellm", "model", "2xx"): 3,
         ("upstream", "not-listed", "2xx"): 2,
-        ("upstream", "not-listed", "4xx"): 2,
+        ("upstream", "not-listed", "4xx"): 1,
+        ("upstream", "excepted", "4xx"): 1,
         ("litellm", "fallback", "2xx"): 1,
         ("upstream", "fallback-failed", "4xx"): 1,
         ("upstream", "not-post", "2xx"): 1,
