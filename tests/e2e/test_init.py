@@ -214,6 +214,7 @@ def test_nobody_answers(tmp_path: Path) -> None:
     done = init(tmp_path, "--yes", "--upstream", upstream, "--litellm", litellm, env=KEYS)
     assert done.returncode == 2
     assert written(tmp_path / "litellm-hybrid.yaml")["upstream-url"] == upstream
+    assert done.stdout.count("could not be read: it cannot be reached") == 2
 
 
 def test_both_addresses_are_the_same(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def init(
     )
     results = _probe(presented)
     listed = results.models("upstream"), results.models("litellm")
-    ask.go_on({"CLIProxyAPI": listed[0], "LiteLLM": listed[1]})
+    ask.go_on(results)
     proposals = first.propose(listed[0] or (), listed[1]) if listed[1] is not None else []
     proposals = ask.models(proposals, listed[1] or ())
 
@@ -191,12 +191,17 @@ class _Asking:
         entered: str = click.prompt(f"{what} (not shown)", hide_input=True, default="", show_default=False)
         return entered.strip()
 
-    def go_on(self, lists: Mapping[str, Sequence[str] | None]) -> None:
-        """Say how many models each server has; where a list could not be read, ask whether to go on."""
-        for name, models in lists.items():
-            count = "could not be read: see to its key" if models is None else str(len(models))
-            click.echo(f"Models of {name}: {count}")
-        if None in lists.values() and not self._quiet:
+    def go_on(self, results: Results) -> None:
+        """Say how many models each server has; ask whether to go on where a list could not be read."""
+        unread = False
+        for name, server in (("CLIProxyAPI", "upstream"), ("LiteLLM", "litellm")):
+            models = results.models(server)
+            failure = results[f"{server}-models"].failure or results[f"{server}-open"].failure
+            why = f"it {failure}; try again" if failure else "see to its key"
+            unread = unread or models is None
+            count = f"could not be read: {why}" if models is None else str(len(models))
+            click.echo(printable(f"Models of {name}: {count}"))
+        if unread and not self._quiet:
             click.confirm("Write a file without their names?", default=False, abort=True)
 
     def models(self, proposals: Sequence[Proposal], known: Sequence[str]) -> list[Proposal]:
