@@ -20,7 +20,8 @@ from litellm_hybrid.diagnostics.doctor.check_models import KnownModels
 from litellm_hybrid.routing.rules import name_for_litellm
 from support.cliproxyapi import CLIProxyAPI
 from support.processes import free_port
-from support.servers import in_thread
+from support.servers import Reply, Server, in_thread
+from support.wire import Request
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -29,6 +30,8 @@ UNIT = DEPLOY / "litellm-hybrid.service"
 ENVIRONMENT = {
     "HYBRID_CLIENT_KEY": "sk-client",
     "LITELLM_API_KEY": "sk-litellm",
+    "LITELLM_MASTER_KEY": "sk-master",
+    "DATABASE_PASSWORD": "of-the-database",
     "OPENAI_API_KEY": "sk-openai",
     "ANTHROPIC_API_KEY": "sk-anthropic",
     "GEMINI_API_KEY": "sk-gemini",
@@ -116,7 +119,7 @@ def test_docker_compose_takes_it() -> None:
     """Debian's docker-compose 1.29: its schema, interpolation and references; no daemon is asked."""
     _tool("docker-compose", "docker-compose")
     services = _services()
-    assert set(services) == {"litellm-hybrid", "cli-proxy-api", "litellm"}
+    assert set(services) == {"litellm-hybrid", "cli-proxy-api", "litellm", "litellm-key", "database"}
     assert services["litellm-hybrid"]["environment"] == {
         name: ENVIRONMENT[name] for name in ("HYBRID_CLIENT_KEY", "LITELLM_API_KEY")
     }
@@ -168,8 +171,11 @@ def test_ours_waits_for_the_others_to_be_healthy() -> None:
     assert services["litellm-hybrid"]["depends_on"] == {
         "cli-proxy-api": {"condition": "service_healthy"},
         "litellm": {"condition": "service_healthy"},
+        "litellm-key": {"condition": "service_completed_successfully"},
     }
-    for name in ("cli-proxy-api", "litellm"):
+    assert services["litellm-key"]["depends_on"] == {"litellm": {"condition": "service_healthy"}}
+    assert services["litellm"]["depends_on"] == {"database": {"condition": "service_healthy"}}
+    for name in ("cli-proxy-api", "litellm", "database"):
         assert services[name]["healthcheck"]["test"][0] == "CMD", name
 
 
@@ -195,7 +201,7 @@ def test_the_configuration_fits_the_other_files() -> None:
     assert settings.listen == ("0.0.0.0", int(port[0]))  # noqa: S104 (all addresses of the container)
     assert f"127.0.0.1:{port[0]}/_hybrid/health" in DOCKERFILE
     assert settings.base_url is not None
-    assert {settings.upstream.host, settings.base_url.host} == set(services) - {"litellm-hybrid"}
+    assert {settings.upstream.host, settings.base_url.host} == {"cli-proxy-api", "litellm"}
     # Beyond loopback it starts only because of these.
     assert [key.value for key in settings.client_keys] == [ENVIRONMENT["HYBRID_CLIENT_KEY"]]
     assert not settings.listen_without_keys
@@ -222,6 +228,40 @@ def test_litellm_knows_the_models_that_are_routed_or_fall_back() -> None:
     assert {model["litellm_params"]["api_key"] for model in litellm["model_list"]} == wanted
     assert set(BILLED) <= set(_services()["litellm"]["environment"])
     assert litellm["general_settings"]["master_key"] == "os.environ/LITELLM_MASTER_KEY"
+    assert set(_services()["litellm-key"]["environment"]["LITELLM_MODELS"].split()) == known
+
+
+def test_only_litellm_and_the_step_that_makes_keys_have_the_master_key() -> None:
+    services = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
+    holders = {name for name, service in services.items() if "LITELLM_MASTER_KEY" in json.dumps(service)}
+    assert holders == {"litellm", "litellm-key"}
+    assert services["litellm"]["environment"]["LITELLM_MASTER_KEY"].startswith("${LITELLM_MASTER_KEY:")
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_the_key_is_made_once_and_good_for_models_alone(there: bool) -> None:
+    asked: list[tuple[str, str, str | None, bytes]] = []
+
+    async def litellm(request: Request, reply: Reply) -> None:
+        asked.append((request.method, request.target, request.header("authorization"), request.body))
+        await reply.json(404 if request.method == "GET" and not there else 200, {})
+
+    step = _services()["litellm-key"]
+    environment = {**step["environment"], "LITELLM_MASTER_KEY": "sk-master", "LITELLM_API_KEY": "sk-litellm"}
+    program: tuple[str | Path, ...] = (sys.executable, DEPLOY / "compose.key.py")
+    with in_thread(Server(litellm)) as server:
+        done = _run(*program, env=environment | {"LITELLM_URL": server.url})
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert {authorization for _, _, authorization, _ in asked} == {"Bearer sk-master"}
+    first, *then = asked
+    assert first[:2] == ("GET", "/key/info?key=sk-litellm")
+    assert [one[:2] for one in then] == ([] if there else [("POST", "/key/generate")])
+    if then:
+        models = step["environment"]["LITELLM_MODELS"].split()
+        assert json.loads(then[0][3]) == {"key": "sk-litellm", "key_type": "llm_api", "models": models}
+    gone = _run(*program, env=environment | {"LITELLM_URL": f"http://127.0.0.1:{free_port()}"})
+    assert gone.returncode == 1
+    assert "LiteLLM did not make the key" in gone.stderr
 
 
 # -- systemd ----------------------------------------------------------------------------
