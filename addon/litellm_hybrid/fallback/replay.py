@@ -25,7 +25,6 @@ from litellm_hybrid.llm.replay.foresight import (
     lost_in_silence,
     may_matter,
     served_by,
-    weakens_choice,
 )
 from litellm_hybrid.llm.replay.remedies import RETRIES_MAX, Action, Remedy, apply, without_betas
 from litellm_hybrid.quota.classifier import Verdict
@@ -139,7 +138,7 @@ class Replays:
         if not exchange.unsure or api is None or sent is None:
             return None
         body, backends = sent.raw_content or b"", served_by(headers)
-        if weakens_choice(body, api, backends):
+        if Remedy(Action.ONLY_FORCED_TOOL) in foreseen(body, api, backends):
             return Verdict("demand", WEAKENED)
         lost = lost_in_silence(body, api, backends)
         return Verdict(lost, "LiteLLM leaves it out") if lost else None

@@ -241,19 +241,6 @@ def served_by(headers: Mapping[str, str]) -> tuple[Backend, ...]:
     return (Backend(provider, model),) if is_known and provider != model else ()
 
 
-def weakens_choice(body: bytes, api: Api, backends: Collection[Backend]) -> bool:
-    """Whether a request forces a tool by its name, and one of these would be told to use any."""
-    found = False
-
-    def look(request: Object) -> bool:
-        nonlocal found
-        found = any(demand.what == "named" for demand in demanded(request, api))
-        return False
-
-    edit_body(body, look)
-    return found and _weakens_choice(api, backends)
-
-
 def _is_passed_over(request: Object) -> bool:
     """Whether Gemini's choice of a tool is spelt as only Google's own servers read it (LiteLLM 1.106.2)."""
     return any(

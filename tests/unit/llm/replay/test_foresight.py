@@ -11,7 +11,6 @@ from litellm_hybrid.llm.replay.foresight import (
     foreseen,
     lost_in_silence,
     served_by,
-    weakens_choice,
 )
 from litellm_hybrid.llm.replay.remedies import Action, Remedy, apply
 from litellm_hybrid.routing.paths import Api
@@ -221,9 +220,8 @@ def test_the_head_of_an_answer_says_who_has_got_all_of_it(name: str, image: str,
     assert [lost(api, body, *backends) for api, body in WITH_IMAGES[:2]] == [image] * 2
     forced = NAMED | {"messages": [USER]}
     assert lost(CHAT, forced, *backends) == named
-    assert weakens_choice(json.dumps(forced).encode(), CHAT, backends) is name.startswith("mistral/")
-    free = json.dumps({"tool_choice": "required", "messages": [USER]}).encode()
-    assert not weakens_choice(free, CHAT, backends)
+    needed = foreseen(json.dumps(forced).encode(), CHAT, backends)
+    assert (ONLY in needed) is name.startswith("mistral/")
 
 
 @pytest.mark.parametrize("config", ["toolConfig", "tool_config"])
