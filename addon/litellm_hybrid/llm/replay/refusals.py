@@ -8,12 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from litellm_hybrid.llm.history.rejections import (
-    QUOTES,
-    Words,
-    detect_history_rejection,
-    said_at_beginning,
-)
+from litellm_hybrid.llm.history.rejections import QUOTES, Words, detect_history_rejection, said_at_beginning
 from litellm_hybrid.llm.replay.remedies import CONFIG, HOSTED, Action, Remedy, is_option
 from litellm_hybrid.message.json import decode
 from litellm_hybrid.quota import error_shapes
