@@ -42,7 +42,7 @@ async def test_a_request_that_is_lost_with_a_kept_connection_is_sent_again(
     first, second = await client.post(model), await client.post(model)
 
     assert (first.status, second.status) == (200, 200)
-    assert len(server.connections) == 2
+    await until(lambda: len(server.connections) == 2)
     assert server.requests[1].body == server.requests[2].body
 
 

@@ -20,6 +20,7 @@ from e2e.harness import (
     black_hole,
     gone,
     head,
+    until,
 )
 from e2e.tls import server_context
 from litellm_hybrid.addon import HybridAddon
@@ -345,7 +346,7 @@ async def test_a_server_that_closes_an_idle_connection(start: Start, litellm: St
     await gone(connection)
 
     assert (await client.post("gpt-5")).status == 200
-    assert len(litellm.connections) == 2
+    await until(lambda: len(litellm.connections) == 2)
 
 
 # -- clients that leave -----------------------------------------------------

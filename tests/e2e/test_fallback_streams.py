@@ -108,7 +108,7 @@ async def test_a_replay_is_streamed(what: str, start: Start, upstream: Stub, lit
         assert await client.chunk() == b""
 
     assert len(litellm.requests) == len(upstream.requests) == 2
-    assert len(litellm.connections) == 1
+    await until(lambda: len(litellm.connections) == 1)
     assert json.loads(litellm.last.body) == {"model": "o3", "stream": True} | DROPS
 
 
@@ -370,7 +370,7 @@ async def test_a_client_that_leaves_while_its_answer_is_held(
     line = await proxy.failure()
 
     assert line.message == "upstream: client disconnected during POST /v1/chat/completions"
-    assert litellm.connections == []
+    await until(lambda: litellm.connections == [])
 
 
 async def _closes_when_the_client_leaves(

@@ -225,7 +225,7 @@ def test_it_does_not_listen_for_everybody(workers: str, tmp_path: Path) -> None:
     )
 
     assert done.returncode == 1
-    assert "refusing to listen on 0.0.0.0" in done.stdout
+    assert "refusing to listen on 0.0.0.0" in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
 
 

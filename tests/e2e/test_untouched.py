@@ -10,7 +10,7 @@ import pytest
 import zstandard
 
 from e2e.conftest import Start
-from e2e.harness import Client, Stub, head
+from e2e.harness import Client, Stub, head, until
 from support.servers import Reply
 from support.wire import Request
 
@@ -249,4 +249,4 @@ async def test_a_keep_alive_client_uses_one_connection_to_each_server(
     for model in ["o3", "gpt-5"] * 3:
         assert (await client.post(model)).status == 200
 
-    assert (len(upstream.connections), len(litellm.connections)) == (1, 1)
+    await until(lambda: (len(upstream.connections), len(litellm.connections)) == (1, 1))

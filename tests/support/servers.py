@@ -186,7 +186,8 @@ class Server(AbstractAsyncContextManager["Server"]):
     async def answer_aside(self, request: Request, reply: Reply) -> bool:
         """Answer what a program asks for by itself, at a time that no test knows; say whether it was that.
 
-        Such a request, and a connection that brought no other, stand in none of the lists.
+        Such a request, and a connection that brought no other, stand in none of the lists: the connection no
+        longer, once the request has come, which whoever counts connections waits for.
         """
         del request, reply
         return False
