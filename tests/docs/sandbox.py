@@ -32,6 +32,7 @@ UPSTREAM, FORMER_UPSTREAM, PROXY, LITELLM = 8317, 8316, 8318, 4000
 MODELS = (
     "gpt-4.1",
     "claude-sonnet-4-5",
+    "claude-sonnet-4-5-20250929",
     "anthropic/claude-sonnet-4-5",
     "gemini-2.5-pro",
     "openrouter/auto",

@@ -103,7 +103,8 @@ async def test_prices_are_asked_for_when_a_reload_sets_a_limit(
 ) -> None:
     upstream.does, litellm.does, litellm.deployments = OUT_OF_QUOTA, _served, [PRICED]
     proxy = await start(fallback=_limited("0"))
-    assert litellm.model_info_asked == 0
+    await until(lambda: litellm.model_info_asked)
+    litellm.model_info_asked = 0
 
     proxy.config.write_text(proxy.config.read_text().replace('"0"', '"5"'))
 

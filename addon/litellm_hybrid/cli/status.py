@@ -109,6 +109,7 @@ class _Screen:
             ),
             OutputLine("today", page["spend_in_words"].get(page["time"][:10], "nothing yet")),
             *(OutputLine("now", _falling_back(each), Style.NOTICE) for each in page["falling_back"]),
+            *(OutputLine("now", _unserved(each), Style.BAD) for each in page["unserved"]),
             *(OutputLine("cooldown", _cooldown(each), Style.NOTICE) for each in page["cooldowns"]),
             *(OutputLine("quota", _quota(each)) for each in page["quotas"]),
             *(OutputLine("replays", changes_line(each), Style.NOTICE) for each in page["replay_changes"]),
@@ -129,14 +130,19 @@ def one_line(page: Mapping[str, Any] | None) -> str:
     today = [each for each in page["spend"] if each["day"] == page["time"][:10]]
     served = [each for each in today if each["reason"] in IN_UPSTREAMS_PLACE]
     count, cost = sum(each["requests"] for each in served), sum(each["cost_usd"] for each in served)
-    now = ", ".join(each["model"] for each in page["falling_back"])
-    return f"{f'{now} ↪ LiteLLM' if now else 'subscription'} · today {count} ↪ {dollars(cost)}"
+    now = [f"{each['model']} ↪ LiteLLM" for each in page["falling_back"]]
+    now += [f"{each['model']} NOT served" for each in page["unserved"]]
+    return f"{', '.join(now) or 'subscription'} · today {count} ↪ {dollars(cost)}"
 
 
 def _falling_back(each: Mapping[str, Any]) -> str:
     since, last = (each[name][:19].replace("T", " ") for name in ("since", "last"))
     served = counted(each["requests"], "request")
     return f"{each['model']} ↪ LiteLLM ({each['why']}), {served} since {since} UTC, last seen {last[11:]}"
+
+
+def _unserved(each: Mapping[str, Any]) -> str:
+    return f"{each['model']}: upstream failed, and LiteLLM does not serve it: {each['why']}"
 
 
 def _cooldown(each: Mapping[str, Any]) -> str:

@@ -134,7 +134,8 @@ CHAPTERS: dict[str, tuple[Key, ...]] = {
         Key("fallback.max-cost-per-day", takes.dollars, "2.50",
             "The US dollars that a day's (UTC) replays may cost; beyond it upstream's failures reach the "
             "client. 0 is no limit. Costs count once a response has ended, so what runs "
-            "at that moment may exceed it, in each process. With it a model without a price in LiteLLM's "
+            "at that moment may exceed it, in each process; they count from the process's start, a restart "
+            "forgets them. With it a model without a price in LiteLLM's "
             "`/model/info` is not replayed."),
         Key("fallback.history", takes.one_of("auto", "keep", "reduce"), "reduce",
             "What a replay does with parts of a history that are sealed for upstream's account. `keep` "

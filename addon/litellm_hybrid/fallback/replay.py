@@ -262,9 +262,9 @@ class Replays:
         budget, refusal = self._state.budget, self._state.cost_refusal(name)
         if not refusal and budget.spend(most, now):
             return True
-        if budget.should_log_exhausted(now):
-            message = f"litellm: no fallback, {refusal or f'all {most} of this hour are spent'}"
-            exchange.log(logging.ERROR, message, event="fallback-refused")
+        why = refusal or f"all {most} of this hour are spent"
+        if budget.should_log_exhausted(why, now):
+            exchange.log(logging.ERROR, f"litellm: no fallback, {why}", event="fallback-refused")
         return False
 
 

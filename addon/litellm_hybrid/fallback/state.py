@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
+from litellm_hybrid.fallback import expiring
 from litellm_hybrid.fallback.conversations import Conversations
 from litellm_hybrid.fallback.expiring import ExpiringDict, ExpiringSet
 from litellm_hybrid.fallback.response_hold import JudgedResponse
@@ -37,7 +38,7 @@ class Budget:
 
     def __init__(self) -> None:
         self._spent: deque[float] = deque()
-        self._logged: float | None = None
+        self._logged: ExpiringSet[str] = ExpiringSet(_ENTRIES_MAX)
 
     def spend(self, most: int, now: float) -> bool:
         """Take one fallback from the budget; False if there are none left. `most` 0 means no limit."""
@@ -50,11 +51,11 @@ class Budget:
         self._spent.append(now)
         return True
 
-    def should_log_exhausted(self, now: float) -> bool:
-        """True at most once an hour: log that the budget is exhausted."""
-        if self._logged is not None and now < self._logged + HOUR:
+    def should_log_exhausted(self, why: str, now: float) -> bool:
+        """True at most once an hour for each reason: log that the budget is exhausted."""
+        if self._logged.has(why[: expiring.LONGEST], now):
             return False
-        self._logged = now
+        self._logged.add(why[: expiring.LONGEST], now + HOUR)
         return True
 
 

@@ -123,6 +123,25 @@ class Status:
         return max(0.0, self.now - self.started)
 
     @property
+    def unserved(self) -> dict[str, str]:
+        """The models whose last request failed upstream, and was not served by LiteLLM either: why not."""
+        last = {one.model: one for one in self.recent_requests}
+        why = {
+            Reason.EXCEPTED: "`fallback.except` or another setting keeps it there",
+            Reason.FALLBACK_FAILED: "the fallback failed",
+        }
+        return {
+            model: f"{why[Reason(one.reason)]}{one.detail}"
+            for model, one in last.items()
+            if one.reason in why
+        }
+
+    @property
+    def served_by_litellm(self) -> tuple[FallingBack, ...]:
+        """What of `falling_back` LiteLLM still serves."""
+        return tuple(one for one in self.falling_back if one.model not in self.unserved)
+
+    @property
     def status_classes(self) -> tuple[str, ...]:
         """Those that occur, `none` last."""
         return tuple(
@@ -172,8 +191,9 @@ def as_json(status: Status) -> dict[str, object]:
         ],
         "falling_back": [
             {**dataclasses.asdict(one), "since": timestamp(one.since), "last": timestamp(one.last)}
-            for one in status.falling_back
+            for one in status.served_by_litellm
         ],
+        "unserved": [{"model": model, "why": why} for model, why in status.unserved.items()],
         "cooldowns": [{"model": model, "seconds_left": round(left, 1)} for model, left in status.cooldowns],
         "replay_changes": [dataclasses.asdict(one) for one in status.replay_changes],
     }
@@ -225,7 +245,6 @@ def as_page(status: Status) -> bytes:
         days=_days(status),
         today=datetime.fromtimestamp(status.now, UTC).date(),
         routes=_routes(status),
-        excepted=_excepted(status),
         classes=[f"{'no response' if name == NO_STATUS else name}:number" for name in status.status_classes],
         tones=_TONES,
         defaults=DEFAULTS,
@@ -296,12 +315,6 @@ def _short(number: int) -> str:
 def dollars(amount: float) -> str:
     """`$1,234.50`, `$0.83`; of less than ten cents two digits that are not 0: `$0.00037`."""
     return f"${amount:,.2f}" if amount >= 0.1 or not amount else f"${amount:.2g}"
-
-
-def _excepted(status: Status) -> list[str]:
-    """Return the models whose last request failed upstream, and was kept from LiteLLM by a setting."""
-    last = {one.model: one.reason for one in status.recent_requests}
-    return [model for model, reason in last.items() if reason == Reason.EXCEPTED]
 
 
 def _routes(status: Status) -> list[tuple[str, str, list[int]]]:

@@ -44,15 +44,17 @@ def test_a_smaller_budget_counts_what_was_spent() -> None:
     assert budget.spend(4, 1.0)
 
 
-def test_an_exhausted_budget_is_logged_once_an_hour() -> None:
+@pytest.mark.parametrize("why", ["no price", "no price for " + "m" * 500])
+def test_an_exhausted_budget_is_logged_once_an_hour_and_reason(why: str) -> None:
     budget = Budget()
-    assert [budget.should_log_exhausted(now) for now in (0.0, 1.0, HOUR - 1, HOUR, HOUR + 1)] == [
+    assert [budget.should_log_exhausted(why, now) for now in (0.0, 1.0, HOUR - 1, HOUR, HOUR + 1)] == [
         True,
         False,
         False,
         True,
         False,
     ]
+    assert budget.should_log_exhausted("the $2 of this day are spent", HOUR + 1)
 
 
 def test_what_is_held_is_counted() -> None:

@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 from datetime import date, timedelta
 from html.parser import HTMLParser
-from typing import Any, override
+from typing import Any, cast, override
 
 import pytest
 
@@ -273,14 +273,24 @@ def test_what_the_page_shows(part: str) -> None:
     assert part in _page(STATUS).text
 
 
-EXCEPTED = replace(ASKED, model="o1", reason="excepted", status=429)
+@pytest.mark.parametrize(
+    ("reason", "detail", "why"),
+    [("excepted", "", "fallback.except"), ("fallback-failed", "; fallback-failed=budget", "budget")],
+)
+def test_a_model_that_nobody_serves_shows_until_it_is_served_again(
+    reason: str, detail: str, why: str
+) -> None:
+    unserved = replace(ASKED, model="o1", reason=reason, detail=detail, status=429)
+    before = (FallingBack("o1", NOW - 400, NOW - 100, "quota", 7),)
+    status = replace(IDLE, recent_requests=(ASKED, unserved), falling_back=before)
 
-
-def test_a_model_that_is_excepted_shows_until_it_is_served_again() -> None:
-    said = "o1: out of quota, and not served by LiteLLM"
-    failed = replace(IDLE, recent_requests=(ASKED, EXCEPTED))
-    assert said in _page(failed).text
-    assert said not in _page(replace(failed, recent_requests=(EXCEPTED, replace(ASKED, model="o1")))).text
+    (said,) = cast("Any", as_json(status))["unserved"]
+    assert (said["model"], why in said["why"]) == ("o1", True)
+    assert said["why"] in _page(status).text
+    assert as_json(status)["falling_back"] == [], "LiteLLM serves it no longer"
+    again = replace(status, recent_requests=(unserved, replace(ASKED, model="o1")))
+    assert as_json(again)["unserved"] == []
+    assert len(cast("Any", as_json(again))["falling_back"]) == 1
 
 
 def test_what_today_has_cost_comes_first() -> None:
