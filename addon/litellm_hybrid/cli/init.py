@@ -174,6 +174,7 @@ class _Asking:
                 if given is not None or self._quiet:
                     raise click.UsageError(printable(f"{name}: {text!r}: {e}")) from e
                 click.echo(printable(f"  {e}"), err=True)
+                text = usual
                 continue
             there = _who_is_at(address)
             if there == program:

@@ -48,6 +48,15 @@ def run(*args: str, stdin: bytes = b"", color: bool = False) -> Result:
     return CliRunner().invoke(cli.main, args, input=stdin, color=color)
 
 
+def test_init_proposes_the_usual_address_again_after_a_wrong_one(folder: Path) -> None:
+    """The wrong one may be a key that was typed too early: it is proposed to nobody."""
+    result = run("init", "--output", str(folder / "new.yaml"), stdin=b"sk-typed-too-early\n")
+
+    first, second = result.output.split("sk-typed-too-early", 1)
+    assert first.count("[http://") == second.count("[http://") == 1
+    assert "[sk-typed-too-early]" not in result.output
+
+
 # -- check --------------------------------------------------------------------
 
 
