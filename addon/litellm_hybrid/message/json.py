@@ -386,7 +386,7 @@ def _end(pattern: re.Pattern[bytes], body: bytes, at: int) -> int:
 
 def _text(data: str | bytes) -> str:
     raw = _NO_CHARACTER.sub("\ufffd", data).encode() if isinstance(data, str) else data
-    return _NO_CHARACTER.sub("\ufffd", readable(raw).decode("utf-8", "surrogateescape"))
+    return readable(raw).decode("utf-8", "replace")
 
 
 def _elements(array: str) -> Iterator[object]:

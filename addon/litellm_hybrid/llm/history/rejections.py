@@ -82,7 +82,7 @@ QUOTES = r"[\\'\"`]{0,20}+"
 """The quotes around a name, and what layers of JSON and Python make of them."""
 
 
-_BEGINNING = re.compile(r"(?:^|[\"'>:\-]\s*|\d{3}\s)")
+_BEGINNING = re.compile(r"(?:^|[\"'>:\-]\s*+|\d{3}\s)")
 _MOST_BEGINNINGS = 80
 _LONGEST = 8_000
 
