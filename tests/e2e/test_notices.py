@@ -164,6 +164,7 @@ async def test_one_a_minute_and_kind(
 
     for model in ("o1", "o2", "o3"):
         await _ask(proxy, model)
+        await until(lambda: hook.told)  # one by one: each goes out in a task of its own
         now[0] += 20
     await _ask(proxy, "o4")
     await until(lambda: len(hook.told) == 2)

@@ -119,6 +119,10 @@ class Reply:
         await self.close()
 
 
+_ACCEPTED_WITHIN = 10
+"""Passes of the event loop after which a connection that has been accepted is one of the server's tasks."""
+
+
 class Server(AbstractAsyncContextManager["Server"]):
     """The server; every request and connection it has seen stays in its lists.
 
@@ -170,6 +174,11 @@ class Server(AbstractAsyncContextManager["Server"]):
     async def stop(self) -> None:
         """Stop listening and close every connection, at once."""
         if self._server is not None:
+            loop = asyncio.get_running_loop()
+            for listening in self._server.sockets:
+                loop.remove_reader(listening.fileno())
+            for _ in range(_ACCEPTED_WITHIN):
+                await asyncio.sleep(0)
             self._server.close()
         for task in self._tasks:
             task.cancel()
