@@ -139,7 +139,8 @@ class Status:
     @property
     def served_by_litellm(self) -> tuple[FallingBack, ...]:
         """What of `falling_back` LiteLLM still serves."""
-        return tuple(one for one in self.falling_back if one.model not in self.unserved)
+        unserved = self.unserved
+        return tuple(one for one in self.falling_back if one.model not in unserved)
 
     @property
     def status_classes(self) -> tuple[str, ...]:
