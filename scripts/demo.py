@@ -40,7 +40,8 @@ from support.clients import (
     ask_responses,
 )
 from support.models import ModelServer
-from support.processes import MODELS, ROOT, Process, ProcessError, free_port, hybrid_config, litellm, mitmdump
+from support.ports import free_port
+from support.processes import MODELS, ROOT, Process, ProcessError, hybrid_config, litellm, mitmdump
 from support.sealed import USAGE_LIMIT
 from support.servers import Reply, in_thread
 from support.wire import Request

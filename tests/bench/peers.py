@@ -17,7 +17,8 @@ from pathlib import Path
 from bench import programs
 from bench.programs import Subject
 from bench.work import CHAT, STREAM, Headers
-from support.processes import LITELLM, MASTER_KEY, ROOT, ProcessError, accepts, free_port
+from support.ports import free_port
+from support.processes import LITELLM, MASTER_KEY, ROOT, ProcessError, accepts
 
 NODE = ROOT / ".run" / "peers"
 VENV = ROOT / ".venv-peers"

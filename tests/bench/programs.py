@@ -16,7 +16,8 @@ from pathlib import Path
 from bench import procfs
 from bench.work import CHAT, Headers
 from support import processes
-from support.processes import MASTER_KEY, SCRIPT, Process, accepts, free_port
+from support.ports import free_port
+from support.processes import MASTER_KEY, SCRIPT, Process, accepts
 
 ADDON = SCRIPT.parent
 TESTS = Path(__file__).parents[1]

@@ -23,7 +23,8 @@ from pathlib import Path
 from docs.blocks import Command, Kind
 from docs.harmless import objection
 from docs.surroundings import KEY, LITELLM_PAGES, UPSTREAM_PAGES, Server, environment
-from support.processes import ROOT, Process, ProcessError, free_port, running
+from support.ports import free_port
+from support.processes import ROOT, Process, ProcessError, running
 from support.servers import in_thread
 
 UPSTREAM, FORMER_UPSTREAM, PROXY, LITELLM = 8317, 8316, 8318, 4000

@@ -19,7 +19,7 @@ from litellm_hybrid.config.settings import Settings
 from litellm_hybrid.diagnostics.doctor.check_models import KnownModels
 from litellm_hybrid.routing.rules import name_for_litellm
 from support.cliproxyapi import CLIProxyAPI
-from support.processes import free_port
+from support.ports import free_port
 from support.servers import Reply, Server, in_thread
 from support.wire import Request
 

@@ -20,7 +20,8 @@ import pytest
 
 from e2e.harness import Stub
 from e2e.test_process import _run, _uv
-from support.processes import ROOT, Process, accepts, free_port, running
+from support.ports import free_port
+from support.processes import ROOT, Process, accepts, running
 
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8")
 UNIT = (ROOT / "deploy" / "litellm-hybrid.service").read_text(encoding="utf-8")

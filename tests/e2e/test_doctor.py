@@ -27,8 +27,9 @@ from litellm_hybrid.diagnostics.doctor import probes
 from litellm_hybrid.diagnostics.doctor.probes import TRANSFORM, FailureKind, Probe
 from litellm_hybrid.diagnostics.doctor.report import CHECKS
 from support.cliproxyapi import CLIProxyAPI
+from support.ports import free_port
 from support.probes import failed
-from support.processes import MASTER_KEY, accepts, free_port, running
+from support.processes import MASTER_KEY, accepts, running
 from support.servers import Handler, Reply, Server, in_thread
 from support.wire import Request
 

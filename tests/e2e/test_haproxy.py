@@ -17,7 +17,8 @@ import httpx
 import pytest
 
 from e2e.harness import Stub, settings, until
-from support.processes import ROOT, Process, accepts, free_port, running
+from support.ports import free_port
+from support.processes import ROOT, Process, accepts, running
 from support.servers import Reply, in_thread
 from support.wire import Request
 

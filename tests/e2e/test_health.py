@@ -8,7 +8,7 @@ import pytest
 from e2e.conftest import Start
 from e2e.harness import PATIENCE, Answer, Proxy, Stub, settings, until
 from litellm_hybrid.observability.admin_endpoints import PAGES
-from support.processes import free_port
+from support.ports import free_port
 from support.servers import Reply
 from support.wire import Request
 

@@ -12,7 +12,8 @@ from click.testing import CliRunner
 from e2e.test_doctor import CLIENT_KEY, PROGRAM, USUAL, SetUp, a_set_up
 from litellm_hybrid.cli.main import main
 from support.cliproxyapi import CLIProxyAPI
-from support.processes import MASTER_KEY, free_port
+from support.ports import free_port
+from support.processes import MASTER_KEY
 
 KEYS = {"LITELLM_API_KEY": MASTER_KEY, "HYBRID_CLIENT_KEY": CLIENT_KEY}
 

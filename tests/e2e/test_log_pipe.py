@@ -15,7 +15,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from support.processes import accepts, command_line, free_port
+from support.ports import free_port
+from support.processes import accepts, command_line
 
 WAYS = ["mitmdump", "mitmweb", "serve", "workers"]
 

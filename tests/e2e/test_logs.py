@@ -14,7 +14,8 @@ import pytest
 from e2e.conftest import Start
 from e2e.harness import Client, Stub, hello, settings, until
 from litellm_hybrid.observability.log_format import Event, Fields, Line, OfRequest
-from support.processes import Process, free_port, mitmdump, serve
+from support.ports import free_port
+from support.processes import Process, mitmdump, serve
 from support.servers import Reply
 from support.wire import Request
 

@@ -15,7 +15,8 @@ from e2e.conftest import Start
 from e2e.harness import PATIENCE, Client, Proxy, Stub, gone, hello, settings, until
 from e2e.test_serve import serve
 from litellm_hybrid.observability.metrics import FAMILIES
-from support.processes import Process, free_port
+from support.ports import free_port
+from support.processes import Process
 from support.servers import Reply
 from support.wire import Request
 

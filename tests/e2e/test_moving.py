@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 from e2e.harness import Stub
-from support.processes import MASTER_KEY, ROOT, accepts, free_port, running
+from support.ports import free_port
+from support.processes import MASTER_KEY, ROOT, accepts, running
 
 PROGRAM = Path(sys.executable).with_name("litellm-hybrid")
 CLIENT_KEY = "client-secret-4711"

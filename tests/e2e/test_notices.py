@@ -16,7 +16,8 @@ from e2e.fallback_support import OUT_OF_QUOTA, stalls
 from e2e.harness import PATIENCE, Proxy, Stub, hello, until
 from litellm_hybrid.runtime import notices as notices_module
 from litellm_hybrid.runtime.notices import Notices
-from support.processes import MASTER_KEY, free_port
+from support.ports import free_port
+from support.processes import MASTER_KEY
 from support.servers import Reply
 from support.wire import Request
 

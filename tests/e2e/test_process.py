@@ -15,7 +15,8 @@ import pytest
 
 from e2e.harness import LITELLM_502, Stub
 from litellm_hybrid import addon
-from support.processes import MASTER_KEY, ROOT, SCRIPT, accepts, free_port, hybrid_config, mitmdump, running
+from support.ports import free_port
+from support.processes import MASTER_KEY, ROOT, SCRIPT, accepts, hybrid_config, mitmdump, running
 from support.servers import in_thread
 
 CLIENT_KEY = "client-secret-4711"

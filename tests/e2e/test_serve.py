@@ -14,7 +14,8 @@ import pytest
 
 from e2e.harness import LITELLM_502, Client, Stub, settings, until
 from support import processes
-from support.processes import MASTER_KEY, Process, accepts, free_port
+from support.ports import free_port
+from support.processes import MASTER_KEY, Process, accepts
 from support.servers import Reply
 from support.wire import Request
 

@@ -14,7 +14,7 @@ from mitmproxy.proxy.layers.http import HttpStream
 from e2e.conftest import Start
 from e2e.harness import PATIENCE, Line, make_master, our_lines, settings, until
 from litellm_hybrid.proxy import compat
-from support.processes import free_port
+from support.ports import free_port
 
 LITELLM = "http://127.0.0.1:4000"
 UPSTREAM = "http://127.0.0.1:8317"

@@ -13,7 +13,8 @@ import pytest
 from e2e.conftest import Start
 from e2e.harness import PATIENCE, Proxy, Stub, settings, until
 from litellm_hybrid.observability.status import CONTENT_SECURITY_POLICY
-from support.processes import MASTER_KEY, free_port
+from support.ports import free_port
+from support.processes import MASTER_KEY
 from support.servers import Reply
 from support.wire import Request
 

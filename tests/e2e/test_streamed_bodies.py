@@ -13,7 +13,8 @@ from e2e.conftest import Start
 from e2e.fallback_support import CONTENT, FELL_BACK, ON, OPENING, OVERLOADED, QUOTA, SSE, says
 from e2e.harness import Proxy, Stub, until
 from support.conversations import MESSAGES_PATH, MESSAGES_STREAM, REQUESTS, SAID
-from support.processes import free_port, hybrid_config, mitmdump
+from support.ports import free_port
+from support.processes import hybrid_config, mitmdump
 from support.servers import Handler, Reply, in_thread
 from support.wire import Request
 

@@ -7,7 +7,8 @@ import pytest
 
 from e2e.conftest import Start
 from e2e.harness import LITELLM_502, Stub, hello, said_hello
-from support.processes import MASTER_KEY, free_port
+from support.ports import free_port
+from support.processes import MASTER_KEY
 from support.servers import Handler, Reply
 from support.wire import Request
 

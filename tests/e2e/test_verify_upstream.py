@@ -11,7 +11,8 @@ import pytest
 
 from e2e.tls import self_signed_context
 from support.cliproxyapi import CLIProxyAPI
-from support.processes import ROOT, free_port
+from support.ports import free_port
+from support.processes import ROOT
 from support.servers import Reply, Server, in_thread
 from support.wire import Request
 

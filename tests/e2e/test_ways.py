@@ -14,7 +14,8 @@ import pytest
 
 from e2e.harness import Stub, settings
 from e2e.tls import server_context
-from support.processes import Process, free_port, running
+from support.ports import free_port
+from support.processes import Process, running
 from support.servers import in_thread
 
 WAYS = ["mitmdump", "mitmweb", "serve", "workers", "dump", "web"]

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import override
 
 from e2e.harness import Stub
+from support.ports import bound
 from support.servers import Handler, Reply, Server
 from support.wire import Connection, Request
 
@@ -49,7 +50,7 @@ class Place:
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         # Bound for as long as this lives and never listening: nobody else is given the port.
-        self._reserved = _bound(0)
+        self._reserved = bound(0)
         self._tls = tls
         self.port: int = self._reserved.getsockname()[1]
         self.now: Server | None = None
@@ -107,7 +108,7 @@ class Place:
     async def black_hole(self) -> AsyncIterator[None]:
         """Connecting takes for ever: Linux drops a SYN while the queue of connections is full."""
         async with self.away():
-            with _bound(self.port) as listening:
+            with bound(self.port) as listening:
                 listening.listen(0)
                 waiting = [socket.socket() for _ in range(4)]
                 for one in waiting:
@@ -120,13 +121,6 @@ class Place:
                 finally:
                     for one in waiting:
                         one.close()
-
-
-def _bound(port: int) -> socket.socket:
-    sock = socket.socket()
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.bind(("127.0.0.1", port))
-    return sock
 
 
 __all__ = ["Answers", "Handler", "Place", "Raw", "healthy"]

@@ -26,7 +26,8 @@ from mitmproxy import certs
 from e2e.harness import Client, until
 from faults import certificates
 from faults.places import Place
-from support.processes import Process, free_port, hybrid_config, mitmdump
+from support.ports import free_port
+from support.processes import Process, hybrid_config, mitmdump
 
 type Where = Literal["upstream", "litellm", "replay"]
 """At which server a fault is: at upstream, at LiteLLM, or at LiteLLM while it replaces a failed answer."""

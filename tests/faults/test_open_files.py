@@ -10,7 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from support.processes import Process, accepts, command_line, free_port, running
+from support.ports import free_port
+from support.processes import Process, accepts, command_line, running
 
 
 @contextlib.contextmanager

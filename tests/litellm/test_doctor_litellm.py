@@ -11,7 +11,8 @@ import pytest
 
 from support.cliproxyapi import CLIProxyAPI
 from support.models import ModelServer
-from support.processes import MASTER_KEY, Process, free_port, hybrid_config
+from support.ports import free_port
+from support.processes import MASTER_KEY, Process, hybrid_config
 from support.servers import in_thread
 
 pytestmark = pytest.mark.litellm

@@ -15,12 +15,12 @@ import httpx
 import pytest
 
 from support.models import ModelServer
+from support.ports import free_port
 from support.processes import (
     BACKEND_KEY,
     PATIENCE,
     Process,
     accepts,
-    free_port,
     hybrid_config,
     litellm,
     mitmdump,

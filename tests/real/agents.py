@@ -30,7 +30,8 @@ from real.cliproxyapi import NOWHERE, accounts, cliproxyapi, forward_proxy
 from real.coding_model import DONE, CodingModel, Turn
 from real.corpus import ProviderError, provider_errors
 from real.rig import product
-from support.processes import BACKEND_KEY, LITELLM, MASTER_KEY, Process, free_port, running
+from support.ports import free_port
+from support.processes import BACKEND_KEY, LITELLM, MASTER_KEY, Process, running
 from support.processes import _litellm_ready as litellm_ready
 from support.servers import in_thread
 from support.wire import Request

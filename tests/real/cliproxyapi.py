@@ -15,7 +15,8 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 from real.apis import CLIENT_KEY
-from support.processes import ROOT, Process, accepts, free_port, running
+from support.ports import free_port
+from support.processes import ROOT, Process, accepts, running
 from support.servers import Server
 
 MANAGEMENT_KEY = "key-of-the-management"

@@ -20,7 +20,7 @@ from real.corpus import Captured, ProviderError
 from real.providers import Providers
 from real.rig import REPLAYED, LiteLLM, Product, product
 from real.waits import is_read, stated
-from support.processes import free_port
+from support.ports import free_port
 from support.servers import in_thread
 
 SLOW = 1.3

@@ -12,7 +12,8 @@ from real.apis import CLIENT_KEY
 from real.cliproxyapi import CLIProxyAPI, Models, cliproxyapi
 from real.corpus import ProviderError
 from real.providers import MARK, Providers, good_answer, good_events
-from support.processes import MASTER_KEY, Process, free_port, running
+from support.ports import free_port
+from support.processes import MASTER_KEY, Process, running
 from support.servers import Reply, Server, in_thread
 from support.wire import Request
 

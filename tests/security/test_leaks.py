@@ -15,7 +15,8 @@ from e2e.harness import Stub, until
 from e2e.test_shown import _view
 from litellm_hybrid.config.parser import ConfigError, parse
 from litellm_hybrid.message.decoders import decode
-from support.processes import MASTER_KEY, free_port
+from support.ports import free_port
+from support.processes import MASTER_KEY
 from support.servers import Reply
 from support.wire import Request
 

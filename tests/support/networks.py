@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from support.processes import Process, free_port, running
+from support.ports import free_port
+from support.processes import Process, running
 
 _CLIENT = textwrap.dedent("""
     import http.client, json, sys

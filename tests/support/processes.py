@@ -18,6 +18,8 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 
+from support.ports import free_port
+
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "addon" / "hybrid.py"
 LITELLM = ROOT / ".venv-litellm" / "bin" / "litellm"
@@ -84,14 +86,6 @@ class Process:
         with suppress(ProcessLookupError):
             os.killpg(self.popen.pid, signal.SIGKILL)
         return self.popen.wait()
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that is free right now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 @contextmanager

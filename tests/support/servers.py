@@ -26,6 +26,7 @@ from http import HTTPStatus
 from types import TracebackType
 from typing import Self
 
+from support.ports import free_port
 from support.wire import ClientGoneError, Connection, Request, read_request
 
 type Headers = Mapping[str, str] | Iterable[tuple[str, str]]
@@ -129,7 +130,7 @@ class Server(AbstractAsyncContextManager["Server"]):
     Args:
         handler: called for each request. An exception in it, other than a client
             that left, closes the connection and is raised when the server stops.
-        port: 0 takes a free one; a fixed one to start again where a server has stopped.
+        port: 0 takes a free one, which stays ours when the server has stopped; a fixed one starts another there.
         tls: for https.
         host: the address that it listens on, an IPv6 one without brackets.
     """
@@ -160,8 +161,10 @@ class Server(AbstractAsyncContextManager["Server"]):
         return [connection for connection in self.connections if connection.open]
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, self.host, self.port, ssl=self._tls)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self.port = self.port or free_port(self.host)
+        self._server = await asyncio.start_server(
+            self._accept, self.host, self.port, ssl=self._tls, reuse_address=True
+        )
         return self
 
     async def __aexit__(

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from support.processes import Process, free_port, hybrid_config, mitmdump
+from support.ports import free_port
+from support.processes import Process, hybrid_config, mitmdump
 from support.servers import in_thread
 from web import traffic
 from web.traffic import Servers

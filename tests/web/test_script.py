@@ -6,7 +6,8 @@ from pathlib import Path
 
 import httpx
 
-from support.processes import ROOT, accepts, free_port, hybrid_config, running
+from support.ports import free_port
+from support.processes import ROOT, accepts, hybrid_config, running
 
 
 def test_it_serves_the_page_and_says_what_to_type(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from support.processes import ROOT, free_port, hybrid_config, mitmdump
+from support.ports import free_port
+from support.processes import ROOT, hybrid_config, mitmdump
 from web import traffic
 from web.conftest import SCREENSHOTS, Rig
 from web.traffic import FELL_BACK, IDS, SERVED

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from litellm_hybrid.cli.main import main
-from support.processes import free_port
+from support.ports import free_port
 
 UNKNOWN = "http://127.0.0.1:{}"
 

@@ -12,7 +12,8 @@ from mitmproxy import http, options
 from litellm_hybrid.config.settings import Address
 from litellm_hybrid.observability.log import AppLog
 from litellm_hybrid.server.standalone import LeanMaster, share_port, spec
-from support.processes import free_port, hybrid_config
+from support.ports import free_port
+from support.processes import hybrid_config
 
 
 class Early:
