@@ -56,9 +56,12 @@ class StrictSkips:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # Programs that ignore SIGHUP hand that down, and `serve` respects it: tests run under nohup could not end it.
+    # Programs that ignore a signal hand that down, and `serve` respects it: tests run under nohup (SIGHUP), or in a
+    # script's background (SIGINT), could not end it.
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         signal.signal(signal.SIGHUP, lambda *_: None)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("--strict-skips") and not hasattr(config, "workerinput"):
         config.pluginmanager.register(StrictSkips(), "strict-skips")
 
