@@ -69,8 +69,8 @@ class HybridAddon:
         self._fallbacks.cost_refusal = self._prices.refusal
         self._fallbacks.leads_to = self._prices.leads_to
         self._fallbacks.backends = self._prices.backends
-        notices, priced = Notices(settings, records.falling_back), self._redactor.priced
-        self._observer = Observer(self._policy, records, self._prices, notices, priced)
+        notices = Notices(settings, records.falling_back, self._prices.lacks)
+        self._observer = Observer(self._policy, records, self._prices, notices, self._redactor.priced)
         self._proxy = HybridProxy[JudgedResponse](
             policy=self._policy, view=self._redactor, observer=self._observer
         )

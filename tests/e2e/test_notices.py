@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import AsyncIterator, Callable
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,10 @@ class Hook(Stub):
 async def hook() -> AsyncIterator[Hook]:
     async with Hook() as server:
         yield server
+
+
+other = hook
+"""Another webhook."""
 
 
 async def _login(_: Request, reply: Reply) -> None:
@@ -86,6 +91,9 @@ async def test_what_needs_somebody(start: Start, upstream: Stub, litellm: Stub, 
 
     await until(lambda: len(hook.told) == 3)
     assert {event for event, _ in hook.events} == {"login-gone", "fallback-begun", "budget-reached"}
+    (spent,) = [each["message"] for each in hook.told if each["event"] == "budget-reached"]
+    assert "`fallback.max-per-hour`" in spent
+    assert "max-cost-per-day" not in spent
 
 
 async def test_a_login_that_is_gone_is_told_without_a_fallback(
@@ -139,6 +147,46 @@ async def test_the_days_dollars_are_spent(start: Start, upstream: Stub, litellm:
     await _ask(proxy)
 
     await until(lambda: {("budget-reached", "o3"), ("fallback-begun", "o3")} <= set(hook.events))
+    (spent,) = [each["message"] for each in hook.told if each["event"] == "budget-reached"]
+    assert "`fallback.max-cost-per-day`" in spent
+    assert "max-per-hour" not in spent
+
+
+@pytest.mark.parametrize(
+    ("setting", "named"),
+    [
+        ({"except": ["o*"]}, "take o* out of `fallback.except`"),
+        ({"models": ["gpt*"]}, 'add "{}" to `fallback.models`'),
+        ({"on": ["overload"]}, "`fallback.on`"),
+    ],
+    ids=str,
+)
+async def test_an_excepted_model_is_told_with_what_helps(
+    setting: dict[str, list[str]],
+    named: str,
+    start: Start,
+    upstream: Stub,
+    litellm: Stub,
+    hook: Hook,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The setting that keeps it, and a model of LiteLLM's where it has none."""
+    minutes = count(step=61)
+    monkeypatch.setattr(notices_module, "monotonic", lambda: next(minutes))
+    upstream.does, litellm.deployments = OUT_OF_QUOTA, [{"model_name": "gpt-4.1", "model_info": {}}]
+    mappings = {"o1": "gpt-4.1", "o3": "mine"}
+    proxy = await start(fallback=ON | setting, notify=[hook.url], model_mappings=mappings)
+    async with asyncio.timeout(PATIENCE):  # what LiteLLM has may be known a moment later
+        while not any("LiteLLM has no mine" in each["message"] for each in hook.told):
+            await _ask(proxy)
+    lacking = hook.told[-1]["message"]
+    await _ask(proxy, "o1")
+    await until(lambda: hook.events[-1] == ("fallback-excepted", "o1"))
+
+    assert named.format("o3") in lacking
+    had = hook.told[-1]["message"]
+    assert named.format("o1") in had
+    assert "LiteLLM has no" not in had
 
 
 async def test_litellm_is_down_and_back(start: Start, upstream: Stub, litellm: Stub, hook: Hook) -> None:
@@ -152,7 +200,7 @@ async def test_litellm_is_down_and_back(start: Start, upstream: Stub, litellm: S
         await _ask(proxy)
         await until(lambda: len(hook.told) == 3)
 
-    assert set(hook.events[1:]) == {("litellm-back", ""), ("fallback-begun", "o3")}
+    assert hook.events[1:] == [("fallback-begun", "o3"), ("litellm-back", "")]
 
 
 async def test_one_a_minute_and_kind(
@@ -165,7 +213,6 @@ async def test_one_a_minute_and_kind(
 
     for model in ("o1", "o2", "o3"):
         await _ask(proxy, model)
-        await until(lambda: hook.told)  # one by one: each goes out in a task of its own
         now[0] += 20
     await _ask(proxy, "o4")
     await until(lambda: len(hook.told) == 2)
@@ -180,6 +227,7 @@ async def test_what_was_held_back_is_told_once_the_minute_is_over(
     """Which models fall back too, which no longer do, and which have begun and ended meanwhile."""
     loop, due = asyncio.get_running_loop(), dict[str, Callable[[], object]]()
     call_later, out = loop.call_later, {"o1", "o2", "o3", "o4"}
+    now = [0.0]
 
     def wait(delay: float, call: Callable[..., object], *args: Any, **kwargs: Any) -> asyncio.TimerHandle:
         if isinstance(getattr(call, "__self__", None), Notices):
@@ -193,10 +241,13 @@ async def test_what_was_held_back_is_told_once_the_minute_is_over(
 
     monkeypatch.setattr(loop, "call_later", wait)
     monkeypatch.setattr(notices_module, "monotonic", lambda: 1000.0)
+    monkeypatch.setattr(notices_module, "time", lambda: now[0])
     upstream.does, litellm.does = answers, hello
     proxy = await start(fallback=ON, notify=[hook.url])
     for model in ("o1", "o2", "o3", "o4"):
+        now[0] += 1
         await _ask(proxy, model)
+    now[0] = 60
     out.discard("o4")
     await _ask(proxy, "o4")
     await until(lambda: len(hook.told) == 1)
@@ -218,6 +269,7 @@ async def test_what_was_held_back_is_told_once_the_minute_is_over(
         ("fallback-ended", "o1", 0),
         ("fallback-ended", "o2", 3),
     ]
+    assert hook.told[1]["at"] == "1970-01-01T00:00:02Z"  # when o2 began, not when it was told
     also, ended = hook.told[1]["message"], hook.told[3]["message"]
     assert also.startswith("also: o2, o3: ")
     assert also.endswith("meanwhile begun and ended: o4")
@@ -242,6 +294,44 @@ async def test_the_same_again_is_only_counted(
     assert [(each["model"], each["suppressed"]) for each in hook.told] == [("o1", 0), ("o1", 2)]
     assert "also" not in hook.told[1]["message"]
     assert litellm.requests == []
+
+
+async def test_notices_come_in_order_and_name_the_time_of_their_events(
+    start: Start,
+    upstream: Stub,
+    litellm: Stub,
+    hook: Hook,
+    other: Hook,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A webhook that is slow gets one after the other, and nobody else waits for it."""
+    now, minutes, let_go = [0.0], [0.0], asyncio.Event()
+    monkeypatch.setattr(notices_module, "time", lambda: now[0])
+    monkeypatch.setattr(notices_module, "monotonic", lambda: minutes[0])
+
+    async def slow(request: Request, reply: Reply) -> None:
+        if len(hook.requests) == 1:
+            await let_go.wait()
+        await hello(request, reply)
+
+    hook.does, litellm.does = slow, hello
+    proxy = await start(fallback=ON, notify=[hook.url, other.url])
+    for second, does, model in ((1, OUT_OF_QUOTA, "o1"), (2, OUT_OF_QUOTA, "o3"), (3, hello, "o1")):
+        now[0], upstream.does = second, does
+        await _ask(proxy, model)
+    await until(lambda: hook.requests)
+    now[0], minutes[0], upstream.does = 90, 90, OUT_OF_QUOTA
+    await _ask(proxy, "o4")
+    await until(lambda: len(other.told) == 3)
+    assert len(hook.requests) == 1
+    let_go.set()
+    await until(lambda: len(hook.told) == 3)
+
+    assert [(each["model"], each["at"]) for each in hook.told] == [
+        ("o1", "1970-01-01T00:00:01Z"),
+        ("o1", "1970-01-01T00:00:03Z"),
+        ("o4, o3", "1970-01-01T00:01:30Z"),
+    ]
 
 
 async def test_a_command_finds_the_event_in_its_environment_and_no_key(

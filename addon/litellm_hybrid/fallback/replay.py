@@ -262,7 +262,7 @@ class Replays:
         budget, refusal = self._state.budget, self._state.cost_refusal(name)
         if not refusal and budget.spend(most, now):
             return True
-        why = refusal or f"all {most} of this hour are spent"
+        exchange.unpaid = why = refusal or f"all {most} of this hour are spent (`fallback.max-per-hour`)"
         if budget.should_log_exhausted(why, now):
             exchange.log(logging.ERROR, f"litellm: no fallback, {why}", event="fallback-refused")
         return False

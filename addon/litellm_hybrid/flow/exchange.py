@@ -74,6 +74,7 @@ class Exchange:
         refused_at: when LiteLLM first refused the replay, on the monotonic clock.
         retries: how often the replay was sent again.
         unsure: what of the replay LiteLLM may leave out in silence, see `lost_in_silence`; "": nothing.
+        unpaid: which budget is spent, where that keeps it from LiteLLM.
         is_away: LiteLLM is asked, and will have served the conversation.
         sent_head: its head as it was sent, for a replay from mitmweb.
         sent_response: the response as its client gets it, where the flow shows less.
@@ -111,6 +112,7 @@ class Exchange:
     refused_at: float | None = None
     retries: int = 0
     unsure: str = ""
+    unpaid: str = ""
     is_away: bool = False
     fallback: FallbackRecord | None = None
     sent_head: RequestHead | None = None

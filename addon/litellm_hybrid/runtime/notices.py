@@ -6,19 +6,20 @@ import logging
 import os
 import subprocess
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from time import monotonic, time
 
-from litellm_hybrid.config.settings import Notifier, SettingsStore
+from litellm_hybrid.config.settings import Notifier, Settings, SettingsStore
+from litellm_hybrid.diagnostics.explain import remedies
 from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.observability import log
 from litellm_hybrid.observability.history import LONGEST, FallingBackModels
 from litellm_hybrid.observability.status import timestamp
 from litellm_hybrid.proxy import trust
-from litellm_hybrid.routing.rules import IN_UPSTREAMS_PLACE, Reason, Target
+from litellm_hybrid.routing.rules import IN_UPSTREAMS_PLACE, Reason, Target, name_for_litellm
 
 _EVERY = 60.0
 """Seconds that pass at least between two notices of one kind."""
@@ -60,14 +61,14 @@ class _Told:
     Attributes:
         at: when, on the monotonic clock.
         models: of which models.
-        held: model → what has happened to it since; `over`: what has ended again meanwhile.
+        held: model → what has happened to it since, and when; `over`: what has ended again meanwhile.
         suppressed: how many notices that would have been.
     """
 
     at: float = -_EVERY
     models: frozenset[str] = frozenset()
-    held: dict[str, str] = field(default_factory=dict)
-    over: dict[str, None] = field(default_factory=dict)
+    held: dict[str, tuple[str, float]] = field(default_factory=dict)
+    over: dict[str, float] = field(default_factory=dict)
     suppressed: int = 0
     timer: asyncio.TimerHandle | None = None
 
@@ -75,13 +76,20 @@ class _Told:
 class Notices:
     """Finds out by the requests that end what there is to tell, and which models are `falling_back`."""
 
-    def __init__(self, settings: SettingsStore, falling_back: FallingBackModels) -> None:
-        self._settings = settings
+    def __init__(
+        self,
+        settings: SettingsStore,
+        falling_back: FallingBackModels,
+        lacks: Callable[[str], bool] = lambda _: False,
+    ) -> None:
+        """Make it; `lacks`: whether LiteLLM is known to have no model of a name of its own."""
+        self._settings, self._lacks = settings, lacks
         self._falling_back = falling_back
         self._told: dict[Event, _Told] = {}
         self._litellm_is_down = False
         self._failing: set[Notifier] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._turns: dict[Notifier, asyncio.Lock] = {}
 
     def exchange_ended(self, exchange: Exchange, *, served: bool, litellm_is_down: bool) -> None:
         """Look at a request that has ended; `served`: its client has all of a response that is no failure."""
@@ -96,11 +104,11 @@ class Notices:
         if exchange.fallback is not None and exchange.fallback.kind == "login":
             self._tell(Event.LOGIN_GONE, model, "the account's login is gone, sign in again")
         if outcome.reason is Reason.EXCEPTED:
-            phrase = "quota out, NOT served by LiteLLM (take it out of `fallback.except`)"
+            advice = self._advice(self._settings.current, model)
+            phrase = f"quota out, NOT served by LiteLLM ({advice})"
             self._tell(Event.FALLBACK_EXCEPTED, model, phrase)
         if outcome.fallback_failed == "budget":
-            phrase = "no fallback any more, by `fallback.max-per-hour` or `max-cost-per-day`"
-            self._tell(Event.BUDGET_REACHED, model, phrase)
+            self._tell(Event.BUDGET_REACHED, model, f"no fallback any more: {exchange.unpaid}")
         if begun:
             self._tell(
                 Event.FALLBACK_BEGUN, model, f"served by LiteLLM in upstream's place ({_why(exchange)})"
@@ -118,13 +126,21 @@ class Notices:
             event = Event.LITELLM_DOWN if is_down else Event.LITELLM_BACK
             self._tell(event, "", "cannot be reached" if is_down else "answers again")
 
+    def _advice(self, settings: Settings, model: str) -> str:
+        """Say what lets a model fall back that a setting keeps at upstream, and LiteLLM serve it."""
+        name = name_for_litellm(settings, model, None)
+        missing = f"LiteLLM has no {name}: add it to its model_list, or map the model; then "
+        fixes = [obstacle.fix for obstacle in remedies.outside(settings, model)]
+        fix = "; ".join(fixes) or "such failures are not in `fallback.on`"
+        return f"{missing if self._lacks(name) else ''}{fix}"
+
     def _tell(self, event: Event, model: str, phrase: str) -> None:
         """Tell it now, or with what else comes within a minute of the last notice of its kind."""
         told, now = self._told.setdefault(event, _Told()), monotonic()
         opposite = self._told.get(_OPPOSITES[event]) if event in _OPPOSITES else None
         if opposite is not None and model in opposite.held:  # nobody has heard that it had begun
             del opposite.held[model]
-            opposite.over[model] = None
+            opposite.over[model] = time()
             opposite.suppressed += 1
             return
         if (wait := told.at + _EVERY - now) <= 0:
@@ -134,7 +150,7 @@ class Notices:
         if event not in _OPPOSITES and model in told.models:
             return
         told.over.pop(model, None)
-        told.held[model] = phrase
+        told.held[model] = phrase, time()
         if told.timer is None:
             told.timer = asyncio.get_running_loop().call_later(wait, self._send, event, told)
 
@@ -145,18 +161,19 @@ class Notices:
         held, over = [*told.held], [*told.over]
         message = f"{model or 'LiteLLM'}: {phrase}"
         if not phrase:
-            message = f"also: {_names(held)}: {told.held[held[0]]}" if held else ""
+            message = f"also: {_names(held)}: {told.held[held[0]][0]}" if held else ""
         elif held:
             message += f"; also: {_names(held)}"
         if over:
             message += f"{'; ' if message else ''}meanwhile {_OVER[event]}: {_names(over)}"
         models = [model, *held] if phrase else held or over
+        happened = [*([time()] if phrase else []), *(at for _, at in told.held.values()), *told.over.values()]
         untold, self._told[event] = told.suppressed, _Told(monotonic(), frozenset(models))
         if not message or self._settings.is_empty:
             return
         said: dict[str, object] = {
             "event": event.value,
-            "at": timestamp(time()),
+            "at": timestamp(happened[0]),
             "model": ", ".join(models),
             "message": message,
             "text": f"litellm-hybrid: {message}",
@@ -168,14 +185,16 @@ class Notices:
             task.add_done_callback(self._tasks.discard)
 
     async def _run(self, number: int, notifier: Notifier, said: dict[str, object]) -> None:
+        """Tell one of `notify`, after what it is being told already."""
         try:
-            if notifier.url is not None:
-                await asyncio.to_thread(_post, notifier.url.value, said, self._settings.current.tls_ca)
-            else:
+            async with self._turns.setdefault(notifier, asyncio.Lock()):
                 settings = self._settings.current
-                keys = (settings.api_key, *settings.client_keys, *settings.upstream_keys)
-                hidden = frozenset(key.value for key in keys if key is not None)
-                await asyncio.to_thread(_execute, notifier.command, said, hidden)
+                if notifier.url is not None:
+                    await asyncio.to_thread(_post, notifier.url.value, said, settings.tls_ca)
+                else:
+                    keys = (settings.api_key, *settings.client_keys, *settings.upstream_keys)
+                    hidden = frozenset(key.value for key in keys if key is not None)
+                    await asyncio.to_thread(_execute, notifier.command, said, hidden)
         except Exception as e:  # noqa: BLE001 (whatever somebody's hook does)
             if notifier not in self._failing:
                 self._failing.add(notifier)

@@ -90,7 +90,7 @@ class Prices:
         if not most:
             return ""
         if self._spend.replays_cost(time()) >= most:
-            return f"the ${most} of this day are spent"
+            return f"the ${most} of this day are spent (`fallback.max-cost-per-day`)"
         if name not in self._prices:
             self._refresh(_RETRY_UNANSWERED_AFTER, _RETRY_AFTER)
             return f"LiteLLM has no price for {name}, and `fallback.max-cost-per-day` is set"
@@ -105,6 +105,10 @@ class Prices:
         """Return what is known of the backends of a model, by LiteLLM's name for it; () until it is known."""
         self._refresh(_RETRY_UNANSWERED_AFTER)
         return self._backends[name]
+
+    def lacks(self, name: str) -> bool:
+        """Tell whether LiteLLM has said which models it has, and this name of its own is none of them."""
+        return self._backends.lack(name)
 
     def expect(self) -> None:
         """A response has begun that will need a price: have it by its end."""

@@ -148,6 +148,13 @@ class Backends:
             backend = Backend(provider, model, *(supports[name] for name in _SUPPORTS))
             self._of.setdefault(str(entry.get("model_name")), []).append(backend)
 
+    def lack(self, model: str) -> bool:
+        """Whether there are some, and none serves a model, by LiteLLM's name for it.
+
+        A wildcard `openai/*` also serves names without the prefix, which are not told.
+        """
+        return bool(self._of) and model not in self._of and not any("*" in name for name in self._of)
+
     def __getitem__(self, model: str) -> tuple[Backend, ...]:
         """Return the backends of a model, by LiteLLM's name for it; () where that is not known."""
         if model in self._of:
