@@ -94,6 +94,7 @@ class HybridAddon:
         """Forget what may be different with new settings."""
         self._fallbacks.unknown_models.clear()
         self._fallbacks.remedies.clear()
+        self._fallbacks.reasons.clear()
         self._fallbacks.losing.clear()
         self._records.last_seen.forget()
         self._prices.forget()

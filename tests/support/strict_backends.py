@@ -98,10 +98,11 @@ _EXTRA = {
 }
 """Members that compatible servers have beside OpenAI's."""
 
-_TAKE_REASONING = frozenset({"deepseek", "vllm"})
+_TAKE_REASONING = frozenset({"deepseek", "vllm", "openrouter"})
 """Servers whose own models want their reasoning back: DeepSeek refuses a history without it ("The
 reasoning_content in the thinking mode must be passed back to the API", QwenLM/qwen-code#3724), vLLM reads
-it (`CustomChatCompletionMessageParam`); LiteLLM passes it on to both."""
+it (`CustomChatCompletionMessageParam`), OpenRouter calls it another name of its `reasoning`
+(openrouter.ai/docs/guides/best-practices/reasoning-tokens, "Preserving Reasoning"); LiteLLM passes it on."""
 
 
 class _GenerateContent(BaseModel):

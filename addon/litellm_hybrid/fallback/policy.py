@@ -91,12 +91,7 @@ def _fail_closed[**P, T](
 class Policy(ForwardingPolicy[JudgedResponse]):
     """Decides on replays for the proxy; one for the life of the process."""
 
-    def __init__(
-        self,
-        settings: SettingsStore,
-        state: FallbackState,
-        listener: FallbackListener,
-    ) -> None:
+    def __init__(self, settings: SettingsStore, state: FallbackState, listener: FallbackListener) -> None:
         self._settings = settings
         self._listener = listener
         self.replays = Replays(settings, state)
@@ -150,7 +145,10 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         if exchange.outcome.target is Target.LITELLM:
             asked = Asked.of(exchange.path, exchange.content, generates=generates(exchange.path))
             lost = self.replays.lost_by(exchange, head.headers)
-            return hold_replay(head, asked, since=monotonic(), opening_max=fallback.opening_max, lost=lost)
+            answered = partial(self.replays.note_answer, exchange, head.headers)
+            return hold_replay(
+                head, asked, answered, since=monotonic(), opening_max=fallback.opening_max, lost=lost
+            )
         kinds = fallback.on - {"unreachable"}
         if not (fallback.enabled and kinds and needs_inspection(head)):
             return None

@@ -22,6 +22,7 @@ from litellm_hybrid.llm.history.rejections import REJECTIONS
 from litellm_hybrid.llm.replay import body as replay_body
 from litellm_hybrid.llm.replay.foresight import (
     foreseen,
+    holds_reasoning,
     lost_in_silence,
     may_matter,
     served_by,
@@ -91,6 +92,9 @@ class Replays:
             backends = self._state.backends(name) if may_matter(exchange.content) else ()
             for remedy in foreseen(prepared, replayed, backends, self._remembered(exchange, api, now)):
                 self._apply(request, exchange, replayed, remedy)
+            body = request.raw_content or b""
+            if replayed is Api.CHAT and self._state.reasons.get(name, now) is False and holds_reasoning(body):
+                _put_body(request, exchange, body, reduce(body, Api.CHAT, rejection="unknown-member"))
         return request
 
     def log_stateful(self, exchange: Exchange) -> None:
@@ -142,6 +146,27 @@ class Replays:
             return Verdict("demand", WEAKENED)
         lost = lost_in_silence(body, api, backends)
         return Verdict(lost, "LiteLLM leaves it out") if lost else None
+
+    def note_answer(self, exchange: Exchange, headers: Mapping[str, str], answer: bytes) -> None:
+        """A replay is answered: a server of which nothing is known shows whether it reasons.
+
+        Some refuse another account's in a history, and one that has given none so far does not use it.
+        `answer`: decoded, up to its first content, which reasoning would be.
+        """
+        name, sent = exchange.outcome.litellm_model or "", exchange.attempts[-1].request
+        backends = self._state.backends(name) or served_by(headers)
+        if (
+            sent is None
+            or replay_body.api_of(exchange.path) is not Api.CHAT
+            or not backends
+            or not all(backend.is_anybodys for backend in backends)
+        ):
+            return
+        now = monotonic()
+        reasons = self._state.reasons.get(name, now) or any(
+            map(holds_reasoning, (answer, sent.raw_content or b""))
+        )
+        self._state.reasons.put(name, reasons, now + HOUR)
 
     def remember_lost(self, exchange: Exchange) -> None:
         """LiteLLM's answer was not given to the client, see `lost_by`: for an hour none is asked for."""

@@ -300,23 +300,30 @@ class JudgedResponse:
 
 
 def hold_replay(
-    head: ResponseHead, asked: Asked, *, since: float, opening_max: float, lost: Verdict | None = None
+    head: ResponseHead,
+    asked: Asked,
+    answered: Callable[[bytes], None],
+    *,
+    since: float,
+    opening_max: float,
+    lost: Verdict | None = None,
 ) -> JudgedResponse | None:
     """Begin to hold LiteLLM's response to a replay: whatever is no answer is a failure.
 
-    `asked` is what the request wants; `opening_max`, in seconds, is also for JSON that does not end; `lost`
-    says that the one who answers has not got all of the request. None for a compressed stream, which cannot
-    be read on the way.
+    `asked` is what the request wants; `answered` gets the answer, as far as it has come; `opening_max`, in
+    seconds, is also for JSON that does not end; `lost` says that the one who answers has not got all of the
+    request. None for a compressed stream, which cannot be read on the way.
     """
     if head.status == 200 and head.is_stream and not (head.is_plain or lost):
         return None
+
+    def fails(verdict: Verdict) -> bool:
+        if verdict is classifier.ANSWER:
+            answered(held.words or bytes(held.body))
+        return verdict is not classifier.ANSWER
+
     held = JudgedResponse(
-        head,
-        since=since,
-        hold_max=opening_max,
-        opening_max=opening_max,
-        fails=lambda verdict: verdict is not classifier.ANSWER,
-        asked=asked,
+        head, since=since, hold_max=opening_max, opening_max=opening_max, fails=fails, asked=asked
     )
     if (refused := classifier.refused_by_head(head.status, head.content_type) or lost) is not None:
         held.fail(refused)

@@ -210,6 +210,8 @@ class FallbackState:
             suspended for.
         losing: (LiteLLM's name of a model, API, what) of replays whose answer did not show that all of the
             request had arrived.
+        reasons: LiteLLM's name of a model whose kind of server is not known → whether chat completions of it
+            held reasoning, or it has taken a history that did.
         remedies: (LiteLLM's name of a model, API) → the changes that its backend has needed there.
         gauge: how much of a quota is used, by what upstream says.
         leads_to: whether a model of LiteLLM's leads to a port of this proxy's; None: that is not known.
@@ -230,6 +232,7 @@ class FallbackState:
     cooldowns: Cooldowns = field(default_factory=Cooldowns)
     conversations: Conversations = field(default_factory=Conversations)
     losing: ExpiringSet[tuple[str, str, str]] = field(default_factory=lambda: ExpiringSet(_ENTRIES_MAX))
+    reasons: ExpiringDict[str, bool] = field(default_factory=lambda: ExpiringDict(_ENTRIES_MAX))
     remedies: ExpiringDict[tuple[str, str], tuple[Remedy, ...]] = field(
         default_factory=lambda: ExpiringDict(_ENTRIES_MAX)
     )

@@ -417,6 +417,67 @@ def test_a_refusal_of_any_history_is_remembered_of_the_model() -> None:
     assert b"reasoning_content" not in (request.content or b"")
 
 
+ANYBODYS = (Backend("openai", "openai/qwen3-coder"),)
+PLAIN_ANSWER = b'{"choices":[{"message":{"content":"Hi","reasoning_content":null}}]}'
+REASONED_ANSWER = b'{"choices":[{"message":{"content":"Hi","reasoning_content":"Greet."}}]}'
+
+
+def second_turn(
+    *answers: bytes,
+    first: dict[str, Any] | None = None,
+    backends: tuple[Backend, ...] = ANYBODYS,
+    head: dict[str, str] | None = None,
+    path: str = "/v1/chat/completions",
+) -> tuple[bytes, Exchange]:
+    """The body of a replay with another account's reasoning, after these answers to `first`."""
+    ours = replays()
+    ours._state.backends = lambda _: backends
+    for answer in answers:
+        flow, exchange = upstream_flow(
+            json.dumps(first or {"model": "o3", "messages": [USER]}).encode(), path=path
+        )
+        exchange.begin_attempt(ours.build_fallback_request(flow, exchange) or flow.request)
+        ours.note_answer(exchange, head or {}, answer)
+    flow, exchange = upstream_flow(json.dumps(WITH_REASONING).encode(), path="/v1/chat/completions")
+    request = ours.build_fallback_request(flow, exchange)
+    assert request is not None
+    return request.content or b"", exchange
+
+
+def test_a_server_without_reasoning_of_its_own_gets_none_of_anothers() -> None:
+    body, exchange = second_turn(PLAIN_ANSWER)
+    assert parsed(body)["messages"] == [USER, {"role": "assistant", "content": "Hi"}, USER]
+    assert exchange.outcome.reduced
+    assert exchange.remedies == []  # nothing of what the model needs
+
+
+def test_it_is_seen_from_the_answers_head_where_litellm_tells_nothing() -> None:
+    told = {"x-litellm-model-name": "openai/qwen3-coder"}
+    assert b"reasoning_content" not in second_turn(PLAIN_ANSWER, backends=(), head=told)[0]
+    assert b"reasoning_content" in second_turn(PLAIN_ANSWER, backends=())[0]
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        {"answers": ()},
+        {"answers": (REASONED_ANSWER,)},
+        {"answers": (PLAIN_ANSWER, REASONED_ANSWER)},
+        {"answers": (REASONED_ANSWER, PLAIN_ANSWER)},
+        {"answers": (PLAIN_ANSWER,), "first": WITH_REASONING},
+        {"answers": (PLAIN_ANSWER,), "backends": (Backend("hosted_vllm", "hosted_vllm/qwen3-coder"),)},
+        {"answers": (PLAIN_ANSWER,), "backends": (*ANYBODYS, Backend("deepseek", "deepseek/deepseek-chat"))},
+        {"answers": (PLAIN_ANSWER,), "path": "/v1/messages"},
+    ],
+    ids=["not known", "reasons", "reasons now", "has reasoned", "has taken it", "vllm", "two", "another API"],
+)
+def test_what_may_be_taken_is_sent_byte_for_byte(known: dict[str, Any]) -> None:
+    known = dict(known)
+    body, exchange = second_turn(*known.pop("answers"), **known)
+    assert body == json.dumps(WITH_REASONING).encode()[:-1] + b',"drop_params":true}'
+    assert not exchange.outcome.reduced
+
+
 @pytest.mark.parametrize(
     ("body", "asked"),
     [

@@ -330,10 +330,15 @@ def test_what_the_classifier_says_is_what_holding_says() -> None:
 
 
 def replay(
-    status: int = 200, headers: dict[str, str] | None = None, *, wanted: Asked | None = None
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+    *,
+    wanted: Asked | None = None,
+    answers: list[bytes] | None = None,
 ) -> JudgedResponse:
     head = ResponseHead(status, JSON if headers is None else headers)
-    held = hold_replay(head, wanted or Asked(), since=100.0, opening_max=20.0)
+    heard: list[bytes] = [] if answers is None else answers
+    held = hold_replay(head, wanted or Asked(), heard.append, since=100.0, opening_max=20.0)
     assert held is not None
     return held
 
@@ -360,19 +365,23 @@ ANSWER = b'{"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]
 def test_what_counts_as_an_answer_to_a_replay(
     status: int, headers: dict[str, str], body: bytes, decision: HoldDecision
 ) -> None:
-    held = replay(status, headers)
+    answers: list[bytes] = []
+    held = replay(status, headers, answers=answers)
     assert feed(held, body) is HoldDecision.HOLD
     assert held.end(now=NOW) is decision
     assert held.body == body
+    assert answers == ([body] if decision is HoldDecision.RELEASE else [])
 
 
 def test_a_replays_opening_is_held_like_any() -> None:
     """Comments, pings and empty starts decide nothing."""
-    held = replay(headers=SSE)
+    answers: list[bytes] = []
+    held = replay(headers=SSE, answers=answers)
     assert held.due == 120.0
     assert feed(held, b": ping\n\n" + OPENING, clock=110.0) is HoldDecision.HOLD
     assert held.due == 120.0
     assert feed(held, CONTENT) is HoldDecision.RELEASE
+    assert answers == [b": ping\n\n" + OPENING + CONTENT]
 
 
 def test_a_long_answer_to_a_replay_goes_out_before_its_end() -> None:
@@ -381,7 +390,7 @@ def test_a_long_answer_to_a_replay_goes_out_before_its_end() -> None:
 
 
 def test_a_compressed_stream_is_not_held_for_a_replay() -> None:
-    assert hold_replay(ResponseHead(200, SSE | GZIP), Asked(), since=0.0, opening_max=1.0) is None
+    assert hold_replay(ResponseHead(200, SSE | GZIP), Asked(), print, since=0.0, opening_max=1.0) is None
 
 
 def test_a_replay_that_wants_a_compaction_waits_for_one() -> None:

@@ -35,6 +35,15 @@ from litellm_hybrid.routing.paths import Api
 # servers are called as well, only where the model is OpenAI's. Others are asked.
 _STRICT = frozenset({"azure", "groq", "cerebras", "xai"})
 _OPENAIS = re.compile(r"(?:^|/)(?:gpt-[345]|o\d|chatgpt|codex)")
+_ANYBODYS = frozenset({"openai", "custom_openai", "openai_like"})
+
+# Reasoning beside a message's words, as gateways and servers spell it, in a request or in an answer.
+_REASONING = {
+    b'"reasoning': re.compile(
+        rb'"reasoning(?:(?:_content|_text)?"\s*+:\s*+"(?!")|_details"\s*+:\s*+\[\s*+\{)'
+    ),
+    b'"thinking_blocks"': re.compile(rb'"thinking_blocks"\s*+:\s*+\[\s*+\{'),
+}
 
 _WEAKENS_CHOICE = frozenset({"mistral", "codestral"})
 """LiteLLM 1.106.2, `llms/mistral/chat/transformation.py`: a tool is not forced by its name."""
@@ -113,6 +122,11 @@ class Backend:
         return of_openai or self.provider in _STRICT
 
     @property
+    def is_anybodys(self) -> bool:
+        """Whether it may be any server that speaks OpenAI's language: what it refuses is not known."""
+        return self.provider in _ANYBODYS and not self.is_strict
+
+    @property
     def is_claude(self) -> bool:
         """Whether it is one of Anthropic's models, whoever serves it."""
         return "claude" in self.model
@@ -173,6 +187,11 @@ _SUPPORTS = ("vision", "reasoning", "adaptive_thinking")
 def may_matter(body: bytes) -> bool:
     """Whether a request is one whose backends are worth asking for: of an agent's, or with more than text."""
     return _SIGNS.search(body) is not None
+
+
+def holds_reasoning(body: bytes) -> bool:
+    """Whether a history of chat completions, or an answer as far as it has come, holds reasoning."""
+    return any(name in body and pattern.search(body) for name, pattern in _REASONING.items())
 
 
 def foreseen(

@@ -316,7 +316,6 @@ ROWS: tuple[Row, ...] = (
     _row("OpenAI-compatible servers, of the search that LiteLLM makes of a tool", _NO_SEARCH,
          r"Invalid value for ~web_search_options\b"),
     _row("llama.cpp: ggml-org/llama.cpp#20156", _tools, r"~type~ of tool must be ~function~"),
-    _row("OpenAI", _tools, r"(?:Hosted )?tool ~(?P<kind>(?!choice|call)\w{1,40})~ is not supported with"),
     _row("OpenAI, of one value where others are known", _tools,
          r"Invalid value: "
          r"~(?P<kind>custom|namespace|web_search|tool_search|local_shell|image_generation)~\. Supported "

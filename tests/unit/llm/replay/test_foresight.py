@@ -9,6 +9,7 @@ from litellm_hybrid.llm.replay.foresight import (
     Backend,
     Backends,
     foreseen,
+    holds_reasoning,
     lost_in_silence,
     served_by,
 )
@@ -411,3 +412,34 @@ def test_of_gemini_the_allowed_functions_are_the_only_ones() -> None:
     assert json.loads(apply(asked, GEMINI, remedy)) == body(["edit"])
     free = json.dumps(body(["bash", "edit"])).encode()
     assert apply(free, GEMINI, remedy) is free
+
+
+@pytest.mark.parametrize(
+    ("body", "holds"),
+    [
+        (b'{"role":"assistant","reasoning_content":"Look."}', True),
+        (b'{"delta": {"reasoning" : "Look."}}', True),
+        (b'{"reasoning_details":[{"type":"reasoning.text"}]}', True),
+        (b'{"thinking_blocks": [ {"type":"thinking"}]}', True),
+        (b'{"delta":{"reasoning_content":"","content":"Hi"}}', False),
+        (b'{"message":{"reasoning_content":null,"reasoning_details":[],"thinking_blocks":[]}}', False),
+        (b'{"reasoning_effort":"low","reasoning":{"effort":"low"}}', False),
+        (b'{"content":"{\\"reasoning_content\\":\\"Look.\\"}"}', False),
+    ],
+)
+def test_whether_reasoning_stands_beside_the_words(body: bytes, *, holds: bool) -> None:
+    assert holds_reasoning(body) is holds
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "may_be_anybodys"),
+    [
+        ("openai", "openai/qwen3-coder", True),
+        ("custom_openai", "custom_openai/m", True),
+        ("openai", "openai/gpt-5", False),
+        ("hosted_vllm", "hosted_vllm/qwen3-coder", False),
+        ("openrouter", "openrouter/qwen/qwen3-coder", False),
+    ],
+)
+def test_a_server_that_may_be_anybodys(provider: str, model: str, *, may_be_anybodys: bool) -> None:
+    assert Backend(provider, model).is_anybodys is may_be_anybodys
