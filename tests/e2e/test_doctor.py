@@ -628,3 +628,36 @@ def test_no_color(good: SetUp) -> None:
     shown = on_terminal(good.config(models=["GPT-5"]), {"NO_COLOR": "1"})
     assert "[31m" not in shown
     assert "error        LiteLLM does not know" in shown
+
+
+# -- `explain` asks the same lists --------------------------------------------
+
+
+def explained(file: Path, model: str) -> tuple[dict[str, str], list[str]]:
+    done = CliRunner().invoke(main, ["explain", "-c", str(file), "--json", model])
+    assert (done.exit_code, MASTER_KEY in done.output, CLIENT_KEY in done.output) == (0, False, False)
+    explanation = json.loads(done.stdout)
+    return {step["name"]: step["message"] for step in explanation["steps"]}, explanation["fixes"]
+
+
+@pytest.mark.parametrize(("kinds", "then"), [(["quota"], "client"), (["quota", "unknown-model"], "LiteLLM")])
+def test_explain_says_that_upstream_does_not_list_a_model(good: SetUp, kinds: list[str], then: str) -> None:
+    """And what becomes of it; of one that is listed, whatever its case and suffix, nothing is said."""
+    file = good.config(enabled=False, models=None, fallback={"enabled": True, "on": kinds})
+    for listed in ("gpt-5", "GPT-5(high)"):
+        assert "upstream" not in explained(file, listed)[0]
+
+    steps, fixes = explained(file, "gpt-55")
+
+    assert '"gpt-55"' in steps["upstream"]
+    assert steps["upstream"].endswith(then)
+    assert any("gpt-5," in fix for fix in fixes)
+    assert "gpt-55" in steps["litellm"]
+    _, fixes = explained(file, "openai/o3")  # which LiteLLM has
+    assert any("unknown-model" in fix for fix in fixes) == (then == "client")
+
+
+def test_explain_says_nothing_of_lists_that_it_cannot_read(tmp_path: Path) -> None:
+    with a_set_up(tmp_path) as stopped:
+        file = stopped.config(enabled=False, models=None, fallback={"enabled": True})
+    assert not {"upstream", "litellm"} & explained(file, "gpt-55")[0].keys()

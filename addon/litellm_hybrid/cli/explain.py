@@ -12,17 +12,21 @@ import click
 
 from litellm_hybrid.cli.common import as_json_option, config_option, find, load, show
 from litellm_hybrid.cli.status import replay_changes
+from litellm_hybrid.config.model_patterns import bare
 from litellm_hybrid.config.settings import Settings, host_port
+from litellm_hybrid.diagnostics.doctor import probes
+from litellm_hybrid.diagnostics.doctor.check_models import KnownModels
+from litellm_hybrid.diagnostics.doctor.probes import Results
 from litellm_hybrid.diagnostics.explain import reasons
-from litellm_hybrid.diagnostics.explain.explain import Step
+from litellm_hybrid.diagnostics.explain.explain import Explanation, Step
 from litellm_hybrid.diagnostics.explain.explain import explain as explain_request
 from litellm_hybrid.diagnostics.explain.remedies import UpstreamResponse
 from litellm_hybrid.fallback import response_hold
 from litellm_hybrid.message import credentials, forwarded
 from litellm_hybrid.message.credentials import Headers, redact_target
 from litellm_hybrid.routing.rewrite import Incoming
-from litellm_hybrid.routing.rules import Request
-from litellm_hybrid.terminal import printable
+from litellm_hybrid.routing.rules import Request, Target
+from litellm_hybrid.terminal import counted, printable
 
 _INPUT = click.Path(exists=True, dir_okay=False, allow_dash=True)
 _HEADER = "'NAME: VALUE'"
@@ -71,7 +75,7 @@ def explain(
     response_body: str | None,
     as_json: bool,
 ) -> None:
-    """Explain where a request goes, and why. Nothing is sent to either server.
+    """Explain where a request goes, and why. It is not sent; the servers are asked which models they list.
 
     \b
       litellm-hybrid explain gpt-5
@@ -112,8 +116,43 @@ def explain(
         steps.append(Step("client", said))
     learnt = replay_changes(settings, explanation.litellm_model) if explanation.litellm_model else []
     steps += [Step("replays", f"the running proxy changes them: {line}") for line in learnt]
-    explanation = replace(explanation, steps=tuple(steps))
+    explanation = _with_lists(settings, replace(explanation, steps=tuple(steps)))
     show(explanation, secrets_of(settings, request), as_json=as_json)
+
+
+def _with_lists(settings: Settings, explanation: Explanation) -> Explanation:
+    """Say of a model that upstream or LiteLLM does not list what becomes of it there, and what helps."""
+    model, sent_as = explanation.model, explanation.litellm_model
+    if model is None or sent_as is None or explanation.own_status is not None:
+        return explanation
+    wanted = [f"{server}-{which}" for server in ("upstream", "litellm") for which in ("open", "models")]
+    planned = {name: probe for name, probe in probes.plan(settings).items() if name in wanted}
+    results = Results(probes.send_all(planned, settings.tls_ca))
+    upstream, litellm = results.models("upstream"), results.models("litellm")
+    steps, fixes = [*explanation.steps], [*explanation.fixes]
+    served = litellm is None or sent_as in KnownModels(litellm)
+    if not served:
+        meant = KnownModels(litellm or ()).meant(sent_as)
+        near = f"; `model-mappings` can make it {meant}" if meant else ""
+        steps.append(Step("litellm", f'LiteLLM lists no "{sent_as}", and would refuse the request{near}'))
+    asked = bare(model)
+    if (
+        upstream is None
+        or explanation.target is not Target.UPSTREAM
+        or asked.lower() in map(str.lower, upstream)
+    ):
+        return replace(explanation, steps=tuple(steps))
+    kind, fallback = "unknown-model", settings.fallback
+    is_replayed = fallback.enabled and fallback.covers(model) and kind in fallback.on
+    then = "is replayed to LiteLLM" if is_replayed else "reaches the client"
+    count = counted(len(upstream), "model")
+    said = f'upstream lists {count}, and no "{asked}": it answers with an error ({kind}), which {then}'
+    steps.append(Step("upstream", said))
+    if listed := KnownModels(upstream).meant(asked):
+        fixes.insert(0, f"ask for {listed}, which upstream lists")
+    if served and fallback.enabled and kind not in fallback.on:
+        fixes.append(f"add {kind} to `fallback.on`")
+    return replace(explanation, steps=tuple(steps), fixes=tuple(fixes))
 
 
 def _explain_reason(text: str, what: Sequence[str], *, as_json: bool) -> None:
