@@ -17,6 +17,7 @@ from litellm_hybrid.config.settings import Settings, host_port
 from litellm_hybrid.diagnostics.doctor import probes
 from litellm_hybrid.diagnostics.doctor.check_models import KnownModels
 from litellm_hybrid.diagnostics.doctor.probes import Results
+from litellm_hybrid.diagnostics.doctor.report import some
 from litellm_hybrid.diagnostics.explain import reasons
 from litellm_hybrid.diagnostics.explain.explain import Explanation, Step
 from litellm_hybrid.diagnostics.explain.explain import explain as explain_request
@@ -116,7 +117,9 @@ def explain(
         steps.append(Step("client", said))
     learnt = replay_changes(settings, explanation.litellm_model) if explanation.litellm_model else []
     steps += [Step("replays", f"the running proxy changes them: {line}") for line in learnt]
-    explanation = _with_lists(settings, replace(explanation, steps=tuple(steps)))
+    explanation = replace(explanation, steps=tuple(steps))
+    if response is None:
+        explanation = _with_lists(settings, explanation)
     show(explanation, secrets_of(settings, request), as_json=as_json)
 
 
@@ -148,8 +151,8 @@ def _with_lists(settings: Settings, explanation: Explanation) -> Explanation:
     count = counted(len(upstream), "model")
     said = f'upstream lists {count}, and no "{asked}": it answers with an error ({kind}), which {then}'
     steps.append(Step("upstream", said))
-    if listed := KnownModels(upstream).meant(asked):
-        fixes.insert(0, f"ask for {listed}, which upstream lists")
+    listed = KnownModels(upstream).meant(asked) or some(upstream)
+    fixes = [*([f"ask for what upstream lists: {listed}"] if listed else []), *(fixes if served else [])]
     if served and fallback.enabled and kind not in fallback.on:
         fixes.append(f"add {kind} to `fallback.on`")
     return replace(explanation, steps=tuple(steps), fixes=tuple(fixes))
