@@ -86,6 +86,7 @@ def test_nothing_is_asked(servers: SetUp, tmp_path: Path) -> None:
     assert done.stdout.index(" serve -c own.yaml") > done.stdout.index("\nresult ")
     assert not (tmp_path / "own.env").exists()
     assert "LITELLM_API_KEY is read from the environment" in done.stdout
+    assert "Fallback is on. " in done.stdout
     checks = {line.split()[0]: line.split()[1] for line in done.stdout.splitlines() if len(line.split()) > 2}
     assert (checks["upstream"], checks["litellm"], checks["api-key"]) == ("ok", "ok", "ok")
     assert checks["fallback"] == "ok"
@@ -113,12 +114,12 @@ def test_cliproxyapis_own_file_is_read(servers: SetUp, tmp_path: Path) -> None:
 def test_what_cannot_be_known_is_asked_for(
     servers: SetUp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The addresses, both keys, and of the models one by one what to change."""
+    """The addresses, both keys until they are right, of the models one by one what to change, and fallback."""
     monkeypatch.chdir(tmp_path)
     answers = [
-        *(f"http://127.0.0.1:{free_port()}", "n", servers.upstream.url, CLIENT_KEY),  # nobody is at the first
-        *(servers.litellm.url, MASTER_KEY),
-        *("o3 gpt-5", "gpt-5 openai/o3", "grok-4 -", ""),
+        *(f"http://127.0.0.1:{free_port()}", "n", servers.upstream.url),  # nobody is at the first
+        *("sk-wrong-one", CLIENT_KEY, servers.litellm.url, "sk-wrong-one", "sk-wrong-too", MASTER_KEY),
+        *("o3 gpt-5", "gpt-5 openai/o3", "grok-4 -", "", ""),
     ]
     absent = dict.fromkeys(KEYS) | {"HOME": str(tmp_path)}
 
@@ -138,7 +139,7 @@ def test_what_cannot_be_known_is_asked_for(
     kept = tmp_path / "litellm-hybrid.env"
     assert kept.stat().st_mode & 0o777 == 0o600
     assert kept.read_text() == f"HYBRID_CLIENT_KEY={CLIENT_KEY}\nLITELLM_API_KEY={MASTER_KEY}\n"
-    assert not any(secret in done.output for secret in KEYS.values())
+    assert not any(secret in done.output for secret in (*KEYS.values(), "sk-wrong"))
     # What it says to type is typed, as it stands, in another shell: it reads the client's key, and no other.
     lines = [line.strip() for line in done.output.splitlines()]
     (reads,) = [line for line in lines if line.startswith("eval ")]
@@ -148,6 +149,20 @@ def test_what_cannot_be_known_is_asked_for(
     )
     assert f"HYBRID_CLIENT_KEY={CLIENT_KEY}\n" in shown.stdout
     assert MASTER_KEY not in shown.stdout
+
+
+@pytest.mark.parametrize(("answer", "is_on"), [("", True), ("y", True), ("n", False)])
+def test_fallback_is_turned_on_only_by_whoever_has_read_what_it_costs(
+    answer: str, is_on: bool, servers: SetUp, tmp_path: Path
+) -> None:
+    output = tmp_path / "own.yaml"
+    args = ["init", *addresses(servers), "--output", str(output)]
+
+    done = CliRunner().invoke(main, args, input=f"\n{answer}\n", env=KEYS | {"HOME": str(tmp_path)})
+
+    assert done.exit_code in (0, 1), done.output
+    assert written(output)["fallback"] == {"enabled": is_on, "except": ["grok-4"]}
+    assert done.output.index("whose key pays") < done.output.index("Turn fallback on?")
 
 
 def test_the_doctor_says_the_same_afterwards(servers: SetUp, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from litellm_hybrid.diagnostics import init as first
 from litellm_hybrid.diagnostics.doctor import probes
 from litellm_hybrid.diagnostics.doctor.check_models import KnownModels
 from litellm_hybrid.diagnostics.doctor.doctor import Options
-from litellm_hybrid.diagnostics.doctor.probes import Program, Results
+from litellm_hybrid.diagnostics.doctor.probes import ProbeResult, Program, Results
 from litellm_hybrid.diagnostics.doctor.report import some
 from litellm_hybrid.diagnostics.init import CLIENT_KEY, LITELLM_KEY, Match, Proposal, SetUp
 from litellm_hybrid.llm.usage import PriceList
@@ -91,7 +91,11 @@ def init(
     address = ask.address("CLIProxyAPI", upstream, str(known.upstream), Program.CLIPROXYAPI)
     client_key = probes.client_key(known) or os.environ.get(CLIENT_KEY, "")
     if not client_key and _probe(Settings(upstream=address))["upstream-open"].status == 401:
-        client_key = ask.key("One of the `api-keys` of CLIProxyAPI's config.yaml", CLIENT_KEY)
+        client_key = ask.key(
+            "One of the `api-keys` of CLIProxyAPI's config.yaml",
+            CLIENT_KEY,
+            lambda key: _probe(Settings(upstream=address, client_keys=(Secret(key),)))["upstream-models"],
+        )
     if client_key and os.environ.get(CLIENT_KEY) != client_key:
         typed[CLIENT_KEY] = client_key
 
@@ -101,6 +105,7 @@ def init(
         litellm_key = ask.key(
             "LiteLLM's key; its master key works, a virtual key can be limited",
             litellm_key_env,
+            lambda key: _probe(Settings(base_url=base_url, api_key=Secret(key)))["litellm-models"],
         )
         typed |= {litellm_key_env: litellm_key} if litellm_key else {}
 
@@ -115,6 +120,8 @@ def init(
     ask.go_on(results)
     proposals = first.propose(listed[0] or (), listed[1]) if listed[1] is not None else []
     proposals = ask.models(proposals, listed[1] or ())
+    costs = first.spending(proposals, PriceList(results["litellm-info"].json))
+    falls_back = ask.fallback(costs) if any(each.target for each in proposals) else True
 
     no_keys = not litellm_key and results["litellm-open"].status == 200
     wanted = SetUp(
@@ -123,6 +130,7 @@ def init(
         "" if no_keys else litellm_key_env,
         CLIENT_KEY if client_key else "",
         proposals,
+        falls_back,
     )
     text = first.config_text(wanted)
     try:
@@ -135,8 +143,6 @@ def init(
     if litellm_key and litellm_key_env not in typed:
         click.echo(f"{litellm_key_env} is read from the environment: it is not written")
     _write(list_file, entries if lacking else "", f": for LiteLLM, which lacks {some(lacking)}")
-    if any(each.target for each in proposals):
-        click.echo(printable(first.spending(proposals, PriceList(results["litellm-info"].json))))
     click.echo("\nWhat `litellm-hybrid doctor` says:\n")
 
     secrets = [value for value in (litellm_key, client_key) if value]
@@ -184,13 +190,28 @@ class _Asking:
             if given is not None or self._quiet or click.confirm("Use it all the same?", default=False):
                 return address
 
-    def key(self, what: str, variable: str) -> str:
-        """Ask for a credential, which is not echoed; "" where there is none."""
+    def key(self, what: str, variable: str, use: Callable[[str], ProbeResult]) -> str:
+        """Ask for a credential, which is not echoed, until its server takes it; "" where there is none.
+
+        Args:
+            what: the question.
+            variable: of the environment, where nothing may be asked.
+            use: asks its server for the list of models with a key.
+        """
         if self._quiet:
             click.echo(f"{what} is needed: put it into {variable}", err=True)
             return ""
-        entered: str = click.prompt(f"{what} (not shown)", hide_input=True, default="", show_default=False)
-        return entered.strip()
+        while True:
+            text = f"{what} (not shown)"
+            key = str(click.prompt(text, hide_input=True, default="", show_default=False)).strip()
+            if not key or not 400 <= (status := use(key).status) < 500:
+                return key
+            click.echo(f"  It does not take this key (status {status}); Enter goes on without one.", err=True)
+
+    def fallback(self, costs: str) -> bool:
+        """Say what falling back costs whom, and ask whether it is to be on."""
+        click.echo(printable(f"\n{'Fallback is on. ' if self._quiet else ''}{costs}"))
+        return self._quiet or click.confirm("Turn fallback on?", default=True)
 
     def go_on(self, results: Results) -> None:
         """Say how many models each server has; ask whether to go on where a list could not be read."""

@@ -104,6 +104,7 @@ class SetUp(NamedTuple):
         litellm_key: the variable that LiteLLM's key stands in; "": LiteLLM takes no keys.
         client_key: the variable that the client key stands in; "": CLIProxyAPI takes no keys, or they are
             in the same file.
+        falls_back: whether fallback is on.
     """
 
     upstream: Address
@@ -111,6 +112,7 @@ class SetUp(NamedTuple):
     litellm_key: str
     client_key: str
     models: Sequence[Proposal]
+    falls_back: bool = True
 
 
 def config_text(wanted: SetUp) -> str:
@@ -141,7 +143,7 @@ def config_text(wanted: SetUp) -> str:
         "",
         "    fallback:",
         "      # What an exhausted account cannot serve goes to LiteLLM. It spends LiteLLM's money.",
-        "      enabled: true",
+        f"      enabled: {str(wanted.falls_back).lower()}",
     ]
     if without:
         lines += [
@@ -199,7 +201,8 @@ def spending(models: Iterable[Proposal], prices: PriceList) -> str:
         for name in dict.fromkeys((*ranked[:1], *ranked[-1:]))
     ]
     said = f"a million tokens cost {' to '.join(each)}" if each else "LiteLLM says no price"
-    return f"Fallback is on: what falls back, LiteLLM's key pays; {said}. `max-cost-per-day` can limit it."
+    pays = "What the subscription cannot serve falls back to LiteLLM, whose key pays"
+    return f"{pays}; {said}. `fallback.max-cost-per-day` can limit it."
 
 
 def client_lines(address: str, models: Sequence[Proposal], *, has_keys: bool) -> list[tuple[str, str]]:
