@@ -48,7 +48,7 @@ _FROM_LITELLM = {
     ),
     Reason.FALLBACK: (
         "upstream's response (`upstream-status=` is its status) meant that the account cannot serve it",
-        "to let it through, add the model to `fallback.except`, or take the kind out of `fallback.on`",
+        "to give the client that instead, put the model into `fallback.except`, or take its kind out of `on`",
         f"{_BY_MODEL} --response-status 429 --response-body FILE",
     ),
     Reason.UNREACHABLE: (
@@ -89,8 +89,8 @@ _FROM_UPSTREAM = {
         _BY_MODEL,
     ),
     Reason.NOT_LISTED: (
-        "no entry of `models` matches the model, and upstream's response was no failure that falls back",
-        "nothing, where only failures are to go to LiteLLM; else add the name to `models` (`enabled: true`)",
+        "the ordinary way: no entry of `models` names the model, and upstream's answer needed no fallback",
+        "nothing to do; to have LiteLLM serve the model always, add it to `models` (`enabled: true`)",
         _BY_MODEL,
     ),
     Reason.NOT_POST: (
@@ -99,7 +99,7 @@ _FROM_UPSTREAM = {
         "litellm-hybrid explain GET PATH",
     ),
     Reason.NO_MODEL: (
-        "neither the body nor the path names a model, or `model` is no text that is not empty",
+        "neither the body nor the path names a model (`model` has to be text, and not empty)",
         "have the client name the model: as text in the JSON body, as a form field, or in the path",
         f"{_BY_PATH} -d BODY",
     ),
@@ -125,12 +125,12 @@ _FROM_UPSTREAM = {
     ),
     Reason.FALLBACK_FAILED: (
         "upstream failed, LiteLLM could not help (`fallback-failed=`): the response is upstream's own",
-        "see what `fallback-failed=` says: `litellm-hybrid explain --reason` takes the whole header",
+        "the ERROR before it in the log says why; `litellm-hybrid explain --reason` takes the whole header",
         _STATUS,
     ),
     Reason.EXCEPTED: (
         "upstream's account cannot serve it, and a setting keeps the model, or such failures, at upstream",
-        "take it out of `fallback.except`; or add it to `fallback.models`, or the kind to `fallback.on`",
+        "see that LiteLLM has the model; then change `fallback.except`, `fallback.models` or `fallback.on`",
         f"{_BY_MODEL} --response-status 429",
     ),
 }
