@@ -17,20 +17,27 @@ requests as agents make them, an upstream without quota, a real LiteLLM without 
 configuration, and backends that check strictly, with the request types of the official SDKs and by the
 providers' own rules, in their own words. **{answered} of {all} requests are answered**, {once} of them at the
 first attempt, the others after {most} at most; a session's second turn, with a history that another account
-has made, needs one ({late} need two). How a replay is made to fit is in [fallback.md](fallback.md).
+has made, needs one{late}. How a replay is made to fit is in [fallback.md](fallback.md).
 
 A number is how often LiteLLM was asked: at a session's first turn, and at its second. **no** is a refusal:
 the client gets upstream's answer. None is an answer to another question: the image that LiteLLM would leave
 out for DeepSeek is not sent, and the tool that it would not force Mistral to call is the only one it gets.
 LiteLLM's `/model/info` tells that. Where the key may not read it, or it has not answered yet, **{untold} are
-answered**: a request with an image or a forced tool is replayed, and the head of the answer
-(`x-litellm-model-name`) says whether the one who gave it had got all of the request. If not, or if it says
-nothing, which is so for most of Gemini's forced tools, the client gets upstream's answer, and for an hour no
+answered**: a request with an image, a forced tool or a form of its answer is replayed, and the head of the
+answer (`x-litellm-model-name`) says whether the one who gave it had got all of the request. If not, or if it
+says nothing, which is so for most of Gemini's requests, the client gets upstream's answer, and for an hour no
 such request is replayed to that model.
 
+LiteLLM with `drop_params: true` in its own configuration, and for Claude Code and Codex any LiteLLM, leaves
+out in silence what it has no option for: a forced tool for `perplexity/`, many models of Fireworks and
+Bedrock, and Claude Opus 5.5, a JSON schema for `zai/`. Such requests are not replayed there.
+
 `reasoning_content` of another account is left out at once for those who are known to refuse it (OpenAI,
-Azure, Groq, Cerebras, xAI), elsewhere once it is refused, for the model from then on. A seal that looks
-genuine and is refused costs one attempt more, once a conversation.
+Azure, Groq, Cerebras, xAI), and for an `openai/…` server of which nothing is known, once it has answered
+without reasoning of its own; elsewhere once it is refused, for the model from then on. Such a server may
+refuse it or take it, which nothing tells before it is sent: so one that would have taken it gets it no more,
+and one that gives reasoning, or has taken it, gets it byte for byte. A seal that looks genuine and is refused
+costs one attempt more, once a conversation.
 
 `compatible-openai` is a server without `/responses` that stands in LiteLLM's configuration as `openai/…`.
 LiteLLM asks it for `/responses`, gets a 404, and leaves it alone for 5 s, longer than a replay is tried
@@ -45,13 +52,14 @@ def page() -> str:
     """The whole page."""
     rows: Rows = json.loads(MEASURED.read_text("utf-8"))
     answered = [int(row["attempts"]) for row in rows if row["result"] == "answered"]
+    late = sum(row["turn"] == "second" and row["attempts"] != 1 for row in rows)
     prose = _PROSE.format(
         answered=len(answered),
         all=len(rows),
         once=answered.count(1),
         most=f"{max(answered)} attempts",
         untold=sum(row["untold"] == "answered" for row in rows),
-        late=sum(row["turn"] == "second" and row["attempts"] != 1 for row in rows),
+        late=f" ({late} need more)" if late else "",
     )
     parts = (
         f"{prose}{_matrix(rows)}",

@@ -8,7 +8,7 @@ import pytest
 from support import replay_matrix
 from support.agent_requests import AGENT_REQUESTS
 from support.replay_matrix import Row
-from support.strict_backends import BY_NAME
+from support.strict_backends import BY_NAME, LOSING
 
 pytestmark = [pytest.mark.litellm, pytest.mark.timeout(900)]
 
@@ -55,6 +55,19 @@ def test_where_nobody_tells_who_serves_a_model(tmp_path: Path) -> None:
     assert 1 - len(refused) / len(measured) >= LEAST, "\n".join(map(str, refused))
     assert {row.attempts for row in measured} <= {0, 1, 2, 3, 4, 5, 6}
     assert {row.again for row in measured} <= {0, 1}
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_what_litellm_is_told_to_drop_is_not_dropped_in_silence(tmp_path: Path, *, told: bool) -> None:
+    """`drop_params` in its own configuration is on all requests, those too that force a tool."""
+    demanding = [
+        request for request in AGENT_REQUESTS if "SDK" in request.agent and "image" not in request.agent
+    ]
+    with replay_matrix.running(tmp_path, LOSING, told=told, settings={"drop_params": True}) as rig:
+        measured = replay_matrix.measure(rig, demanding, LOSING)
+    assert not [row for row in measured if row.result == "changed"]
+    assert [row for row in measured if row.result == "answered"], measured
+    assert not told or [row for row in measured if "demand" in row.said]
 
 
 def test_what_was_answered_when_it_was_last_written_down_still_is(rows: list[Row]) -> None:

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -29,7 +29,7 @@ from support.agent_requests import AGENT_REQUESTS, AgentRequest
 from support.processes import Process, hybrid_config, litellm, mitmdump
 from support.sealed import USAGE_LIMIT
 from support.servers import Reply, Server, in_thread
-from support.strict_backends import BY_NAME, DEPLOYMENTS, TEXT, Deployment, StrictBackends
+from support.strict_backends import DEPLOYMENTS, TEXT, Deployment, StrictBackends
 from support.wire import Request
 
 type Json = dict[str, Any]
@@ -135,33 +135,43 @@ def _name(deployment: Deployment, agent: str) -> str:
 
 
 @contextmanager
-def running(folder: Path, *, told: bool = True, **fallback: Any) -> Iterator[Rig]:
-    """The backends, a LiteLLM without `drop_params`, the relay, an upstream without quota, the product."""
+def running(
+    folder: Path,
+    deployments: Sequence[Deployment] = DEPLOYMENTS,
+    *,
+    told: bool = True,
+    settings: Mapping[str, object] | None = None,
+    **fallback: Any,
+) -> Iterator[Rig]:
+    """The backends, a LiteLLM, the relay, an upstream without quota, the product.
+
+    `settings`: LiteLLM's own, of which there are none otherwise, not even `drop_params`.
+    """
     for name in ("litellm", "proxy"):
         (folder / name).mkdir()
     with in_thread(StrictBackends()) as backends, in_thread(Server(_out_of_quota)) as upstream:
         models = {
             _name(deployment, agent): deployment.litellm_params(backends.url, _slug(agent))
-            for deployment in DEPLOYMENTS
+            for deployment in deployments
             for agent in _AGENTS
         }
         with (
-            litellm(backends.url, folder / "litellm", models=models) as real,
+            litellm(backends.url, folder / "litellm", models=models, settings=settings) as real,
             in_thread(Relay(real.url, tells=told)) as relay,
         ):
-            settings = {"enabled": True, "cooldown-max": "0s", **fallback}
-            config = hybrid_config(relay.url, models=[], fallback=settings)
+            replays = {"enabled": True, "cooldown-max": "0s", **fallback}
+            config = hybrid_config(relay.url, models=[], fallback=replays)
             with mitmdump(config, upstream.url, folder / "proxy") as proxy:
                 rig = Rig(backends, relay, proxy, real)
                 if told:
-                    _wait_until_told(rig)
+                    _wait_until_told(rig, deployments[0])
                 yield rig
 
 
-def _wait_until_told(rig: Rig) -> None:
+def _wait_until_told(rig: Rig, deployment: Deployment) -> None:
     """Ask until the product knows LiteLLM's models, which it asks for at the start."""
     image = next(request for request in AGENT_REQUESTS if "image" in request.agent)
-    path, body = image.for_model(_name(BY_NAME["openai-gpt-5"], image.agent))
+    path, body = image.for_model(_name(deployment, image.agent))
     until = time.monotonic() + 60
     while time.monotonic() < until:
         got = httpx.post(rig.proxy.url + path, content=body, headers=image.headers, timeout=60)

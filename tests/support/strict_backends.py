@@ -87,7 +87,15 @@ DEPLOYMENTS: tuple[Deployment, ...] = (
 )  # fmt: skip
 """Of each kind that people have one or two."""
 
-BY_NAME = {deployment.name: deployment for deployment in DEPLOYMENTS}
+LOSING = (
+    Deployment("claude-opus-5-5", "anthropic/claude-opus-5-5", "anthropic claude adaptive-only", ""),
+    Deployment("fireworks-new", "fireworks_ai/new-model", "compatible"),
+    Deployment("perplexity", "perplexity/sonar", "compatible"),
+    Deployment("zai-glm", "zai/glm-5", "compatible"),
+)
+"""For which LiteLLM leaves a forced tool, or the answer's form, out in silence, if `drop_params` says so."""
+
+BY_NAME = {deployment.name: deployment for deployment in (*DEPLOYMENTS, *LOSING)}
 
 
 _EXTRA = {

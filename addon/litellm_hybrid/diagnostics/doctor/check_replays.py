@@ -4,6 +4,7 @@ The lines, and why, were measured with LiteLLM 1.106.2 and strict backends (docs
 """
 
 import json
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,7 +13,7 @@ from litellm_hybrid.config.settings import Settings
 from litellm_hybrid.diagnostics.doctor.probes import Deployments, Probe, ProbeResult, bearer, litellm_key
 from litellm_hybrid.diagnostics.doctor.report import Finding, error, not_checked, ok, some, warning
 from litellm_hybrid.llm.replay import body as replay_body
-from litellm_hybrid.llm.replay.refusals import remedies
+from litellm_hybrid.llm.replay.refusals import remedies, seconds_of_cooldown
 from litellm_hybrid.llm.replay.remedies import RETRIES_MAX, Action, Remedy, apply
 from litellm_hybrid.message import sse
 from litellm_hybrid.message.json import decode, members
@@ -227,11 +228,12 @@ FORMS: tuple[Form, ...] = (
 
 @dataclass(slots=True)
 class _Trial:
-    """What has been tried of one form."""
+    """What has been tried of one form; `waited`: LiteLLM asked no backend for some seconds in between."""
 
     form: Form
     probe: Probe
     tried: tuple[Remedy, ...] = ()
+    waited: bool = False
     result: ProbeResult | None = None
 
 
@@ -245,11 +247,15 @@ def cost(model: str) -> str:
 
 
 def ask(
-    settings: Settings, model: str, send: Callable[[Mapping[str, Probe]], Mapping[str, ProbeResult]]
+    settings: Settings,
+    model: str,
+    send: Callable[[Mapping[str, Probe]], Mapping[str, ProbeResult]],
+    sleep: Callable[[float], None] = time.sleep,
 ) -> list[Finding]:
     """Send LiteLLM's `model` each agent's form as a replay would go, with the remedies that it would get.
 
-    `send` sends named probes, all at once.
+    `send` sends named probes, all at once. After a 404 LiteLLM asks no backend for some seconds, which are
+    waited for once: a replay does not.
     """
     if settings.base_url is None:
         return [not_checked(CHECK, "LiteLLM was not asked", "`base-url` and `api-key`")]
@@ -258,9 +264,14 @@ def ask(
     for _ in range(RETRIES_MAX + 1):
         for agent, result in send({agent: trial.probe for agent, trial in waiting.items()}).items():
             waiting[agent].result = result
-        waiting = {agent: trial for agent, trial in waiting.items() if _try_another(trial)}
+        cooling = {agent: trial for agent, trial in waiting.items() if _cooldown(trial) and not trial.waited}
+        waiting = cooling | {agent: trial for agent, trial in waiting.items() if _try_another(trial)}
         if not waiting:
             break
+        if cooling:
+            sleep(max(map(_cooldown, cooling.values())) + 1)
+            for trial in waiting.values():
+                trial.waited = True
     return [_finding(trial, model) for trial in trials.values()]
 
 
@@ -290,6 +301,11 @@ def _try_another(trial: _Trial) -> bool:
     return False
 
 
+def _cooldown(trial: _Trial) -> float:
+    """For how many seconds LiteLLM says that it asks no backend, at most a minute; 0: it does not."""
+    return min(seconds_of_cooldown(trial.result.body) or 0, 60) if trial.result is not None else 0
+
+
 def _is_refusal(result: ProbeResult) -> bool:
     is_error = result.status >= 300 or result.member("error") is not None or bool(_error_event(result))
     return result.failure is None and is_error
@@ -312,13 +328,18 @@ def _finding(trial: _Trial, model: str) -> Finding:
     if result.failure is not None:
         symptom = f"{agent}: no response for {model}: {result.detail or result.failure}"
         return error(CHECK, symptom, "see what is said of LiteLLM above, and its log")
+    if _cooldown(trial):
+        symptom = f"{agent}: LiteLLM asks no backend of {model} at the moment"
+        return not_checked(CHECK, symptom, "the same again in a minute")
     if _is_refusal(result):
         after = f" after {counted(len(trial.tried), 'change')}" if trial.tried else ""
         symptom = f"{agent}: {model} refuses its requests{after}: {result.status} {result.error}".rstrip()
         return error(CHECK, symptom, "another model in `model-mappings`, or `fallback.except`")
     if trial.tried:
         symptom = f"{agent}: {model} takes its requests after {counted(len(trial.tried), 'more attempt')}: "
-        return warning(CHECK, symptom + _listed(map(str, trial.tried)), _settings(trial.tried))
+        first = "; a session's first replay fails: LiteLLM asks no backend for some seconds after its refusal"
+        symptom += _listed(map(str, trial.tried)) + (first if trial.waited else "")
+        return warning(CHECK, symptom, _settings(trial.tried))
     return ok(CHECK, f"{agent}: {model} takes its requests at once")
 
 

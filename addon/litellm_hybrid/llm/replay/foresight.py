@@ -50,6 +50,9 @@ _WEAKENS_CHOICE = frozenset({"mistral", "codestral"})
 
 _GOOGLES = frozenset({"gemini", "vertex_ai", "vertex_ai_beta", "vertex_ai-language-models"})
 _LOSES_CHOICE = frozenset({"cohere", "cohere_chat", "ollama", "ollama_chat", "replicate", "sap"})
+_FORMLESS = frozenset(
+    {"amazon_nova", "gradient_ai", "maritalk", "morph", "snowflake", "v0", "volcengine", "zai"}
+)
 _TEXT_ONLY = frozenset(
     {
         *("a2a", "deepseek", "docker_model_runner", "gigachat", "heroku", "langflow", "langgraph"),
@@ -60,7 +63,8 @@ _LOSES = {
     "named": _LOSES_CHOICE,
     "required": _LOSES_CHOICE | {"gigachat", "moonshot"},
     "none": _LOSES_CHOICE | {"deepinfra"},
-    "json": frozenset({"bedrock", "bedrock_converse", "gigachat", "meta_llama"}),
+    "json": _FORMLESS | {"bedrock", "bedrock_converse", "gigachat", "meta_llama"},
+    "form": _FORMLESS,
     "image": _TEXT_ONLY,
     "file": _TEXT_ONLY | {"ollama", "ollama_chat"},
     "audio": _TEXT_ONLY | _WEAKENS_CHOICE | {"bedrock", "bedrock_converse", "ollama", "ollama_chat"},
@@ -70,6 +74,28 @@ _LOSES = {
 that see get their images."""
 
 _OF_CLAUDE_TOO = frozenset({"json", "audio"})
+
+_DROPPED = {
+    **dict.fromkeys(("named", "required", "none"), "tool_choice"),
+    **dict.fromkeys(("json", "form"), "response_format"),
+}
+"""The option that says so, by LiteLLM's name. With `drop_params` in its own configuration, or of Claude Code
+and Codex, it leaves out in silence what is not among a model's `supported_openai_params` (1.106.2,
+`utils.get_optional_params`, `should_auto_drop_params_for_agentic_cli`)."""
+
+_NO_CHOICE = r"deep-research|gpt-5-search-api|gpt-5\.5-cyber"
+_NEVER = {
+    "none": re.compile(_NO_CHOICE),
+    **dict.fromkeys(
+        ("named", "required"),
+        re.compile(rf"claude-(?:(?:opus|sonnet)-5-5|(?:fable|mythos)-5-1)|{_NO_CHOICE}"),
+    ),
+    **dict.fromkeys(
+        ("json", "form"), re.compile(r"(?:^|/)gpt-(?:4(?:-0\d{3})?|3\.5-turbo-16k)$|deep-research")
+    ),
+}
+"""Models for which it does, though their provider does not: where `/model/info` is not read, or, as of
+`supports_forced_tool_use`, does not tell."""
 
 _KEEPS = frozenset(
     {
@@ -92,7 +118,7 @@ _ATTACHED = {
     "input_audio": "audio",
 }
 _SIGNS = re.compile(
-    rb'"(?:tools|assistant|model"\s*[,}]|input_|image|inline_?[dD]ata|file|document|json_object|response_?[mM])'
+    rb'"(?:tools|assistant|model"\s*[,}]|input_|image|inline_?[dD]ata|file|document|json_(?:object|schema)|response_?[mM])'
 )
 _INLINE = ("inlineData", "inline_data", "fileData", "file_data")
 
@@ -107,6 +133,7 @@ class Backend:
         sees: it reads images.
         reasons: LiteLLM knows that it does.
         adaptive: it thinks without being given a budget; so no turn has to begin with thinking.
+        lacks: the options of `_DROPPED` that LiteLLM does not have for it.
     """
 
     provider: str
@@ -114,6 +141,7 @@ class Backend:
     sees: bool = False
     reasons: bool = False
     adaptive: bool = False
+    lacks: frozenset[str] = frozenset()
 
     @property
     def is_strict(self) -> bool:
@@ -140,6 +168,8 @@ class Backend:
         """Whether LiteLLM leaves a demand (see `Demand`), an "image", a "file" or an "audio" out for it."""
         if what == "image" and self.sees:
             return False
+        if _DROPPED.get(what) in self.lacks or (what in _NEVER and _NEVER[what].search(self.model)):
+            return True
         return self.provider in _LOSES.get(what, ()) or (self.is_claude and what in _OF_CLAUDE_TOO)
 
     @property
@@ -158,8 +188,10 @@ class Backends:
             details, params = members(entry.get("model_info")), members(entry.get("litellm_params"))
             model = str(params.get("model") or details.get("key") or "").lower()
             provider = str(details.get("litellm_provider") or model.partition("/")[0])
-            supports = {name: details.get(f"supports_{name}") is True for name in _SUPPORTS}
-            backend = Backend(provider, model, *(supports[name] for name in _SUPPORTS))
+            sees, reasons, adaptive = (details.get(f"supports_{name}") is True for name in _SUPPORTS)
+            known = details.get("supported_openai_params")
+            lacks = frozenset(_DROPPED.values()) - {*known} if isinstance(known, list) else frozenset[str]()
+            backend = Backend(provider, model, sees, reasons, adaptive, lacks)
             self._of.setdefault(str(entry.get("model_name")), []).append(backend)
 
     def lack(self, model: str) -> bool:

@@ -143,6 +143,35 @@ def test_a_backend_that_refuses_for_ever_is_left_alone() -> None:
     assert len(asked) <= len(FORMS) * (RETRIES_MAX + 1)
 
 
+@pytest.mark.parametrize("cools_again", [False, True])
+def test_a_server_without_responses_is_asked_again_once_litellm_asks_it(*, cools_again: bool) -> None:
+    """LiteLLM leaves a backend alone for 5 s after a 404, whoever asks."""
+    slept: list[float] = []
+    cooling = "No deployments available for selected model, Try again in 5 seconds. Passed model=m"
+    missing = 'litellm.NotFoundError: NotFoundError: OpenAIException - {"detail":"Not Found"}'
+
+    def send(probes: Mapping[str, Probe]) -> dict[str, ProbeResult]:
+        answers = {}
+        for name, probe in probes.items():
+            is_bridged = probe.path.startswith(("/v1/messages", "/v1/responses"))
+            if is_bridged and b"use_chat_completions_api" not in probe.body:
+                answers[name] = response({"error": {"message": missing}}, 404)
+            elif name != "Gemini CLI" and (cools_again or not slept):
+                answers[name] = response({"error": {"message": cooling}}, 429)
+            else:
+                answers[name] = response({})
+        return answers
+
+    found = ask(SETTINGS, "m", send, slept.append)
+    assert slept == [6.0]
+    if cools_again:
+        assert [each.severity for each in found] == ["not checked", "not checked", "ok", "not checked"]
+    else:
+        assert [each.severity for each in found] == ["warning", "warning", "ok", "ok"]
+        assert all("first replay fails" in each.symptom for each in found[:2])
+        assert all("use_chat_completions_api: true" in each.fix for each in found[:2])
+
+
 def test_no_response_and_no_litellm() -> None:
     gone = failed(FailureKind.UNREACHABLE, "connection refused")
     found = ask(SETTINGS, "m", lambda probes: dict.fromkeys(probes, gone))

@@ -11,6 +11,7 @@ from litellm_hybrid.llm.replay.foresight import (
     foreseen,
     holds_reasoning,
     lost_in_silence,
+    may_matter,
     served_by,
 )
 from litellm_hybrid.llm.replay.remedies import Action, Remedy, apply
@@ -317,12 +318,13 @@ DEMANDS: list[tuple[str, Api, Json]] = [
     ("", CHAT, {"tool_choice": "auto", "response_format": {"type": "text"}}),
 ]
 LOSES_ALL_CHOICES = ["cohere", "cohere_chat", "ollama", "ollama_chat", "replicate", "sap"]
+FORMLESS = ["volcengine", "zai"]
 WHO_LOSES = {
     "named": LOSES_ALL_CHOICES,
     "required": [*LOSES_ALL_CHOICES, "gigachat", "moonshot"],
     "none": [*LOSES_ALL_CHOICES, "deepinfra"],
-    "json": ["anthropic", "bedrock", "bedrock_converse", "gigachat", "meta_llama", "vertex_ai"],
-    "form": [],
+    "json": ["anthropic", "bedrock", "bedrock_converse", "gigachat", "meta_llama", "vertex_ai", *FORMLESS],
+    "form": FORMLESS,
     "": [],
 }
 
@@ -443,3 +445,53 @@ def test_whether_reasoning_stands_beside_the_words(body: bytes, *, holds: bool) 
 )
 def test_a_server_that_may_be_anybodys(provider: str, model: str, *, may_be_anybodys: bool) -> None:
     assert Backend(provider, model).is_anybodys is may_be_anybodys
+
+
+FORM = {"response_format": {"type": "json_schema", "json_schema": {"name": "v", "schema": {}}}}
+OPTIONS = ["tools", "tool_choice", "response_format"]
+
+
+@pytest.mark.parametrize(
+    ("model", "supported", "forced", "any_tool", "form"),
+    [
+        ("fireworks_ai/m", OPTIONS, "", "", ""),
+        ("fireworks_ai/m", ["tools", "response_format"], "demand", "demand", ""),
+        ("zai/glm-5", ["tools", "tool_choice"], "", "", "demand"),
+        ("zai/glm-5", None, "", "", "demand"),
+        ("anthropic/claude-opus-5-5", OPTIONS, "demand", "demand", ""),
+        ("bedrock/us.anthropic.claude-sonnet-5-5-v1:0", OPTIONS, "demand", "demand", ""),
+        ("anthropic/claude-haiku-5-5", OPTIONS, "", "", ""),
+    ],
+)
+def test_what_litellm_leaves_out_where_its_own_settings_say_drop_params(
+    model: str, supported: list[str] | None, forced: str, any_tool: str, form: str
+) -> None:
+    details = {"supported_openai_params": supported}
+    entry = {"model_name": "m", "litellm_params": {"model": model}, "model_info": details}
+    backends = Backends({"data": [entry]})["m"]
+    asked = {"messages": [USER]}
+    assert lost(CHAT, NAMED | asked, *backends) == forced
+    assert lost(CHAT, NAMED | asked | {"tool_choice": "required"}, *backends) == any_tool
+    assert lost(CHAT, NAMED | asked | {"tool_choice": "auto"}, *backends) == ""
+    assert lost(CHAT, FORM | asked, *backends) == form
+    assert may_matter(json.dumps(FORM | asked).encode())
+
+
+@pytest.mark.parametrize(
+    ("name", "forced", "none", "form"),
+    [
+        ("openai/gpt-5", "", "", ""),
+        ("anthropic/claude-sonnet-5-5", "demand", "", ""),
+        ("openai/o3-deep-research", "demand", "demand", "demand"),
+        ("openai/gpt-4-0613", "", "", "demand"),
+        ("openai/gpt-4-turbo", "", "", ""),
+    ],
+)
+def test_the_head_of_an_answer_names_a_model_for_which_more_is_left_out(
+    name: str, forced: str, none: str, form: str
+) -> None:
+    backends = served_by({"x-litellm-model-name": name})
+    asked = {"messages": [USER]}
+    assert lost(CHAT, NAMED | asked, *backends) == forced
+    assert lost(CHAT, NAMED | asked | {"tool_choice": "none"}, *backends) == none
+    assert lost(CHAT, FORM | asked, *backends) == form
