@@ -56,6 +56,7 @@ OVERRIDDEN: tuple[tuple[type, str, tuple[str, ...]], ...] = (
     (Http1Server, "read_body", ("self", "event")),
     (Http1Server, "wait", ("self", "event")),
     (Http1Server, "mark_done", ("self", "request", "response")),
+    (Http1Client, "_handle_event", ("self", "event")),
     (Http1Client, "send", ("self", "event")),
     (Http1Client, "read_headers", ("self", "event")),
     (Http1Client, "read_body", ("self", "event")),

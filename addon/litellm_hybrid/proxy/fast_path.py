@@ -32,7 +32,7 @@ _ONBOARDING = "onboarding"
 _UNCHANGEABLE = (str, int, float, type(None))
 
 SWITCH = "LITELLM_HYBRID_RELAY"
-"""The environment variable that turns relay.py off with `off`: to measure and to test what it does."""
+"""The environment variable that turns relay.py and whole.py off with `off`: to measure, and to test them."""
 
 type _Handler = Callable[[http.HTTPFlow], None]
 
@@ -102,7 +102,7 @@ def _handlers(name: str) -> list[_Handler]:
 
 
 def relays() -> bool:
-    """Whether bodies may take the shorter way of relay.py."""
+    """Whether bodies and messages may take the shorter ways of relay.py and whole.py."""
     return os.environ.get(SWITCH) != "off"
 
 

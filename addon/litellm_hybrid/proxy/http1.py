@@ -9,7 +9,7 @@ import h11
 from h11._readers import ContentLengthReader
 from mitmproxy import http
 from mitmproxy.connection import ConnectionState
-from mitmproxy.net.http import status_codes
+from mitmproxy.net.http import http1, status_codes
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http._base import HttpEvent, ReceiveHttp
@@ -30,6 +30,7 @@ from litellm_hybrid.proxy import half_close
 from litellm_hybrid.proxy.deadlines import CheckSchedule, LimitReached
 from litellm_hybrid.proxy.failures import ClosedBeforeResponse
 from litellm_hybrid.proxy.interfaces import HybridProxy
+from litellm_hybrid.proxy.whole import WholeRequest, WholeResponse, read_request, read_response
 
 MOST_HEAD = 64 * 1024
 """The longest head of a request or response, first line and headers together, in bytes."""
@@ -106,6 +107,13 @@ def drop_trailers(connection: Http1Server | Http1Client) -> None:
         connection.body_reader = reader
 
 
+def _at_end(body: bytes) -> ContentLengthReader:
+    """What has read a body: an addon that fails on it leaves it for what comes next."""
+    reader = ContentLengthReader(len(body))
+    reader._remaining = 0  # noqa: SLF001
+    return reader
+
+
 # -- where we are the client --------------------------------------------------------
 
 _MOST_INTERIM = 100
@@ -118,9 +126,11 @@ class HybridHttp1Client(Http1Client):
     interim: int
     heard: bool
     """Whether a byte of the response to the current request has come."""
+    takes_whole: bool
+    """Whether a response may come in one event, see whole.py."""
 
     @classmethod
-    def put_in_place_of(cls, stack: layer.Layer) -> None:
+    def put_in_place_of(cls, stack: layer.Layer, *, takes_whole: bool) -> None:
         """Put ours in the place of mitmproxy's in a stack that has just been connected, if it is HTTP/1.
 
         By swapping the class of an object that has not been used yet. Why: mitmproxy's `HttpClient` makes it
@@ -134,6 +144,7 @@ class HybridHttp1Client(Http1Client):
                 ours = cast("HybridHttp1Client", inner)
                 ours.interim = 0
                 ours.heard = False
+                ours.takes_whole = takes_whole
                 ours.state = ours.read_headers
             inner = getattr(inner, "child_layer", None)
 
@@ -141,6 +152,9 @@ class HybridHttp1Client(Http1Client):
     def send(self, event: HttpEvent) -> layer.CommandGenerator[None]:
         if isinstance(event, RequestTrailers):
             return  # of an HTTP/2 client
+        if isinstance(event, WholeRequest):
+            yield from self._send_whole(event)
+            return
         if isinstance(event, RequestHeaders):
             self.heard = False
             if event.request.data.http_version == b"HTTP/1.0":
@@ -149,6 +163,41 @@ class HybridHttp1Client(Http1Client):
                 request.http_version = "HTTP/1.1"
                 event = RequestHeaders(event.stream_id, request, event.end_stream)
         yield from super().send(event)
+
+    def _send_whole(self, event: WholeRequest) -> layer.CommandGenerator[None]:
+        request = event.request
+        if request.data.http_version != b"HTTP/1.1" or "transfer-encoding" in request.headers:
+            yield from self.send(RequestHeaders(event.stream_id, request, event.end_stream))
+            for part in event.rest():
+                yield from super().send(part)
+            return
+        assert self.stream_id is None
+        self.heard = False
+        self.stream_id, self.request = event.stream_id, request
+        yield commands.SendData(self.conn, http1.assemble_request_head(request))
+        if event.body:
+            yield commands.SendData(self.conn, event.body)
+        yield from self.mark_done(request=True)
+
+    @override
+    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        request, stream_id = self.request, self.stream_id
+        if (
+            isinstance(event, events.DataReceived)
+            and request is not None
+            and stream_id is not None
+            and self.takes_whole
+            and not self.buf
+            and not self.interim
+            and self.state == self.read_headers
+            and (whole := read_response(event.data, stream_id, request)) is not None
+        ):
+            self.heard, self.response = True, whole.response
+            self.state, self.body_reader = self.read_body, _at_end(whole.body)
+            yield ReceiveHttp(whole)
+            yield from self.mark_done(response=True)
+        else:
+            yield from super()._handle_event(event)
 
     @override
     def read_headers(self, event: events.ConnectionEvent) -> layer.CommandGenerator[None]:
@@ -214,6 +263,9 @@ class HybridHttp1Server(Http1Server):
     def send(self, event: HttpEvent) -> layer.CommandGenerator[None]:
         if isinstance(event, ResponseTrailers):
             return  # of an HTTP/2 server; mitmproxy cannot write them in HTTP/1
+        if isinstance(event, WholeResponse):
+            yield from self._send_whole(event)
+            return
         if isinstance(event, ResponseProtocolError) and not self.response:
             status = event.code.http_status_code()
             if isinstance(event.message, LimitReached):
@@ -230,6 +282,22 @@ class HybridHttp1Server(Http1Server):
         if isinstance(event, ResponseHeaders) and event.response.status_code == 100:
             self.response = None  # it is not the response: a refusal may follow
         elif isinstance(event, ResponseEndOfMessage) and self.is_half_closed:
+            yield commands.CloseConnection(self.conn)
+
+    def _send_whole(self, event: WholeResponse) -> layer.CommandGenerator[None]:
+        response = event.response
+        if response.data.http_version != b"HTTP/1.1" or "transfer-encoding" in response.headers:
+            yield from self.send(ResponseHeaders(event.stream_id, response, event.end_stream))
+            for part in event.rest():
+                yield from self.send(part)
+            return
+        assert event.stream_id == self.stream_id
+        self.response = response
+        yield commands.SendData(self.conn, http1.assemble_response_head(response))
+        if event.body:
+            yield commands.SendData(self.conn, event.body)
+        yield from self.mark_done(response=True)
+        if self.is_half_closed:
             yield commands.CloseConnection(self.conn)
 
     @property
@@ -295,6 +363,17 @@ class HybridHttp1Server(Http1Server):
 
     @override
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        if (
+            isinstance(event, events.DataReceived)
+            and self._proxy.relays
+            and not self.buf
+            and self.state == self.read_headers
+            and (whole := read_request(event.data, self.stream_id)) is not None
+        ):
+            self.request, self.state, self.body_reader = whole.request, self.read_body, _at_end(whole.body)
+            yield ReceiveHttp(whole)
+            yield from self.mark_done(request=True)
+            return
         # In mitmproxy's way every byte of a body is copied into a buffer, out of it, and once more.
         if isinstance(event, events.DataReceived) and not self.buf and self.state == self.read_body:
             reader: Any = self.body_reader

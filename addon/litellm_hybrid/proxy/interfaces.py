@@ -162,7 +162,7 @@ class HybridProxy[H: HeldResponse]:
         has_left: whether a client that sends no more has left; None: that cannot be told.
         hooks: calls the handlers of hooks; None: mitmproxy does.
         layers: every client connection's layer, as long as it lives.
-        relays: whether bodies that only pass through may take the shorter way, see relay.py.
+        relays: whether messages may take the shorter ways, see relay.py and whole.py.
         waits: what keeps requests from going on.
     """
 

@@ -26,6 +26,9 @@ from litellm_hybrid.proxy.interfaces import HybridProxy
 from litellm_hybrid.proxy.relay import Passage
 from litellm_hybrid.proxy.stream import HybridStream
 
+_HTTP1 = (None, b"http/1.1", b"http/1.0")
+"""What is negotiated with a server to which mitmproxy then speaks HTTP/1; None: nothing."""
+
 
 class HybridLayer(HttpLayer):
     """mitmproxy's, with our streams, limits in time, and server connections that can be forgotten.
@@ -107,8 +110,18 @@ class HybridLayer(HttpLayer):
         if command.err and gave_up is not None:
             command.err = gave_up
         if not command.err:
-            HybridHttp1Client.put_in_place_of(self.connections[command.connection])
+            HybridHttp1Client.put_in_place_of(
+                self.connections[command.connection], takes_whole=self.proxy.relays
+            )
         yield from super().register_connection(command)
+
+    def takes_whole(self, connection: Connection) -> bool:
+        """Whether a peer is sent a message in one event: it speaks HTTP/1, and its side is ours."""
+        if not self.proxy.relays:
+            return False
+        if connection is self.client:
+            return isinstance(self.connections.get(connection), HybridHttp1Server)
+        return connection.alpn in _HTTP1
 
     def use(self, connection: Server) -> bool:
         """Note that a request goes out on a connection; whether an earlier one did."""

@@ -45,7 +45,7 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseProtocolError,
     ResponseTrailers,
 )
-from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpResponseHeadersHook
+from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpRequestHook, HttpResponseHeadersHook
 from mitmproxy.proxy.utils import ReceiveBuffer
 
 from litellm_hybrid.errors import Cause, Failure
@@ -56,6 +56,7 @@ from litellm_hybrid.proxy.failures import CLIENT_LEFT, ClosedBeforeResponse
 from litellm_hybrid.proxy.held_response import HoldDecision
 from litellm_hybrid.proxy.stream_base import BaseStream, FirstByteOverdue, HoldExpired
 from litellm_hybrid.proxy.waits import LONG_BODY, HybridLongBodyHook
+from litellm_hybrid.proxy.whole import WholeRequest, WholeResponse
 
 MOST_BODY = 64 * 1024 * 1024
 """The longest request body that is taken, in bytes."""
@@ -88,6 +89,8 @@ class HybridStream(BaseStream):
         self._proxy.observer.request_begun(self.flow, host)
         if too_long and self.client_state == self.state_consume_request_body:
             yield from self._refuse_too_long()
+        elif isinstance(event, WholeRequest):
+            yield from self._take_rest(event, self.context.client)
 
     @override
     def state_consume_request_body(self, event: events.Event) -> layer.CommandGenerator[None]:
@@ -101,9 +104,28 @@ class HybridStream(BaseStream):
                 yield HybridLongBodyHook(self.flow)
                 if self._client_left():
                     self.request_body_buf.clear()
-        yield from super().state_consume_request_body(event)
-        if self._timer.phase is Phase.FIRST_BYTE and not self._is_redacted:
-            self._redact()
+            yield from self._request_ended()
+        else:
+            yield from super().state_consume_request_body(event)
+
+    def _request_ended(self) -> layer.CommandGenerator[None]:
+        # As in the base class, but that what goes to a server may go in one event.
+        self.flow.request.timestamp_end = time()
+        self.flow.request.data.content = bytes(self.request_body_buf)
+        self.request_body_buf.clear()
+        self.client_state = self.state_done
+        yield HttpRequestHook(self.flow)
+        if (yield from self.check_killed(emit_error_hook=True)):
+            return
+        if self.flow.response:
+            self.flow.response.timestamp_start = time()
+            yield HttpResponseHeadersHook(self.flow)
+            if not (yield from self.check_killed(emit_error_hook=True)):
+                yield from self.send_response()
+        elif (yield from self.make_server_connection()):
+            yield from self._send_request(self.flow.request)
+            if not self._is_redacted:
+                self._redact()
 
     def _refuse_too_long(self) -> layer.CommandGenerator[None]:
         yield from self._refuse_upload(
@@ -157,18 +179,19 @@ class HybridStream(BaseStream):
         self.server_state = self.state_wait_for_response_headers
         if not (yield from self.make_server_connection()):
             return
-        content = request.raw_content
-        server = self.context.server
-        yield SendHttp(RequestHeaders(self.stream_id, request, end_stream=not content), server)
-        if content:
-            yield SendHttp(RequestData(self.stream_id, content), server)
-        yield SendHttp(RequestEndOfMessage(self.stream_id), server)
+        yield from self._send_request(request)
         self._redact()
 
     # -- waiting for the head -------------------------------------------------
 
     @override
     def state_wait_for_response_headers(self, event: ResponseHeaders) -> layer.CommandGenerator[None]:
+        server = self.context.server
+        yield from self._response_begun(event)
+        if isinstance(event, WholeResponse):
+            yield from self._take_rest(event, server)
+
+    def _response_begun(self, event: ResponseHeaders) -> layer.CommandGenerator[None]:
         self._enter(Phase.BODY)
         self._proxy.observer.response_begun(self.flow, event.response)
         with self._with_credentials():
@@ -359,10 +382,7 @@ class HybridStream(BaseStream):
     def send_response(self, already_streamed: bool = False) -> layer.CommandGenerator[None]:
         self._timer.phase = Phase.NOTHING
         self._begin_response()
-        for command in super().send_response(already_streamed):
-            if isinstance(command, SendHttp) and isinstance(command.event, ResponseHeaders):
-                command.event.response = self._proxy.view.response(self.flow) or command.event.response
-            yield command
+        return self._joined(super().send_response(already_streamed))
 
     # -- what goes wrong ----------------------------------------------------------
 

@@ -8,13 +8,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, override
 
+from mitmproxy import http
+from mitmproxy.connection import Connection
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
-from mitmproxy.proxy.layers.http import HttpStream, SendHttp
+from mitmproxy.proxy.layers.http import DropStream, HttpStream, SendHttp
 from mitmproxy.proxy.layers.http._base import HttpEvent
 from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
+    RequestEndOfMessage,
+    RequestHeaders,
     RequestProtocolError,
+    RequestTrailers,
     ResponseData,
     ResponseEndOfMessage,
     ResponseHeaders,
@@ -31,6 +36,7 @@ from litellm_hybrid.proxy.fast_path import WaitForResumeHook
 from litellm_hybrid.proxy.http1 import HybridHttp1Client, HybridHttp1Server
 from litellm_hybrid.proxy.relay import Framing, Passage, Relay
 from litellm_hybrid.proxy.waits import HybridWaitHook
+from litellm_hybrid.proxy.whole import WholeRequest, WholeResponse
 
 if TYPE_CHECKING:
     from litellm_hybrid.proxy.layer import HybridLayer
@@ -132,6 +138,15 @@ class BaseStream(HttpStream):
         work: layer.CommandGenerator[None] = super()._handle_event(event)
         return work
 
+    def _take_rest(
+        self, event: WholeRequest | WholeResponse, source: Connection
+    ) -> layer.CommandGenerator[None]:
+        """Take what follows the head of a whole message, as far as it would come by itself."""
+        for part in event.rest():
+            # Not if the request is over, nor from a server that has been given up.
+            if self.stream_id in self._parent.streams and source in self._parent.connections:
+                yield from self._dispatch(part)
+
     def _break_cycles(self) -> None:
         """End the circles of references through a stream that is over, so that its bodies go with it.
 
@@ -203,6 +218,20 @@ class BaseStream(HttpStream):
             self._is_reported = True
             self._proxy.observer.failed(self.flow, failure, response_begun=self._has_begun)
 
+    # -- requests ---------------------------------------------------------------
+
+    def _send_request(self, request: http.Request) -> layer.CommandGenerator[None]:
+        content, trailers, server = request.raw_content or b"", request.trailers, self.context.server
+        head = WholeRequest(self.stream_id, request, not (content or trailers), None, content)
+        if self._parent.takes_whole(server):
+            yield SendHttp(head, server)
+        else:
+            yield SendHttp(RequestHeaders(self.stream_id, request, head.end_stream), server)
+            for part in head.rest():
+                if trailers and isinstance(part, RequestEndOfMessage):
+                    yield SendHttp(RequestTrailers(self.stream_id, trailers), server)
+                yield SendHttp(part, server)
+
     # -- responses ---------------------------------------------------------------
 
     def _validate_status(self, status: int) -> None:
@@ -216,6 +245,38 @@ class BaseStream(HttpStream):
         """Note that a byte of a response goes to the client: nothing replaces it from now on."""
         self._has_begun = True
         self.first = None
+
+    def _joined(self, work: layer.CommandGenerator[None]) -> layer.CommandGenerator[None]:
+        """Send a response as the client gets it, in one event where it may go so."""
+        head: ResponseHeaders | None = None  # that is kept, to go in one event with the rest
+        body = b""
+        for command in work:
+            event = command.event if isinstance(command, SendHttp) else None
+            if isinstance(event, ResponseHeaders):
+                event.response = self._proxy.view.response(self.flow) or event.response
+                if self._parent.takes_whole(self.context.client):
+                    head = event
+                    continue
+            elif head is not None:
+                if isinstance(event, ResponseData) and not body:
+                    body = event.data
+                    continue
+                if isinstance(event, ResponseEndOfMessage):
+                    whole = WholeResponse(self.stream_id, head.response, head.end_stream, body)
+                    yield SendHttp(whole, self.context.client)
+                    head = None
+                    continue
+                if not isinstance(command, DropStream):
+                    yield from self._send_begun(head, body)
+                    head = None
+            yield command
+        if head is not None:
+            yield from self._send_begun(head, body)
+
+    def _send_begun(self, head: ResponseHeaders, body: bytes) -> layer.CommandGenerator[None]:
+        yield SendHttp(head, self.context.client)
+        if body:
+            yield SendHttp(ResponseData(self.stream_id, body), self.context.client)
 
     def _keep_beginning(self) -> None:
         """Let the flow have what came of a response that is cut short; mitmproxy keeps only whole ones."""

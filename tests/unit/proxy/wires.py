@@ -271,3 +271,9 @@ async def connected(clock: Clock, *, relays: bool, settled: bool = True) -> Asyn
             if not task.done():
                 task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+            # What was begun at the very end, for a client that is said to read on; nobody looks at it.
+            wires.rest.lines = []
+            while begun := asyncio.all_tasks() - {asyncio.current_task()}:
+                for one in begun:
+                    one.cancel()
+                await asyncio.gather(*begun, return_exceptions=True)

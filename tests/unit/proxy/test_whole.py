@@ -1,0 +1,242 @@
+"""Whole messages: what is taken whole, and that a client and its server notice nothing of it.
+
+The same requests and responses, some odd, cut at random or not at all, through both ways, end alike.
+"""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from mitmproxy import http
+from mitmproxy.net.http import http1
+
+from litellm_hybrid.proxy.whole import MOST, read_request, read_response
+from unit.proxy.playbook import Clock
+from unit.proxy.wires import Wires, connected
+
+HEAD = b"POST /v1/messages HTTP/1.1\r\nHost: here\r\n"
+STORIES = 3000
+BLOCKS = 10
+
+GET = http1.read_request_head([b"GET / HTTP/1.1", b"Host: here"])
+HEAD_REQUEST = http1.read_request_head([b"HEAD / HTTP/1.1", b"Host: here"])
+
+
+@pytest.mark.parametrize(
+    ("data", "body"),
+    [
+        (b"GET /v1/models HTTP/1.1\r\nHost: here\r\n\r\n", b""),
+        (HEAD + b"Content-Length: 2\r\n\r\n{}", b"{}"),
+        (HEAD + b"content-length:\t2\r\nX-Name: \xc3\xa4 \r\n\r\n\r\n", b"\r\n"),
+        (HEAD + b"Content-Length: 0\r\n\r\n", b""),
+    ],
+)
+def test_a_request_is_taken_whole(data: bytes, body: bytes) -> None:
+    whole = read_request(data, 7)
+    assert whole is not None
+    assert (whole.stream_id, whole.body, whole.end_stream) == (7, body, not body)
+    expected = http1.read_request_head(data.partition(b"\r\n\r\n")[0].split(b"\r\n"))
+    expected.timestamp_start = whole.request.timestamp_start
+    assert whole.request.data == expected.data
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"GET / HTTP/1.1\r\n",
+        HEAD + b"Content-Length: 2\r\n\r\n{",
+        HEAD + b"Content-Length: 2\r\n\r\n{}{",
+        HEAD + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}",
+        HEAD + b"Content-Length: +2\r\n\r\n{}",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        HEAD + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        HEAD + b"Content-Length : 2\nX: 1\r\n\r\n{}",
+        HEAD + b"X: 1\r\n Content-Length: 2\r\n\r\n{}",
+        HEAD + b"X: 1\r\rContent-Length: 2\r\n\r\n{}",
+        HEAD + b"X: \x00\r\nContent-Length: 2\r\n\r\n{}",
+        HEAD + b"no colon\r\nContent-Length: 2\r\n\r\n{}",
+        b"\r\n" + HEAD + b"Content-Length: 2\r\n\r\n{}",
+        HEAD.replace(b"/1.1", b"/1.0") + b"Content-Length: 2\r\n\r\n{}",
+        HEAD.replace(b" HTTP", b"\tHTTP") + b"Content-Length: 2\r\n\r\n{}",
+        b"CONNECT there:443 HTTP/1.1\r\nHost: there\r\n\r\n",
+        b"connect there:443 HTTP/1.1\r\nHost: there\r\n\r\n",
+        HEAD + b"Content-Length: %d\r\n\r\n" % MOST + b"x" * MOST,
+        HEAD + b"X: %b\r\nContent-Length: 2\r\n\r\n{}" % (b"x" * MOST),
+    ],
+)
+def test_what_is_no_plain_request_goes_mitmproxys_way(data: bytes) -> None:
+    assert read_request(data, 1) is None
+
+
+@pytest.mark.parametrize(
+    ("data", "request_", "is_whole"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", GET, True),
+        (b"HTTP/1.1 429\r\nContent-Length: 2\r\n\r\n{}", GET, True),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", GET, True),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", HEAD_REQUEST, True),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", HEAD_REQUEST, False),
+        (b"HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\n{}", GET, False),
+        (b"HTTP/1.1 103 Early Hints\r\nContent-Length: 2\r\n\r\n{}", GET, False),
+        (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", GET, False),
+        (b"HTTP/1.1 200 OK\r\n\r\n{}", GET, False),
+        (b"HTTP/1.1 200 OK\r\n\r\n", GET, False),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", GET, False),
+        (b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}", GET, False),
+        (b"HTTP/1.1 200 OK\nContent-Length: 2\r\n\r\n{}", GET, False),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}{", GET, False),
+    ],
+)
+def test_which_responses_are_taken_whole(data: bytes, request_: http.Request, is_whole: bool) -> None:
+    assert (read_response(data, 1, request_) is not None) is is_whole
+
+
+# -- both ways ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Story:
+    """What a client and its servers do; `direct`: hooks are called at once."""
+
+    requests: list[list[bytes]]
+    responses: list[list[bytes]]
+    streams: bool
+    direct: bool
+    then: str
+
+
+_REQUESTS = (
+    HEAD + b"Content-Length: 2\r\n\r\n{}",
+    HEAD + b"Content-Length: 2\r\n\r\n{}",
+    b"GET /v1/models HTTP/1.1\r\nHost: here\r\n\r\n",
+    b"HEAD /v1/models HTTP/1.1\r\nHost: here\r\n\r\n",
+    HEAD + b"Content-Length: 2\r\nConnection: close\r\n\r\n{}",
+    HEAD + b"Content-Length: 2\r\nExpect: 100-continue\r\n\r\n{}",
+    HEAD + b"Content-Length: 3000\r\n\r\n" + b"x" * 3000,
+    HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+    HEAD + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+    HEAD + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",
+    HEAD + b"Content-Length: 99999999999\r\n\r\n{}",
+    HEAD + b"bad header: 1\r\nContent-Length: 2\r\n\r\n{}",
+    HEAD + b"Upgrade: x\r\nConnection: Upgrade\r\nContent-Length: 2\r\n\r\n{}",
+    HEAD.replace(b"/1.1", b"/1.0") + b"Content-Length: 2\r\n\r\n{}",
+    HEAD.replace(b"/v1", b"http://other/v1") + b"Content-Length: 2\r\n\r\n{}",
+    b"CONNECT there:443 HTTP/1.1\r\nHost: there\r\n\r\n",
+    b"\x16\x03\x01 no HTTP\r\n\r\n",
+)
+_JSON = b"Content-Type: application/json\r\n"
+_RESPONSES = (
+    b"HTTP/1.1 200 OK\r\n" + _JSON + b"Content-Length: 2\r\n\r\n{}",
+    b"HTTP/1.1 200 OK\r\n" + _JSON + b"Content-Length: 6\r\n\r\nfine{}",
+    b"HTTP/1.1 200 OK\r\n" + _JSON + b"Content-Length: 6\r\n\r\nbroken",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}",
+    b"HTTP/1.1 429 Too Many\r\nContent-Length: 2\r\n\r\n{}",
+    b"HTTP/1.1 204 No Content\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}more",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+    b"HTTP/1.1 200 OK\r\nbad header: 1\r\nContent-Length: 2\r\n\r\n{}",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+    b"HTTP/1.1 103 Early\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+    b"HTTP/1.1 200 OK\r\n\r\nto the end",
+    b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+    b"HTTP/1.1 666\r\nContent-Length: 2\r\n\r\n{}",
+    b"HTTP/1.1 1000 no\r\nContent-Length: 2\r\n\r\n{}",
+    b"no HTTP\r\n\r\n",
+)
+
+
+def tell(chance: random.Random) -> Story:
+    """Make one up: mostly plain, mostly whole."""
+    count = chance.choice((1, 2, 3))
+    then = chance.choice(("", "", "", "leaves", "half-closes", "is reset", "closes", "breaks", "early"))
+    plain = chance.random() < 0.3
+    requests = [_REQUESTS[0] if plain else chance.choice(_REQUESTS) for _ in range(count)]
+    if chance.random() < 0.1:
+        requests = [b"".join(requests)]
+    return Story(
+        requests=[_cut(chance, one) for one in requests],
+        responses=[_cut(chance, chance.choice(_RESPONSES)) for _ in range(count + 2)],
+        # What is relayed finds out in its own way that a client is gone: see test_relay.py.
+        streams=chance.random() < 0.5 and then != "is reset",
+        direct=chance.random() < 0.5,
+        then=then,
+    )
+
+
+def _cut(chance: random.Random, message: bytes) -> list[bytes]:
+    if chance.random() < 0.6:
+        return [message]
+    at = chance.randrange(1, len(message))
+    return [message[:at], message[at:]]
+
+
+async def play(story: Story, *, relays: bool) -> dict[str, Any]:
+    """What comes of it."""
+    async with connected(Clock(), relays=relays) as wires:
+        wires.tap = story.streams
+        wires.left = story.then == "leaves"
+        replay = http.Request.make("POST", "http://10.0.0.3:4000/v1", b"again")
+        wires.rest.replacements = [replay, None, replay]
+        if story.direct:
+            wires.call_hooks_at_once()
+        responses = iter(story.responses)
+        for number, reads in enumerate(story.requests):
+            await _before(wires, story, number)
+            for read in reads:
+                wires.client.feed(read)
+                await wires.settle()
+            if story.then == "is reset" and number == len(story.requests) - 1:
+                wires.client.reset()
+                await wires.settle()
+            if wires.servers:
+                await _respond(wires, responses)
+                await _after(wires, story)
+        if story.then == "leaves":
+            wires.client.end()
+            await wires.settle()
+        return {
+            "client": bytes(wires.client.sent),
+            "servers": [bytes(one.sent) for one in wires.servers],
+            "closed": [wires.client.is_closing(), *(one.is_closing() for one in wires.servers)],
+            "said": wires.rest.lines,
+            "streams": len(wires.layer.streams) if hasattr(wires, "layer") else None,
+        }
+
+
+async def _before(wires: Wires, story: Story, number: int) -> None:
+    if number == 1 and story.then in ("leaves", "half-closes"):
+        wires.client.end()
+    elif number == 0 and story.then == "early":
+        wires.client.feed(b"POST /v1/messages HTT")
+        await wires.settle()
+
+
+async def _respond(wires: Wires, responses: Iterator[list[bytes]]) -> None:
+    before = len(wires.servers)
+    for read in next(responses, []):
+        wires.server.feed(read)
+        await wires.settle()
+    if len(wires.servers) > before:  # a replay
+        await _respond(wires, responses)
+
+
+async def _after(wires: Wires, story: Story) -> None:
+    if story.then == "closes":
+        wires.server.end()
+    elif story.then == "breaks":
+        wires.server.reset()
+    await wires.settle()
+
+
+@pytest.mark.parametrize("block", range(BLOCKS))
+async def test_random_messages_are_the_same_both_ways(block: int) -> None:
+    count = STORIES // BLOCKS
+    for number in range(block * count, (block + 1) * count):
+        story = tell(random.Random(number))  # noqa: S311
+        assert await play(story, relays=True) == await play(story, relays=False), (number, story)
