@@ -19,7 +19,7 @@ type Start = Callable[..., Awaitable[Proxy]]
 def confdir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """mitmproxy's folder, with its certificate authority made once, and its key checked once.
 
-    A start reads it three times, and to check an RSA key takes 30 ms: half the processor time of a test.
+    To check an RSA key takes 30 ms, half the processor time of a test.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(certs, "load_pem_private_key", cache(certs.load_pem_private_key))

@@ -240,11 +240,12 @@ SLOW = {
 }
 
 
-@pytest.mark.parametrize("sent", SLOW.values(), ids=SLOW)
-async def test_a_head_that_does_not_end(
-    sent: bytes, start: Start, confdir: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It has as long as in HTTP/1, from its first byte on, however often another one comes."""
+type Seen = tuple[list[HybridHttp2Server], list[int]]
+"""The clients' connections, and how many bytes were read of them at a time."""
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
     sides, read = list[HybridHttp2Server](), list[int]()
     make, handle = HybridHttp2Server.__init__, HybridHttp2Server._handle_event
 
@@ -258,6 +259,15 @@ async def test_a_head_that_does_not_end(
 
     monkeypatch.setattr(HybridHttp2Server, "__init__", made)
     monkeypatch.setattr(HybridHttp2Server, "_handle_event", handled)
+    return sides, read
+
+
+@pytest.mark.parametrize("sent", SLOW.values(), ids=SLOW)
+async def test_a_head_that_does_not_end(
+    sent: bytes, start: Start, confdir: Path, clock: Clock, seen: Seen
+) -> None:
+    """It has as long as in HTTP/1, from its first byte on, however often another one comes."""
+    sides, read = seen
     proxy = await start()
     reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port, ssl=_context(confdir))
     writer.write(sent[:-1])
@@ -272,9 +282,24 @@ async def test_a_head_that_does_not_end(
     async with asyncio.timeout(PATIENCE):
         answer = await reader.read()  # to its end
 
-    assert b"has not come to its end within 15 s" in answer  # in a GOAWAY
+    assert b"\0\0\0\x0bA head or a control frame has not come" in answer  # GOAWAY, ENHANCE_YOUR_CALM
     assert proxy.log("has not come to its end within 15 s")
     writer.close()
     async with h2_client(proxy, confdir) as client:  # a whole head costs nothing
         assert (await client.get("/_hybrid/health")).status_code in {200, 503}
         assert sides[1].head_due == math.inf
+
+
+async def test_what_came_slowly_and_has_ended_has_no_limit(start: Start, confdir: Path, seen: Seen) -> None:
+    sides, read = seen
+    proxy = await start()
+    _, writer = await asyncio.open_connection("127.0.0.1", proxy.port, ssl=_context(confdir))
+    sent = 0
+    for part in (PREFACE[:5], PREFACE[5:] + SETTINGS[:4], SETTINGS[4:]):
+        assert not sent or sides[0].head_due < math.inf
+        sent += len(part)
+        writer.write(part)
+        await until(lambda total=sent: sum(read) == total)  # type: ignore[misc]
+
+    assert sides[0].head_due == math.inf
+    writer.close()

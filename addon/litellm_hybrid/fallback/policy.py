@@ -222,15 +222,14 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         if verdict.kind == HISTORY:
             by_litellm = exchange.outcome.target is Target.LITELLM
             request = (
-                self._remedied(exchange, status, held.words, of_history=True)
+                self._remedied(exchange, status, held, only=Action.REDUCE_HISTORY)
                 if by_litellm
                 else self._without_history(exchange, verdict)
             )
             if request is not None or exchange.unrouted is None:
                 return self._try_again(flow, exchange, held, request)
         if exchange.outcome.target is Target.LITELLM:
-            is_replay, weakened = exchange.outcome.may_fall_back, verdict.reason == WEAKENED
-            request = self._remedied(exchange, status, held.words, weakened=weakened) if is_replay else None
+            request = self._remedied(exchange, status, held) if exchange.outcome.may_fall_back else None
             if request is not None or exchange.unrouted is None:
                 return self._try_again(flow, exchange, held, request)
         if exchange.unrouted is not None:
@@ -389,26 +388,19 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         self._listener.settled(flow)
 
     def _remedied(
-        self,
-        exchange: Exchange,
-        status: int,
-        words: bytes,
-        *,
-        of_history: bool = False,
-        weakened: bool = False,
+        self, exchange: Exchange, status: int, held: JudgedResponse, only: Action | None = None
     ) -> http.Request | None:
-        """Return a request that LiteLLM has refused, with a change that may make it pass.
-
-        `of_history`: only the history is changed, of a request that is routed; `weakened`: see `WEAKENED`.
-        """
-        known = (Remedy(Action.ONLY_FORCED_TOOL),) if weakened else remedies(status, words)
-        if of_history:
-            known = tuple(remedy for remedy in known if remedy.action is Action.REDUCE_HISTORY)
+        """Return a request that LiteLLM has refused, with a change that may help: `only` one of such."""
+        assert held.verdict is not None
+        weakened = held.verdict.reason == WEAKENED
+        known = (Remedy(Action.ONLY_FORCED_TOOL),) if weakened else remedies(status, held.words)
+        if only is not None:
+            known = tuple(remedy for remedy in known if remedy.action is only)
         request = self.replays.build_remedied_retry(exchange, known, monotonic())
         if request is not None:
             if exchange.remedies[-1].action is Action.REDUCE_HISTORY:
                 self.state.counts["history-reduced"] += 1
-            log_lines.remedied(exchange, status, words)
+            log_lines.remedied(exchange, status, held.words)
         return request
 
     def _try_again(

@@ -16,6 +16,9 @@ from litellm_hybrid.errors import Cause
 CHECK_EVERY = 5.0
 """Longest time, in seconds, between two checks of the limits while a request is running."""
 
+HEAD_LIMIT = 15.0
+"""Longest time, in seconds, from the first byte of a request's head to its end."""
+
 
 class Phase(Enum):
     """What a running request waits for."""
@@ -114,6 +117,14 @@ class CheckSchedule:
         self._wakeup_at = math.inf
         self._wakeups: set[commands.RequestWakeup] = set()
         self._latest: commands.RequestWakeup | None = None
+
+    def head_due(self, due: float, *, begun: bool) -> float:
+        """Return when a head must have ended; inf while none has begun, else `due` if it is known already."""
+        if not begun or due < math.inf:
+            return due if begun else math.inf
+        due = self._clock() + HEAD_LIMIT
+        self.schedule(due)
+        return due
 
     def schedule(self, when: float) -> None:
         """Make sure that the limits are checked by then."""

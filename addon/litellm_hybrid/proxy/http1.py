@@ -27,16 +27,13 @@ from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server
 
 from litellm_hybrid.errors import CORS
 from litellm_hybrid.proxy import half_close
-from litellm_hybrid.proxy.deadlines import CheckSchedule, LimitReached
+from litellm_hybrid.proxy.deadlines import HEAD_LIMIT, CheckSchedule, LimitReached
 from litellm_hybrid.proxy.failures import ClosedBeforeResponse
 from litellm_hybrid.proxy.interfaces import HybridProxy
 from litellm_hybrid.proxy.whole import WholeRequest, WholeResponse, read_request, read_response
 
 MOST_HEAD = 64 * 1024
 """The longest head of a request or response, first line and headers together, in bytes."""
-
-HEAD_LIMIT = 15.0
-"""Longest time, in seconds, from the first byte of a request's head to its end."""
 
 HEAD_END = re.compile(rb"\n\r?\n")
 
@@ -349,11 +346,8 @@ class HybridHttp1Server(Http1Server):
                     yield from self._refuse(_NOT_HTTP)
                 elif not isinstance(command, commands.Log):
                     yield command
-            if self.state != self.read_headers or not head:
-                self.head_due = math.inf
-            elif self.head_due == math.inf:
-                self.head_due = self._proxy.clock() + HEAD_LIMIT
-                self._checks.schedule(self.head_due)
+            begun = bool(head) and self.state == self.read_headers
+            self.head_due = self._checks.head_due(self.head_due, begun=begun)
 
     def refuse_slow_head(self) -> layer.CommandGenerator[None]:
         """End a connection on which `head_due` has passed."""

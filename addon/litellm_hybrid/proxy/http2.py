@@ -8,8 +8,7 @@ from mitmproxy.proxy import events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http._http2 import Http2Server
 
-from litellm_hybrid.proxy.deadlines import CheckSchedule
-from litellm_hybrid.proxy.http1 import HEAD_LIMIT
+from litellm_hybrid.proxy.deadlines import HEAD_LIMIT, CheckSchedule
 from litellm_hybrid.proxy.interfaces import HybridProxy
 
 _FRAME_TYPE, _DATA = 3, 0  # RFC 9113, 4.1 and 6.1: where a frame's type stands, and that of a body's
@@ -36,13 +35,10 @@ class HybridHttp2Server(Http2Server):
         # Of a head: its frames so far, or the beginning of the next one, of whatever kind but a body's,
         # which has limits of its own; before all others comes the preface (RFC 9113, 3.4).
         frames: Any = self.h2_conn.incoming_buffer
-        begun = bytes(frames._data[: _FRAME_TYPE + 1])  # noqa: SLF001
-        is_head = bool(begun) and begun[_FRAME_TYPE:] != bytes([_DATA])
-        if not (is_head or frames._headers_buffer or frames._preamble_len):  # noqa: SLF001
-            self.head_due = math.inf
-        elif self.head_due == math.inf:
-            self.head_due = self._proxy.clock() + HEAD_LIMIT
-            self._checks.schedule(self.head_due)
+        first = bytes(frames._data[: _FRAME_TYPE + 1])  # noqa: SLF001
+        is_head = bool(first) and first[_FRAME_TYPE:] != bytes([_DATA])
+        begun = bool(is_head or frames._headers_buffer or frames._preamble_len)  # noqa: SLF001
+        self.head_due = self._checks.head_due(self.head_due, begun=begun)
 
     def refuse_slow_head(self) -> layer.CommandGenerator[None]:
         """End a connection on which `head_due` has passed."""

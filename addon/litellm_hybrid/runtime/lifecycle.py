@@ -370,9 +370,12 @@ def prepare_confdir(options: Options) -> Path | None:
 
     It is for TLS towards clients alone; but mitmproxy makes it at every start, and would not start without.
     """
-    folder, passphrase = Path(options.confdir).expanduser(), options.cert_passphrase
+    folder = Path(options.confdir).expanduser()
+    ca = folder / f"{CONF_BASENAME}-ca.pem"
     try:
-        CertStore.from_store(folder, CONF_BASENAME, options.key_size, passphrase and passphrase.encode())
+        if not ca.exists():
+            CertStore.create_store(folder, CONF_BASENAME, options.key_size)
+        ca.read_bytes()  # whether it can be read: to check its key as well takes 30 ms, and mitmproxy does
     except OSError as e:
         temporary = Path(tempfile.mkdtemp(prefix=trust.temporary_prefix()))
         options.update(confdir=str(temporary))
@@ -380,8 +383,6 @@ def prepare_confdir(options: Options) -> Path | None:
         message = f"litellm: {why}: this run has a certificate authority of its own"
         log.emit(logging.WARNING, message, event="config-warning")
         return temporary
-    except (TypeError, ValueError):  # a wrong passphrase, or none: mitmproxy says so
-        pass
     return None
 
 
