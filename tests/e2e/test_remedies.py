@@ -27,6 +27,7 @@ from e2e.fallback_support import (
 )
 from e2e.harness import Answer, Proxy, Stub, hello, said_hello, settings, until
 from litellm_hybrid.cli.main import main
+from support.ports import free_port
 from support.servers import Handler, Reply
 from support.wire import Request
 
@@ -138,7 +139,9 @@ async def test_the_status_page_and_explain_say_what_is_remembered(
     assert b"additional_drop_params: [&#34;user&#34;]" in page.body
 
     file = tmp_path / "of-the-command.yaml"
-    file.write_text(json.dumps(settings(litellm.url, fallback=ON, listen=f"127.0.0.1:{proxy.port}")))
+    file.write_text(
+        json.dumps(settings(f"http://127.0.0.1:{free_port()}", fallback=ON, listen=f"127.0.0.1:{proxy.port}"))
+    )
     command = ["explain", "--config", str(file), "o3"]
     shown = await asyncio.to_thread(CliRunner().invoke, main, command)
     assert "o3 by messages: omit user, max_tokens at most 8192" in shown.output
