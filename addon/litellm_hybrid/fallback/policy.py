@@ -30,12 +30,14 @@ from litellm_hybrid.fallback.state import SUSPENDED_MAX, UNKNOWN_FOR, FallbackSt
 from litellm_hybrid.flow import local_replies
 from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.llm.history.rejections import detect_history_rejection
-from litellm_hybrid.llm.replay.refusals import remedies, says_unknown_model, seconds_of_cooldown
+from litellm_hybrid.llm.replay.refusals import remedies
 from litellm_hybrid.llm.replay.remedies import Action, Remedy
 from litellm_hybrid.observability.history import LONGEST, FallbackOutcome, FallbackRecord
 from litellm_hybrid.proxy.interfaces import ForwardingPolicy
 from litellm_hybrid.quota import gauge
 from litellm_hybrid.quota.classifier import Asked, Verdict
+from litellm_hybrid.quota.error_shapes import says_unknown_model
+from litellm_hybrid.quota.retry_after import seconds_of_cooldown
 from litellm_hybrid.routing.paths import generates
 from litellm_hybrid.routing.rules import Reason, Target
 

@@ -363,3 +363,12 @@ def _status(value: object) -> int:
     if isinstance(value, str):
         value = int(value) if re.fullmatch(r"[45]\d\d", value, re.ASCII) else 0
     return value if isinstance(value, int) and not isinstance(value, bool) and 400 <= value <= 599 else 0
+
+
+# LiteLLM of a model that is not in its model_list (1.106, ProxyModelNotFoundError), or not served now.
+_UNKNOWN_MODEL = re.compile(rb"Invalid model name passed in model=|model_not_found|No deployments? available")
+
+
+def says_unknown_model(body: bytes) -> bool:
+    """Whether LiteLLM says that it does not know the model."""
+    return _UNKNOWN_MODEL.search(body) is not None

@@ -230,3 +230,15 @@ def _http_date(value: str) -> float | None:
         return _timestamp(parsedate_to_datetime(value))
     except (ValueError, OverflowError):
         return None
+
+
+# LiteLLM where all deployments of a model are cooling down (1.106, RouterRateLimitError).
+_COOLDOWN = re.compile(
+    rb"No deployments? available.{0,200}?[Tt]ry again in (\d{1,6}(?:\.\d+)?) seconds", re.DOTALL
+)
+
+
+def seconds_of_cooldown(body: bytes) -> float | None:
+    """For how long LiteLLM says that it will ask no backend of the model's; None: it does not say that."""
+    found = _COOLDOWN.search(body)
+    return float(found[1]) if found else None

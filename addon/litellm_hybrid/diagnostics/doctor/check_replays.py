@@ -13,10 +13,11 @@ from litellm_hybrid.config.settings import Settings
 from litellm_hybrid.diagnostics.doctor.probes import Deployments, Probe, ProbeResult, bearer, litellm_key
 from litellm_hybrid.diagnostics.doctor.report import Finding, error, not_checked, ok, some, warning
 from litellm_hybrid.llm.replay import body as replay_body
-from litellm_hybrid.llm.replay.refusals import remedies, seconds_of_cooldown
+from litellm_hybrid.llm.replay.refusals import remedies
 from litellm_hybrid.llm.replay.remedies import RETRIES_MAX, Action, Remedy, apply
 from litellm_hybrid.message import sse
 from litellm_hybrid.message.json import decode, members
+from litellm_hybrid.quota.retry_after import seconds_of_cooldown
 from litellm_hybrid.routing.paths import Api
 from litellm_hybrid.terminal import counted
 

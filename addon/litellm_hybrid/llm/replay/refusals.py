@@ -73,25 +73,6 @@ def _found(status: int, body: bytes) -> Iterator[Remedy]:
             break
 
 
-# LiteLLM's words for a model that is not in its model_list (1.106, ProxyModelNotFoundError), and those where
-# all deployments of one are cooling down (1.106, RouterRateLimitError).
-_UNKNOWN_MODEL = re.compile(rb"Invalid model name passed in model=|model_not_found|No deployments? available")
-_COOLDOWN = re.compile(
-    rb"No deployments? available.{0,200}?[Tt]ry again in (\d{1,6}(?:\.\d+)?) seconds", re.DOTALL
-)
-
-
-def says_unknown_model(body: bytes) -> bool:
-    """Whether LiteLLM says that it does not know the model."""
-    return _UNKNOWN_MODEL.search(body) is not None
-
-
-def seconds_of_cooldown(body: bytes) -> float | None:
-    """For how long LiteLLM says that it will ask no backend of the model's; None: it does not say that."""
-    found = _COOLDOWN.search(body)
-    return float(found[1]) if found else None
-
-
 # -- what helps ---------------------------------------------------------------
 
 _NO_THINKING = Remedy(Action.NO_THINKING)
@@ -152,7 +133,7 @@ def _limit(found: re.Match[str]) -> Iterable[Remedy]:
 
 
 def _limit_for_now(found: re.Match[str]) -> Iterable[Remedy]:
-    left = int(found["context"]) - int(found["used"] or found["prompt"])
+    left = int(found["context"]) - int(found["used"] or found["prompt"] or 0)
     return (Remedy(Action.LIMIT, limit=left, lasting=False),) if left > 0 else ()
 
 
@@ -198,6 +179,7 @@ _SHORT = {
     r"|available|accepted|allowed|permitted|recogni[sz]ed|implemented|known|enabled"
     rf"|expected|defined|part of|an? \w{{1,20}} (?:{_NOUNS}|value))|(?:is |are |was |were )?{_NEW}"
     r"|(?:is|are) (?:unavailable|deprecated|forbidden|rejected|refused)"
+    r"|(?:is|are) only (?:allowed|supported|available|valid|enabled) (?:when|with|for|if|on|in|by)"
     r"|(?:cannot|can't|may not|must not) be (?:used|set|specified|requested|sent"
     r"|given)|must be (?:unset|removed|omitted|left out))",
     "<REFUSES>": r"(?:(?:does not|doesn't|do not|don't|cannot|can't|will not) (?:support|accept|allow|take"
@@ -238,7 +220,8 @@ ROWS: tuple[Row, ...] = (
     _row("Anthropic, of a value", _omit,
          r"(?P<name>(?:thinking|output_config|context_management)[\w.]{0,80}|stop_sequences): (?:Input "
          r"(?:should|tag) |each stop sequence must )"),
-    _row("Groq", _omit, r"~(?P<name>reasoning_\w{1,20}|verbosity)~ must be one of "),
+    _row("Groq, Databricks: BerriAI/litellm#42347", _omit,
+         r"~(?P<name>reasoning_\w{1,20}|verbosity)~ must be (?:one of|an?) "),
     _row("servers with zod, such as OpenRouter", _omit,
          r"Unrecognized keys?(?:\(s\))?(?: in object)?: (?P<name>~[\w.-]{1,80}~"
          r"""(?:, ~[\w.-]{1,80}[\\'"`]{1,20}+(?!:)){0,20})"""),
@@ -253,6 +236,12 @@ ROWS: tuple[Row, ...] = (
          r"~messages\.\d+~ ?: property ~\w{1,40}~ is unsupported"),
     _row("the same, of a message", _UNKNOWN_MEMBER,
          r"extra_forbidden~, ?~loc~: ?[\[(]~body~, ?~messages~, ?\d"),
+    _row("SGLang and vLLM, of a value: decolua/9router#2665", _omit_option,
+         r"(?:literal_error|enum|(?:string|dict|bool|int)_type|(?:less|greater)_than(?:_equal)?)~, ?~loc~: ?"
+         r"[\[(]~body~, ?(?P<name>~[\w.-]{1,80}~)[\])]"),
+    _row("StepFun: HKUDS/nanobot#795", _UNKNOWN_MEMBER, r"Unrecognized chat message"),
+    _row("OpenAI, by JSON schema", _omit_option,
+         r"~[\w.-]{1,40}~ is not one of \[[^\]\n]{0,200}\] - (?P<name>~[\w.]{1,80}~)"),
     _row("Bedrock", _omit, r"extraneous key \[(?P<name>[\w.-]{1,80})\] is not permitted"),
     _row("xAI", _omit, r"Argument not supported on this model: <PARAM>"),
     _row("Google", _omit,
@@ -276,9 +265,11 @@ ROWS: tuple[Row, ...] = (
          r"~<SPENT>~(?: or ~<SPENT>~)? is too large: \d+\. This model's maximum context length is "
          r"(?P<context>\d{1,9}) tokens and your request has (?P<used>\d{1,9}) input tokens"),
     _row("vLLM, earlier versions", _limit_for_now,
-         r"This model's maximum context length is (?P<context>\d{1,9}) tokens\. However, you requested "
+         r"This model's maximum context length is (?P<context>\d{1,9}) tokens[.,] However,? you requested "
          r"\d{1,9} (?:output tokens and your prompt contains (?:at least )?(?P<used>\d{1,9}) input tokens"
-         r"|tokens \((?P<prompt>\d{1,9}) in the messages, )"),
+         r"|tokens \((?P<prompt>\d{1,9}) in (?:the messages|your prompt)[,;] )"),
+    _row("Fireworks, of what is not streamed: nextlevelbuilder/goclaw#660", _limit_for_now,
+         r"Requests with ~<SPENT>~ > (?P<context>\d{1,9})(?P<used>)(?P<prompt>) must have ~stream"),
     _row("SGLang", _limit_for_now,
          r"Requested token count exceeds the model's maximum context length of (?P<context>\d{1,9}) tokens\. "
          r"You requested a total of \d{1,9} tokens: (?P<used>\d{1,9}) tokens from the input"),
@@ -316,6 +307,7 @@ ROWS: tuple[Row, ...] = (
     _row("OpenAI-compatible servers, of the search that LiteLLM makes of a tool", _NO_SEARCH,
          r"Invalid value for ~web_search_options\b"),
     _row("llama.cpp: ggml-org/llama.cpp#20156", _tools, r"~type~ of tool must be ~function~"),
+    _row("Copilot: caozhiyuan/copilot-api#312", _tools, r"Invalid value: ~tools\.(?P<kind>namespace)~"),
     _row("OpenAI, of one value where others are known", _tools,
          r"Invalid value: "
          r"~(?P<kind>custom|namespace|web_search|tool_search|local_shell|image_generation)~\. Supported "
@@ -349,29 +341,33 @@ ROWS: tuple[Row, ...] = (
          r"Your organization must be verified to generate reasoning summaries"),
     _row("OpenAI, gpt-5.4 and newer by chat completions", _EFFORT,
          r"Function tools with reasoning_effort are not supported"),
-    _row("Anthropic", _EFFORT, r"This model does not support the effort parameter"),
     _row("Anthropic: BerriAI/litellm#27223, anthropics/claude-code#81084", _EFFORT,
-         r"(?:This model does not support effort level ~\w{1,20}|output_config\.effort ~\w{1,20}~ is not "
-         r"supported)"),
-    _row("Google: RooCodeInc/Roo-Code#10700, jenslys/opencode-gemini-auth#14, Veloera/Veloera#41",
-         _NO_THINKING,
-         r"(?:Unable to submit request because )?(?:The )?Thinking[_ ](?:level|budget|config)[\w.]{0,20}"
-         r"(?: \w{1,20})? (?:is (?:not supported|invalid\.|out of range|only enabled when)|must be )"),
-    _row("Google: langchain-ai/langchain-google#972, egoist/chatwise-releases#800", _NO_THINKING,
-         r"(?:Unable to submit request because )?(?:Thinking (?:is not (?:enabled|configurable|supported)|"
-         r"can(?:'t|not) be (?:disabled|enabled|turned \w{2,3})) (?:for|in|by) (?:models/|this model)"
-         r"|You can only set (?:only )?one of thinking budget and thinking level)"),
-    _row("DashScope", _NO_THINKING, r"parameter\.enable_thinking must be set to false"),
-    _row("OpenRouter", _NO_THINKING, r"Reasoning is mandatory for this endpoint"),
-    _row("OpenRouter", _EFFORT, r"Only one of ~reasoning\.effort~ and ~reasoning\.max_tokens~"),
-    _row("Ollama", _NO_THINKING, r"think value ~\w{1,20}~ is not supported"),
-    _row("Google", _NO_THINKING, r"Budget \d+ is invalid\. This model only works in thinking mode"),
-    _row("Anthropic", _NO_THINKING,
-         r"(?:adaptive thinking|~thinking\.type\.(?:enabled|disabled|adaptive)~) is not supported "
-         r"(?:on|for|by) this model"),
-    _row("Anthropic", _NO_THINKING, r"Thinking may not be enabled when ~tool_choice~ forces tool use"),
-    _row("Anthropic", _NO_THINKING, r"~max_tokens~ must be greater than ~thinking\.budget_tokens"),
-    _row("Ollama and others", _NO_THINKING, r"~[\w./:@-]{1,100}~ does not support thinking"),
+         r"(?:This model does not support (?:the effort parameter|effort level ~\w{1,20})"
+         r"|output_config\.effort ~\w{1,20}~ is not supported)"),
+    _row("OpenRouter, Moonshot: HKUDS/nanobot#3939", _EFFORT,
+         r"(?:Only one of ~reasoning\.effort~ and ~reasoning\.max_tokens~"
+         r"|cannot specify both ~thinking~ and ~reasoning_effort~)"),
+    _row("Mistral: earendil-works/pi#3096", (Remedy(Action.OMIT, "prompt_mode"), *_EFFORT),
+         r"Reasoning prompt mode is not enabled for this model"),
+    _row("Google: RooCodeInc/Roo-Code#10700, langchain-ai/langchain-google#972, Veloera/Veloera#41, "
+         "egoist/chatwise-releases#800, jenslys/opencode-gemini-auth#14", _NO_THINKING,
+         r"(?:Unable to submit request because )?(?:(?:The )?Thinking[_ ](?:level|budget|config)[\w.]{0,20}"
+         r"(?: \w{1,20})? (?:is (?:not supported|invalid\.|out of range|only enabled when)|must be )"
+         r"|Thinking (?:is not (?:enabled|configurable|supported)|can(?:'t|not) be (?:disabled|enabled"
+         r"|turned \w{2,3})) (?:for|in|by) (?:models/|this model)|You can only set (?:only )?one of "
+         r"thinking budget and thinking level|Budget \d+ is invalid\. This model only works in thinking)"),
+    _row("DashScope, NVIDIA NIM: musistudio/claude-code-router#948, CherryHQ/cherry-studio#7263, "
+         "decolua/9router#2023", _NO_THINKING,
+         r"(?:(?:parameter\.)?enable[_ ]thinking~ (?:must be set to false|can ?not be support)"
+         r"|(?:the )?~thinking(?:\.type|_budget)~ (?:parameter )?must be )"),
+    _row("Anthropic, Moonshot: can1357/oh-my-pi#1077", _NO_THINKING,
+         r"(?:(?:adaptive thinking|~thinking\.type\.(?:enabled|disabled|adaptive)~) is not supported "
+         r"(?:on|for|by) this model|Thinking may not be enabled when ~tool_choice~ forces tool use"
+         r"|~tool_choice~ ~specified~ is incompatible with thinking enabled"
+         r"|~max_tokens~ must be greater than ~thinking\.budget_tokens)"),
+    _row("Ollama, OpenRouter and others", _NO_THINKING,
+         r"(?:think value ~\w{1,20}~ is not supported|~[\w./:@-]{1,100}~ does not support thinking"
+         r"|Reasoning is mandatory for this endpoint)"),
 )
 # fmt: on
 """In the order in which they are asked; a message may be known to several."""
@@ -389,7 +385,8 @@ WORDINGS: tuple[Row, ...] = (
     _row("the same: vLLM with Mistral's tokenizer, vllm-project/vllm#38560", _omit_option,
          r"(?:the |these )?(?:<NOUNS>:? )?[\[({]<LIST>[\])}] <REFUSED>"),
     _row("one that is refused: Azure, Groq, Cerebras, Anthropic, Rust's serde", _omit_option,
-         r"<NOT_INSIDE>(?:(?:the|this|request|body|value(?: ~[\w.]{1,30}~)? (?:of|for|in)|<NOUNS>) ){0,4}"
+         r"<NOT_INSIDE>(?:invalid params?, )?"
+         r"(?:(?:the|this|request|body|value(?: ~[\w.]{1,30}~)? (?:of|for|in)|<NOUNS>) ){0,4}"
          r"<OPTION>[=:]?(?: ~[\w.]{1,30}~)?(?: [^\s\"{}]{1,30}){0,5}?[ \[]{1,2}~<REFUSED>"),
     _row("the same", _omit_option,
          r"<NOT_INSIDE>(?:(?:the|this|extended|adaptive|<NOUNS>) ){0,3}<ONE_WORD>~[=:]?"
@@ -417,7 +414,8 @@ WORDINGS: tuple[Row, ...] = (
     _row("Zhipu: songquanpeng/one-api#1141", _omit_option,
          r"~<VALUED>~ ?(?:参数)?(?:取值)?(?:非法|无效|不合法|不支持|不正确|错误|超出范围)"),
     _row("sampling, with thinking", _omit_option,
-         r"~(?P<name>temperature|top_?p|top_?k)~ (?:may|can|must) (?:only )?be (?:set to )?1\b"),
+         r"~(?P<name>temperature|top_?p|top_?k)~ (?:(?:may|can|must) (?:only )?be (?:set to )?1\b"
+         r"|(?:may|can|must|should) [^\"\n]{1,60} when thinking)"),
     _row("one of two: Anthropic", Remedy(Action.OMIT, "top_p"),
          r"(?=[^\n]{0,120}\btemperature)(?=[^\n]{0,120}\btop_?p)[^\n]{0,60}?(?:only one|mutually exclusive"
          r"|not both"
@@ -439,6 +437,9 @@ WORDINGS: tuple[Row, ...] = (
          r"(?:tools[.\[]\d+\]?(?:\.type)?: |(?:the|hosted|server|built-in|native) ){0,2}"
          r"(?:tool(?: type)?|type) ~<KIND>~ <REFUSED>"),
     _row("the same", _tools, r"~<KIND>~ tools <REFUSED>"),
+    _row("the same", _tools, r"(?:(?:the|this|we|<MODEL>)~ ){0,3}<REFUSES>~<KIND>~ tools?\b"),
+    _row("the same", Remedy(Action.OMIT_TOOLS, HOSTED),
+         r"(?:hosted|built-in|server(?:-side)?|native) tools <REFUSED>"),
     _row("the types that are taken", _tools,
          r"tools[.\[]\d+\]?\.type: (?:input should|must|should|has to) be ~function~"),
 )

@@ -349,6 +349,28 @@ KNOWN: list[tuple[str, list[Remedy]]] = [
         )
     ),
     ("Only one of `reasoning.effort` and `reasoning.max_tokens` can be specified", EFFORT),
+    ("Requests with max_tokens > 4096 must have stream=true", at_most(4096, lasting=False)),
+    (
+        "1 validation error:\n {'type': 'literal_error', 'loc': ('body', 'reasoning_effort'), 'msg': 'no'}",
+        EFFORT,
+    ),
+    ("[{'type': 'less_than_equal', 'loc': ('body', 'temperature'), 'msg': 'no'}]", omit("temperature")),
+    ("[{'type': 'literal_error', 'loc': ('body', 'tool_choice'), 'msg': 'no'}]", []),
+    ("Unrecognized chat message", [UNKNOWN_MEMBER]),
+    ("'xhigh' is not one of ['low', 'high'] - 'reasoning_effort'", EFFORT),
+    ("'functions' is not one of ['system', 'user'] - 'messages.0.role'", []),
+    (
+        "This model's maximum context length is 4097 tokens, however you requested 4322 tokens (66 in your prompt; 4256 for …",
+        at_most(4031, lasting=False),
+    ),
+    ("reasoning_effort must be a string", EFFORT),
+    ("Validation: `thinking.type` must be `enabled` or `disabled`", [NO_THINKING]),
+    ("The thinking_budget parameter must be a positive integer", [NO_THINKING]),
+    ("enable thinking can not be support when `stream=False`", [NO_THINKING]),
+    ("cannot specify both 'thinking' and 'reasoning_effort'", EFFORT),
+    ("Reasoning prompt mode is not enabled for this model", [*omit("prompt_mode"), *EFFORT]),
+    ("tool_choice 'specified' is incompatible with thinking enabled", [NO_THINKING]),
+    ("Invalid Value: 'tools.namespace'. User-defined namespace 'image_gen' collides", tools("namespace")),
 ]
 
 BACKENDS = {

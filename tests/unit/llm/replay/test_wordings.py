@@ -150,6 +150,7 @@ REFUSALS: dict[tuple[Api, str, int], list[str]] = {
     (CHAT, "stream_options", 0): [
         "property 'stream_options' is unsupported, did you mean 'stream'?",
         "The parameter stream_options is not allowed.",
+        "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
     ],
     (CHAT, "verbosity", 0): [
         'json: unknown field "verbosity"',
@@ -191,6 +192,7 @@ REFUSALS: dict[tuple[Api, str, int], list[str]] = {
         "logit_bias is deprecated and no longer accepted",
         "unsupported argument(s): logit_bias",
         "We don't support 'logit_bias' for chat models yet",
+        "invalid params, logit_bias is not supported",
     ],
     (CHAT, "frequency_penalty", 0): [
         "Frequency penalty is not supported by this model (frequency_penalty)",
@@ -254,10 +256,12 @@ REFUSALS: dict[tuple[Api, str, int], list[str]] = {
         "temperature and top_p are mutually exclusive for this model",
         "Only one of temperature or top_p may be set",
         "Specify either temperature or top_p, not both",
+        "`top_p` must be greater than or equal to 0.95 or unset when thinking is enabled",
     ],
     (MESSAGES, "tools.1", 0): [
         "The server tool web_search_20250305 is not available on this platform",
         "web_search_20250305 tools are not enabled for your platform",
+        "'claude-haiku-4-5' does not support the web_search_20250305 tool",
     ],
     (RESPONSES, "include", 0): [
         "include: 'reasoning.encrypted_content' cannot be requested from a model without reasoning",
@@ -304,6 +308,7 @@ REFUSALS: dict[tuple[Api, str, int], list[str]] = {
     ],
     (RESPONSES, "tools.2", 0): [
         "The tool type web_search is not allowed here",
+        "Hosted tools are not available on this deployment",
     ],
     (RESPONSES, "reasoning.effort", 0): [
         "Parameter reasoning.effort not supported",
@@ -412,6 +417,26 @@ ALIKE: dict[Api, list[str]] = {
         "tool_calls.0.type\n  Input should be 'function' [type=literal_error, input_value=None]",
         "messages参数非法。请检查文档。",
         "The temperature should be in the report",
+        "thinking is enabled but reasoning_content is missing in assistant tool call message at index 3",
+        "Failed to initialize samplers: failed to parse grammar",
+        "codellama:latest does not support tools",
+        "Unsupported JSON schema fields: {'minItems', 'items'}",
+        'Bad request: "parameters" is a required property for "function" object in parameter "tools"',
+        "Invalid 'tools[5].function.name': empty string. Expected a string with minimum length 1, but got an empty string instead.",
+        "<400> InternalError.Algo.InvalidParameter: Empty tool_calls is not supported in message.",
+        "'functions' is not one of ['system', 'assistant', 'user', 'function'] - 'messages.0.role'",
+        "[{'type': 'missing', 'loc': ('body', 'messages'), 'msg': 'Field required'}]",
+        "[{'type': 'literal_error', 'loc': ('body', 'messages', 0, 'role'), 'msg': \"Input should be 'system' or 'user'\"}]",
+        "[{'type': 'string_type', 'loc': ('body', 'model'), 'msg': 'Input should be a valid string'}]",
+        "invalid params, function name or parameters is empty",
+        "Requests with images must have less than 20 of them",
+        "Image URLs are only allowed when the model sees",
+        "Tools are only supported for chat models",
+        "tool_choice is only allowed when tools are specified",
+        "response_format is only supported by newer models",
+        "model is only available in us-east-1",
+        "1 validation error for list[function-wrap[log_extra_fields()]]\n Invalid JSON: EOF while parsing a string at line 57",
+        "This model's maximum context length is 4096 tokens, however you requested 9096 tokens (9000 in your prompt; 96 for the completion).",
     ],
     MESSAGES: [
         'messages: roles must alternate between "user" and "assistant"',
@@ -433,6 +458,9 @@ ALIKE: dict[Api, list[str]] = {
         "This account does not support extended context",
         "cache_control blocks are at most 4",
         "metadata must be an object",
+        "'claude-haiku-4-5-20251001' does not support tool_reference blocks. This feature is only available on Claude Sonnet 4+",
+        "This request would exceed the limit: thinking must be counted as output",
+        "The temperature in the room must not rise when thinking about it",
     ],
     RESPONSES: [
         "No tool output found for function call call_abc.",
@@ -447,6 +475,9 @@ ALIKE: dict[Api, list[str]] = {
         "input_image is not supported by this model",
         "The encrypted content could not be decrypted",
         "tool web_search found nothing",
+        "Output of tool call should be 'Input text'",
+        "The built-in tools of your kitchen are not supported",
+        "Tool choice 'image_generation' not found in 'tools' parameter.",
     ],
     GEMINI: [
         "Please ensure that function call turn comes immediately after a user turn or after a function response turn.",
@@ -460,6 +491,8 @@ ALIKE: dict[Api, list[str]] = {
         "Function calling is not enabled for models/gemma",
         "Developer instruction is not enabled for models/gemma-3",
         "contents.parts must not be empty",
+        "Unable to submit request because it must have a text parameter.",
+        "Unable to submit request because function response parts must follow the function call.",
     ],
 }
 CASES = [(api, path, most, words) for (api, path, most), said in REFUSALS.items() for words in said]
