@@ -659,6 +659,14 @@ def test_explain_says_that_upstream_does_not_list_a_model(good: SetUp, kinds: li
     assert any("unknown-model" in fix for fix in fixes) == (then == "client")
 
 
+def test_explain_advises_nothing_that_litellm_lacks_the_model_for(good: SetUp) -> None:
+    file = good.config(enabled=False, models=None, fallback={"enabled": True, "except": ["claude*", "gpt-5"]})
+    for model, lacks in (("claude-opus-4-1", True), ("gpt-5", False)):
+        (fix,) = explained(file, model)[1]
+        assert "out of `fallback.except`" in fix
+        assert ("model_list" in fix) == lacks
+
+
 def test_explain_says_nothing_of_lists_that_it_cannot_read(tmp_path: Path) -> None:
     with a_set_up(tmp_path) as stopped:
         file = stopped.config(enabled=False, models=None, fallback={"enabled": True})

@@ -162,6 +162,7 @@ def test_fallback_is_turned_on_only_by_whoever_has_read_what_it_costs(
 
     assert done.exit_code in (0, 1), done.output
     assert written(output)["fallback"] == {"enabled": is_on, "except": ["grok-4"]}
+    assert "\\n" not in done.output
     assert done.output.index("whose key pays") < done.output.index("Turn fallback on?")
 
 

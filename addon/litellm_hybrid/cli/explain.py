@@ -137,19 +137,20 @@ def _with_lists(settings: Settings, explanation: Explanation) -> Explanation:
     if not served:
         meant = KnownModels(litellm or ()).meant(sent_as)
         near = f"; `model-mappings` can make it {meant}" if meant else ""
-        steps.append(Step("litellm", f'LiteLLM lists no "{sent_as}", and would refuse the request{near}'))
+        steps.append(Step("litellm", f'lists no "{sent_as}", and would refuse the request{near}'))
+        fixes = [f"have LiteLLM's model_list name {sent_as}, or map it; then {fix}" for fix in fixes]
     asked = bare(model)
     if (
         upstream is None
         or explanation.target is not Target.UPSTREAM
         or asked.lower() in map(str.lower, upstream)
     ):
-        return replace(explanation, steps=tuple(steps))
+        return replace(explanation, steps=tuple(steps), fixes=tuple(fixes))
     kind, fallback = "unknown-model", settings.fallback
     is_replayed = fallback.enabled and fallback.covers(model) and kind in fallback.on
     then = "is replayed to LiteLLM" if is_replayed else "reaches the client"
     count = counted(len(upstream), "model")
-    said = f'upstream lists {count}, and no "{asked}": it answers with an error ({kind}), which {then}'
+    said = f'lists {count}, and no "{asked}": it answers with an error ({kind}), which {then}'
     steps.append(Step("upstream", said))
     listed = KnownModels(upstream).meant(asked) or some(upstream)
     fixes = [*([f"ask for what upstream lists: {listed}"] if listed else []), *(fixes if served else [])]

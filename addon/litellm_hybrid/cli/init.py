@@ -210,7 +210,7 @@ class _Asking:
 
     def fallback(self, costs: str) -> bool:
         """Say what falling back costs whom, and ask whether it is to be on."""
-        click.echo(printable(f"\n{'Fallback is on. ' if self._quiet else ''}{costs}"))
+        click.echo("\n" + printable(f"{'Fallback is on. ' if self._quiet else ''}{costs}"))
         return self._quiet or click.confirm("Turn fallback on?", default=True)
 
     def go_on(self, results: Results) -> None:
@@ -240,7 +240,7 @@ class _Asking:
         _show_models(proposals)
         while not self._quiet:
             click.echo(
-                "\nEnter takes these, without those that are marked. To change one, or take it: MODEL NAME "
+                "\nEnter takes these, but no other model of a family. To change one: MODEL NAME "
                 "(`-` as NAME: it does not fall back)"
             )
             entered = str(click.prompt("Change", default="", show_default=False)).split()

@@ -127,7 +127,7 @@ class Status:
         """The models whose last request failed upstream, and was not served by LiteLLM either: why not."""
         last = {one.model: one for one in self.recent_requests}
         why = {
-            Reason.EXCEPTED: "`fallback.except` or another setting keeps it there",
+            Reason.EXCEPTED: "fallback.except or another setting keeps it there",
             Reason.FALLBACK_FAILED: "the fallback failed",
         }
         return {

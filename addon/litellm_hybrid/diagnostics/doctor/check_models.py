@@ -152,7 +152,7 @@ def _fallback(settings: Settings, known: KnownModels, upstream_models: Sequence[
     missing = {name: replayed for name, replayed in covered.items() if replayed not in known}
     if covered and not missing:
         others = some(name for name in upstream_models if not settings.fallback.covers(name))
-        but = f"; not {others}: `fallback.models`, `except`" if others else ""
+        but = f"; not {others}, by `fallback.models` or `except`" if others else ""
         each = f"{'each of the' if len(covered) > 1 else 'the'} {counted(len(covered), 'model')}"
         symptom = f"LiteLLM knows {each} that may fall back{but}"
         found.append(ok("fallback", symptom))
