@@ -71,8 +71,8 @@ _PHRASES: dict[HistoryRejection, str] = {
         messages\.\d+\.content\.\d+\.\w+\.(id|tool_use_id): String should match pattern
         Invalid ~(messages|input)\[[\w.\[\]]+\.(id|call_id|tool_call_id)~: string too long""",
     "unknown-member": r"""
-        messages\.\d+(\.[\w-]+)+: Extra inputs are not permitted
-        Unknown parameter: ~(messages|input)\[\d+\][\w.\[\]]*\.\w+~
+        messages\.\d+(\.(?!cache_control)[\w-]+)+: Extra inputs are not permitted
+        Unknown parameter: ~(messages|input)\[\d+\][\w.\[\]]*\.(?!cache_control)\w+~
         Invalid JSON payload received\. Unknown name ~\w+~ at ~contents\[""",
     "empty-text": r"(messages[\w. ]*: )?text content blocks must (be non-empty|contain non-whitespace text)",
 }

@@ -85,6 +85,9 @@ _UNKNOWN_MEMBER = Remedy(Action.REDUCE_HISTORY, "unknown-member")
 def _omit(found: re.Match[str]) -> Iterator[Remedy]:
     """Leave out what is named; a list of names is one refusal for each."""
     for name in re.findall(r"\w[\w.-]*(?:\[\d+\][\w.-]*)*", found["name"]):
+        if name.endswith(".cache_control"):
+            yield Remedy(Action.OMIT, "cache_control")
+            continue
         if re.match(r"(?:body\.)?(?:messages|input|contents)[.\[]", name) and "cache_control." not in name:
             yield _UNKNOWN_MEMBER
             continue
@@ -186,8 +189,8 @@ _SHORT = {
     r"|recogni[sz]e|implement|permit|handle)|rejects|refuses) (?:(?:the|an?|any|using|setting) ){0,2}",
     "<MOST>": r"(?:(?:at (?:the )?most|less than or equal to|<=|no (?:more|larger|greater) than"
     r"|(?:not|n't|cannot) exceed|(?:not|n't) be (?:greater|larger|higher|more) than|between \d{1,9} and"
-    r"|\[\d{1,9},|(?:maximum|limit) (?:of|is)|limited to) ?"
-    r"|(?:above|over|exceeds?|beyond) the [a-z' ]{0,40}(?:limit|maximum)[a-z ]{0,30}\(?)~(?P<most>\d{1,9})",
+    r"|\[\d{1,9},|(?:maximum|limit) (?:of|is)|limited to) ?|(?:above|over|exceeds?"
+    r"|beyond) (?:the )?[a-z' ]{0,40}(?:limit|maximum)[a-z ]{0,30}\(?)~(?P<most>\d{1,9})",
 }
 """What stands for longer patterns in the tables."""
 
@@ -220,8 +223,8 @@ ROWS: tuple[Row, ...] = (
     _row("Anthropic, of a value", _omit,
          r"(?P<name>(?:thinking|output_config|context_management)[\w.]{0,80}|stop_sequences): (?:Input "
          r"(?:should|tag) |each stop sequence must )"),
-    _row("Groq, Databricks: BerriAI/litellm#42347", _omit,
-         r"~(?P<name>reasoning_\w{1,20}|verbosity)~ must be (?:one of|an?) "),
+    _row("Groq, Databricks, Perplexity: BerriAI/litellm#42347, perplexityai/perplexity-py#45", _omit,
+         r"~(?P<name>reasoning_\w{1,20}|verbosity|effort)~ must be (?:one of\b|an? )"),
     _row("servers with zod, such as OpenRouter", _omit,
          r"Unrecognized keys?(?:\(s\))?(?: in object)?: (?P<name>~[\w.-]{1,80}~"
          r"""(?:, ~[\w.-]{1,80}[\\'"`]{1,20}+(?!:)){0,20})"""),
@@ -234,12 +237,11 @@ ROWS: tuple[Row, ...] = (
     _row("Groq, of a message: SimonSchubert/Kai#265", _UNKNOWN_MEMBER,
          r"~messages\.\d+~ ?: for ~role: ?assistant~ the following must be satisfied[\[(]{1,2}"
          r"~messages\.\d+~ ?: property ~\w{1,40}~ is unsupported"),
-    _row("the same, of a message", _UNKNOWN_MEMBER,
-         r"extra_forbidden~, ?~loc~: ?[\[(]~body~, ?~messages~, ?\d"),
+    _row("the same, and StepFun, of a message: HKUDS/nanobot#795", _UNKNOWN_MEMBER,
+         r"(?:extra_forbidden~, ?~loc~: ?[\[(]~body~, ?~messages~, ?\d|Unrecognized chat message)"),
     _row("SGLang and vLLM, of a value: decolua/9router#2665", _omit_option,
          r"(?:literal_error|enum|(?:string|dict|bool|int)_type|(?:less|greater)_than(?:_equal)?)~, ?~loc~: ?"
          r"[\[(]~body~, ?(?P<name>~[\w.-]{1,80}~)[\])]"),
-    _row("StepFun: HKUDS/nanobot#795", _UNKNOWN_MEMBER, r"Unrecognized chat message"),
     _row("OpenAI, by JSON schema", _omit_option,
          r"~[\w.-]{1,40}~ is not one of \[[^\]\n]{0,200}\] - (?P<name>~[\w.]{1,80}~)"),
     _row("Bedrock", _omit, r"extraneous key \[(?P<name>[\w.-]{1,80})\] is not permitted"),
@@ -307,11 +309,10 @@ ROWS: tuple[Row, ...] = (
     _row("OpenAI-compatible servers, of the search that LiteLLM makes of a tool", _NO_SEARCH,
          r"Invalid value for ~web_search_options\b"),
     _row("llama.cpp: ggml-org/llama.cpp#20156", _tools, r"~type~ of tool must be ~function~"),
-    _row("Copilot: caozhiyuan/copilot-api#312", _tools, r"Invalid value: ~tools\.(?P<kind>namespace)~"),
-    _row("OpenAI, of one value where others are known", _tools,
-         r"Invalid value: "
-         r"~(?P<kind>custom|namespace|web_search|tool_search|local_shell|image_generation)~\. Supported "
-         r"values are: [\w\\'\"`, ]{0,300}~function~"),
+    _row("OpenAI, of one value where others are known; Copilot: caozhiyuan/copilot-api#312", _tools,
+         r"Invalid value: ~(?:tools\.)?"
+         r"(?P<kind>custom|namespace|web_search|tool_search|local_shell|image_generation)~\. (?:Supported "
+         r"values are: [\w\\'\"`, ]{0,300}~function~|User-defined namespace)"),
     _row("Anthropic before the tool", _omit_tools,
          r"tools\.\d+: Input tag ~(?P<kind>\w{1,40})~ found using ~type~ does not match"),
     _row("Gemini, Vertex", Remedy(Action.OMIT_TOOLS, HOSTED),
@@ -352,14 +353,15 @@ ROWS: tuple[Row, ...] = (
     _row("Google: RooCodeInc/Roo-Code#10700, langchain-ai/langchain-google#972, Veloera/Veloera#41, "
          "egoist/chatwise-releases#800, jenslys/opencode-gemini-auth#14", _NO_THINKING,
          r"(?:Unable to submit request because )?(?:(?:The )?Thinking[_ ](?:level|budget|config)[\w.]{0,20}"
-         r"(?: \w{1,20})? (?:is (?:not supported|invalid\.|out of range|only enabled when)|must be )"
-         r"|Thinking (?:is not (?:enabled|configurable|supported)|can(?:'t|not) be (?:disabled|enabled"
-         r"|turned \w{2,3})) (?:for|in|by) (?:models/|this model)|You can only set (?:only )?one of "
-         r"thinking budget and thinking level|Budget \d+ is invalid\. This model only works in thinking)"),
+         r"(?: \w{1,20})? (?:is (?:not (?:supported|available)|invalid\.|out of range|only enabled when)"
+         r"|must be )|Thinking (?:is not (?:enabled|configurable|supported)|can(?:'t|not) be "
+         r"(?:disabled|enabled|turned \w{2,3})) (?:for|in|by) (?:models/|this model)"
+         r"|You can only set (?:only )?one of thinking budget and thinking level"
+         r"|Budget \d+ is invalid\. This model only works in thinking)"),
     _row("DashScope, NVIDIA NIM: musistudio/claude-code-router#948, CherryHQ/cherry-studio#7263, "
-         "decolua/9router#2023", _NO_THINKING,
+         "decolua/9router#2023, farion1231/cc-switch#1489", _NO_THINKING,
          r"(?:(?:parameter\.)?enable[_ ]thinking~ (?:must be set to false|can ?not be support)"
-         r"|(?:the )?~thinking(?:\.type|_budget)~ (?:parameter )?must be )"),
+         r"|(?:the )?~thinking(?:[. ]type|_budget)~ (?:parameter )?(?:must|should) be )"),
     _row("Anthropic, Moonshot: can1357/oh-my-pi#1077", _NO_THINKING,
          r"(?:(?:adaptive thinking|~thinking\.type\.(?:enabled|disabled|adaptive)~) is not supported "
          r"(?:on|for|by) this model|Thinking may not be enabled when ~tool_choice~ forces tool use"
@@ -392,8 +394,8 @@ WORDINGS: tuple[Row, ...] = (
          r"<NOT_INSIDE>(?:(?:the|this|extended|adaptive|<NOUNS>) ){0,3}<ONE_WORD>~[=:]?"
          r"(?: (?:value|adaptive|enabled|<NOUNS>|['`][\w.-]{1,20}['`]))?"
          r"[ \[]{1,2}~<REFUSED>"),
-    _row("who refuses one: LiteLLM, Bedrock's Converse", _omit_option,
-         r"(?:(?:the|this|we|<MODEL>) ){0,3}<REFUSES>(?:<NOUNS> )?<OPTION>"),
+    _row("who refuses one: LiteLLM, Bedrock's Converse, SiliconFlow", _omit_option,
+         r"(?:value error, )?(?:(?:the|this|we|<MODEL>) ){0,3}<REFUSES>(?:<NOUNS> )?<OPTION>"),
     _row("the same", _omit_option,
          r"(?:(?:the|this|we|<MODEL>) ){0,3}<REFUSES>(?:(?:extended|adaptive) )?~<ONE_WORD>~(?: <NOUNS>)?"
          r"(?![\w-]|\.\w| [a-z])"),
@@ -425,7 +427,7 @@ WORDINGS: tuple[Row, ...] = (
          r"|prompt_cache_key)~ ?(?::|must|should|may|is|exceeds|can)[^\"\n]{0,40}?(?:too long|longer than"
          r"|\d{2,4} (?:char|byte)|maximum (?:length|of) )"),
     _row("too large: OpenAI, Groq", _limit,
-         r"(?:the |value of |value for ){0,3}~(?:<SPENT>|max(?:imum)? output tokens)~[^\"\n]{0,60}?<MOST>"),
+         r"(?:the |value (?:of|for) |field ){0,3}~(?:<SPENT>|max\w{0,4} output tokens)~[^\"\n]{0,60}?<MOST>"),
     _row("the most", _limit,
          r"(?:the )?(?:maximum|largest|highest) (?:\w{1,12} )?(?:for|of) ~<SPENT>~ (?:is|may be) "
          r"(?P<most>\d{1,9})"),

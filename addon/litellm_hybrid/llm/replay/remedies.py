@@ -85,7 +85,7 @@ class Remedy:
     @property
     def setting(self) -> str:
         """The line of LiteLLM's configuration that makes it unnecessary, "" if there is none."""
-        if self.action is Action.OMIT:
+        if self.action is Action.OMIT and self.name != _MARK:
             return f'litellm_params: additional_drop_params: ["{canonical(self.name)}"]'
         return _SETTINGS.get(self.action, "")
 
@@ -208,7 +208,7 @@ def _ask_for_chat_completions(request: Object, api: Api) -> bool:
 def _omit(request: Object, api: Api, name: str) -> bool:
     name, _, value = name.partition("=")
     path = _path(name)
-    if _MARK in path[:-1]:
+    if _MARK in path:
         return _omit_from_marks(request, path[-1])
     if not path or path[0] in _HISTORY:
         return False
@@ -258,14 +258,18 @@ def _taken_out(raw: Raw, path: list[str], api: Api) -> Raw:
 
 
 def _omit_from_marks(request: Object, name: str) -> bool:
-    """Leave a member out of every mark of the prompt cache (`cache_control.scope`), wherever one stands."""
+    """Leave a member out of every mark of the prompt cache (`cache_control.scope`), or all of each mark."""
 
     def visit(raw: Raw) -> Raw:
         return edited(raw, edit)
 
     def edit(members: Object) -> bool:
-        changed = replace_and_prune(members, _MARK, unmark)
-        return replace(members, "content", walk) | changed
+        return replace(members, "content", walk) | take(members)
+
+    def take(members: Object) -> bool:
+        if name == _MARK:
+            return members.pop(_MARK, None) is not None
+        return replace_and_prune(members, _MARK, unmark)
 
     def unmark(raw: Raw) -> Raw:
         return edited(raw, lambda mark: mark.pop(name, None) is not None)
@@ -274,7 +278,7 @@ def _omit_from_marks(request: Object, name: str) -> bool:
         return filtered(raw, visit)
 
     changed = [replace(request, key, walk) for key in ("system", "tools", "messages")]
-    return replace(request, _MARK, unmark) or any(changed)
+    return take(request) or any(changed)
 
 
 def _limit(request: Object, most: int) -> bool:

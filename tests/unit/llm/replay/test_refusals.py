@@ -429,6 +429,18 @@ def test_the_same_words_within_a_sentence(words: str) -> None:
     assert not [found for found in known if found is not None and found.start() <= len(SPOKEN)]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "extra_forbidden', 'loc': ['body', 'store'] is what they see",
+        "extra_forbidden', 'loc': ['body', 'messages', 2] is what they see",
+        "OpenAIException - 404 page not found is what they see",
+    ],
+)
+def test_other_words_within_a_sentence(words: str) -> None:
+    assert remedies(404, body(SPOKEN + words)) == ()
+
+
 def test_the_option_beside_a_value_that_is_refused() -> None:
     inner = {
         "error": {

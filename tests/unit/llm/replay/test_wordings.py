@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from litellm_hybrid.llm.history.reduce import reduce
-from litellm_hybrid.llm.history.rejections import REJECTIONS
+from litellm_hybrid.llm.history.rejections import REJECTIONS, Words
 from litellm_hybrid.llm.replay import refusals
-from litellm_hybrid.llm.replay.refusals import WORDINGS, remedies
+from litellm_hybrid.llm.replay.refusals import ROWS, WORDINGS, remedies
 from litellm_hybrid.llm.replay.remedies import RETRIES_MAX, Action, Remedy, apply
 from litellm_hybrid.routing.paths import Api
 
@@ -17,6 +17,7 @@ type Json = dict[str, Any]
 
 CHAT, MESSAGES, RESPONSES, GEMINI = Api.CHAT, Api.MESSAGES, Api.RESPONSES, Api.GENERATE_CONTENT
 LONG = "u" * 150
+SPOKEN = f"The request was read up to the words of its user {'who goes on and on ' * 5}and asks whether "
 
 BODIES: dict[Api, Json] = {
     CHAT: {
@@ -244,6 +245,8 @@ REFUSALS: dict[tuple[Api, str, int], list[str]] = {
         "This model does not support extended thinking",
         "thinking.type: adaptive is not an allowed value on Vertex",
         "Thinking is not available on this endpoint",
+        "Value error, current model does not support parameter `enable_thinking`.",
+        "thinking type should be enabled or disabled",
     ],
     (MESSAGES, "max_tokens", 10000): [
         "`max_tokens` cannot be greater than 10000 for this deployment",
@@ -312,9 +315,12 @@ REFUSALS: dict[tuple[Api, str, int], list[str]] = {
     ],
     (RESPONSES, "reasoning.effort", 0): [
         "Parameter reasoning.effort not supported",
+        "validation failed: effort must be one of: low medium high",
     ],
     (RESPONSES, "max_output_tokens", 8192): [
         "max_output_tokens above the model limit (8192)",
+        "max_tokens (64000) exceeds model's maximum output tokens (8192) for model deepseek-v4-flash:0731",
+        "Field max_tokens: must be at most 8192, got 64000",
     ],
     (RESPONSES, "client_metadata", 0): [
         "unexpected keyword argument 'client_metadata'",
@@ -336,6 +342,11 @@ REFUSALS: dict[tuple[Api, str, int], list[str]] = {
     ],
     (RESPONSES, "prompt_cache_key", 0): [
         "prompt_cache_key not allowed",
+    ],
+    (MESSAGES, "messages.0.content.0.cache_control", 0): [
+        "messages.0.content.1.tool_result.cache_control: Extra inputs are not permitted",
+        "Unknown parameter: 'messages[0].content[0].cache_control'.",
+        "cache_control is not supported by this model",
     ],
     (GEMINI, "generationConfig.thinkingConfig", 0): [
         "thinkingBudget cannot be set for this model",
@@ -563,6 +574,14 @@ def passes(api: Api, path: str, most: int, words: str) -> bool:
 @pytest.mark.parametrize(("api", "path", "most", "words"), CASES)
 def test_what_is_refused_in_other_words_is_left_out(api: Api, path: str, most: int, words: str) -> None:
     assert passes(api, path, most, words)
+
+
+@pytest.mark.parametrize("words", [words for *_, words in CASES])
+def test_the_same_words_within_a_sentence(words: str) -> None:
+    """Only what they quote themselves begins there."""
+    spoken = SPOKEN + words.lstrip("'\"`<{[")
+    known = [Words(spoken).find(row.pattern) for row in (*ROWS, *WORDINGS)]
+    assert not [found for found in known if found is not None and found.start() <= len(SPOKEN)]
 
 
 def test_none_of_the_wordings_can_be_spared(monkeypatch: pytest.MonkeyPatch) -> None:
