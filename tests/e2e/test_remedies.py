@@ -503,3 +503,43 @@ async def test_a_beta_that_the_backend_does_not_know(start: Start, upstream: Stu
         assert len(litellm.requests) == attempts
     assert litellm.last.values("anthropic-beta") == ["thinking-1"]
     assert upstream.last.values("anthropic-beta") == ["thinking-1,scope-1"]
+
+
+REASONED = {
+    "messages": [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Hi", "reasoning": "Greet."},
+    ]
+}
+
+
+def in_chunks(*deltas: dict[str, str]) -> Handler:
+    """Answer as a stream of a server's of which nothing is known."""
+
+    async def handler(_: Request, reply: Reply) -> None:
+        chunks = (json.dumps({"choices": [{"index": 0, "delta": delta}]}) for delta in deltas)
+        events = b"".join(b"data: %b\n\n" % chunk.encode() for chunk in chunks)
+        await reply.send(200, events + b"data: [DONE]\n\n", SSE | {"x-litellm-model-name": "openai/qwen3"})
+
+    return handler
+
+
+@pytest.mark.parametrize("reasons", [True, False])
+async def test_an_unknown_server_gets_anothers_reasoning_unless_it_has_none_of_its_own(
+    start: Start, upstream: Stub, litellm: Stub, *, reasons: bool
+) -> None:
+    proxy = await start(fallback=ON)
+    upstream.does = OUT_OF_QUOTA
+    thought = [{"reasoning_content": "Greet."}] if reasons else []
+    litellm.does = in_chunks({"role": "assistant", "content": ""}, *thought, {"content": "Hello"})
+    await ask(proxy, {"messages": REASONED["messages"][:1], "stream": True})
+
+    await ask(proxy, REASONED)
+    assert (b'"reasoning"' in litellm.last.body) is reasons
+    if reasons:
+        assert litellm.last.json() == {"model": "o3"} | REASONED | DROPS
+
+    proxy.write(settings(litellm.url, fallback=ON | {"hold-max": "1m"}))
+    await until(lambda: proxy.log("fallback.hold-max: 45s → 1m"))
+    await ask(proxy, REASONED)
+    assert b'"reasoning"' in litellm.last.body, "a reload forgets"
