@@ -5,11 +5,12 @@ rewrite; the proxy sends it; `responseheaders` puts the route on the response; r
 counts its end.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from datetime import date
 from functools import partial
 from pathlib import Path
-from time import time
+from time import monotonic, time
 
 from mitmproxy import connection, ctx, http
 
@@ -17,6 +18,7 @@ from litellm_hybrid.config.settings import Settings, SettingsStore
 from litellm_hybrid.errors import ErrorType
 from litellm_hybrid.fallback.policy import Policy
 from litellm_hybrid.fallback.response_hold import JudgedResponse
+from litellm_hybrid.fallback.shared_state import share
 from litellm_hybrid.fallback.state import FallbackState
 from litellm_hybrid.flow import local_replies
 from litellm_hybrid.flow.exchange import Exchange, add_response_headers
@@ -64,8 +66,9 @@ class HybridAddon:
         self._policy = Policy(settings, self._fallbacks, annotations)
         if worker_dir is not None:
             self._policy.bypass.loops.share(worker_dir)
-            self._fallbacks.litellm_responses.share(worker_dir)
-        self._prices = Prices(settings, records.spend)
+        self._worker_dir = worker_dir
+        self._prices = Prices(settings, records.spend, self._fallbacks.costs)
+        records.spend.replayed = self._count_replay
         self._fallbacks.cost_refusal = self._prices.refusal
         self._fallbacks.leads_to = self._prices.leads_to
         self._fallbacks.backends = self._prices.backends
@@ -100,9 +103,22 @@ class HybridAddon:
         self._prices.forget()
         self._records.counters.list_models((*settings.models.entries, *settings.mapping_patterns.entries))
 
+    def _count_replay(self, day: date, cost_usd: float) -> None:
+        self._fallbacks.costs.add(day, cost_usd, monotonic())
+
     def running(self) -> None:
-        """Have LiteLLM asked for what is needed from the first request on."""
+        """Have LiteLLM asked for what is needed from the first request on, and share what is remembered."""
         self._prices.running()
+        if not self._settings.is_empty:
+            share(self._fallbacks.shared, self._settings.current, self._worker_dir)
+
+    async def met(self) -> None:
+        """Wait, for a second at most, for what others remember."""
+        await self._fallbacks.shared.met()
+
+    def done(self) -> None:
+        """Tell others what is left to be told."""
+        self._fallbacks.shared.stop()
 
     # -- a connection -----------------------------------------------------
 
@@ -132,8 +148,11 @@ class HybridAddon:
                 flow.response = self._admin.response(flow, exchange)
                 return
             self._observer.count_request(exchange)
-            if (read := self._handler.handle(flow, exchange)) is not None:
-                self._proxy.waits.read(flow, read, partial(self._body_read, flow, exchange))
+            if (waits := self._handler.handle(flow, exchange)) is not None:
+                if isinstance(waits, Coroutine):
+                    self._wait(waits, flow, exchange)
+                else:
+                    self._proxy.waits.read(flow, waits, partial(self._body_read, flow, exchange))
                 return
         self._send(flow, exchange)
 
@@ -141,8 +160,22 @@ class HybridAddon:
         if flow.error:
             return  # its client has left, or it was killed
         with self._failing_closed(flow, exchange):
-            self._handler.handle_read(flow, exchange, read())
+            if (reserving := self._handler.handle_read(flow, exchange, read())) is not None:
+                self._wait(reserving, flow, exchange)
+                return
         self._send(flow, exchange)
+
+    def _wait(self, reserving: Coroutine[None, None, None], flow: http.HTTPFlow, exchange: Exchange) -> None:
+        """Have a request wait for what processes share."""
+        self._proxy.waits.until(flow, self._wait_for(reserving, flow, exchange))
+
+    async def _wait_for(
+        self, reserving: Coroutine[None, None, None], flow: http.HTTPFlow, exchange: Exchange
+    ) -> None:
+        with self._failing_closed(flow, exchange):
+            await reserving
+        if not exchange.ended:
+            self._send(flow, exchange)
 
     def _send(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
         with self._failing_closed(flow, exchange):

@@ -52,6 +52,7 @@ PROGRAMS: dict[str, Elsewhere] = {
         ("docker", "systemctl", "journalctl", "systemd-analyze"),
         Elsewhere("needs a Docker engine, or a running systemd", _DEPLOY),
     ),
+    "redis-server": Elsewhere("serves until it is ended", "tests/support/stores.py"),
     **dict.fromkeys(("say()", "say"), Elsewhere(_HAPROXY, "tests/e2e/test_haproxy.py")),
     **dict.fromkeys(("uv", "install"), Elsewhere("installs for the whole machine", _DEPLOY)),
     **dict.fromkeys(

@@ -1,5 +1,6 @@
 """The hooks, on flows that did not come over a socket; those that did are in tests/e2e."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -254,3 +255,18 @@ def test_a_flow_that_was_killed_before_it_was_decided_on_is_masked(addon: Hybrid
     flow.kill()
     addon.error(flow)
     assert "secret" not in str(flow.get_state())
+
+
+async def test_a_place_that_cannot_be_asked_for_leaves_no_request_waiting(
+    addon: HybridAddon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails() -> None:
+        raise ValueError("a bug of ours")
+
+    monkeypatch.setattr(addon._policy.bypass, "reservation", lambda _: fails())
+    flow = _flow("other")
+    _request(addon, flow)
+    async with asyncio.timeout(60):
+        await addon._proxy.waits.hybrid_wait(flow)
+    assert flow.response is not None
+    assert flow.response.status_code == 500

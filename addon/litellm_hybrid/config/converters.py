@@ -13,7 +13,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from litellm_hybrid.config.model_patterns import Patterns, is_glob
-from litellm_hybrid.config.settings import FALLBACK_KINDS, Address, Notifier, Secret
+from litellm_hybrid.config.settings import FALLBACK_KINDS, Address, Notifier, Secret, StateStore
 from litellm_hybrid.config.yaml_nodes import BadValueError, Value
 
 type Network = IPv4Network | IPv6Network
@@ -269,6 +269,21 @@ def _notifier(text: str) -> Notifier:
     return Notifier(command=tuple(shlex.split(text)))
 
 
+def _state(text: str) -> StateStore:
+    if text.lower() == "memory":
+        return StateStore()
+    kind, _, rest = text.partition(":")
+    if kind.lower() == "sqlite" and rest:
+        return StateStore("sqlite", Path(rest).expanduser())
+    # Nothing of a malformed URL is repeated: it may hold a password.
+    parts = urlsplit(text)
+    if parts.scheme not in ("redis", "rediss") or not parts.hostname:
+        raise ValueError
+    if parts.port == 0 or not (parts.path.strip("/").isdecimal() or not parts.path.strip("/")):
+        raise ValueError("behind the host there is a port, and the number of a database")
+    return StateStore("redis", url=Secret(text))
+
+
 flag = _scalar("true or false", _flag)
 flag_or_auto = _scalar("`auto`, true or false", _or_auto(_flag))
 duration = _scalar("a duration such as 10s, 5m or 1m30s", parse_duration)
@@ -278,6 +293,7 @@ limit = _scalar("a duration such as 10s, longer than 0s", _only(parse_duration, 
 duration_or_auto = _scalar("`auto` or a duration such as 10s, 5m or 1m30s", _or_auto(parse_duration))
 dollars = _scalar("an amount of US dollars such as 5 or 2.50", _decimal)
 share = _scalar("a share between 0 and 1 such as 0.95", _only(_decimal, lambda share: share <= 1))
+state = _scalar("`memory`, `sqlite:PATH`, or a URL such as redis://127.0.0.1:6379/0", _state)
 file = _scalar("a file's name", lambda text: Path(text).expanduser())
 url = _scalar("a URL such as http://127.0.0.1:4000", parse_url)
 server = _scalar("a URL without a path such as http://127.0.0.1:8317", _server)

@@ -129,14 +129,18 @@ CHAPTERS: dict[str, tuple[Key, ...]] = {
             "upstream."),
         Key("fallback.max-per-hour", takes.at_least(0), "20",
             "A brake on spending: after so many replays in an hour upstream's failures reach the client. "
-            "0 is no limit. It counts in each process; an ERROR says once an hour that it has been "
-            "reached."),
+            "0 is no limit. Processes that share their `state` count together; an ERROR says once an hour "
+            "that it has been reached."),
+        Key("fallback.budget-strict", takes.flag, "true",
+            "Replay nothing that a budget limits while the store of `state` is gone or takes over 50 ms to "
+            "answer. Otherwise a process then goes by what it knows, and several may spend more than the "
+            "budget together: exactly so much, and never more, it is only with `true`."),
         Key("fallback.max-cost-per-day", takes.dollars, "2.50",
             "The US dollars that a day's (UTC) replays may cost; beyond it upstream's failures reach the "
-            "client. 0 is no limit. Costs count once a response has ended, so what runs "
-            "at that moment may exceed it, in each process; they count from the process's start, a restart "
-            "forgets them. With it a model without a price in LiteLLM's "
-            "`/model/info` is not replayed."),
+            "client. 0 is no limit. Costs count once a response has ended, so what runs at that moment may "
+            "exceed it. Processes that share their `state` count together; a restart forgets them unless "
+            "`state` has a file or a server. With it a model without a price in LiteLLM's `/model/info` is "
+            "not replayed."),
         Key("fallback.history", takes.one_of("auto", "keep", "reduce"), "reduce",
             "What a replay does with parts of a history that are sealed for upstream's account. `keep` "
             "sends them, `reduce` leaves them out, `auto` decides by API and model; a refusal is retried "
@@ -212,6 +216,16 @@ CHAPTERS: dict[str, tuple[Key, ...]] = {
             "How long running requests may take to finish after SIGTERM or Ctrl-C; a second Ctrl-C ends "
             "at once."),
     ),
+    "What is remembered": (
+        Key("state", takes.state, "sqlite:/var/lib/litellm-hybrid/state.db",
+            "Where it is kept what processes remember between requests: budgets, cooldowns, which "
+            "conversations LiteLLM has served, and what was refused of them. `memory` is each process's own. "
+            "`sqlite:PATH` is a file for the processes of one machine, which survives restarts; `redis://…` "
+            "(`rediss://…` with TLS) a Redis 7 or Valkey server for many machines, and needs "
+            "`litellm-hybrid[redis]`. Stored are keyed hashes, models' names, times and sums, but no "
+            "credential and no text. More: [operations.md](operations.md#several-processes).",
+            default="memory; with several workers a file of their own", at_start=True),
+    ),
     "What is logged and told": (
         Key("log-format", takes.one_of("text", "json"), "json",
             "How log lines are written."),
@@ -235,9 +249,8 @@ CHAPTERS: dict[str, tuple[Key, ...]] = {
             "stands in brackets. `--listen` outweighs it.",
             at_start=True),
         Key("workers", takes.at_least(1), "2",
-            "How many processes `litellm-hybrid serve` runs. They share the port, and know of each other "
-            "which requests wait at LiteLLM and which responses it has stored; budgets, cooldowns and "
-            "conversations are each one's own. `--workers` outweighs it.",
+            "How many processes `litellm-hybrid serve` runs. They share the port and, unless `state` says "
+            "otherwise, what they remember. `--workers` outweighs it.",
             at_start=True),
     ),
 }

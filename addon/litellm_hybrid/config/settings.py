@@ -11,6 +11,7 @@ from decimal import Decimal
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from litellm_hybrid.config.model_patterns import Patterns
 
@@ -111,6 +112,7 @@ class Fallback:
     first_byte: float = 0.0
     cooldown_max: CooldownMax = "auto"
     max_per_hour: int = 0
+    budget_strict: bool = False
     max_cost_per_day: Decimal = Decimal(0)
     history: HistoryPolicy = "auto"
     sticky: float = 0.0
@@ -120,6 +122,26 @@ class Fallback:
     def covers(self, model: str) -> bool:
         """Whether requests for this model may fall back."""
         return self.models.match(model) is not None and self.excluded.match(model) is None
+
+
+@dataclass(frozen=True, slots=True)
+class StateStore:
+    """Where it is kept what is remembered between requests.
+
+    Attributes:
+        path: of SQLite's file; None: the workers of a `serve` meet in one of their own.
+        url: of Redis, with its password.
+    """
+
+    kind: Literal["memory", "sqlite", "redis"] = "memory"
+    path: Path | None = None
+    url: Secret | None = None
+
+    def __str__(self) -> str:
+        if self.url is None:
+            return self.kind if self.path is None else f"{self.kind}:{self.path}"
+        parts = urlsplit(self.url.value)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +172,7 @@ class Settings:
         mappings: lower-cased requested name or glob → the name that LiteLLM knows.
         client_keys: who may spend the LiteLLM key.
         upstream_keys: CLIProxyAPI's own `api-keys`, where the file has them beside client_keys.
+        state: None: memory, or SQLite where `serve` has several workers.
         upstream: CLIProxyAPI's address; `serve` uses it, in `mitmdump` the mode says it.
     """
 
@@ -167,6 +190,7 @@ class Settings:
     upstream_keys: tuple[Secret, ...] = ()
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     tls_ca: Path | None = None
+    state: StateStore | None = None
     websocket: WebsocketPolicy = "downgrade"
     strip_provider_prefix: StripProviderPrefix = "auto"
     models_list: ModelsListPolicy = "merge"

@@ -5,6 +5,7 @@ Secrets are `***`.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 from litellm_hybrid.config.parser import Parsed
 from litellm_hybrid.config.schema import DEFAULTS, effective_settings
@@ -28,7 +29,7 @@ type Listener = tuple[str, int, Address]
 
 def start_problems(source: str, settings: Settings, listeners: Iterable[Listener]) -> list[str]:
     """Say why a start with these settings, those of the file `source`, refuses; empty: it does not."""
-    return [
+    problems = [
         *untrusted(source, settings),
         *(
             problem
@@ -36,6 +37,9 @@ def start_problems(source: str, settings: Settings, listeners: Iterable[Listener
             for problem in (*circles(source, settings, listener), *_unprotected(source, settings, listener))
         ),
     ]
+    if settings.state is not None and settings.state.kind == "redis" and find_spec("redis") is None:
+        problems.append(f"{source}: `state: {settings.state}` needs redis-py: install litellm-hybrid[redis]")
+    return problems
 
 
 def untrusted(source: str, settings: Settings) -> list[str]:

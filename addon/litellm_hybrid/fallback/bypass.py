@@ -4,7 +4,7 @@ Both end early: upstream serves again, or LiteLLM fails.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from dataclasses import replace
 from functools import partial
 from time import monotonic, time
@@ -12,11 +12,18 @@ from time import monotonic, time
 from mitmproxy import http
 
 from litellm_hybrid.config.settings import Settings, SettingsStore
-from litellm_hybrid.errors import ErrorType
+from litellm_hybrid.errors import Cause, ErrorType, Failure
 from litellm_hybrid.fallback import log_lines
 from litellm_hybrid.fallback.conversations import MOST_RETURNS, Loops, conversation_id, is_new
 from litellm_hybrid.fallback.replay import Replays
-from litellm_hybrid.fallback.state import CooldownKey, CooldownState, FallbackState, client_hash, cooldown_key
+from litellm_hybrid.fallback.state import (
+    RESPONSES_FOR,
+    CooldownKey,
+    CooldownState,
+    FallbackState,
+    client_hash,
+    cooldown_key,
+)
 from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.llm.history.reduction import UPSTREAM_MARK
 from litellm_hybrid.llm.history.rejections import HistoryRejection, detect_history_rejection
@@ -51,6 +58,15 @@ _LOOP = (
     "api_base"
 )
 
+KINDS = {
+    Cause.CONNECT_FAILED: "unreachable",
+    Cause.CONNECT_LIMIT: "unreachable",
+    Cause.FIRST_BYTE_LIMIT: "unreachable",
+    Cause.SERVER_CLOSED: "server-error",
+    Cause.SERVER_PROTOCOL: "server-error",
+}
+"""What a failure without a response counts as, in `fallback.on`."""
+
 
 class Bypass:
     """Decides which requests pass upstream by, by what has become of those before them."""
@@ -61,9 +77,43 @@ class Bypass:
         self._replays = replays
         self.loops = Loops()
 
+    def reservation(self, exchange: Exchange) -> Coroutine[None, None, None] | None:
+        """Return what has to be awaited before `replacement`, where processes share a budget or a probe."""
+        state, now = self._state, monotonic()
+        if state.shared.is_alone or not exchange.outcome.may_fall_back:
+            return None
+        may_cool = self._settings.current.fallback.cooldown_max != 0 and state.cooldowns
+        key = _cooldown_key(exchange) if may_cool else None
+        cooldown = CooldownState.CLOSED if key is None else state.cooldowns.state(key, now)
+        passes = self._is_sticky(exchange) or self._may_spill(exchange)
+        may_probe = cooldown is CooldownState.HALF_OPEN and not passes
+        passes = passes or cooldown is not CooldownState.CLOSED
+        if not may_probe and not (passes and self._replays.needs_place(exchange)):
+            return None
+        return self._reserve(exchange, key if may_probe else None)
+
+    async def _reserve(self, exchange: Exchange, key: CooldownKey | None) -> None:
+        if key is not None and await self._state.cooldowns.claim(key, monotonic()):
+            exchange.cooldown_key, exchange.is_probe = key, True
+        elif self._replays.needs_place(exchange):
+            await self._replays.reserve(exchange)
+        if exchange.ended and exchange.is_probe and exchange.cooldown_key is not None:
+            self._state.cooldowns.release(exchange.cooldown_key)  # its client has left
+
+    def replaces(self, exchange: Exchange, failure: Failure) -> bool:
+        """Whether LiteLLM is asked in place of an upstream that has not answered."""
+        fallback, outcome = self._settings.current.fallback, exchange.outcome
+        if outcome.target is not Target.UPSTREAM or not (fallback.enabled and outcome.may_fall_back):
+            return False
+        return self.is_late(exchange, failure) or KINDS.get(failure.cause) in fallback.on
+
+    def is_late(self, exchange: Exchange, failure: Failure) -> bool:
+        """Whether upstream is left since it has not begun in time."""
+        return failure.cause is Cause.FIRST_BYTE_LIMIT and self.first_byte_limit(exchange) is not None
+
     def replacement(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Request | None:
         """Return the request for LiteLLM where upstream is not to be asked, or None."""
-        if not exchange.outcome.may_fall_back:
+        if not exchange.outcome.may_fall_back or exchange.is_probe:
             return None
         if self._is_sticky(exchange):
             return self._replacement(flow, exchange, Reason.STICKY)
@@ -71,12 +121,7 @@ class Bypass:
 
     def _spilled(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Request | None:
         """Return the request for LiteLLM where a conversation begins while a quota is nearly used up."""
-        settings, model = self._settings.current, exchange.model_name or ""
-        spill_at = settings.fallback.spill_at
-        used = self._state.gauge.used(model, time()) if spill_at else None
-        if used is None or used < spill_at or access.check(settings, exchange.client) is not None:
-            return None
-        if not is_new(exchange.content):
+        if not self._may_spill(exchange):
             return None
         for_upstream, outcome = flow.request.copy(), replace(exchange.outcome)
         request = self._replacement(flow, exchange, Reason.SPILL)
@@ -86,9 +131,17 @@ class Bypass:
             exchange.outcome = outcome  # nothing has failed
         return request
 
+    def _may_spill(self, exchange: Exchange) -> bool:
+        settings, model = self._settings.current, exchange.model_name or ""
+        spill_at = settings.fallback.spill_at
+        used = self._state.gauge.used(model, time()) if spill_at else None
+        if used is None or used < spill_at or access.check(settings, exchange.client) is not None:
+            return False
+        return is_new(exchange.content)
+
     def _cooled_down(self, flow: http.HTTPFlow, exchange: Exchange) -> http.Request | None:
         """Return the request for LiteLLM where upstream has said a moment ago that it cannot serve."""
-        if self._settings.current.fallback.cooldown_max == 0:
+        if self._settings.current.fallback.cooldown_max == 0 or not self._state.cooldowns:
             return None
         key = _cooldown_key(exchange)
         state = self._state.cooldowns.ask(key, monotonic())
@@ -194,8 +247,9 @@ class Bypass:
 
     def remember_responses(self, exchange: Exchange, ids: Iterable[str]) -> None:
         """LiteLLM has made responses with these ids."""
+        now = monotonic()
         for response_id in ids:
-            self._state.litellm_responses.add(_response_key(exchange, response_id))
+            self._state.litellm_responses.add(_response_key(exchange, response_id), now + RESPONSES_FOR, now)
 
     def cool_down(self, exchange: Exchange, verdict: Verdict) -> None:
         """Upstream has said what it cannot serve; skip it for a while if the settings say so."""
@@ -247,7 +301,7 @@ class Bypass:
         served = status is not None and status < 400
         # A cooldown must not outlive the reason for it: upstream serves, or LiteLLM does not.
         if failed if not exchange.is_probe else (served and not by_litellm):
-            self._state.cooldowns.clear(key)
+            self._state.cooldowns.clear(key, monotonic())
         elif exchange.is_probe:
             self._state.cooldowns.release(key)
 

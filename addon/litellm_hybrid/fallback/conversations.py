@@ -17,7 +17,9 @@ from typing import Any
 
 import msgspec
 
-from litellm_hybrid.fallback.expiring import ExpiringDict, ExpiringSet
+from litellm_hybrid.fallback.expiring import ExpiringDict
+from litellm_hybrid.fallback.shared_dict import SharedSet
+from litellm_hybrid.fallback.shared_state import SharedState
 from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.llm.history.rejections import REJECTIONS, HistoryRejection
 from litellm_hybrid.message.credentials import Headers
@@ -145,17 +147,17 @@ def conversation_id(exchange: Exchange, *, search: bool = True) -> str | None:
 class Conversations:
     """Which conversations LiteLLM has served, and which of them stay there, and until when."""
 
-    def __init__(self) -> None:
-        self._served: ExpiringSet[str] = ExpiringSet(CONVERSATIONS_MAX)
-        self._sticky: ExpiringSet[tuple[str, str]] = ExpiringSet(CONVERSATIONS_MAX)
-        self._refused: ExpiringSet[tuple[str, str, str]] = ExpiringSet(CONVERSATIONS_MAX)
+    def __init__(self, shared: SharedState) -> None:
+        self._served = SharedSet("served", shared, CONVERSATIONS_MAX)
+        self._sticky = SharedSet("sticky", shared, CONVERSATIONS_MAX)
+        self._refused = SharedSet("refused", shared, CONVERSATIONS_MAX)
 
     def __bool__(self) -> bool:
         return bool(self._served)
 
     def add_served(self, conversation: str, now: float) -> None:
         """LiteLLM has served it just now."""
-        self._served.add(conversation, now + SERVED_FOR)
+        self._served.add(conversation, now + SERVED_FOR, now)
 
     def was_served(self, conversation: str, now: float) -> bool:
         """Whether LiteLLM may have left something in its history."""
@@ -163,7 +165,7 @@ class Conversations:
 
     def add_refused(self, conversation: str, side: str, rejection: str, now: float) -> None:
         """That side refuses its history, and will again in the next turn."""
-        self._refused.add((conversation, side, rejection), now + SERVED_FOR)
+        self._refused.add((conversation, side, rejection), now + SERVED_FOR, now)
 
     @property
     def has_refused(self) -> bool:
@@ -179,7 +181,7 @@ class Conversations:
 
         An agent asks small models on the side, which upstream may still serve and LiteLLM may not know.
         """
-        self._sticky.add((conversation, model), now + seconds)
+        self._sticky.add((conversation, model), now + seconds, now)
 
     def is_sticky(self, conversation: str, model: str, now: float) -> bool:
         """Whether its requests for a model pass upstream by."""

@@ -4,7 +4,7 @@ The proxy asks, quota/ judges, replay.py makes the request. A fallback is never 
 things worse: where LiteLLM cannot help, the client gets upstream's own response.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial, wraps
 from time import monotonic, time
 from typing import Concatenate, Protocol
@@ -12,9 +12,9 @@ from typing import Concatenate, Protocol
 from mitmproxy import http
 
 from litellm_hybrid.config.settings import SettingsStore, Timeouts
-from litellm_hybrid.errors import Cause, Failure
+from litellm_hybrid.errors import Failure
 from litellm_hybrid.fallback import log_lines
-from litellm_hybrid.fallback.bypass import LITELLM_FAILED, Bypass
+from litellm_hybrid.fallback.bypass import KINDS, LITELLM_FAILED, Bypass
 from litellm_hybrid.fallback.replay import WEAKENED, Replays
 from litellm_hybrid.fallback.response_hold import (
     HISTORY,
@@ -42,14 +42,6 @@ from litellm_hybrid.routing.paths import generates
 from litellm_hybrid.routing.rules import Reason, Target
 
 # The kind of failure, as in `fallback.on`, of an upstream that gave no response.
-_KINDS = {
-    Cause.CONNECT_FAILED: "unreachable",
-    Cause.CONNECT_LIMIT: "unreachable",
-    Cause.FIRST_BYTE_LIMIT: "unreachable",
-    Cause.SERVER_CLOSED: "server-error",
-    Cause.SERVER_PROTOCOL: "server-error",
-}
-
 _NO_RULE = frozenset({Reason.NOT_LISTED, Reason.DISABLED})
 """The reasons of what upstream serves since nothing sends it elsewhere."""
 
@@ -214,6 +206,21 @@ class Policy(ForwardingPolicy[JudgedResponse]):
     # -- it is a failure ------------------------------------------------------
 
     @_fail_closed
+    def reserve(
+        self, flow: http.HTTPFlow, why: Failure | JudgedResponse
+    ) -> Coroutine[None, None, None] | None:
+        """Return what takes a place in a budget for a replay, where processes share one."""
+        exchange = Exchange.of(flow)
+        if exchange is None or exchange.unrouted is not None or not self.replays.needs_place(exchange):
+            return None
+        if isinstance(why, Failure):
+            is_replayed = self.bypass.replaces(exchange, why)
+        else:
+            is_of_upstream = exchange.outcome.target is Target.UPSTREAM and exchange.outcome.may_fall_back
+            is_replayed = is_of_upstream and why.verdict is not None and why.verdict.kind != HISTORY
+        return self.replays.reserve(exchange) if is_replayed else None
+
+    @_fail_closed
     def on_failed_response(self, flow: http.HTTPFlow, held: JudgedResponse) -> http.Request | None:
         """Return the request that replaces one whose held response is a failure, or None."""
         exchange, verdict = Exchange.of(flow), held.verdict
@@ -255,23 +262,13 @@ class Policy(ForwardingPolicy[JudgedResponse]):
     @_fail_closed
     def on_failure(self, flow: http.HTTPFlow, failure: Failure) -> http.Request | None:
         """Return the request for LiteLLM that replaces one without a response of upstream's, or None."""
-        exchange, fallback = Exchange.of(flow), self._settings.current.fallback
-        kind = _KINDS.get(failure.cause)
+        exchange, kind = Exchange.of(flow), KINDS.get(failure.cause)
         if exchange is not None and exchange.unrouted is not None and kind is not None:
             self._listener.replaced(flow, failure.error_type.value, None, failure.detail)
             return self._ask_upstream(flow, exchange, None, failure.error_type.value)
-        if (
-            exchange is None
-            or exchange.outcome.target is not Target.UPSTREAM
-            or not (fallback.enabled and exchange.outcome.may_fall_back)
-            or kind is None
-        ):
+        if exchange is None or kind is None or not self.bypass.replaces(exchange, failure):
             return None
-        is_ours = (
-            failure.cause is Cause.FIRST_BYTE_LIMIT and self.bypass.first_byte_limit(exchange) is not None
-        )
-        if not (is_ours or kind in fallback.on):
-            return None
+        is_ours = self.bypass.is_late(exchange, failure)
         request = self._fall_back(flow, exchange, Verdict(kind, failure.cause.value), None)
         if request is not None:
             self._listener.replaced(flow, kind, None, failure.detail)
@@ -344,6 +341,7 @@ class Policy(ForwardingPolicy[JudgedResponse]):
     def exchange_ended(self, exchange: Exchange, status: int | None) -> None:
         """An exchange has ended; `status`: of the response, if the client has got it to its end."""
         self.bypass.exchange_ended(exchange, status)
+        self.replays.release(exchange)
         served = status is not None and status < 400
         if (served or exchange.streaming) and exchange.outcome.target is Target.LITELLM:
             self.replays.remember_remedies(exchange, served=True)

@@ -14,6 +14,7 @@ from mitmproxy import http
 from litellm_hybrid.config.settings import Settings, SettingsStore
 from litellm_hybrid.fallback import log_lines
 from litellm_hybrid.fallback.conversations import conversation_id
+from litellm_hybrid.fallback.shared_state import Place
 from litellm_hybrid.fallback.state import HOUR, FallbackState, client_hash
 from litellm_hybrid.flow.exchange import Exchange, to_litellm
 from litellm_hybrid.llm.history.reduce import Reduced, reduce, reduce_again, travels
@@ -283,10 +284,43 @@ class Replays:
         _put_body(request, exchange, body, reduced)
         return request
 
+    def needs_place(self, exchange: Exchange) -> bool:
+        """Whether a replay has to be given a place in a budget that processes share."""
+        most = self._settings.current.fallback.max_per_hour
+        if most == 0 or self._state.shared.is_alone or exchange.place is not None:
+            return False
+        return self._state.budget.has_room(most, monotonic())
+
+    async def reserve(self, exchange: Exchange) -> None:
+        """Ask for the place of a replay, which it takes when it is made; see `release`."""
+        fallback = self._settings.current.fallback
+        exchange.place = await self._state.budget.reserve(
+            fallback.max_per_hour, monotonic(), strict=fallback.budget_strict
+        )
+        if exchange.ended:  # its client has left
+            self.release(exchange)
+
+    def release(self, exchange: Exchange) -> None:
+        """Give a place back that was not taken."""
+        place, exchange.place = exchange.place, None
+        if place is not None:
+            self._state.budget.release(Place(*place))
+
     def _spend(self, most: int, name: str, exchange: Exchange, now: float) -> bool:
-        budget, refusal = self._state.budget, self._state.cost_refusal(name)
-        if not refusal and budget.spend(most, now):
-            return True
+        budget, fallback, refusal = (
+            self._state.budget,
+            self._settings.current.fallback,
+            self._state.cost_refusal(name),
+        )
+        is_limited = most or fallback.max_cost_per_day
+        if fallback.budget_strict and is_limited and self._state.shared.down_since is not None:
+            refusal = (
+                refusal or "nobody knows what is spent while the store is gone (`fallback.budget-strict`)"
+            )
+        if not refusal:
+            place, exchange.place = exchange.place, None
+            if budget.spend(most, now) if place is None else Place(*place).granted:
+                return True
         exchange.unpaid = why = refusal or f"all {most} of this hour are spent (`fallback.max-per-hour`)"
         if budget.should_log_exhausted(why, now):
             exchange.log(logging.ERROR, f"litellm: no fallback, {why}", event="fallback-refused")

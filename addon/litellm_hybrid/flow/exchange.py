@@ -57,6 +57,7 @@ class Exchange:
         complete_at: when all of the request had come, on the monotonic clock; None: it is not timed.
         failure: what went wrong last.
         first_failure: what upstream has suspended an account for, where it says only that it has.
+        place: in a budget of several processes, which a replay of it may take.
         decided: whether it has been decided where it goes; not where another addon has answered it.
         counters: where it is one of the requests in flight.
         tap: what is kept of a response that is passed on piece by piece (`streaming`).
@@ -104,6 +105,7 @@ class Exchange:
     served: bool = False
     ended: bool = False
     unrouted: http.Request | None = None
+    place: tuple[str, str, bool | None] | None = None
     cooldown_key: tuple[str, str] | None = None
     is_probe: bool = False
     conversation: tuple[str | None, ...] = ()

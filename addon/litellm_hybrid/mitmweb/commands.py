@@ -81,7 +81,7 @@ class Commands:
 
     def clear_cooldowns(self) -> str:
         """Ask upstream again for every model."""
-        count = self._cooldowns.clear_all()
+        count = self._cooldowns.clear_all(monotonic())
         return f"{count} cleared; upstream is asked again"
 
     def _current(self) -> Settings:

@@ -6,7 +6,7 @@ tokens and dollars also of the last days, by model and reason, for people.
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
@@ -125,7 +125,8 @@ def rounded(number: float) -> float:
     return float(f"{number:.12g}")
 
 
-def _day(at: float) -> date:
+def day_of(at: float) -> date:
+    """Return the day (UTC) of a moment in epoch seconds."""
     return date.fromordinal(_EPOCH + int(at // 86400))
 
 
@@ -172,17 +173,19 @@ class Spend:
         tokens: (target, model, `input`, `output` or `cached`) → tokens.
         cost_usd: reason → US dollars, of responses of LiteLLM's.
         unpriced: model → responses of LiteLLM's without a known price.
+        replayed: is told the day of a replay and what it has cost, in US dollars.
     """
 
     def __init__(self) -> None:
         self.tokens: Counter[tuple[str, str, str]] = Counter()
         self.cost_usd: defaultdict[tuple[str], float] = defaultdict(float)
         self.unpriced: Counter[tuple[str]] = Counter()
+        self.replayed: Callable[[date, float], None] = lambda _day, _cost: None
         self._days: dict[SpendKey, Totals] = {}
 
     def key(self, at: float, target: str, model: str, reason: str) -> SpendKey:
         """Return what a request of a moment, in epoch seconds, is added to."""
-        return SpendKey(_day(at), target, model, reason)
+        return SpendKey(day_of(at), target, model, reason)
 
     def answered(self, key: SpendKey) -> None:
         """Count a response, whatever it says of its tokens."""
@@ -204,16 +207,9 @@ class Spend:
             self._of(key).unpriced += 1
         else:
             self.cost_usd[(key.reason,)] += cost_usd
+            if key.reason in IN_UPSTREAMS_PLACE:
+                self.replayed(key.day, cost_usd)
             self._of(key).cost_usd += cost_usd
-
-    def replays_cost(self, at: float) -> float:
-        """Return what the replays of a day cost, in US dollars; `at`: a moment of it, epoch seconds."""
-        day = _day(at)
-        return sum(
-            totals.cost_usd
-            for key, totals in self._days.items()
-            if key.day == day and key.reason in IN_UPSTREAMS_PLACE
-        )
 
     def days(self) -> Iterator[tuple[SpendKey, Totals]]:
         """Give the sums of the last days, the last day first."""

@@ -34,8 +34,9 @@ _COLORS = {"WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[31m"}
 # fmt: off
 Event = Literal[
     "serving", "draining", "drain-timeout", "ended", "worker-ended", "crashed", "config-loaded",
-    "config-changed", "config-warning", "config-broken", "log-lost", "few-files", "request-id-replaced",
-    "sent-again", "routed", "answered", "fallback", "litellm-failed", "fallback-failed", "fallback-refused",
+    "config-changed", "config-warning", "config-broken", "log-lost", "few-files", "state-lost", "state-back",
+    "request-id-replaced", "sent-again", "routed", "answered", "fallback", "litellm-failed",
+    "fallback-failed", "fallback-refused",
     "unknown-model", "upstream-login-expired", "account-refused", "notify-failed", "history-reduced",
     "history-retry-failed", "replay-retried", "hold-limit-reached", "hold-capacity-reached", "stateful",
     "loop", "error", "client-disconnected", "refused",

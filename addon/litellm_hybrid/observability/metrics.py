@@ -28,6 +28,7 @@ from litellm_hybrid.config.settings import FALLBACK_KINDS
 from litellm_hybrid.errors import ErrorType
 from litellm_hybrid.observability.counters import BUCKETS, MALFORMED, Histogram, rounded
 from litellm_hybrid.observability.history import FallbackOutcome, Records
+from litellm_hybrid.observability.status import SharedStatus
 from litellm_hybrid.quota.gauge import Window
 from litellm_hybrid.routing.rules import Target
 
@@ -60,6 +61,7 @@ class MetricSources:
     quotas: Callable[[], Iterable[tuple[str, Window]]]
     held_bytes: Callable[[], int]
     versions: tuple[str, str]
+    shared: Callable[[], SharedStatus] = SharedStatus
     lost_lines: Callable[[], int] = lambda: 0
 
 
@@ -215,6 +217,31 @@ FAMILIES = (
         "log_lines_lost",
         "Lines of the log that could not be written, or that nobody read in time.",
         lambda s: _one(s.lost_lines()),
+    ),
+    _gauge(
+        "state_lost",
+        "Processes that cannot use the store of the state at the moment, and go on with what they know.",
+        lambda s: _one(s.shared().down_since is not None),
+    ),
+    _counter(
+        "state_failures",
+        "Times that the store of the state could not be used.",
+        lambda s: _one(s.shared().failures),
+    ),
+    _maximum(
+        "state_processes",
+        "Processes that share the state, on all machines; 0 with `state: memory`.",
+        lambda s: _one(len(s.shared().processes)),
+    ),
+    _maximum(
+        "budget_spent",
+        "Replays of the last hour, which max-per-hour limits, over all processes that share the state.",
+        lambda s: _one(s.shared().budget_spent),
+    ),
+    _maximum(
+        "replays_cost_usd",
+        "US dollars that the replays of this day (UTC) have cost, over all processes that share the state.",
+        lambda s: _one(s.shared().replays_cost_usd),
     ),
     _maximum(
         "build_info{version,mitmproxy}",

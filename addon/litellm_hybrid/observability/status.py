@@ -15,7 +15,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from litellm_hybrid.config.converters import format_duration
 from litellm_hybrid.config.schema import DEFAULTS
@@ -72,6 +72,31 @@ class ReplayChanges:
 
 
 @dataclass(frozen=True, slots=True)
+class SharedStatus:
+    """What all processes that share their `state` know together.
+
+    Attributes:
+        store: `memory`, `sqlite` or `redis`.
+        down_since: epoch seconds; None: the store serves.
+        failures: of the store, as this process has met them.
+        budget_spent: replays of the last hour, where `fallback.max-per-hour` counts them.
+        replays_cost_usd: of this day (UTC).
+        processes: what each of them does, at most some seconds old.
+    """
+
+    store: str = "memory"
+    down_since: float | None = None
+    failures: int = 0
+    budget_spent: int = 0
+    replays_cost_usd: float = 0.0
+    processes: tuple[Mapping[str, Any], ...] = ()
+
+    def total(self, name: str) -> int:
+        """Add a number up over all processes."""
+        return sum(int(one.get(name, 0)) for one in self.processes)
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """All of it. Times are epoch seconds, durations seconds; what happened is in order, the oldest first.
 
@@ -116,6 +141,7 @@ class Status:
     recent_requests: tuple[RequestRecord, ...] = ()
     servers: tuple[tuple[str, str], ...] = ()
     spend: tuple[tuple[SpendKey, Totals], ...] = ()
+    shared: SharedStatus = SharedStatus()
 
     @property
     def uptime(self) -> float:
@@ -195,6 +221,11 @@ def as_json(status: Status) -> dict[str, object]:
             for one in status.served_by_litellm
         ],
         "unserved": [{"model": model, "why": why} for model, why in status.unserved.items()],
+        "state": {
+            **dataclasses.asdict(status.shared),
+            "down_since": timestamp(status.shared.down_since) if status.shared.down_since else None,
+            **{name: status.shared.total(name) for name in ("in_flight", "requests", "replays")},
+        },
         "cooldowns": [{"model": model, "seconds_left": round(left, 1)} for model, left in status.cooldowns],
         "replay_changes": [dataclasses.asdict(one) for one in status.replay_changes],
     }

@@ -10,9 +10,9 @@ three objects that are handed to it:
 None of their methods may block or raise. `HybridProxy` holds them, and what all client connections share.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from time import monotonic
-from typing import Protocol
+from typing import Any, Protocol
 from weakref import WeakSet
 
 from mitmproxy import http
@@ -48,6 +48,13 @@ class ForwardingPolicy[H: HeldResponse](Protocol):
 
     def on_response(self, flow: http.HTTPFlow, response: http.Response) -> H | None:
         """Return what to hold a response in whose head has come; None: it is passed on as it comes."""
+        ...
+
+    def reserve(self, flow: http.HTTPFlow, why: Failure | H) -> Coroutine[Any, Any, None] | None:
+        """Return what a replay has to wait for, if it has to.
+
+        Asked before `on_failed_response` (`why` is the held response) and `on_failure`.
+        """
         ...
 
     def on_failed_response(self, flow: http.HTTPFlow, held: H) -> http.Request | None:

@@ -226,8 +226,7 @@ class HybridStream(BaseStream):
         limit, self._timer.first_byte_limit = self._timer.limit_reached, None
         failure = Failure(limit.cause, limit)
         self.attempt.response = self._proxy.policy.error_response(self.flow, failure)
-        with self._with_credentials():
-            request = self._proxy.policy.on_failure(self.flow, failure)
+        request = yield from self._replacing(failure)
         if request is not None:
             yield from self._reset_server(limit)
             yield from self._replay(request)
@@ -287,6 +286,7 @@ class HybridStream(BaseStream):
 
         `broken_by`: why the response has no end.
         """
+        yield from self._reserve()
         if (yield from self.check_killed(emit_error_hook=True)):
             # In mitmweb, while it was held.
             self.attempt.drop_held()
@@ -438,8 +438,7 @@ class HybridStream(BaseStream):
         """Give a request without a server's response LiteLLM's, or ours."""
         self._report(failure)
         response = self._proxy.policy.error_response(self.flow, failure)
-        with self._with_credentials():
-            request = self._proxy.policy.on_failure(self.flow, failure)
+        request = yield from self._replacing(failure)
         if request is not None:
             self.attempt.response = response
             yield from self._replay(request)

@@ -278,6 +278,23 @@ class BaseStream(HttpStream):
         if body:
             yield SendHttp(ResponseData(self.stream_id, body), self.context.client)
 
+    def _reserve(self, failure: Failure | None = None) -> layer.CommandGenerator[None]:
+        """Wait for the moment that a place in a budget of several processes takes.
+
+        `failure`: what may be replayed for; None: the held response.
+        """
+        why = failure or self.attempt.held
+        assert why is not None
+        if (reserving := self._proxy.policy.reserve(self.flow, why)) is not None:
+            self._proxy.waits.until(self.flow, reserving)
+            yield HybridWaitHook(self.flow)
+
+    def _replacing(self, failure: Failure) -> layer.CommandGenerator[http.Request | None]:
+        """Return the request that replaces one without a response, once it has its place."""
+        yield from self._reserve(failure)
+        with self._with_credentials():
+            return self._proxy.policy.on_failure(self.flow, failure)
+
     def _keep_beginning(self) -> None:
         """Let the flow have what came of a response that is cut short; mitmproxy keeps only whole ones."""
         if not self.context.options.store_streamed_bodies or self.flow.response is None:

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from pathlib import Path
+from socket import gethostname
 from time import monotonic, time
 
 from mitmproxy import http
@@ -23,7 +24,8 @@ from litellm_hybrid.observability.admin_endpoints import (
     health,
     why_not_ready,
 )
-from litellm_hybrid.observability.history import Records
+from litellm_hybrid.observability.counters import day_of
+from litellm_hybrid.observability.history import FallbackOutcome, Records
 from litellm_hybrid.observability.metrics import (
     CONTENT_TYPE,
     FLUSH_EVERY,
@@ -31,8 +33,16 @@ from litellm_hybrid.observability.metrics import (
     MetricSources,
     SharedMetrics,
 )
-from litellm_hybrid.observability.status import CONTENT_SECURITY_POLICY, ReplayChanges, Status
+from litellm_hybrid.observability.status import (
+    CONTENT_SECURITY_POLICY,
+    ReplayChanges,
+    SharedStatus,
+    Status,
+)
 from litellm_hybrid.routing.rules import Target
+
+_TELL_EVERY = 5.0
+"""Seconds after which the other processes of the state are told anew what this one does."""
 
 
 class AdminPages:
@@ -59,6 +69,7 @@ class AdminPages:
         self._is_draining = is_draining
         self._worker = worker_dir.name if worker_dir else ""
         self._started = time()
+        self._told = -_TELL_EVERY
         self._versions = status.versions()
         sources = MetricSources(
             records,
@@ -67,6 +78,7 @@ class AdminPages:
             quotas=fallbacks.gauge.last,
             held_bytes=lambda: fallbacks.held_bytes,
             versions=(self._versions["litellm-hybrid"], self._versions["mitmproxy"]),
+            shared=self.shared,
             lost_lines=lost_lines,
         )
         self._metrics = SharedMetrics(sources, worker_dir) if worker_dir else Metrics(sources)
@@ -78,8 +90,8 @@ class AdminPages:
         }
 
     def running(self) -> None:
-        """Let the other workers see this one's numbers from now on; needs a running loop."""
-        if self._worker:
+        """Let other processes see this one's numbers from now on; needs a running loop."""
+        if self._worker or not self._fallbacks.shared.is_alone:
             self._flushing = asyncio.get_running_loop().create_task(self._flush())
 
     def done(self) -> None:
@@ -103,6 +115,39 @@ class AdminPages:
         while True:
             await asyncio.sleep(FLUSH_EVERY)
             self._metrics.flush()
+            self._tell(monotonic())
+
+    def _tell(self, now: float) -> None:
+        """Tell the other processes of the state what this one does."""
+        if now < self._told + _TELL_EVERY:
+            return
+        self._told = now
+        counters, fallbacks = self.records.counters, self._fallbacks
+        process = f"{gethostname()}:{os.getpid()}"
+        does = {
+            "process": process,
+            "version": self._versions["litellm-hybrid"],
+            "in_flight": counters.in_flight,
+            "requests": counters.requests.total(),
+            "replays": sum(
+                count
+                for (_, outcome), count in fallbacks.history.counts.items()
+                if outcome != FallbackOutcome.NOT_ATTEMPTED
+            ),
+        }
+        fallbacks.processes.put(process, does, now + 3 * _TELL_EVERY, now)
+
+    def shared(self) -> SharedStatus:
+        """What all processes know together."""
+        fallbacks, now = self._fallbacks, monotonic()
+        return SharedStatus(
+            store=fallbacks.shared.kind,
+            down_since=fallbacks.shared.down_since,
+            failures=fallbacks.shared.failures,
+            budget_spent=fallbacks.budget.spent(now),
+            replays_cost_usd=fallbacks.costs.of(day_of(time()), now),
+            processes=tuple(entry.value for _, entry in fallbacks.processes.alive(now)),
+        )
 
     def _status_page(self, request: AdminRequest) -> AdminResponse:
         found = self.status()
@@ -148,6 +193,7 @@ class AdminPages:
             quotas=tuple((model, *window) for model, window in fallbacks.gauge.last()),
             recent_requests=tuple(records.requests),
             spend=tuple(records.spend.days()),
+            shared=self.shared(),
             servers=tuple(
                 (name, records.last_seen.state(target, monotonic())) for target, name in SERVER_NAMES.items()
             ),

@@ -11,9 +11,10 @@ from litellm_hybrid.config.converters import parse_url
 from litellm_hybrid.config.settings import SettingsStore
 from litellm_hybrid.diagnostics.doctor import probes
 from litellm_hybrid.diagnostics.doctor.probes import Probe, ProbeResult, bearer, deployments, litellm_key
+from litellm_hybrid.fallback.state import DayCosts
 from litellm_hybrid.llm.replay.foresight import Backend, Backends
 from litellm_hybrid.llm.usage import PriceList, Usage
-from litellm_hybrid.observability.counters import Spend, SpendKey
+from litellm_hybrid.observability.counters import Spend, SpendKey, day_of
 
 _DELAY = 1.0
 """Seconds after which LiteLLM is asked, so that it is asked once for all that ends meanwhile."""
@@ -53,9 +54,10 @@ class _Pending(NamedTuple):
 class Prices:
     """Prices responses; one without a known price waits until LiteLLM has been asked."""
 
-    def __init__(self, settings: SettingsStore, spend: Spend) -> None:
+    def __init__(self, settings: SettingsStore, spend: Spend, costs: DayCosts) -> None:
         self._settings = settings
         self._spend = spend
+        self._costs = costs
         self._prices = PriceList()
         self._backends = Backends()
         self._ports: frozenset[int] | None = None
@@ -89,7 +91,7 @@ class Prices:
         most = self._settings.current.fallback.max_cost_per_day
         if not most:
             return ""
-        if self._spend.replays_cost(time()) >= most:
+        if self._costs.of(day_of(time()), monotonic()) >= most:
             return f"the ${most} of this day are spent (`fallback.max-cost-per-day`)"
         if name not in self._prices:
             self._refresh(_RETRY_UNANSWERED_AFTER, _RETRY_AFTER)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -40,11 +40,13 @@ class RequestHandler:
         self._provider_routes = ProviderRoutes(waits)
         settings.subscribe(lambda _: self._provider_routes.forget())
 
-    def handle(self, flow: http.HTTPFlow, exchange: Exchange) -> Callable[[], Named] | None:
+    def handle(
+        self, flow: http.HTTPFlow, exchange: Exchange
+    ) -> Callable[[], Named] | Coroutine[None, None, None] | None:
         """Decide where a request goes, and change it or answer it accordingly.
 
         Returns what reads its body, where that may take long: then nothing is decided yet, and what it
-        returns is for `handle_read`.
+        returns is for `handle_read`. Or what has to be awaited before it is done.
         """
         settings = self._settings.current
         if ":" in flow.request.host:
@@ -62,14 +64,17 @@ class RequestHandler:
             if named.too_long:
                 return partial(_read_all, request)
             routed = rules.with_body(settings, request, named)
-        self._act(flow, exchange, routed)
-        return None
+        return self._act(flow, exchange, routed)
 
-    def handle_read(self, flow: http.HTTPFlow, exchange: Exchange, named: Named) -> None:
+    def handle_read(
+        self, flow: http.HTTPFlow, exchange: Exchange, named: Named
+    ) -> Coroutine[None, None, None] | None:
         """The same, once the body has been read."""
-        self._act(flow, exchange, rules.with_body(self._settings.current, exchange.request, named))
+        return self._act(flow, exchange, rules.with_body(self._settings.current, exchange.request, named))
 
-    def _act(self, flow: http.HTTPFlow, exchange: Exchange, routed: Routed) -> None:
+    def _act(
+        self, flow: http.HTTPFlow, exchange: Exchange, routed: Routed
+    ) -> Coroutine[None, None, None] | None:
         settings = self._settings.current
         routed = self._policy.bypass.to_its_maker(exchange, routed)
         exchange.port = flow.client_conn.sockname[1]
@@ -81,13 +86,32 @@ class RequestHandler:
             flow.response = local_replies.refused(exchange, routed.refusal)
         elif routed.route.target is Target.LITELLM:
             self._send_to_litellm(settings, flow, exchange, routed)
-        elif (replacement := self._policy.bypass.replacement(flow, exchange)) is not None:
+        elif (reserving := self._policy.bypass.reservation(exchange)) is not None:
+            return self._forward_after(reserving, flow, exchange, routed)
+        else:
+            self._forward(flow, exchange, routed)
+        return None
+
+    async def _forward_after(
+        self,
+        reserving: Coroutine[None, None, None],
+        flow: http.HTTPFlow,
+        exchange: Exchange,
+        routed: Routed,
+    ) -> None:
+        await reserving
+        if not exchange.ended:
+            self._forward(flow, exchange, routed)
+
+    def _forward(self, flow: http.HTTPFlow, exchange: Exchange, routed: Routed) -> None:
+        """Send a request to upstream, unless LiteLLM is asked in its place at once."""
+        if (replacement := self._policy.bypass.replacement(flow, exchange)) is not None:
             flow.request = replacement
         elif routed.downgrade:
             flow.response = local_replies.upgrade_refused(exchange)
         else:
             self._policy.bypass.adapt_history(flow.request, exchange)
-            self._provider_routes.adapt(settings, flow, flow.request)
+            self._provider_routes.adapt(self._settings.current, flow, flow.request)
 
     def _send_to_litellm(
         self, settings: Settings, flow: http.HTTPFlow, exchange: Exchange, routed: Routed

@@ -180,6 +180,7 @@ class LeanMaster(master.Master):
         super().__init__(opts, with_termlog=False)
         self._app_log = app_log
         self.started = asyncio.Event()
+        self._hybrid = hybrid = HybridAddon(worker_dir, app_log, alone=True)
         self.addons = LeanAddonManager(self)
         self._termlog = termlog.TermLog()
         self.addons.add(  # type: ignore[no-untyped-call]
@@ -187,7 +188,7 @@ class LeanMaster(master.Master):
             core.Core(),
             disable_h2c.DisableH2C(),
             proxyserver.Proxyserver(),
-            HybridAddon(worker_dir, app_log, alone=True),
+            hybrid,
             tlsconfig.TlsConfig(),
             _StartCheck(self.started.set),
         )
@@ -195,6 +196,7 @@ class LeanMaster(master.Master):
     @override
     async def running(self) -> None:
         await super().running()
+        await self._hybrid.met()
         # A hundred thousand objects of the start stay for good: each full collection would look at all of
         # them, for 80 ms in which no request goes on.
         gc.collect()

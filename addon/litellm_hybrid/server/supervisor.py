@@ -1,8 +1,8 @@
 """Several processes on one port: starts them, restarts one that dies, has them drain.
 
-Each worker is a process of its own that knows little of the others: cooldowns, budgets and remembered
-conversations are a worker's own. The numbers for `/_hybrid/metrics`, and requests that LiteLLM may send back
-(`fallback/conversations.py`), are in a folder that all of them read. Workers are process groups of their
+Each worker is a process of its own. The numbers for `/_hybrid/metrics`, what they remember together unless
+`state` says otherwise, and requests that LiteLLM may send back (`fallback/conversations.py`), are in a folder
+that all of them read. Workers are process groups of their
 own: Ctrl-C in a terminal reaches the supervisor alone, which has them drain. One whose supervisor is gone
 drains too (`standalone.py`).
 """

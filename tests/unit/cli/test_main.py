@@ -17,6 +17,7 @@ from litellm_hybrid.cli.explain import parse_request, parse_response
 from litellm_hybrid.config.file_watcher import Watcher
 from litellm_hybrid.config.parser import ConfigError
 from litellm_hybrid.config.settings import Settings
+from litellm_hybrid.diagnostics import check
 from litellm_hybrid.terminal import OutputLine, hide, printable
 
 ROOT = Path(__file__).parents[3]
@@ -129,6 +130,18 @@ def test_check_says_that_a_days_limit_needs_prices(tmp_path: Path) -> None:
         file.write_text(f"{head}extensions: {{litellm: {{fallback: {{max-cost-per-day: {limit}}}}}}}\n")
         hints = json.loads(run("check", "--json", str(file)).stdout)["hints"]
         assert len([hint for hint in hints if "max-cost-per-day" in hint and "doctor" in hint]) == count
+
+
+def test_check_says_that_redis_needs_its_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The start refuses for the same reason; the password of the URL is not shown."""
+    file = tmp_path / "own.yaml"
+    file.write_text("extensions: {litellm: {state: 'redis://:secret@127.0.0.1:6379/0'}}\n")
+    assert run("check", str(file)).exit_code == 0
+    monkeypatch.setattr(check, "find_spec", lambda _: None)
+    found = run("check", str(file))
+    assert found.exit_code == 1
+    assert "needs redis-py: install litellm-hybrid[redis]" in found.output
+    assert "secret" not in found.output
 
 
 def test_check_says_when_nothing_of_ours_is_in_the_file(folder: Path) -> None:

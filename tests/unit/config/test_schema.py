@@ -116,7 +116,7 @@ def test_what_the_example_comments_out_parses_and_is_the_default() -> None:
     as_it_is = parse(EXAMPLE.read_text("utf-8"), source="example", env=ENV)
     uncommented = parse(all_of_the_example(), source="example", env=ENV)
     differing = set(effective_settings(uncommented.settings)) ^ set(effective_settings(as_it_is.settings))
-    assert {name for name, _ in differing} == {"client-api-keys", "tls-ca"}
+    assert {name for name, _ in differing} == {"client-api-keys", "state", "tls-ca"}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Which conversations stay on LiteLLM, and which have been there; cooldowns are in test_fallback.py."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from mitmproxy import http
@@ -8,13 +9,15 @@ from mitmproxy import http
 from litellm_hybrid.config.settings import Address, Fallback, Secret, Settings, SettingsStore
 from litellm_hybrid.errors import Cause, Failure
 from litellm_hybrid.fallback import bypass, replay
+from litellm_hybrid.fallback.backends import SqliteBackend
 from litellm_hybrid.fallback.bypass import Bypass
 from litellm_hybrid.fallback.conversations import SERVED_FOR, conversation_id
 from litellm_hybrid.fallback.replay import Replays
-from litellm_hybrid.fallback.state import FallbackState
+from litellm_hybrid.fallback.state import FallbackState, cooldown_key
 from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.routing.rules import Reason, Target
 from support.flows import Fields, upstream_flow
+from support.stores import until
 
 BASE = Settings(
     base_url=Address("http", "127.0.0.1", 4000),
@@ -240,3 +243,24 @@ def test_a_history_is_read_only_where_it_is_refused(
     monkeypatch.setattr(bypass, "conversation_id", look)
     refusal = world.bypass.detect_history_rejection(exchange, status, body)
     assert (refusal is not None, bool(looked)) == (read, read)
+
+
+async def test_only_a_probe_and_a_limited_replay_wait_for_the_store(world: World, tmp_path: Path) -> None:
+    """A request that nothing is remembered of never does."""
+    world.fallback(max_per_hour=5, sticky=60.0, cooldown_max=60.0)
+    world.state.shared.start("sqlite", SqliteBackend(tmp_path / "state.db"), b"secret")
+    await until(lambda: world.state.shared.is_loaded)
+    _, plain = upstream_flow(BODY, path="/v1/chat/completions", headers=SESSION, model="o3")
+    assert world.bypass.reservation(plain) is None
+
+    world.state.cooldowns.start(cooldown_key("o3", plain.client.keys), 0.0, world.now)
+    probe = world.bypass.reservation(plain)
+    assert probe is not None
+    await probe
+    assert plain.is_probe
+    _, waits = upstream_flow(BODY, path="/v1/chat/completions", headers=SESSION, model="o3")
+    limited = world.bypass.reservation(waits)
+    assert limited is not None
+    await limited
+    assert waits.place is not None
+    world.state.shared.stop()

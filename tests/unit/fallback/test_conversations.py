@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from litellm_hybrid.fallback import conversations
 from litellm_hybrid.fallback.conversations import CONVERSATIONS_MAX, SERVED_FOR, Conversations, key
+from litellm_hybrid.fallback.shared_state import SharedState
 from litellm_hybrid.message.credentials import Headers
 
 KEYS = ("sk-client",)
@@ -130,7 +131,7 @@ def test_a_key_holds_nothing_of_what_it_is_made_of() -> None:
 
 
 def test_a_conversation_is_remembered_for_a_day() -> None:
-    known = Conversations()
+    known = Conversations(SharedState())
     assert not known
     known.add_served("a", 1000.0)
     assert known
@@ -141,7 +142,7 @@ def test_a_conversation_is_remembered_for_a_day() -> None:
 
 
 def test_how_long_it_stays() -> None:
-    known = Conversations()
+    known = Conversations(SharedState())
     known.stick("a", "o3", 60.0, 1000.0)
     assert known.is_sticky("a", "o3", 1059.0)
     assert not known.is_sticky("a", "o3", 1060.0)
@@ -156,7 +157,7 @@ def test_how_long_it_stays() -> None:
 def test_of_too_many_the_oldest_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     assert CONVERSATIONS_MAX == 10_000
     monkeypatch.setattr(conversations, "CONVERSATIONS_MAX", 2)
-    known = Conversations()
+    known = Conversations(SharedState())
     for name in ("a", "b", "a", "c"):
         known.add_served(name, 1000.0)
         known.stick(name, "o3", 60.0, 1000.0)

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 from mitmproxy import http
@@ -227,6 +228,22 @@ def test_a_refused_client_spends_no_budget(world: World) -> None:
     world.fallback(max_per_hour=1)
     assert world.fails(world.flow(ip="203.0.113.9")) is None
     assert world.fails(world.flow()) is not None
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_replayed"),
+    [
+        ({"max_cost_per_day": Decimal(5)}, True),
+        ({"max_cost_per_day": Decimal(5), "budget_strict": True}, False),
+        ({"budget_strict": True}, True),
+    ],
+)
+def test_dollars_while_nobody_knows_what_others_spend(
+    changes: dict[str, object], is_replayed: bool, world: World
+) -> None:
+    world.fallback(**changes)
+    world.policy.state.shared.down_since = 1.0
+    assert (world.fails(world.flow()) is not None) is is_replayed
 
 
 LITELLM_COOLS = (

@@ -7,6 +7,7 @@ from mitmproxy import exceptions, hooks, http
 from mitmproxy.test import taddons, tflow
 
 from litellm_hybrid.config.settings import Settings, SettingsStore
+from litellm_hybrid.fallback.shared_state import SharedState
 from litellm_hybrid.fallback.state import Cooldowns
 from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.flow.outcome import METADATA
@@ -45,7 +46,7 @@ async def tctx() -> Iterator[taddons.context]:  # type: ignore[misc]
 
 
 def _commands(settings: Settings | None = None) -> Commands:
-    return Commands(SettingsStore(settings), lambda: STATUS, Cooldowns())
+    return Commands(SettingsStore(settings), lambda: STATUS, Cooldowns(SharedState()))
 
 
 def _decided(name: str) -> http.HTTPFlow:

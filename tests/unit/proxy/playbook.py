@@ -106,6 +106,9 @@ class Rest:
         self.holds.append(Hold(response.status_code, self.clock() + self.hold_for))
         return self.holds[-1]
 
+    def reserve(self, flow: http.HTTPFlow, why: Failure | Hold) -> None:
+        """No budget."""
+
     def on_failed_response(self, flow: http.HTTPFlow, held: Hold) -> http.Request | None:
         assert flow.response is not None
         self.lines.append(f"ask on_failed_response {flow.response.status_code} {held.body.decode()}".rstrip())

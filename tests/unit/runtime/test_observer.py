@@ -33,8 +33,12 @@ class World:
         records = Records()
         self.counters, self.history, self.spend = records.counters, records.requests, records.spend
         annotations = Annotations()
-        policy = Policy(SettingsStore(Settings()), FallbackState(), annotations)
-        prices, notices = Prices(SettingsStore(), self.spend), Notices(SettingsStore(), FallingBackModels())
+        state = FallbackState()
+        policy = Policy(SettingsStore(Settings()), state, annotations)
+        prices, notices = (
+            Prices(SettingsStore(), self.spend, state.costs),
+            Notices(SettingsStore(), FallingBackModels()),
+        )
         self.observer = Observer(policy, records, prices, notices)
 
     def begin(

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from litellm_hybrid.config.settings import Address, Fallback, Secret, Settings, SettingsStore
+from litellm_hybrid.fallback.shared_state import SharedState
+from litellm_hybrid.fallback.state import DayCosts
 from litellm_hybrid.llm.replay.foresight import Backend
 from litellm_hybrid.llm.usage import Usage
 from litellm_hybrid.observability.counters import Spend
@@ -35,7 +37,7 @@ class World:
         settings = Settings(
             base_url=address, api_key=Secret("sk-litellm"), fallback=Fallback(enabled=fallback)
         )
-        self.prices = Prices(SettingsStore(settings), self.spend)
+        self.prices = Prices(SettingsStore(settings), self.spend, DayCosts(SharedState()))
 
     def charge(self, model: str = "openai/gpt-5") -> list[float]:
         """A response has ended; what it cost will be in the list."""
