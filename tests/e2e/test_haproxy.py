@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -20,6 +21,7 @@ from e2e.harness import Stub, settings, until
 from support.ports import free_port
 from support.processes import ROOT, Process, accepts, running
 from support.servers import Reply, in_thread
+from support.stores import NO_REDIS, RedisServer, has_redis
 from support.wire import Request
 
 CONFIG = ROOT / "deploy" / "haproxy.cfg"
@@ -195,9 +197,9 @@ async def load(url: str) -> AsyncIterator[Load]:
             asking.stop.set()
 
 
-def _config(folder: Path, litellm: str) -> Path:
+def _config(folder: Path, litellm: str, **more: str) -> Path:
     file = folder / "config.yaml"
-    keys = {"client_api_keys": [KEY], "trusted_proxies": ["127.0.0.1"]}
+    keys: dict[str, Any] = {"client_api_keys": [KEY], "trusted_proxies": ["127.0.0.1"], **more}
     file.write_text(json.dumps(settings(litellm, **keys)), encoding="utf-8")
     return file
 
@@ -205,12 +207,14 @@ def _config(folder: Path, litellm: str) -> Path:
 # -- the tests ------------------------------------------------------------------
 
 
+@pytest.mark.skipif(not has_redis, reason=NO_REDIS)
 async def test_an_instance_is_drained_and_replaced_under_load(tmp_path: Path) -> None:
-    """As in deploy/README.md: drain, wait, SIGTERM, start again, ready."""
+    """As in deploy/README.md: drain, wait, SIGTERM, start again, ready. They share their state by a Redis."""
     ports = free_port(), free_port()
     async with Model() as upstream, Model() as litellm:
         with ExitStack() as stack:
-            config = _config(tmp_path, litellm.url)
+            redis = stack.enter_context(RedisServer(tmp_path))
+            config = _config(tmp_path, litellm.url, state=redis.url)
             old, _ = [stack.enter_context(instance(port, config, upstream.url)) for port in ports]
             front = stack.enter_context(haproxy(*ports, tmp_path))
 
