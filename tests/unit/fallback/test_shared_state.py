@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import sqlite3
+import threading
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -276,6 +277,22 @@ async def test_a_slow_store_is_waited_for_a_moment(tmp_path: Path, monkeypatch: 
         slow.close()
         await until(lambda: one.shared.down_since is None)
         await until(lambda: places(store) == 2)
+
+
+async def test_nobody_waits_for_a_store_that_is_stuck(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would answer in the end; the request has gone on by then."""
+    ended, backend, state = threading.Event(), SqliteBackend(tmp_path / "state.db"), FallbackState()
+    monkeypatch.setattr(backend, "reserve", lambda *_: ended.wait(2 * PATIENCE))
+    monkeypatch.setattr(shared_state, "RESERVED_WITHIN", 0.05)
+    state.shared.start("sqlite", backend, SECRET)
+    await until(lambda: state.shared.is_loaded)
+    async with asyncio.timeout(PATIENCE):
+        assert await spend(state, 5)
+    assert not ended.is_set()
+    ended.set()
+    state.shared.stop()
 
 
 def test_no_datagram_is_too_long(tmp_path: Path) -> None:
