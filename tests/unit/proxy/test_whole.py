@@ -178,7 +178,7 @@ def _cut(chance: random.Random, message: bytes) -> list[bytes]:
 
 async def play(story: Story, *, relays: bool) -> dict[str, Any]:
     """What comes of it."""
-    async with connected(Clock(), relays=relays) as wires:
+    async with connected(Clock(), relays=relays, ends=True) as wires:
         wires.tap = story.streams
         wires.left = story.then == "leaves"
         replay = http.Request.make("POST", "http://10.0.0.3:4000/v1", b"again")

@@ -249,8 +249,13 @@ class Wires:
 
 
 @asynccontextmanager
-async def connected(clock: Clock, *, relays: bool, settled: bool = True) -> AsyncIterator[Wires]:
-    """A client connects; where it has settled, the proxy waits for what it sends."""
+async def connected(
+    clock: Clock, *, relays: bool, settled: bool = True, ends: bool = False
+) -> AsyncIterator[Wires]:
+    """A client connects; where it has settled, the proxy waits for what it sends.
+
+    `ends`: nothing of it goes on behind its end.
+    """
     wires = Wires(clock, relays=relays)
     with patch.object(asyncio, "open_connection", wires._connect):
         mode = mode_specs.ProxyMode.parse("reverse:http://10.0.0.1:8317")
@@ -272,8 +277,9 @@ async def connected(clock: Clock, *, relays: bool, settled: bool = True) -> Asyn
                 task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             # What was begun at the very end, for a client that is said to read on; nobody looks at it.
-            wires.rest.lines = []
-            while begun := asyncio.all_tasks() - {asyncio.current_task()}:
+            if ends:
+                wires.rest.lines = []
+            while ends and (begun := asyncio.all_tasks() - {asyncio.current_task()}):
                 for one in begun:
                     one.cancel()
                 await asyncio.gather(*begun, return_exceptions=True)
