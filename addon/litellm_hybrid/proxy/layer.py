@@ -103,6 +103,20 @@ class HybridLayer(HttpLayer):
                 self._connecting[connection] = self.proxy.clock() + self.proxy.policy.limits().connect
                 self.checks.schedule(self._connecting[connection])
 
+    def kept_connection(self, stream: HybridStream) -> Server | None:
+        """The connection that `get_connection` would hand out at once; None: that is for it to find out."""
+        request, server = stream.flow.request, stream.flow.server_conn
+        if stream.attempt.needs_new_connection or self.client.alpn == b"h2":
+            return None
+        self._forget_closed()
+        address, is_tls = (request.host, request.port), request.scheme == "https"
+        wanted = GetHttpConnection(address, is_tls, server.via, server.transport_protocol)
+        for connection in self.connections:
+            if isinstance(connection, Server) and wanted.connection_spec_matches(connection):
+                is_there = connection.connected and connection not in self.waiting_for_establishment
+                return connection if is_there and not self._is_ending_a_response(wanted) else None
+        return None
+
     @override
     def register_connection(self, command: RegisterHttpConnection) -> layer.CommandGenerator[None]:
         self._connecting.pop(command.connection, None)

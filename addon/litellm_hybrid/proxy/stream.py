@@ -153,7 +153,9 @@ class HybridStream(BaseStream):
             return False
         self._proxy.view.restore_credentials(self.flow)
         attempt.request = self.flow.request
-        if not (yield from super().make_server_connection()):
+        if (kept := self._parent.kept_connection(self)) is not None:  # it need not be waited for
+            self.context.server = self.flow.server_conn = kept
+        elif not (yield from super().make_server_connection()):
             return False
         attempt.server, attempt.is_connected = self.context.server, True
         attempt.reuses_connection = self._parent.use(self.context.server)
