@@ -89,7 +89,7 @@ _FROM_UPSTREAM = {
         _BY_MODEL,
     ),
     Reason.NOT_LISTED: (
-        "the ordinary way: no entry of `models` names the model, and upstream's answer needed no fallback",
+        "the ordinary way: no entry of `models` names the model, and upstream's answer does not fall back",
         "nothing to do; to have LiteLLM serve the model always, add it to `models` (`enabled: true`)",
         _BY_MODEL,
     ),
