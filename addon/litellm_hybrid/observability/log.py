@@ -14,6 +14,7 @@ import select
 import stat
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
@@ -26,6 +27,9 @@ from litellm_hybrid.proxy import CONNECTION_LOGGER
 from litellm_hybrid.terminal import SecretMask, counted
 
 _logger = logging.getLogger(OURS)
+
+_batching: "list[AppLog]" = []
+"""The one whose handler is the only one, in `serve`; see `AppLog.batch`."""
 
 _BATCH_DELAY = 0.05
 """Seconds that a line may wait to be written together with others."""
@@ -70,9 +74,22 @@ def emit(
         return
     every = fields if about is None else {**fields, **about}
     present = {name: value for name, value in every.items() if value is not None}
+    if _batching and exc_info is None:
+        _batching[-1].take(_Line(level, message, present))
+        return
     trace = (type(exc_info), exc_info, exc_info.__traceback__) if exc_info is not None else None
     # Not logger.log: that finds out which line of code has called, and nobody is told.
     _logger.handle(_logger.makeRecord(OURS, level, "", 0, message, (), trace, extra={"fields": present}))
+
+
+class _Line(logging.LogRecord):
+    """What our formats need of a record; what `logging` finds out besides costs twice as much."""
+
+    def __init__(self, level: int, message: str, fields: dict[str, object]) -> None:
+        self.name, self.levelno, self.levelname = OURS, level, logging.getLevelName(level)
+        self.msg, self.args, self.fields, self.exc_info = message, (), fields, None
+        self.created = time.time()
+        self.msecs = self.created % 1 * 1000
 
 
 class AppLog:
@@ -94,6 +111,7 @@ class AppLog:
         Nor does it write mitmproxy's four lines about each connection, unless its verbosity is `debug`.
         Another `AppLog` that is still installed writes none any more.
         """
+        _batching.clear()
         for handler in [h for h in _logger.handlers if isinstance(h, _StdoutHandler)]:
             _logger.removeHandler(handler)
         for mask in [f for f in _logger.filters if isinstance(getattr(f, "__self__", None), AppLog)]:
@@ -142,6 +160,8 @@ class AppLog:
             self._handler.writer = None
         _logger.removeHandler(self._handler)
         _logger.removeFilter(self._mask_record)
+        if self in _batching:
+            _batching.remove(self)
 
     def batch(self, loop: asyncio.AbstractEventLoop) -> None:
         """For a process that does nothing but serve: write lines together, and to nobody but stdout."""
@@ -149,6 +169,13 @@ class AppLog:
         _logger.propagate = False
         # What no format of ours has in it: it would be found out for each line.
         logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+
+        _batching.append(self)
+
+    def take(self, line: logging.LogRecord) -> None:
+        """Write a line of ours as `logging` would, if nobody but our handler is there."""
+        if self._mask_record(line):
+            self._handler.handle(line)
 
     def use_format(self, log_format: LogFormat) -> None:
         """Write as `text` or as `json` from now on, mitmproxy's lines too.

@@ -1,3 +1,4 @@
+import asyncio
 import json
 import logging
 import os
@@ -260,6 +261,31 @@ def test_a_closed_stdout_raises_nothing(
 def test_a_line_is_written_once_however_often_it_is_installed(app_log: AppLog, line: Line) -> None:
     app_log.install(None)
     assert line("text", logging.INFO, "once").count("once") == 1
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+async def test_lines_that_are_written_together_say_the_same(
+    app_log: AppLog,
+    line: Line,
+    log_format: LogFormat,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`serve` makes no `LogRecord` of them; secrets are masked all the same."""
+    for name in ("logThreads", "logProcesses", "logMultiprocessing"):
+        monkeypatch.setattr(logging, name, True)
+    monkeypatch.setattr(logging.getLogger("litellm_hybrid"), "propagate", True)
+    app_log.hide([Secret("sk-secret")])
+    fields = {"event": "answered", "status": 200, "error": "quotes sk-secret", "reason": None}
+    given = [(level, "100% sk-secret\n") for level in (logging.DEBUG, logging.INFO, logging.ERROR)]
+    apart = [line(log_format, *one, **fields) for one in given[1:]]
+    app_log.batch(asyncio.get_running_loop())
+    for one in given:
+        log.emit(*one, **fields)  # type: ignore[arg-type]
+    together = capsys.readouterr().out.splitlines()
+    time = re.compile(r"\d\d:\d\d:\d\d\.\d{3}|\d{4}-\d\d-\d\dT")
+    assert [time.sub("", one) for one in together] == [time.sub("", one) for one in apart]
+    assert "sk-secret" not in str(together)
 
 
 def test_a_second_log_takes_over(line: Line) -> None:
