@@ -34,15 +34,16 @@ def replace(page: Path, text: str, part: str = "versions") -> None:
 
 
 def sessions(agents: Sequence[Played]) -> list[str]:
-    """How the agents' sessions went."""
-    lines = ["| session | client | what came of it |", "|---|---|---|"]
+    """How the agents' sessions went: a line for those of a client that went the same way."""
+    lines = ["| sessions | client | what came of it |", "|---|---|---|"]
+    alike: dict[str, list[str]] = {}
     for played in agents:
         well = "exit code 0, every step run once, nothing noticed"
         if AGENTS[played.name].excepted:
             well = "ends with its provider's refusal, as it has to: nothing was sent to LiteLLM"
         said = "; ".join(played.problems) or well
-        lines.append(f"| {played.name} | {played.versions} | {said} |")
-    return lines
+        alike.setdefault(f"{played.versions} | {said}", []).append(played.name)
+    return [*lines, *(f"| {', '.join(names)} | {went} |" for went, names in alike.items())]
 
 
 def litellm_version() -> str:
