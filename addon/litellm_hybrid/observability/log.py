@@ -28,9 +28,6 @@ from litellm_hybrid.terminal import SecretMask, counted
 
 _logger = logging.getLogger(OURS)
 
-_batching: "list[AppLog]" = []
-"""The one whose handler is the only one, in `serve`; see `AppLog.batch`."""
-
 _BATCH_DELAY = 0.05
 """Seconds that a line may wait to be written together with others."""
 
@@ -74,12 +71,17 @@ def emit(
         return
     every = fields if about is None else {**fields, **about}
     present = {name: value for name, value in every.items() if value is not None}
-    if _batching and exc_info is None:
-        _batching[-1].take(_Line(level, message, present))
+    if exc_info is None and (take := _sole_handler()) is not None:
+        take(_Line(level, message, present))
         return
     trace = (type(exc_info), exc_info, exc_info.__traceback__) if exc_info is not None else None
     # Not logger.log: that finds out which line of code has called, and nobody is told.
     _logger.handle(_logger.makeRecord(OURS, level, "", 0, message, (), trace, extra={"fields": present}))
+
+
+def _sole_handler() -> Callable[[logging.LogRecord], None] | None:
+    """Return what writes a line where no other handler is to get it; None: `logging` has to find out."""
+    return next((one.alone for one in _logger.handlers if isinstance(one, _StdoutHandler)), None)
 
 
 class _Line(logging.LogRecord):
@@ -111,7 +113,6 @@ class AppLog:
         Nor does it write mitmproxy's four lines about each connection, unless its verbosity is `debug`.
         Another `AppLog` that is still installed writes none any more.
         """
-        _batching.clear()
         for handler in [h for h in _logger.handlers if isinstance(h, _StdoutHandler)]:
             _logger.removeHandler(handler)
         for mask in [f for f in _logger.filters if isinstance(getattr(f, "__self__", None), AppLog)]:
@@ -160,8 +161,6 @@ class AppLog:
             self._handler.writer = None
         _logger.removeHandler(self._handler)
         _logger.removeFilter(self._mask_record)
-        if self in _batching:
-            _batching.remove(self)
 
     def batch(self, loop: asyncio.AbstractEventLoop) -> None:
         """For a process that does nothing but serve: write lines together, and to nobody but stdout."""
@@ -169,10 +168,9 @@ class AppLog:
         _logger.propagate = False
         # What no format of ours has in it: it would be found out for each line.
         logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+        self._handler.alone = self._take
 
-        _batching.append(self)
-
-    def take(self, line: logging.LogRecord) -> None:
+    def _take(self, line: logging.LogRecord) -> None:
         """Write a line of ours as `logging` would, if nobody but our handler is there."""
         if self._mask_record(line):
             self._handler.handle(line)
@@ -241,6 +239,8 @@ class _StdoutHandler(logging.Handler):
 
     loop: asyncio.AbstractEventLoop | None = None
     writer: "LogWriter | None" = None
+    alone: Callable[[logging.LogRecord], None] | None = None
+    """Takes a line past `logging`: in `serve` nobody else gets it."""
 
     def __init__(self) -> None:
         super().__init__()
