@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from e2e.conftest import Start
-from e2e.harness import PATIENCE, Answer, Client, Fields, Proxy, Stub, settings
+from e2e.harness import PATIENCE, Answer, Client, Fields, Proxy, Stub, settings, until
 from support import processes
 from support.processes import MASTER_KEY
 from support.servers import Reply
@@ -150,6 +150,8 @@ async def test_any_worker_knows_what_litellm_made_for_another(
     config = settings(litellm.url, models=[], fallback={"enabled": True})
     workers: set[str] = set()
     with processes.serve(config, upstream.url, tmp_path, "--workers", "2") as process:
+        # One that has only just begun is told by the store, a moment later.
+        await until(lambda: process.output().count("serving on") == 2)
         client = await Client.connect(process.port)
         made = await client.ask("POST", "/v1/responses", ASK, CLIENT)
         assert str(made.route).startswith("litellm; reason=fallback")
