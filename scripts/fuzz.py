@@ -23,8 +23,7 @@ import zstandard
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "addon"))
 
-from litellm_hybrid.llm import usage
-from litellm_hybrid.llm.history import reduce
+from litellm_hybrid.llm import history, usage
 from litellm_hybrid.llm.replay import refusals
 from litellm_hybrid.message import credentials, forms, forwarded, ids, sse
 from litellm_hybrid.message.decoders import UndecodableError, decode, decode_beginning
@@ -268,7 +267,7 @@ def _readers(chance: random.Random) -> list[tuple[str, object, Callable[[], obje
             lambda: classifier.classify(status, plain, said[:65536], now=0.0),
         ),
         ("refusals", (status, said), lambda: refusals.remedies(status, said[:65536])),
-        ("history", (api, text), lambda: reduce.reduce(text, api, rejection=None)),
+        ("history", (api, text), lambda: history.reduce(text, api, rejection=None)),
     ]
 
 

@@ -8,9 +8,9 @@ from typing import Any, get_args
 import pytest
 
 from docs.blocks import rows
-from litellm_hybrid.llm.history.openai_responses import COMPACTION_NOTE
-from litellm_hybrid.llm.history.reduce import reduce, reduce_again, travels
-from litellm_hybrid.llm.history.rejections import HistoryRejection, detect_history_rejection
+from litellm_hybrid.llm.history import detect_history_rejection, reduce, reduce_again, travels
+from litellm_hybrid.llm.openai_responses import COMPACTION_NOTE
+from litellm_hybrid.llm.reduction import HistoryRejection
 from litellm_hybrid.routing.paths import Api
 
 PAGE = (Path(__file__).parents[2] / "docs" / "history.md").read_text("utf-8")

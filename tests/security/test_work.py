@@ -14,7 +14,7 @@ from e2e.conftest import Start
 from e2e.fallback_support import FELL_BACK, ON, OUT_OF_QUOTA
 from e2e.harness import PATIENCE, Stub, hello, until
 from litellm_hybrid.fallback import conversations
-from litellm_hybrid.llm.history.reduce import reduce
+from litellm_hybrid.llm.history import reduce
 from litellm_hybrid.message import lone_surrogates
 from litellm_hybrid.message.decoders import MAX_DECODED
 from litellm_hybrid.proxy.waits import Waits

@@ -25,8 +25,8 @@ from litellm_hybrid.fallback.state import (
     cooldown_key,
 )
 from litellm_hybrid.flow.exchange import Exchange
-from litellm_hybrid.llm.history.reduction import UPSTREAM_MARK
-from litellm_hybrid.llm.history.rejections import HistoryRejection, detect_history_rejection
+from litellm_hybrid.llm.history import detect_history_rejection
+from litellm_hybrid.llm.reduction import UPSTREAM_MARK, HistoryRejection
 from litellm_hybrid.quota.classifier import Verdict
 from litellm_hybrid.routing import access, paths, rules
 from litellm_hybrid.routing.access import AccessDenied

@@ -21,7 +21,7 @@ from litellm_hybrid.fallback.expiring import ExpiringDict
 from litellm_hybrid.fallback.shared_dict import SharedSet
 from litellm_hybrid.fallback.shared_state import SharedState
 from litellm_hybrid.flow.exchange import Exchange
-from litellm_hybrid.llm.history.rejections import REJECTIONS, HistoryRejection
+from litellm_hybrid.llm.reduction import REJECTIONS, HistoryRejection
 from litellm_hybrid.message.credentials import Headers
 from litellm_hybrid.message.json import MOST_HISTORY, has_many_parts
 from litellm_hybrid.message.lone_surrogates import readable

@@ -29,7 +29,7 @@ from litellm_hybrid.fallback.response_hold import (
 from litellm_hybrid.fallback.state import SUSPENDED_MAX, UNKNOWN_FOR, FallbackState
 from litellm_hybrid.flow import local_replies
 from litellm_hybrid.flow.exchange import Exchange
-from litellm_hybrid.llm.history.rejections import detect_history_rejection
+from litellm_hybrid.llm.history import detect_history_rejection
 from litellm_hybrid.llm.replay.refusals import remedies
 from litellm_hybrid.llm.replay.remedies import Action, Remedy
 from litellm_hybrid.observability.history import LONGEST, FallbackOutcome, FallbackRecord

@@ -17,9 +17,8 @@ from litellm_hybrid.fallback.conversations import conversation_id
 from litellm_hybrid.fallback.shared_state import Place
 from litellm_hybrid.fallback.state import HOUR, FallbackState, client_hash
 from litellm_hybrid.flow.exchange import Exchange, to_litellm
-from litellm_hybrid.llm.history.reduce import Reduced, reduce, reduce_again, travels
-from litellm_hybrid.llm.history.reduction import Side
-from litellm_hybrid.llm.history.rejections import REJECTIONS
+from litellm_hybrid.llm.history import Reduced, reduce, reduce_again, travels
+from litellm_hybrid.llm.reduction import REJECTIONS, Side
 from litellm_hybrid.llm.replay import body as replay_body
 from litellm_hybrid.llm.replay.foresight import (
     foreseen,

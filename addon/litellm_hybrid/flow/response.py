@@ -8,7 +8,7 @@ from typing import TypedDict
 from mitmproxy import http
 
 from litellm_hybrid.llm import usage
-from litellm_hybrid.llm.transcript.reader import ends_stream
+from litellm_hybrid.llm.transcript import ends_stream
 from litellm_hybrid.llm.usage import Usage
 from litellm_hybrid.message.decoders import StreamDecoder, StreamEncoder, decode_beginning
 from litellm_hybrid.message.json import decode

@@ -1,6 +1,6 @@
 """What mitmweb and mitmproxy's console show of requests to the four APIs, and of their responses.
 
-Reading is done by `llm/transcript/reader.py`; here is what mitmproxy wants of it. Behind the response that
+Reading is done by `llm/transcript.py`; here is what mitmproxy wants of it. Behind the response that
 the client has got come those that another took the place of.
 """
 
@@ -12,7 +12,7 @@ from mitmproxy import contentviews, http
 from mitmproxy.contentviews import Contentview, Metadata
 
 from litellm_hybrid.flow.outcome import METADATA, AttemptSnapshot
-from litellm_hybrid.llm.transcript.reader import readable, rule, show_request, show_response
+from litellm_hybrid.llm.transcript import readable, rule, show_request, show_response
 from litellm_hybrid.message import decoders
 from litellm_hybrid.mitmweb.annotations import outcome_of
 

@@ -15,7 +15,7 @@ from mitmproxy.hooks import UpdateHook
 from msgspec import Raw
 
 from litellm_hybrid.flow.exchange import Exchange
-from litellm_hybrid.llm.history.json_edit import Object, edit_body, edited, encoded, filtered, replace
+from litellm_hybrid.llm.json_edit import RawObject, edit_body, edited, encoded, filtered, replace
 from litellm_hybrid.message import credentials
 from litellm_hybrid.message.credentials import MASK, Headers, RequestHead
 from litellm_hybrid.message.decoders import UndecodableError, decode
@@ -72,7 +72,7 @@ def _without_tokens(body: bytes, headers: http.Headers) -> tuple[bytes, bytes] |
     return None if masked == plain else (masked, plain)
 
 
-def _mask_tokens(request: Object) -> bool:
+def _mask_tokens(request: RawObject) -> bool:
     found = [replace(request, name, _in_each) for name in ("mcp_servers", "tools")]
     return any(found)
 
@@ -81,12 +81,12 @@ def _in_each(entries: Raw) -> Raw:
     return filtered(entries, lambda entry: edited(entry, _mask_entry))
 
 
-def _mask_entry(entry: Object) -> bool:
+def _mask_entry(entry: RawObject) -> bool:
     found = [replace(entry, name, lambda _: _MASKED) for name in ("authorization_token", "authorization")]
     return any(found) | replace(entry, "headers", lambda raw: edited(raw, _mask_all))
 
 
-def _mask_all(headers: Object) -> bool:
+def _mask_all(headers: RawObject) -> bool:
     headers.update(dict.fromkeys(headers, _MASKED))
     return bool(headers)
 

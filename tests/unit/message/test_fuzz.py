@@ -20,8 +20,7 @@ from litellm_hybrid.config.parser import ConfigError, parse
 from litellm_hybrid.config.settings import Settings
 from litellm_hybrid.fallback import conversations
 from litellm_hybrid.fallback.response_hold import JudgedResponse, ResponseHead, needs_inspection
-from litellm_hybrid.llm.history.reduce import reduce
-from litellm_hybrid.llm.history.rejections import detect_history_rejection
+from litellm_hybrid.llm.history import detect_history_rejection, reduce
 from litellm_hybrid.message import forwarded, sse
 from litellm_hybrid.message.credentials import Headers
 from litellm_hybrid.message.forwarded import ClientAddress

@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 from msgspec import Raw
 
-from litellm_hybrid.llm.history.json_edit import (
-    Object,
+from litellm_hybrid.llm.json_edit import (
+    RawObject,
     edit_body,
     edited,
     elements,
@@ -30,8 +30,8 @@ from litellm_hybrid.llm.history.json_edit import (
     member,
     objects_in,
     opened,
+    raw_text,
     replace,
-    text,
 )
 from litellm_hybrid.routing.paths import Api, generates, identify_api
 
@@ -109,7 +109,7 @@ def prepare(body: bytes, api: Api, *, drop_params: bool) -> bytes:
     """
     may_drop = False
 
-    def edit(request: Object) -> bool:
+    def edit(request: RawObject) -> bool:
         nonlocal may_drop
         may_drop = drop_params and "drop_params" not in request and not demanded(request, api)
         priced = [name for name in _PRICED if request.pop(name, None) is not None]
@@ -124,7 +124,7 @@ def prepare(body: bytes, api: Api, *, drop_params: bool) -> bytes:
     return with_member(edited, "drop_params", value=True) if may_drop else edited
 
 
-def demanded(request: Object, api: Api) -> list[Demand]:
+def demanded(request: RawObject, api: Api) -> list[Demand]:
     """What a request demands: it forces or forbids a tool, or wants a form of its answer."""
     found = []
     for path, harmless in _DEMANDS_OF_GEMINI if api is Api.GENERATE_CONTENT else _DEMANDS:
@@ -135,7 +135,7 @@ def demanded(request: Object, api: Api) -> list[Demand]:
     return found
 
 
-def _hoist_tools(request: Object) -> bool:
+def _hoist_tools(request: RawObject) -> bool:
     """Put the tools that newer Codex sends among its input where all servers look for tools.
 
     As LiteLLM does it for some backends (1.106.2, `responses/additional_tools.py`): compatible servers refuse
@@ -170,7 +170,7 @@ def with_member(body: bytes, name: str, *, value: object) -> bytes:
 def _name(value: Raw) -> str | None:
     """A plain string, or the `type` of an object."""
     holder = opened(value)
-    return kind(holder) if holder is not None else text(value)
+    return kind(holder) if holder is not None else raw_text(value)
 
 
 # -- documents --------------------------------------------------------------------
@@ -183,7 +183,7 @@ def _may_have_documents(body: bytes) -> bool:
     return any(sign in body for sign in _SIGNS)
 
 
-def _as_text(request: Object) -> bool:
+def _as_text(request: RawObject) -> bool:
     """Turn blocks that hold text into text blocks, in place; return whether there were any."""
     return replace(request, "messages", lambda raw: mapped(raw, _message))
 
@@ -194,7 +194,7 @@ def loses_attachment(body: bytes, api: Api, *, chat_completions: bool) -> bool:
         return False
     found = False
 
-    def look(request: Object) -> bool:
+    def look(request: RawObject) -> bool:
         nonlocal found
         lost = any(_is_lost(block) for block, _ in _blocks(request))
         found = lost or (chat_completions and is_lost_by_chat_completions(request))
@@ -204,7 +204,7 @@ def loses_attachment(body: bytes, api: Api, *, chat_completions: bool) -> bool:
     return found
 
 
-def is_lost_by_chat_completions(request: Object) -> bool:
+def is_lost_by_chat_completions(request: RawObject) -> bool:
     """Whether a tool's result has a document that holds no text, such as a PDF."""
     return any(
         is_in_result and kind(block) == "document" and _texts(block) is None
@@ -212,7 +212,7 @@ def is_lost_by_chat_completions(request: Object) -> bool:
     )
 
 
-def _blocks(request: Object) -> Iterator[tuple[Object, bool]]:
+def _blocks(request: RawObject) -> Iterator[tuple[RawObject, bool]]:
     """All blocks, and whether each is within a tool's result."""
     for message in objects_in(request.get("messages")):
         for block in objects_in(message.get("content")):
@@ -220,10 +220,10 @@ def _blocks(request: Object) -> Iterator[tuple[Object, bool]]:
             yield from ((part, kind(block) == "tool_result") for part in objects_in(block.get("content")))
 
 
-def _is_lost(block: Object) -> bool:
+def _is_lost(block: RawObject) -> bool:
     if kind(block) != "document":
         return kind(block) == "container_upload"
-    return _texts(block) is None and text(member(block, "source", "type")) not in ("base64", "url")
+    return _texts(block) is None and raw_text(member(block, "source", "type")) not in ("base64", "url")
 
 
 def _message(raw: Raw) -> list[Raw]:
@@ -244,27 +244,27 @@ def _block(raw: Raw) -> list[Raw]:
     return texts
 
 
-def _texts(block: Object) -> list[Raw] | None:
+def _texts(block: RawObject) -> list[Raw] | None:
     """The blocks that say the same; None if this one holds no text."""
     parts = elements(block.get("content")) if kind(block) == "search_result" else _document(block)
-    named = [text(block.get(name)) for name in ("title", "source", "context")]
+    named = [raw_text(block.get(name)) for name in ("title", "source", "context")]
     head = "\n".join(name for name in named if name)
     return None if parts is None else [*([_text_block(head)] if head else []), *parts]
 
 
-def _document(block: Object) -> list[Raw] | None:
+def _document(block: RawObject) -> list[Raw] | None:
     source = opened(block["source"]) if "source" in block else None
     if source is None:
         return None
-    match text(source.get("type")), text(source.get("media_type")):
+    match raw_text(source.get("type")), raw_text(source.get("media_type")):
         case "text", _:
-            said = text(source.get("data"))
+            said = raw_text(source.get("data"))
             return None if said is None else [_text_block(said)]
         case "content", _:
-            said = text(source.get("content"))
+            said = raw_text(source.get("content"))
             return elements(source.get("content")) if said is None else [_text_block(said)]
         case "base64", str(media_type) if media_type.startswith("text/"):
-            return _decoded(text(source.get("data")) or "")
+            return _decoded(raw_text(source.get("data")) or "")
     return None
 
 

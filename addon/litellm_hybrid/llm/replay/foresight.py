@@ -13,8 +13,9 @@ from itertools import chain
 
 from msgspec import Raw
 
-from litellm_hybrid.llm.history.json_edit import (
-    Object,
+from litellm_hybrid.llm.history import TOOL_LOOPS
+from litellm_hybrid.llm.json_edit import (
+    RawObject,
     edit_body,
     is_empty,
     kind,
@@ -22,10 +23,9 @@ from litellm_hybrid.llm.history.json_edit import (
     member,
     objects_in,
     opened,
-    text,
+    raw_text,
 )
-from litellm_hybrid.llm.history.reduce import TOOL_LOOPS
-from litellm_hybrid.llm.history.rejections import HistoryRejection
+from litellm_hybrid.llm.reduction import HistoryRejection
 from litellm_hybrid.llm.replay.body import demanded
 from litellm_hybrid.llm.replay.remedies import Action, Remedy
 from litellm_hybrid.message.json import members, objects
@@ -244,7 +244,7 @@ def foreseen(
     if not (learned or backends):
         return known
 
-    def look(request: Object) -> bool:
+    def look(request: RawObject) -> bool:
         found = set(_refused(request, api, backends, learned))
         needed.extend(Remedy(Action.REDUCE_HISTORY, rejection) for rejection in sorted(found))
         is_forced = any(demand.what == "named" for demand in demanded(request, api))
@@ -268,7 +268,7 @@ def lost_in_silence(body: bytes, api: Api, backends: Collection[Backend]) -> str
     def loses(what: str) -> bool:
         return any(backend.loses(what) for backend in backends) if backends else what in _LOSES
 
-    def look(request: Object) -> bool:
+    def look(request: RawObject) -> bool:
         nonlocal lost
         demands = {demand.what for demand in demanded(request, api)}
         if "form" in demands:
@@ -299,7 +299,7 @@ def served_by(headers: Mapping[str, str]) -> tuple[Backend, ...]:
     return (Backend(provider, model),) if is_known and provider != model else ()
 
 
-def _is_passed_over(request: Object) -> bool:
+def _is_passed_over(request: RawObject) -> bool:
     """Whether Gemini's choice of a tool is spelt as only Google's own servers read it (LiteLLM 1.106.2)."""
     return any(
         member(request, config, *path) is not None
@@ -320,17 +320,17 @@ def _weakens_choice(api: Api, backends: Collection[Backend]) -> bool:
     )
 
 
-def _attached(part: Object) -> Iterator[str]:
+def _attached(part: RawObject) -> Iterator[str]:
     if (what := _ATTACHED.get(kind(part) or "")) is not None:
         yield what
     for name in _INLINE:
         if (data := opened(part[name]) if name in part else None) is not None:
-            media = text(data.get("mimeType") or data.get("mime_type")) or ""
+            media = raw_text(data.get("mimeType") or data.get("mime_type")) or ""
             yield media.partition("/")[0] if media.startswith(("image/", "audio/")) else "file"
 
 
 def _refused(
-    request: Object, api: Api, backends: Collection[Backend], learned: Collection[str]
+    request: RawObject, api: Api, backends: Collection[Backend], learned: Collection[str]
 ) -> Iterator[HistoryRejection]:
     """What of a history will be refused, because a backend's kind is known or has refused it before."""
     if api is Api.CHAT and ("unknown-member" in learned or _all_are(b.is_strict for b in backends)):
@@ -377,29 +377,29 @@ _THINKING = frozenset({"thinking", "redacted_thinking"})
 _OPTIONS = (("thinking",), ("reasoning_effort",), ("reasoning",), ("output_config", "effort"))
 
 
-def _misses_thinking(request: Object, api: Api) -> bool:
+def _misses_thinking(request: RawObject, api: Api) -> bool:
     """Whether thinking is asked for in the middle of a turn that did not begin with it."""
     asked = [member(request, *path) for path in _OPTIONS]
     if api not in TOOL_LOOPS or all(is_empty(option) for option in asked) or not TOOL_LOOPS[api](request):
         return False
-    said = last_element(request.get("messages"), lambda message: text(message.get("role")) != "assistant")
+    said = last_element(request.get("messages"), lambda message: raw_text(message.get("role")) != "assistant")
     if said is None:
         return True
     begins = next((kind(block) for block in objects_in(said.get("content"))), None)
     return is_empty(said.get("thinking_blocks")) and begins not in _THINKING
 
 
-def _holds_seal(request: Object, api: Api, readable: re.Pattern[str]) -> bool:
+def _holds_seal(request: RawObject, api: Api, readable: re.Pattern[str]) -> bool:
     """Whether a history holds a seal that another maker's model has set."""
     return any(
-        not is_empty(seal) and not readable.match(text(seal) or "")
+        not is_empty(seal) and not readable.match(raw_text(seal) or "")
         for role, part in _parts(request, api)
         if role in ("assistant", "model")
         for seal in _seals(part)
     )
 
 
-def _seals(part: Object) -> Iterator[Raw | None]:
+def _seals(part: RawObject) -> Iterator[Raw | None]:
     if kind(part) == "redacted_thinking":
         yield part.get("data")
     elif kind(part) == "thinking":
@@ -409,14 +409,14 @@ def _seals(part: Object) -> Iterator[Raw | None]:
         yield part.get("thought_signature")
 
 
-def _parts(request: Object, api: Api) -> Iterator[tuple[str | None, Object]]:
+def _parts(request: RawObject, api: Api) -> Iterator[tuple[str | None, RawObject]]:
     """Every part of a conversation, those within a tool's result too, and who has said it."""
     # Cursor's requests have `input` on the path of chat completions.
     names, inner = (
         (["contents"], "parts") if api is Api.GENERATE_CONTENT else (["messages", "input"], "content")
     )
     for message in chain.from_iterable(objects_in(request.get(name)) for name in names):
-        role = text(message.get("role"))
+        role = raw_text(message.get("role"))
         for part in (*objects_in(message.get(inner)), *objects_in(message.get("output"))):
             yield role, part
             yield from ((role, deep) for deep in objects_in(part.get("content")))

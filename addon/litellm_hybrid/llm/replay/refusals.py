@@ -1,14 +1,14 @@
 r"""What LiteLLM, or the backend behind it, says against a replay, and what would make it pass: one table.
 
 quota/error_shapes.py finds the error in the response: a 400, a 500 with the backend's 400 inside, or an error
-event. Words count where history/rejections.py says. What the table does not know is not tried again.
+event. Words count where llm/history.py says. What the table does not know is not tried again.
 """
 
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from litellm_hybrid.llm.history.rejections import QUOTES, Words, detect_history_rejection, said_at_beginning
+from litellm_hybrid.llm.history import QUOTES, Words, detect_history_rejection, said_at_beginning
 from litellm_hybrid.llm.replay.remedies import CONFIG, HOSTED, Action, Remedy, is_option
 from litellm_hybrid.message.json import decode
 from litellm_hybrid.quota import error_shapes

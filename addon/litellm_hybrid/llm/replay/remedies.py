@@ -11,9 +11,9 @@ from enum import StrEnum
 
 from msgspec import Raw
 
-from litellm_hybrid.llm.history.anthropic import omit_clear_thinking
-from litellm_hybrid.llm.history.json_edit import (
-    Object,
+from litellm_hybrid.llm.anthropic import omit_clear_thinking
+from litellm_hybrid.llm.json_edit import (
+    RawObject,
     edit_body,
     edited,
     elements,
@@ -25,9 +25,9 @@ from litellm_hybrid.llm.history.json_edit import (
     member,
     number,
     opened,
+    raw_text,
     replace,
     replace_and_prune,
-    text,
 )
 from litellm_hybrid.llm.replay.body import demanded, is_lost_by_chat_completions
 from litellm_hybrid.routing.paths import Api
@@ -66,7 +66,7 @@ class Remedy:
     Attributes:
         name: the option that is left out, as the refusal spells it, `name=value` with this value alone; the
             type of the tools, `hosted`, or "" for all but functions; betas, or how they begin; the refusal
-            of a history, see `rejections.py`.
+            of a history, see `llm/history.py`.
         limit: the most tokens that an answer may have.
         lasting: the model needs it again next time; else it answers this request's length.
     """
@@ -160,7 +160,7 @@ def apply(body: bytes, api: Api, remedy: Remedy) -> bytes:
     `REDUCE_HISTORY` is `history.reduce`'s, `OMIT_BETA` is for `without_betas`: they do nothing here.
     """
 
-    def edit(request: Object) -> bool:
+    def edit(request: RawObject) -> bool:
         before = demanded(request, api)
         changed = _apply(request, api, remedy)
         return changed and (remedy.action is Action.ONLY_FORCED_TOOL or demanded(request, api) == before)
@@ -175,7 +175,7 @@ def without_betas(given: str, names: str) -> str:
     return given if len(kept) == len(betas) else ",".join(kept)
 
 
-def _apply(request: Object, api: Api, remedy: Remedy) -> bool:
+def _apply(request: RawObject, api: Api, remedy: Remedy) -> bool:
     changes = {
         Action.OMIT: lambda: _omit(request, api, remedy.name),
         Action.LIMIT: lambda: _limit(request, remedy.limit),
@@ -189,7 +189,7 @@ def _apply(request: Object, api: Api, remedy: Remedy) -> bool:
     return changes.get(remedy.action, bool)()
 
 
-def _ask_for_chat_completions(request: Object, api: Api) -> bool:
+def _ask_for_chat_completions(request: RawObject, api: Api) -> bool:
     """LiteLLM asks the backend by chat completions, whatever API the client has used.
 
     Of a Messages response that is not streamed it loses the content then (1.106.2).
@@ -205,7 +205,7 @@ def _ask_for_chat_completions(request: Object, api: Api) -> bool:
 # -- options ------------------------------------------------------------------
 
 
-def _omit(request: Object, api: Api, name: str) -> bool:
+def _omit(request: RawObject, api: Api, name: str) -> bool:
     name, _, value = name.partition("=")
     path = _path(name)
     if _MARK in path:
@@ -218,7 +218,7 @@ def _omit(request: Object, api: Api, name: str) -> bool:
         parts = alias.split(".")
         for holder in ((), *((config,) for config in CONFIG)):
             where = [*holder, *parts]
-            if not value or text(member(request, *where)) == value:
+            if not value or raw_text(member(request, *where)) == value:
                 omitted |= _take_out(request, where, api)
     return omitted
 
@@ -238,7 +238,7 @@ def _key(name: str) -> str:
     return name.replace("_", "").lower()
 
 
-def _take_out(members: Object, path: list[str], api: Api, *, top: bool = True) -> bool:
+def _take_out(members: RawObject, path: list[str], api: Api, *, top: bool = True) -> bool:
     """Leave out what stands under a path, whatever the spelling of its names, and what is empty then."""
     found = next((name for name in members if _key(name) == _key(path[0])), None)
     if found is None:
@@ -257,16 +257,16 @@ def _taken_out(raw: Raw, path: list[str], api: Api) -> Raw:
     return edited(raw, lambda members: _take_out(members, path, api, top=False))
 
 
-def _omit_from_marks(request: Object, name: str) -> bool:
+def _omit_from_marks(request: RawObject, name: str) -> bool:
     """Leave a member out of every mark of the prompt cache (`cache_control.scope`), or all of each mark."""
 
     def visit(raw: Raw) -> Raw:
         return edited(raw, edit)
 
-    def edit(members: Object) -> bool:
+    def edit(members: RawObject) -> bool:
         return replace(members, "content", walk) | take(members)
 
-    def take(members: Object) -> bool:
+    def take(members: RawObject) -> bool:
         if name == _MARK:
             return members.pop(_MARK, None) is not None
         return replace_and_prune(members, _MARK, unmark)
@@ -281,7 +281,7 @@ def _omit_from_marks(request: Object, name: str) -> bool:
     return take(request) or any(changed)
 
 
-def _limit(request: Object, most: int) -> bool:
+def _limit(request: RawObject, most: int) -> bool:
     changed = _lower(request, most)
     for config in CONFIG:
         changed |= replace(request, config, lambda raw: edited(raw, lambda inner: _lower(inner, most)))
@@ -300,23 +300,23 @@ _LEAST_BUDGET = 1024
 """Tokens: Anthropic's least budget for thinking."""
 
 
-def _lower(members: Object, most: int) -> bool:
+def _lower(members: RawObject, most: int) -> bool:
     found = [name for name in _LIMITS if (number(members.get(name)) or 0) > most]
     members.update({name: encoded(most) for name in found})
     return bool(found)
 
 
-def _without_thinking(request: Object) -> bool:
+def _without_thinking(request: RawObject) -> bool:
     """Leave all options together out that ask for thinking: LiteLLM makes each of another."""
     found = [_take_out(request, path.split("."), Api.CHAT) for path in _THINKING]
     return omit_clear_thinking(request) or any(found)
 
 
-def _system_as_user(request: Object) -> bool:
+def _system_as_user(request: RawObject) -> bool:
     """Let the user say what the client says as the system within a conversation, after its first words."""
 
-    def edit(message: Object) -> bool:
-        if text(message.get("role")) != "system":
+    def edit(message: RawObject) -> bool:
+        if raw_text(message.get("role")) != "system":
             return False
         message["role"] = encoded("user")
         return True
@@ -327,7 +327,7 @@ def _system_as_user(request: Object) -> bool:
 # -- tools and sealed content -----------------------------------------------------
 
 
-def _omit_tools(request: Object, api: Api, name: str) -> bool:
+def _omit_tools(request: RawObject, api: Api, name: str) -> bool:
     """Leave tools of a type out; nobody is forced to use one of them."""
     if demanded(request, api):
         return False
@@ -349,7 +349,7 @@ def _omit_tools(request: Object, api: Api, name: str) -> bool:
     return True
 
 
-def _only_forced_tool(request: Object, api: Api) -> bool:
+def _only_forced_tool(request: RawObject, api: Api) -> bool:
     """Where a tool is forced by its name, leave the others out and force any: that is this one."""
     if api is Api.GENERATE_CONTENT:
         return _only_allowed_functions(request)
@@ -363,18 +363,18 @@ def _only_forced_tool(request: Object, api: Api) -> bool:
     return True
 
 
-def _only_allowed_functions(request: Object) -> bool:
+def _only_allowed_functions(request: RawObject) -> bool:
     """The same for Gemini's `allowedFunctionNames`."""
     allowed: set[str | None] = set()
 
-    def take(calling: Object) -> bool:
+    def take(calling: RawObject) -> bool:
         names = calling.pop("allowedFunctionNames", None)
-        allowed.update(text(name) for name in (elements(names) if names is not None else None) or ())
+        allowed.update(raw_text(name) for name in (elements(names) if names is not None else None) or ())
         return bool(allowed)
 
     def keep(raw: Raw) -> Raw | None:
         function = opened(raw)
-        return raw if function is not None and text(function.get("name")) in allowed else None
+        return raw if function is not None and raw_text(function.get("name")) in allowed else None
 
     replace(
         request,
@@ -398,12 +398,12 @@ def _only_allowed_functions(request: Object) -> bool:
     )
 
 
-def _tool_name(tool: Object | None) -> str | None:
+def _tool_name(tool: RawObject | None) -> str | None:
     """The name of a tool, or of the tool that a choice forces."""
-    return text(member(tool, "function", "name") or member(tool, "name"))
+    return raw_text(member(tool, "function", "name") or member(tool, "name"))
 
 
-def _unseal(request: Object) -> bool:
+def _unseal(request: RawObject) -> bool:
     """Ask for no encrypted reasoning, and send none."""
     changed = request.pop("include", None) is not None
     return replace(request, "input", lambda raw: filtered(raw, _unsealed)) or changed

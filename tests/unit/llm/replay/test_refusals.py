@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from litellm_hybrid.llm.history.rejections import Words
+from litellm_hybrid.llm.history import Words
 from litellm_hybrid.llm.replay import refusals
 from litellm_hybrid.llm.replay.refusals import ROWS, WORDINGS, remedies
 from litellm_hybrid.llm.replay.remedies import HOSTED, Action, Remedy

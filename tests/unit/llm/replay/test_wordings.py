@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from litellm_hybrid.llm.history.reduce import reduce
-from litellm_hybrid.llm.history.rejections import REJECTIONS, Words
+from litellm_hybrid.llm.history import Words, reduce
+from litellm_hybrid.llm.reduction import REJECTIONS
 from litellm_hybrid.llm.replay import refusals
 from litellm_hybrid.llm.replay.refusals import ROWS, WORDINGS, remedies
 from litellm_hybrid.llm.replay.remedies import RETRIES_MAX, Action, Remedy, apply

@@ -1,9 +1,9 @@
 import pytest
 
-from litellm_hybrid.llm.transcript import reader
+from litellm_hybrid.llm import transcript
 
 
 @pytest.fixture(autouse=True)
 def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where lines are folded is a test of its own."""
-    monkeypatch.setattr(reader, "WIDTH", 10_000)
+    monkeypatch.setattr(transcript, "WIDTH", 10_000)

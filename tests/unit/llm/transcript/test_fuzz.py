@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from litellm_hybrid.llm.transcript.reader import show_request, show_response
+from litellm_hybrid.llm.transcript import show_request, show_response
 from litellm_hybrid.message import json as lenient
 from support.conversations import GEMINI_CHUNKS, REQUESTS, STREAMS
 from support.dialects import data

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from litellm_hybrid.llm.transcript import reader
-from litellm_hybrid.llm.transcript.reader import LONGEST, show_request
+from litellm_hybrid.llm import transcript
+from litellm_hybrid.llm.transcript import LONGEST, show_request
 from support.conversations import (
     CHAT_PATH,
     GEMINI_PATH,
@@ -423,11 +423,11 @@ def test_older_results_are_shortened_and_say_their_size() -> None:
     ],
 )
 def test_lines_are_folded(text: str, folded: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader, "WIDTH", 12)
-    assert reader.readable(text.encode()).split("\n") == folded
+    monkeypatch.setattr(transcript, "WIDTH", 12)
+    assert transcript.readable(text.encode()).split("\n") == folded
 
 
 def test_a_conversation_fits_into_the_pane(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader, "WIDTH", 76)
+    monkeypatch.setattr(transcript, "WIDTH", 76)
     for path, body in REQUESTS.items():
         assert max(map(len, show(path, body | {"metadata": {"a": "y" * 5_000}}).splitlines())) <= 76

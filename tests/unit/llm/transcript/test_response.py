@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from corpus.answers import OWN, SHARED, Answer
-from litellm_hybrid.llm.transcript.reader import show_response
+from litellm_hybrid.llm.transcript import show_response
 from support import dialects
 from support.conversations import (
     CHAT_PATH,

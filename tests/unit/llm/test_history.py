@@ -1,4 +1,4 @@
-"""llm/history: what is dropped, what stays byte for byte, and which refusals are known."""
+"""llm/history.py: what is dropped, what stays byte for byte, and which refusals are known."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,10 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from litellm_hybrid.config.settings import HistoryPolicy
-from litellm_hybrid.llm.history.openai_responses import COMPACTION_NOTE
-from litellm_hybrid.llm.history.reduce import Reduced, reduce, reduce_again, travels
-from litellm_hybrid.llm.history.reduction import Side
-from litellm_hybrid.llm.history.rejections import HistoryRejection, detect_history_rejection
+from litellm_hybrid.llm.history import Reduced, detect_history_rejection, reduce, reduce_again, travels
+from litellm_hybrid.llm.openai_responses import COMPACTION_NOTE
+from litellm_hybrid.llm.reduction import HistoryRejection, Side
 from litellm_hybrid.llm.replay.refusals import remedies
 from litellm_hybrid.routing.paths import Api
 

@@ -1,15 +1,35 @@
-"""The chat completions shape (OpenAI) and its legacy `/v1/completions`, as the content views show it.
+"""The chat completions shape (OpenAI): reasoning that gateways put beside an assistant's words, and its text.
 
-Reasoning has no place in OpenAI's own shape: `reasoning_content` is DeepSeek's and
-LiteLLM's name for it, `reasoning` OpenRouter's; sealed reasoning comes as
-LiteLLM's `thinking_blocks` or OpenRouter's `reasoning_details`.
+The standard has no place for reasoning, so each provider and gateway has its own:
+`reasoning_content` (DeepSeek, LiteLLM), `reasoning` and `reasoning_details` (OpenRouter),
+`reasoning_items`, `thinking_blocks` and `provider_specific_fields` (LiteLLM),
+`extra_content.google.thought_signature` (Google). What is signed or encrypted in
+there is refused like its original (BerriAI/litellm#40364). CLIProxyAPI and LiteLLM
+both set Google's placeholder where a Gemini tool call comes without a signature.
+
+The legacy `/v1/completions` is shown, too.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
-from litellm_hybrid.llm.transcript.model import (
+from msgspec import Raw
+
+from litellm_hybrid.llm.json_edit import (
+    RawObject,
+    edited,
+    encoded,
+    filtered,
+    is_empty,
+    kind,
+    opened,
+    raw_text,
+    replace,
+    replace_and_prune,
+)
+from litellm_hybrid.llm.parts import (
     DONE,
     Conversation,
     Kind,
@@ -18,13 +38,111 @@ from litellm_hybrid.llm.transcript.model import (
     Tool,
     TranscriptResponse,
     Turn,
+    arguments,
     base64,
-    noted,
+    content,
+    results,
     said,
     thought,
-    url,
 )
-from litellm_hybrid.message.json import Object, decode, encode, first, index, items, members, objects, text
+from litellm_hybrid.llm.reduction import Reduction, last_turn
+from litellm_hybrid.message.json import Object, first, index, members, objects, text
+
+# -- histories --------------------------------------------------------------------
+
+_BESIDE_CONTENT = (
+    "reasoning_content",
+    "reasoning",
+    "reasoning_text",
+    "reasoning_opaque",
+    "reasoning_details",
+    "reasoning_items",
+    "thinking_blocks",
+    "provider_specific_fields",
+    "extra_content",
+)
+_BESIDE_CALL = ("provider_specific_fields", "extra_content")
+_REASONING_PARTS = frozenset({"thinking", "redacted_thinking", "reasoning"})
+_WORDS = ("content", "tool_calls", "function_call", "refusal", "audio")
+_ANTHROPIC_PARTS = ("thinking_blocks", "thinking", "redacted_thinking")
+
+
+_THINKING_OPTIONS = ("thinking", "reasoning_effort", "reasoning")
+"""LiteLLM makes Anthropic's thinking of any of them."""
+
+
+def reduce_chat(request: RawObject, work: Reduction) -> bool:
+    """Reduce a chat completions request in place; says whether it was changed.
+
+    An assistant message that held nothing but reasoning goes as a whole. The options that ask for
+    thinking are left out where Anthropic would miss what was dropped.
+    """
+    step = partial(_reduced_message, work=work)
+    changed = replace(request, "messages", lambda raw: filtered(raw, step))
+    dropped = any(work.dropped[part] for part in _ANTHROPIC_PARTS)
+    if work.rejection == "thinking-missing" or (dropped and in_tool_loop(request)):
+        changed |= work.switch_off(request, _THINKING_OPTIONS)
+        changed |= work.switch_off_within(request, "output_config", ("effort",))
+        changed |= work.switch_off_suffix(request)
+    return changed
+
+
+def _reduced_message(raw: Raw, *, work: Reduction) -> Raw | None:
+    message = opened(raw)
+    if message is None:
+        return raw
+    role = raw_text(message.get("role"))
+    if role == "tool":
+        named = work.everything and work.plain_ids(message, ("tool_call_id",))
+        return encoded(message) if named else raw
+    if role != "assistant":
+        return raw
+    step = partial(_reduced_part, work=work)
+    if work.everything:
+        reduced = work.remove(message, _BESIDE_CONTENT)
+    else:
+        reduced = work.remove(message, work.added_members(None))
+        reduced |= replace_and_prune(message, "thinking_blocks", lambda raw: filtered(raw, step))
+    reduced |= replace(message, "content", lambda raw: filtered(raw, step))
+    if reduced and all(is_empty(message.get(key)) for key in _WORDS):
+        work.dropped["message"] += 1
+        return None
+    if reduced and "content" in message and is_empty(message["content"]):
+        message["content"] = Raw(b"null")
+    call = partial(_reduced_call, work=work)
+    reduced |= replace(message, "tool_calls", lambda raw: filtered(raw, call))
+    return encoded(message) if reduced else raw
+
+
+def _reduced_part(raw: Raw, *, work: Reduction) -> Raw | None:
+    part = opened(raw)
+    name = kind(part) if part is not None else None
+    if part is None or name not in _REASONING_PARTS:
+        return raw
+    if not work.leaves_out(part.get("data" if name == "redacted_thinking" else "signature")):
+        return raw
+    work.dropped[name] += 1
+    return None
+
+
+def _reduced_call(raw: Raw, *, work: Reduction) -> Raw:
+    members = _BESIDE_CALL if work.everything else work.added_members(None)
+
+    def edit(call: RawObject) -> bool:
+        reduced = work.remove(call, members)
+        reduced |= work.everything and work.plain_ids(call, ("id",))
+        remove = partial(work.remove, keys=members)
+        return reduced | replace(call, "function", lambda raw: edited(raw, remove))
+
+    return edited(raw, edit)
+
+
+def in_tool_loop(request: RawObject) -> bool:
+    """Whether the last turn is the result of a tool call."""
+    return raw_text(last_turn(request.get("messages")).get("role")) == "tool"
+
+
+# -- transcripts ------------------------------------------------------------------
 
 END = DONE
 """The event that ends a stream."""
@@ -93,54 +211,6 @@ def _call(call: Object) -> Part:
     stated = members(first(call, "function", "custom"))
     called = first(stated, "arguments", "input") or ""
     return Part(Kind.CALL, arguments(called), text(stated.get("name")), text(call.get("id")))
-
-
-def arguments(written: object) -> object:
-    """A call's arguments, which OpenAI's APIs write as a string of JSON; the string itself if it is none."""
-    read = decode(written) if isinstance(written, str) else written
-    return read if isinstance(read, dict) else written
-
-
-def results(parts: list[Part], name: str = "", id: str = "", note: str = "") -> list[Part]:  # noqa: A002
-    """What a tool gave back, from the parts that its content was read into."""
-    words = [part.content if isinstance(part.content, str) else encode(part.content) for part in parts]
-    noted = [f"[{text}]" if part.kind is Kind.NOTE else text for part, text in zip(parts, words, strict=True)]
-    return [Part(Kind.RESULT, "\n".join(noted), name, id, note)]
-
-
-def content(value: object) -> list[Part]:
-    """A message's content: a text, or a list of parts."""
-    if isinstance(value, str):
-        return said(value)
-    parts: list[Part] = []
-    for part in items(value):
-        parts += said(part) if isinstance(part, str) else _content_part(members(part))
-    return parts
-
-
-def _content_part(part: Object) -> list[Part]:
-    kind = text(part.get("type"))
-    if words := text(first(part, "text", "refusal")):
-        return said(words)
-    if kind in ("image_url", "input_image"):
-        where = part.get("image_url")
-        link = text(where) or text(members(where).get("url"))
-        return url("image", link or text(part.get("file_id")))
-    if kind in ("input_audio", "audio"):
-        audio = members(part.get("input_audio")) or part
-        return base64(f"audio {text(audio.get('format'))}".strip(), text(audio.get("data")))
-    if kind in ("file", "input_file"):
-        return _file(members(part.get("file")) or part)
-    if kind == "thinking":
-        return thought(text(part.get("thinking")), text(part.get("signature")))
-    return [] if "text" in part else noted(kind or "a part without a type")
-
-
-def _file(file: Object) -> list[Part]:
-    name = f"file {text(file.get('filename'))}".strip()
-    if data := text(file.get("file_data")):
-        return base64(name, data.rpartition(",")[2])
-    return url(name, text(first(file, "file_url", "file_id")))
 
 
 # -- streams ----------------------------------------------------------------------

@@ -5,25 +5,42 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal
+from typing import Literal, get_args
 from zlib import crc32
 
 from msgspec import Raw
 
 from litellm_hybrid.config.model_patterns import without_suffix
-from litellm_hybrid.llm.history.json_edit import (
-    Object,
+from litellm_hybrid.llm.json_edit import (
+    RawObject,
     edited,
     encoded,
     filtered,
     is_empty,
     last_element,
     opened,
+    raw_text,
     replace,
     replace_and_prune,
-    text,
 )
-from litellm_hybrid.llm.history.rejections import HistoryRejection
+
+type HistoryRejection = Literal[
+    "encrypted-content",
+    "reasoning-item",
+    "item-not-found",
+    "thinking-signature",
+    "thinking-missing",
+    "thought-signature",
+    "thought-signature-missing",
+    "cached-content",
+    "tool-id",
+    "clear-thinking",
+    "unknown-member",
+    "empty-text",
+]
+
+REJECTIONS: tuple[HistoryRejection, ...] = get_args(HistoryRejection.__value__)
+"""All of them, the most telling first."""
 
 type Side = Literal["litellm", "upstream"]
 """Where a history goes."""
@@ -49,9 +66,9 @@ _SIGNATURE_MARK = "__thought__"
 _NOT_ANTHROPIC = re.compile(r"[^a-zA-Z0-9_-]")
 
 
-def last_turn(turns: Raw | None) -> Object:
+def last_turn(turns: Raw | None) -> RawObject:
     """The last one in an array of turns, or {}; behind it may stand what clients remind the model of."""
-    return last_element(turns, lambda turn: text(turn.get("role")) in {"system", "developer"}) or {}
+    return last_element(turns, lambda turn: raw_text(turn.get("role")) in {"system", "developer"}) or {}
 
 
 @dataclass(slots=True)
@@ -80,7 +97,7 @@ class Reduction:
     def is_foreign(self, seal: Raw | None) -> bool:
         """Whether a seal tells that its maker is on the other side."""
         foreign = _OF_UPSTREAM if self.side == "litellm" else _OF_LITELLM
-        return foreign.match(text(seal) or "") is not None
+        return foreign.match(raw_text(seal) or "") is not None
 
     def strips(self, member: str) -> bool:
         """Whether a member that one side adds is taken off."""
@@ -91,21 +108,21 @@ class Reduction:
         added = (_LITELLM_ADDS, _UPSTREAM_ADDS.get(name or "", ""))
         return tuple(member for member in added if member and self.strips(member))
 
-    def remove(self, members: Object, keys: Iterable[str]) -> bool:
+    def remove(self, members: RawObject, keys: Iterable[str]) -> bool:
         """Take members out and count them; an empty one (see `is_empty`) binds nobody and stays."""
         return self._take_out(members, [key for key in keys if not is_empty(members.get(key))])
 
-    def keep_only(self, members: Object, documented: frozenset[str]) -> bool:
+    def keep_only(self, members: RawObject, documented: frozenset[str]) -> bool:
         """Take out every other member, empty ones too."""
         return self._take_out(members, [key for key in members if key not in documented])
 
-    def _take_out(self, members: Object, keys: list[str]) -> bool:
+    def _take_out(self, members: RawObject, keys: list[str]) -> bool:
         for key in keys:
             del members[key]
         self.dropped.update(keys)
         return bool(keys)
 
-    def switch_off(self, members: Object, keys: Iterable[str], path: str = "") -> bool:
+    def switch_off(self, members: RawObject, keys: Iterable[str], path: str = "") -> bool:
         """Leave options out of a request, and say so under `path`."""
         found = [key for key in keys if not is_empty(members.get(key))]
         for key in found:
@@ -113,14 +130,14 @@ class Reduction:
             self.switched_off.append(path + key)
         return bool(found)
 
-    def switch_off_within(self, members: Object, outer: str, keys: Iterable[str]) -> bool:
+    def switch_off_within(self, members: RawObject, outer: str, keys: Iterable[str]) -> bool:
         """Leave options out of an object of the request, and the object if nothing else is in it."""
         step = partial(self.switch_off, keys=keys, path=f"{outer}.")
         return replace_and_prune(members, outer, lambda raw: edited(raw, step))
 
-    def switch_off_suffix(self, request: Object) -> bool:
+    def switch_off_suffix(self, request: RawObject) -> bool:
         """Leave the thinking setting out of the model's name: CLIProxyAPI switches it on for `M(high)`."""
-        plain, suffix = without_suffix(text(request.get("model")) or "")
+        plain, suffix = without_suffix(raw_text(request.get("model")) or "")
         if self.side != "upstream" or not suffix:
             return False
         request["model"] = encoded(plain)
@@ -137,7 +154,7 @@ class Reduction:
             return None
         return encoded(whole)
 
-    def plain_ids(self, members: Object, keys: tuple[str, ...], *, anthropic: bool = False) -> bool:
+    def plain_ids(self, members: RawObject, keys: tuple[str, ...], *, anthropic: bool = False) -> bool:
         """Make tool call ids such that every provider takes them, and count them; whether one was not.
 
         A call and its result are rewritten alike, so that they still belong together. `anthropic`: also
@@ -149,7 +166,7 @@ class Reduction:
 
 
 def _plain(raw: Raw, *, anthropic: bool) -> Raw:
-    before = text(raw)
+    before = raw_text(raw)
     if not before:
         return raw
     head, mark, _ = before.partition(_SIGNATURE_MARK)

@@ -12,7 +12,7 @@ from msgspec import Raw
 
 from litellm_hybrid.message.lone_surrogates import masked, unmasked
 
-type Object = dict[str, Raw]
+type RawObject = dict[str, Raw]
 """A JSON object, opened one level."""
 
 _OBJECT = msgspec.json.Decoder(dict[str, Raw])
@@ -20,7 +20,7 @@ _ARRAY = msgspec.json.Decoder(list[Raw])
 _STRING = msgspec.json.Decoder(str)
 
 
-def edit_body(body: bytes, edit: Callable[[Object], bool]) -> bytes:
+def edit_body(body: bytes, edit: Callable[[RawObject], bool]) -> bytes:
     """A request body after `edit`, which changes its object in place and says whether it did.
 
     The same object if nothing changed, or if the body is no JSON object, broken, or nested too deeply. Lone
@@ -40,12 +40,12 @@ def edit_body(body: bytes, edit: Callable[[Object], bool]) -> bytes:
     return body if after is readable else unmasked(after, mark)
 
 
-def _edit_body(body: bytes, edit: Callable[[Object], bool]) -> bytes:
+def _edit_body(body: bytes, edit: Callable[[RawObject], bool]) -> bytes:
     members = _OBJECT.decode(body)
     return msgspec.json.encode(members) if edit(members) else body
 
 
-def opened(raw: Raw) -> Object | None:
+def opened(raw: Raw) -> RawObject | None:
     """The members of an object, or None if the value is something else."""
     return _OBJECT.decode(raw) if _starts(raw, b"{") else None
 
@@ -55,17 +55,17 @@ def elements(raw: Raw | None) -> list[Raw] | None:
     return _ARRAY.decode(raw) if raw is not None and _starts(raw, b"[") else None
 
 
-def objects_in(array: Raw | None) -> Iterator[Object]:
+def objects_in(array: Raw | None) -> Iterator[RawObject]:
     """The objects in an array; none if the value is something else or not there."""
     return (found for raw in elements(array) or () if (found := opened(raw)) is not None)
 
 
-def text(raw: Raw | None) -> str | None:
+def raw_text(raw: Raw | None) -> str | None:
     """The value of a string, or None if the value is something else or not there."""
     return _STRING.decode(raw) if raw is not None and _starts(raw, b'"') else None
 
 
-def member(holder: Object | None, *path: str) -> Raw | None:
+def member(holder: RawObject | None, *path: str) -> Raw | None:
     """The value under a path of names, or None if there is none."""
     *outer, last = path
     for name in outer:
@@ -97,9 +97,9 @@ def is_empty(raw: Raw | None) -> bool:
     return len(value) < 64 and b"".join(value.split()) in {b"null", b'""', b"[]", b"{}"}
 
 
-def kind(members: Object) -> str | None:
+def kind(members: RawObject) -> str | None:
     """The member `type`, which tells items and blocks apart."""
-    return text(members.get("type"))
+    return raw_text(members.get("type"))
 
 
 def filtered(array: Raw, visit: Callable[[Raw], Raw | None]) -> Raw:
@@ -125,7 +125,7 @@ def mapped(array: Raw, change: Callable[[Raw], Iterable[Raw]]) -> Raw:
     return array if same else encoded(after)
 
 
-def edited(raw: Raw, edit: Callable[[Object], bool]) -> Raw:
+def edited(raw: Raw, edit: Callable[[RawObject], bool]) -> Raw:
     """The object after `edit`, which changes it in place and says whether it did.
 
     The same object if nothing changed, or if the value is no object.
@@ -134,7 +134,7 @@ def edited(raw: Raw, edit: Callable[[Object], bool]) -> Raw:
     return encoded(members) if members is not None and edit(members) else raw
 
 
-def replace_and_prune(members: Object, key: str, change: Callable[[Raw], Raw]) -> bool:
+def replace_and_prune(members: RawObject, key: str, change: Callable[[Raw], Raw]) -> bool:
     """As `replace`, and take the member out where nothing is left in it."""
     if not replace(members, key, change):
         return False
@@ -143,7 +143,7 @@ def replace_and_prune(members: Object, key: str, change: Callable[[Raw], Raw]) -
     return True
 
 
-def replace(members: Object, key: str, change: Callable[[Raw], Raw]) -> bool:
+def replace(members: RawObject, key: str, change: Callable[[Raw], Raw]) -> bool:
     """Put `change` of a member in its place; says whether that made a difference."""
     before = members.get(key)
     if before is None:
@@ -156,7 +156,7 @@ def _starts(raw: Raw, first: bytes) -> bool:
     return bytes(memoryview(raw)[:1]) == first
 
 
-def last_element(array: Raw | None, skip: Callable[[Object], bool]) -> Object | None:
+def last_element(array: Raw | None, skip: Callable[[RawObject], bool]) -> RawObject | None:
     """The last object in an array that is not to be skipped, or None."""
     objects = (opened(element) for element in reversed(elements(array) or ()))
     return next((found for found in objects if found is not None and not skip(found)), None)

@@ -1,13 +1,13 @@
 """What is shown of a request or a response, in whichever API it came.
 
-Every API's module reads its own shape into these; `reader.py` writes them as text.
+Every API's module reads its own shape into these; `transcript.py` writes them as text.
 """
 
 from collections import defaultdict
 from dataclasses import dataclass, field
 from enum import Enum
 
-from litellm_hybrid.message.json import Object, text
+from litellm_hybrid.message.json import Object, decode, encode, first, items, members, text
 
 DONE = "[DONE]"
 """The `type` that stands for the line without JSON that ends OpenAI's older streams."""
@@ -125,6 +125,54 @@ def url(kind: str, where: str) -> list[Part]:
         head, _, data = where.partition(",")
         return base64(head.removeprefix("data:").partition(";")[0] or kind, data)
     return noted(f"{kind} {where}")
+
+
+def arguments(written: object) -> object:
+    """A call's arguments, which OpenAI's APIs write as a string of JSON; the string itself if it is none."""
+    read = decode(written) if isinstance(written, str) else written
+    return read if isinstance(read, dict) else written
+
+
+def results(parts: list[Part], name: str = "", id: str = "", note: str = "") -> list[Part]:  # noqa: A002
+    """What a tool gave back, from the parts that its content was read into."""
+    words = [part.content if isinstance(part.content, str) else encode(part.content) for part in parts]
+    noted = [f"[{text}]" if part.kind is Kind.NOTE else text for part, text in zip(parts, words, strict=True)]
+    return [Part(Kind.RESULT, "\n".join(noted), name, id, note)]
+
+
+def content(value: object) -> list[Part]:
+    """A message's content in OpenAI's APIs: a text, or a list of parts."""
+    if isinstance(value, str):
+        return said(value)
+    parts: list[Part] = []
+    for part in items(value):
+        parts += said(part) if isinstance(part, str) else _content_part(members(part))
+    return parts
+
+
+def _content_part(part: Object) -> list[Part]:
+    kind = text(part.get("type"))
+    if words := text(first(part, "text", "refusal")):
+        return said(words)
+    if kind in ("image_url", "input_image"):
+        where = part.get("image_url")
+        link = text(where) or text(members(where).get("url"))
+        return url("image", link or text(part.get("file_id")))
+    if kind in ("input_audio", "audio"):
+        audio = members(part.get("input_audio")) or part
+        return base64(f"audio {text(audio.get('format'))}".strip(), text(audio.get("data")))
+    if kind in ("file", "input_file"):
+        return _file(members(part.get("file")) or part)
+    if kind == "thinking":
+        return thought(text(part.get("thinking")), text(part.get("signature")))
+    return [] if "text" in part else noted(kind or "a part without a type")
+
+
+def _file(file: Object) -> list[Part]:
+    name = f"file {text(file.get('filename'))}".strip()
+    if data := text(file.get("file_data")):
+        return base64(name, data.rpartition(",")[2])
+    return url(name, text(first(file, "file_url", "file_id")))
 
 
 def size(length: int) -> str:

@@ -8,8 +8,8 @@ from itertools import accumulate
 from typing import Any, Protocol
 from unicodedata import east_asian_width
 
-from litellm_hybrid.llm.transcript import anthropic, gemini, openai_chat, openai_responses
-from litellm_hybrid.llm.transcript.model import (
+from litellm_hybrid.llm import anthropic, gemini, openai_chat, openai_responses
+from litellm_hybrid.llm.parts import (
     DONE,
     Conversation,
     Kind,

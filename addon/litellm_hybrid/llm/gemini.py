@@ -1,4 +1,11 @@
-"""The generateContent shape (Google), as the content views show it.
+"""The generateContent shape (Google): thoughts, their signatures, and cached content.
+
+A thought signature is sealed for the account and model it came from: "Corrupted
+thought signature" (google-gemini/gemini-cli#13467), "Thought signature is not valid"
+(decolua/9router#301). Gemini 3 also refuses a turn whose first function call has
+none: "Function call is missing a thought_signature" (langgenius/dify#29187). For a
+history from elsewhere Google documents a placeholder that it does not check
+(ai.google.dev/gemini-api/docs/thought-signatures#faqs); CLIProxyAPI knows it, too.
 
 Protobuf's JSON takes both spellings of every name. Code Assist, which the Gemini
 CLI speaks below `/v1internal`, wraps the request in `request` and the response in `response`.
@@ -6,9 +13,24 @@ CLI speaks below `/v1internal`, wraps the request in `request` and the response 
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
-from litellm_hybrid.llm.transcript.model import (
+from msgspec import Raw
+
+from litellm_hybrid.llm.json_edit import (
+    RawObject,
+    edited,
+    elements,
+    encoded,
+    filtered,
+    is_empty,
+    is_true,
+    opened,
+    raw_text,
+    replace,
+)
+from litellm_hybrid.llm.parts import (
     Conversation,
     Kind,
     Part,
@@ -18,18 +40,115 @@ from litellm_hybrid.llm.transcript.model import (
     base64,
     called,
     noted,
+    results,
     said,
     thought,
     url,
 )
-from litellm_hybrid.llm.transcript.openai_chat import results
+from litellm_hybrid.llm.reduction import Reduction
 from litellm_hybrid.message.json import Object, encode, first, index, members, objects, text
+
+# -- histories --------------------------------------------------------------------
+
+PLACEHOLDER = "skip_thought_signature_validator"
+_PLACEHOLDERS = frozenset({PLACEHOLDER, "context_engineering_is_the_way_to_go"})
+
+_SIGNATURES = ("thoughtSignature", "thought_signature")
+_CALLS = ("functionCall", "function_call")
+_CACHE_NAMES = ("cachedContent", "cached_content")
+_CONFIG = ("generationConfig", "generation_config")
+_THINKING = ("thinkingConfig", "thinking_config")
+_EMPTY = "empty text"
+_UNSIGNED = {_EMPTY, "provider_specific_fields"}
+_COUNTED = ("generateContentRequest", "generate_content_request")
+
+
+def reduce_gemini(request: RawObject, work: Reduction) -> bool:
+    """Reduce a generateContent or countTokens request in place; says whether it was changed.
+
+    A signature on a function call becomes the placeholder, any other goes. Once a
+    request has foreign parts, or was refused for a missing signature, each model
+    content's first function call gets the placeholder if it has no signature.
+    """
+    changed = work.everything and work.remove(request, _CACHE_NAMES)
+    part = partial(_reduced_part, work=work)
+    changed |= replace(
+        request,
+        "contents",
+        lambda raw: filtered(raw, lambda each: work.thinned(each, "parts", part, "content")),
+    )
+    if (changed and work.dropped.keys() - _UNSIGNED) or work.rejection == "thought-signature-missing":
+        changed |= replace(request, "contents", lambda raw: filtered(raw, partial(_signed, work=work)))
+    if work.rejection == "thinking-missing":
+        for config in _CONFIG:
+            changed |= work.switch_off_within(request, config, _THINKING)
+    for key in _COUNTED:
+        changed |= replace(
+            request, key, lambda raw: edited(raw, lambda counted: reduce_gemini(counted, work))
+        )
+    return changed
+
+
+def _reduced_part(raw: Raw, *, work: Reduction) -> Raw | None:
+    part = opened(raw)
+    if part is None:
+        return raw
+    call = _is_call(part)
+    sealed = [
+        key for key in _SIGNATURES if not is_empty(part.get(key)) and raw_text(part[key]) not in _PLACEHOLDERS
+    ]
+    foreign = [key for key in sealed if work.everything or work.is_foreign(part[key])]
+    if is_true(part.get("thought")) and not call and (work.everything or foreign):
+        work.dropped["thought"] += 1
+        return None
+    if (
+        raw_text(part.get("text")) == ""
+        and not (sealed and not foreign)
+        and part.keys() <= {"text", *_SIGNATURES}
+    ):
+        # Google's clients send back the empty text that its streams end with; Anthropic and Vertex refuse it.
+        work.dropped["thoughtSignature" if foreign else _EMPTY] += 1
+        return None
+    added = work.remove(part, work.added_members(None))
+    if not foreign:
+        return encoded(part) if added else raw
+    work.dropped["thoughtSignature"] += 1
+    for key in foreign:
+        del part[key]
+    if call:
+        part[foreign[0]] = encoded(PLACEHOLDER)
+    # Vertex refuses a part with an empty text, which is all that some signatures come with.
+    return encoded(part) if any(not is_empty(value) for value in part.values()) else None
+
+
+def _signed(raw: Raw, *, work: Reduction) -> Raw:
+    content = opened(raw)
+    parts = elements(content.get("parts")) if content is not None else None
+    if content is None or parts is None:
+        return raw
+    for position, raw_part in enumerate(parts):
+        part = opened(raw_part)
+        if part is None or not _is_call(part):
+            continue
+        if any(not is_empty(part.get(key)) for key in _SIGNATURES):
+            return raw
+        part["thoughtSignature"] = encoded(PLACEHOLDER)
+        work.dropped["thoughtSignature"] += 1
+        content["parts"] = encoded([*parts[:position], encoded(part), *parts[position + 1 :]])
+        return encoded(content)
+    return raw
+
+
+def _is_call(part: RawObject) -> bool:
+    return any(key in part for key in _CALLS)
+
+
+# -- transcripts ------------------------------------------------------------------
 
 END = "a finishReason"
 """The event that ends a stream."""
 
 _SYSTEM = ("systemInstruction", "system_instruction")
-_CONFIG = ("generationConfig", "generation_config")
 _DECLARATIONS = ("functionDeclarations", "function_declarations")
 _SHOWN = frozenset({"model", "contents", "tools", "request", *_SYSTEM, *_CONFIG})
 
@@ -91,7 +210,7 @@ def _parts(content: Object) -> list[Part]:
 
 
 def _part(part: Object) -> list[Part]:
-    seal = text(first(part, "thoughtSignature", "thought_signature"))
+    seal = text(first(part, *_SIGNATURES))
     words = text(part.get("text"))
     if part.get("thought") is True:
         return thought(words, seal)
@@ -118,10 +237,7 @@ def _result(result: Object) -> list[Part]:
 
 
 _DATA: tuple[tuple[tuple[str, str], Callable[[Object], list[Part]]], ...] = (
-    (
-        ("functionCall", "function_call"),
-        lambda call: called(call.get("args", ""), call.get("name"), call.get("id")),
-    ),
+    (_CALLS, lambda call: called(call.get("args", ""), call.get("name"), call.get("id"))),
     (("functionResponse", "function_response"), _result),
     (
         ("inlineData", "inline_data"),

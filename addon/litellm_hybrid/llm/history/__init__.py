@@ -1,1 +1,0 @@
-"""A conversation's history without the parts that only their maker can read. Pure."""
