@@ -22,7 +22,14 @@ from types import TracebackType
 from typing import Any, Protocol, Unpack
 
 from litellm_hybrid.config.settings import LogFormat, Secret
-from litellm_hybrid.observability.log_format import OURS, Fields, JsonFormatter, OfRequest, TextFormatter
+from litellm_hybrid.observability.log_format import (
+    OURS,
+    Fields,
+    JsonFormatter,
+    OfRequest,
+    OurFormatter,
+    TextFormatter,
+)
 from litellm_hybrid.proxy import CONNECTION_LOGGER
 from litellm_hybrid.terminal import SecretMask, counted
 
@@ -72,26 +79,23 @@ def emit(
     every = fields if about is None else {**fields, **about}
     present = {name: value for name, value in every.items() if value is not None}
     if exc_info is None and (take := _sole_handler()) is not None:
-        take(_Line(level, message, present))
+        take(level, message, present)
         return
     trace = (type(exc_info), exc_info, exc_info.__traceback__) if exc_info is not None else None
     # Not logger.log: that finds out which line of code has called, and nobody is told.
     _logger.handle(_logger.makeRecord(OURS, level, "", 0, message, (), trace, extra={"fields": present}))
 
 
-def _sole_handler() -> Callable[[logging.LogRecord], None] | None:
+type _Take = Callable[[int, str, dict[str, Any]], None]
+"""Takes a line's level, message and fields."""
+
+
+def _sole_handler() -> _Take | None:
     """Return what writes a line where no other handler is to get it; None: `logging` has to find out."""
-    return next((one.alone for one in _logger.handlers if isinstance(one, _StdoutHandler)), None)
-
-
-class _Line(logging.LogRecord):
-    """What our formats need of a record; what `logging` finds out besides costs twice as much."""
-
-    def __init__(self, level: int, message: str, fields: dict[str, object]) -> None:
-        self.name, self.levelno, self.levelname = OURS, level, logging.getLevelName(level)
-        self.msg, self.args, self.fields, self.exc_info = message, (), fields, None
-        self.created = time.time()
-        self.msecs = self.created % 1 * 1000
+    for handler in _logger.handlers:
+        if isinstance(handler, _StdoutHandler):
+            return handler.alone
+    return None
 
 
 class AppLog:
@@ -170,10 +174,14 @@ class AppLog:
         logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
         self._handler.alone = self._take
 
-    def _take(self, line: logging.LogRecord) -> None:
-        """Write a line of ours as `logging` would, if nobody but our handler is there."""
-        if self._mask_record(line):
-            self._handler.handle(line)
+    def _take(self, level: int, message: str, fields: dict[str, Any]) -> None:
+        """Write a line of ours as `logging` would, which takes as much time again for a record of it."""
+        message = self._masked(message, fields)
+        try:
+            text = self._formatter.line(time.time(), logging.getLevelName(level), message, fields)
+            self._handler.put(text, level)
+        except (OSError, ValueError):
+            self._handler.handleError(logging.makeLogRecord({"msg": message}))
 
     def use_format(self, log_format: LogFormat) -> None:
         """Write as `text` or as `json` from now on, mitmproxy's lines too.
@@ -194,6 +202,7 @@ class AppLog:
     def _set_formatters(self) -> None:
         is_json = self._format == "json"
         formatter = JsonFormatter(self._mask) if is_json else TextFormatter(self._mask, colors=_may_color())
+        self._formatter: OurFormatter = formatter
         self._handler.setFormatter(formatter)
         if self._termlog is not None:
             self._termlog.setFormatter(formatter)
@@ -203,16 +212,19 @@ class AppLog:
 
     def _mask_record(self, record: logging.LogRecord) -> bool:
         """Mask a line of ours for every handler, mitmweb's event log included."""
-        fields = getattr(record, "fields", {})
+        record.msg = self._masked(record.msg, getattr(record, "fields", {}))
+        return True
+
+    def _masked(self, message: str, fields: dict[str, Any]) -> str:
+        """Return a line's message without secrets, and take them out of its fields in place."""
         # Looked for in all of it at once: hardly any line has one.
-        whole = "\n".join((record.msg, *(value for value in fields.values() if isinstance(value, str))))
+        whole = "\n".join([message, *[value for value in fields.values() if isinstance(value, str)]])
         if self._mask(whole) == whole:
-            return True
-        record.msg = self._mask(record.msg)
+            return message
         for name, value in fields.items():
             if isinstance(value, str):
                 fields[name] = self._mask(value)
-        return True
+        return self._mask(message)
 
     def _is_for_termlog(self, record: logging.LogRecord) -> bool:
         if record.name == CONNECTION_LOGGER and record.levelno < logging.WARNING:
@@ -239,7 +251,7 @@ class _StdoutHandler(logging.Handler):
 
     loop: asyncio.AbstractEventLoop | None = None
     writer: "LogWriter | None" = None
-    alone: Callable[[logging.LogRecord], None] | None = None
+    alone: _Take | None = None
     """Takes a line past `logging`: in `serve` nobody else gets it."""
 
     def __init__(self) -> None:
@@ -249,13 +261,19 @@ class _StdoutHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line; a closed stdout is not our problem to raise."""
         try:
-            self._pending.append(f"{self.format(record)}\n")
-            if self.loop is None or record.levelno > logging.INFO:
+            self.put(self.format(record), record.levelno)
+        except (OSError, ValueError):
+            self.handleError(record)
+
+    def put(self, line: str, level: int) -> None:
+        """Write one line, now or soon."""
+        assert self.lock is not None  # made by `logging`
+        with self.lock:
+            self._pending.append(f"{line}\n")
+            if self.loop is None or level > logging.INFO:
                 self._write()
             elif len(self._pending) == 1:
                 self.loop.call_later(_BATCH_DELAY, self.flush)
-        except (OSError, ValueError):
-            self.handleError(record)
 
     def flush(self) -> None:
         """Write what is pending; nobody is left to be told that it cannot be."""

@@ -107,12 +107,16 @@ class Fields(TypedDict, total=False):
 # -- how they are written -----------------------------------------------------------
 
 
-class _Formatter(logging.Formatter):
+class OurFormatter(logging.Formatter):
     """What both formats share: the message and the traceback without secrets."""
 
     def __init__(self, mask: Callable[[str], str]) -> None:
         super().__init__()
         self._mask = mask
+
+    def line(self, created: float, level: str, message: str, fields: Mapping[str, object]) -> str:
+        """Return one line of ours, in which all is masked already; `created`: epoch seconds."""
+        raise NotImplementedError
 
     def _message(self, record: logging.LogRecord) -> str:
         # `AppLog` has masked our own lines already, for every handler.
@@ -123,25 +127,34 @@ class _Formatter(logging.Formatter):
         return self._mask(self.formatException(record.exc_info)) if record.exc_info else ""
 
 
-class JsonFormatter(_Formatter):
+class JsonFormatter(OurFormatter):
     """One JSON object a line; `fields` has the members."""
 
     @override
     def format(self, record: logging.LogRecord) -> str:
-        entry = {
-            "time": f"{_utc(int(record.created))}.{int(record.msecs):03d}Z",
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": self._message(record),
-            **_fields(record),
-        }
+        fields = _fields(record)
         if traceback := self._traceback(record):
-            entry["traceback"] = traceback
-        line = json.dumps(entry, ensure_ascii=False, default=str)
-        return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", line)
+            fields = {**fields, "traceback": traceback}
+        return _json(record.created, record.levelname, record.name, self._message(record), fields)
+
+    @override
+    def line(self, created: float, level: str, message: str, fields: Mapping[str, object]) -> str:
+        return _json(created, level, OURS, message, fields)
 
 
-class TextFormatter(_Formatter):
+def _json(created: float, level: str, logger: str, message: str, fields: Mapping[str, object]) -> str:
+    entry = {
+        "time": f"{_utc(int(created))}.{int(created % 1 * 1000):03d}Z",
+        "level": level.lower(),
+        "logger": logger,
+        "message": message,
+        **fields,
+    }
+    line = json.dumps(entry, ensure_ascii=False, default=str)
+    return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", line)
+
+
+class TextFormatter(OurFormatter):
     """Time, level, message, fields, and the request's id at the end."""
 
     def __init__(self, mask: Callable[[str], str], *, colors: bool = False) -> None:
@@ -154,25 +167,27 @@ class TextFormatter(_Formatter):
     def format(self, record: logging.LogRecord) -> str:
         # mitmproxy's messages may have several lines; no field of ours that a client fills has.
         message, *more = self._lines(record)
-        color = self._colors.get(record.levelname, "")
-        reset = self._reset if color else ""
-        pairs = _pairs(_fields(record), message)
-        if pairs:
-            pairs = f"{self._dim}{pairs}{self._reset}"
-        first = (
-            f"{self._dim}[{_clock(int(record.created))}.{int(record.msecs):03d}]{self._reset} "
-            f"{color}{record.levelname:7} {message}{reset}{pairs}"
-        )
+        first = self.line(record.created, record.levelname, message, _fields(record))
         more += self._traceback(record).splitlines()
         # Indented: an exception's text must not forge a line of ours.
         return "\n".join([first, *(f"  {_printable(text)}" for text in more)])
 
+    @override
+    def line(self, created: float, level: str, message: str, fields: Mapping[str, object]) -> str:
+        message = _printable(message)
+        color = self._colors.get(level, "")
+        reset = self._reset if color else ""
+        pairs = _pairs(fields, message)
+        if pairs:
+            pairs = f"{self._dim}{pairs}{self._reset}"
+        return (
+            f"{self._dim}[{_clock(int(created))}.{int(created % 1 * 1000):03d}]{self._reset} "
+            f"{color}{level:7} {message}{reset}{pairs}"
+        )
+
     def _lines(self, record: logging.LogRecord) -> list[str]:
         message = self._message(record)
-        if record.name == OURS:
-            return [_printable(message)]
-        first, *more = message.splitlines() or [""]
-        return [_printable(first), *more]
+        return [message] if record.name == OURS else message.splitlines() or [""]
 
 
 @functools.lru_cache(maxsize=2)
@@ -198,17 +213,17 @@ def _pairs(fields: Mapping[str, object], message: str) -> str:
     words = message.replace(":", " ").split()
     pairs = ""
     for name, value in fields.items():
-        if name in _NOT_HERE or (name in _IN_MESSAGE and _is_in(words, message, str(value))):
+        if name in _NOT_HERE:
             continue
+        if name in _IN_MESSAGE:
+            said = str(value)
+            if said in words or (said and message.endswith(said)):
+                continue
         pairs += f" {name}={_text(value)}"
     for name in _LAST:
         if name in fields:
             pairs += f" {name}={_text(fields[name])}"
     return _printable(pairs)
-
-
-def _is_in(words: list[str], message: str, text: str) -> bool:
-    return text in words or (text != "" and message.endswith(text))
 
 
 def _text(value: object) -> str:
@@ -221,4 +236,6 @@ def _text(value: object) -> str:
 
 
 def _printable(text: str) -> str:
+    if text.isprintable():  # no control character is
+        return text
     return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
