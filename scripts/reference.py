@@ -22,7 +22,7 @@ from mitmproxy.test import taddons
 from litellm_hybrid.addon import HybridAddon
 from litellm_hybrid.config.schema import CHAPTERS, DEFAULTS, NOT_SET, Key
 from litellm_hybrid.config.settings import FALLBACK_KINDS
-from litellm_hybrid.diagnostics.explain.reasons import FALLBACK_FAILURES, REASONS
+from litellm_hybrid.diagnostics.reasons import FALLBACK_FAILURES, REASONS
 from litellm_hybrid.observability.metrics import FAMILIES
 from litellm_hybrid.quota.rules import RULES
 from litellm_hybrid.routing.rules import Target

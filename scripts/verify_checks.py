@@ -11,8 +11,8 @@ from http.client import HTTPException
 from urllib.parse import quote
 
 from litellm_hybrid.config.settings import Address
-from litellm_hybrid.diagnostics.doctor import probes
-from litellm_hybrid.diagnostics.doctor.probes import (
+from litellm_hybrid.diagnostics import probes
+from litellm_hybrid.diagnostics.probes import (
     Fields,
     Probe,
     ProbeResult,

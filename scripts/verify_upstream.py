@@ -29,8 +29,8 @@ import verify_checks as checks
 from verify_checks import Differs, NotSeen, Upstream
 
 from litellm_hybrid.config.converters import parse_url
-from litellm_hybrid.diagnostics.doctor import probes
-from litellm_hybrid.diagnostics.doctor.probes import FailureKind, Probe, is_safe_mode
+from litellm_hybrid.diagnostics import probes
+from litellm_hybrid.diagnostics.probes import FailureKind, Probe, is_safe_mode
 from litellm_hybrid.terminal import hide, printable
 from real.verify import Wanted, verify_binaries
 
@@ -53,7 +53,7 @@ EXPECTATIONS = (
     Expectation(
         "`GET /` says CLI Proxy API Server",
         checks.introduces_itself,
-        "it is not CLIProxyAPI, or doctor no longer knows it: diagnostics/doctor/probes.py",
+        "it is not CLIProxyAPI, or doctor no longer knows it: diagnostics/probes.py",
     ),
     Expectation(
         "an unknown key is refused with a plain string",
@@ -68,7 +68,7 @@ EXPECTATIONS = (
     Expectation(
         "`GET /v1/models` lists `data[].id`",
         checks.lists_models,
-        "doctor cannot compare models: diagnostics/doctor/probes.py",
+        "doctor cannot compare models: diagnostics/probes.py",
     ),
     Expectation(
         "an unknown model is an error of its own, on every path",

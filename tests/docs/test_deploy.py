@@ -16,7 +16,7 @@ import yaml
 from litellm_hybrid.config import parser as config
 from litellm_hybrid.config.converters import parse_duration
 from litellm_hybrid.config.settings import Settings
-from litellm_hybrid.diagnostics.doctor.check_models import KnownModels
+from litellm_hybrid.diagnostics.check_models import KnownModels
 from litellm_hybrid.routing.rules import name_for_litellm
 from support.cliproxyapi import CLIProxyAPI
 from support.ports import free_port

@@ -23,9 +23,9 @@ from e2e.harness import black_hole
 from e2e.tls import self_signed_context, server_context
 from litellm_hybrid.cli.main import main
 from litellm_hybrid.config.settings import Address
-from litellm_hybrid.diagnostics.doctor import probes
-from litellm_hybrid.diagnostics.doctor.probes import TRANSFORM, FailureKind, Probe
-from litellm_hybrid.diagnostics.doctor.report import CHECKS
+from litellm_hybrid.diagnostics import probes
+from litellm_hybrid.diagnostics.probes import TRANSFORM, FailureKind, Probe
+from litellm_hybrid.diagnostics.report import CHECKS
 from support.cliproxyapi import CLIProxyAPI
 from support.ports import free_port
 from support.probes import failed

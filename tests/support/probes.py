@@ -4,8 +4,8 @@ import json
 from collections.abc import Sequence
 
 from litellm_hybrid.config.settings import Address, Secret
-from litellm_hybrid.diagnostics.doctor.probes import FailureKind, ProbeResult, Results
-from litellm_hybrid.diagnostics.doctor.report import Finding
+from litellm_hybrid.diagnostics.probes import FailureKind, ProbeResult, Results
+from litellm_hybrid.diagnostics.report import Finding
 
 
 def failed(kind: FailureKind, detail: str = "") -> ProbeResult:

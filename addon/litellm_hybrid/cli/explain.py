@@ -11,17 +11,16 @@ from pathlib import Path
 import click
 
 from litellm_hybrid.cli.common import as_json_option, config_option, find, load, show
-from litellm_hybrid.cli.status import replay_changes
+from litellm_hybrid.cli.serve import replay_changes
 from litellm_hybrid.config.model_patterns import bare
 from litellm_hybrid.config.settings import Settings, host_port
-from litellm_hybrid.diagnostics.doctor import probes
-from litellm_hybrid.diagnostics.doctor.check_models import KnownModels
-from litellm_hybrid.diagnostics.doctor.probes import Results
-from litellm_hybrid.diagnostics.doctor.report import some
-from litellm_hybrid.diagnostics.explain import reasons
-from litellm_hybrid.diagnostics.explain.explain import Explanation, Step
-from litellm_hybrid.diagnostics.explain.explain import explain as explain_request
-from litellm_hybrid.diagnostics.explain.remedies import UpstreamResponse
+from litellm_hybrid.diagnostics import probes, reasons
+from litellm_hybrid.diagnostics.check_models import KnownModels
+from litellm_hybrid.diagnostics.explain import Explanation, Step
+from litellm_hybrid.diagnostics.explain import explain as explain_request
+from litellm_hybrid.diagnostics.probes import Results
+from litellm_hybrid.diagnostics.remedies import UpstreamResponse
+from litellm_hybrid.diagnostics.report import some
 from litellm_hybrid.fallback import response_hold
 from litellm_hybrid.message import credentials, forwarded
 from litellm_hybrid.message.credentials import Headers, redact_target

@@ -19,12 +19,11 @@ from litellm_hybrid.config.file_watcher import Watcher
 from litellm_hybrid.config.parser import ConfigError, Parsed, parse
 from litellm_hybrid.config.settings import Address, Secret, Settings
 from litellm_hybrid.diagnostics import init as first
-from litellm_hybrid.diagnostics.doctor import probes
-from litellm_hybrid.diagnostics.doctor.check_models import KnownModels
-from litellm_hybrid.diagnostics.doctor.doctor import Options
-from litellm_hybrid.diagnostics.doctor.probes import ProbeResult, Program, Results
-from litellm_hybrid.diagnostics.doctor.report import some
+from litellm_hybrid.diagnostics import probes
+from litellm_hybrid.diagnostics.check_models import KnownModels
 from litellm_hybrid.diagnostics.init import CLIENT_KEY, LITELLM_KEY, Match, Proposal, SetUp
+from litellm_hybrid.diagnostics.probes import ProbeResult, Program, Results
+from litellm_hybrid.diagnostics.report import some
 from litellm_hybrid.llm.usage import PriceList
 from litellm_hybrid.terminal import printable
 
@@ -147,7 +146,7 @@ def init(
 
     secrets = [value for value in (litellm_key, client_key) if value]
     beside = theirs if theirs and known.upstream.is_same_server(address) else None
-    code = doctor.run(output, partial(_read_back, output, typed, beside), secrets, Options())
+    code = doctor.run(output, partial(_read_back, output, typed, beside), secrets, doctor.Options())
     _show_next(wanted, output, env_file if CLIENT_KEY in typed else None, upstream_config)
     context.exit(code)
 

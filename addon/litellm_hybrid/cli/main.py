@@ -13,12 +13,11 @@ from litellm_hybrid.cli.common import FILE, as_json_option, file_or_config_optio
 from litellm_hybrid.cli.doctor import doctor
 from litellm_hybrid.cli.explain import explain
 from litellm_hybrid.cli.init import init
-from litellm_hybrid.cli.serve import dump, script, serve, web
-from litellm_hybrid.cli.status import status
+from litellm_hybrid.cli.serve import dump, script, serve, status, web
 from litellm_hybrid.config.file_watcher import Watcher
 from litellm_hybrid.config.parser import ConfigError, Parsed
-from litellm_hybrid.diagnostics.check import CheckReport, start_problems
 from litellm_hybrid.diagnostics.migrate import migrate as migrated
+from litellm_hybrid.diagnostics.report import CheckReport, start_problems
 from litellm_hybrid.terminal import printable
 
 

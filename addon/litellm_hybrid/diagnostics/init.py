@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from litellm_hybrid.config.model_patterns import bare
 from litellm_hybrid.config.settings import Address
-from litellm_hybrid.diagnostics.doctor.check_models import KnownModels, as_yaml
+from litellm_hybrid.diagnostics.check_models import KnownModels, as_yaml
 from litellm_hybrid.llm.usage import PriceList
 
 LITELLM_KEY, CLIENT_KEY = "LITELLM_API_KEY", "HYBRID_CLIENT_KEY"

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from mitmproxy import http
 
 from litellm_hybrid.config.settings import SettingsStore
-from litellm_hybrid.diagnostics.explain.reasons import RouteHeader
+from litellm_hybrid.diagnostics.reasons import RouteHeader
 from litellm_hybrid.errors import ErrorType
 from litellm_hybrid.fallback.log_lines import KINDS_IN_WORDS
 from litellm_hybrid.fallback.policy import FallbackListener

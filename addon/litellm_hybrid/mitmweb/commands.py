@@ -13,9 +13,9 @@ from mitmproxy.addonmanager import Loader
 from mitmproxy.flow import Flow
 
 from litellm_hybrid.config.settings import NoSettingsError, Settings, SettingsStore
-from litellm_hybrid.diagnostics.explain import explain, remedies
-from litellm_hybrid.diagnostics.explain.reasons import RouteHeader
-from litellm_hybrid.diagnostics.explain.remedies import UpstreamResponse
+from litellm_hybrid.diagnostics import explain, remedies
+from litellm_hybrid.diagnostics.reasons import RouteHeader
+from litellm_hybrid.diagnostics.remedies import UpstreamResponse
 from litellm_hybrid.fallback import response_hold
 from litellm_hybrid.fallback.state import Cooldowns
 from litellm_hybrid.flow.exchange import Exchange

@@ -25,7 +25,7 @@ from litellm_hybrid.config.file_watcher import Watcher
 from litellm_hybrid.config.parser import ConfigError, Parsed
 from litellm_hybrid.config.schema import diff
 from litellm_hybrid.config.settings import Settings, SettingsStore, host_port
-from litellm_hybrid.diagnostics.check import Listener, start_problems
+from litellm_hybrid.diagnostics.report import Listener, start_problems
 from litellm_hybrid.observability import log
 from litellm_hybrid.observability.history import APPLIED, REJECTED, ReloadHistory
 from litellm_hybrid.observability.log import AppLog

@@ -13,7 +13,7 @@ from pathlib import Path
 from time import monotonic, time
 
 from litellm_hybrid.config.settings import Notifier, Settings, SettingsStore
-from litellm_hybrid.diagnostics.explain import remedies
+from litellm_hybrid.diagnostics import remedies
 from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.observability import log
 from litellm_hybrid.observability.history import LONGEST, FallingBackModels

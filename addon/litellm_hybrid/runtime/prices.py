@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from litellm_hybrid.config.converters import parse_url
 from litellm_hybrid.config.settings import SettingsStore
-from litellm_hybrid.diagnostics.doctor import probes
-from litellm_hybrid.diagnostics.doctor.probes import Probe, ProbeResult, bearer, deployments, litellm_key
+from litellm_hybrid.diagnostics import probes
+from litellm_hybrid.diagnostics.probes import Probe, ProbeResult, bearer, deployments, litellm_key
 from litellm_hybrid.fallback.state import DayCosts
 from litellm_hybrid.llm.replay.foresight import Backend, Backends
 from litellm_hybrid.llm.usage import PriceList, Usage

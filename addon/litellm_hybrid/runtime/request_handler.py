@@ -10,8 +10,8 @@ from time import monotonic
 from mitmproxy import http
 
 from litellm_hybrid.config.settings import Address, Settings, SettingsStore
-from litellm_hybrid.diagnostics.doctor import probes
-from litellm_hybrid.diagnostics.doctor.probes import PROVIDER_MODELS, Probe, lacks_provider_routes
+from litellm_hybrid.diagnostics import probes
+from litellm_hybrid.diagnostics.probes import PROVIDER_MODELS, Probe, lacks_provider_routes
 from litellm_hybrid.fallback.policy import Policy
 from litellm_hybrid.flow import local_replies
 from litellm_hybrid.flow.exchange import Exchange, to_litellm

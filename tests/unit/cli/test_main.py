@@ -17,7 +17,7 @@ from litellm_hybrid.cli.explain import parse_request, parse_response
 from litellm_hybrid.config.file_watcher import Watcher
 from litellm_hybrid.config.parser import ConfigError
 from litellm_hybrid.config.settings import Settings
-from litellm_hybrid.diagnostics import check
+from litellm_hybrid.diagnostics import report
 from litellm_hybrid.terminal import OutputLine, hide, printable
 
 ROOT = Path(__file__).parents[3]
@@ -137,7 +137,7 @@ def test_check_says_that_redis_needs_its_client(tmp_path: Path, monkeypatch: pyt
     file = tmp_path / "own.yaml"
     file.write_text("extensions: {litellm: {state: 'redis://:secret@127.0.0.1:6379/0'}}\n")
     assert run("check", str(file)).exit_code == 0
-    monkeypatch.setattr(check, "find_spec", lambda _: None)
+    monkeypatch.setattr(report, "find_spec", lambda _: None)
     found = run("check", str(file))
     assert found.exit_code == 1
     assert "needs redis-py: install litellm-hybrid[redis]" in found.output
@@ -306,7 +306,7 @@ def test_a_fault_of_its_own_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None
     def broken(_report: object) -> None:
         raise KeyError(API_KEY)
 
-    monkeypatch.setattr("litellm_hybrid.diagnostics.check.CheckReport.lines", broken)
+    monkeypatch.setattr("litellm_hybrid.diagnostics.report.CheckReport.lines", broken)
     result = run("check", "config.yaml")
     assert result.exit_code == 1
     assert "a fault of litellm-hybrid's own: KeyError in test_main.py:" in result.stderr
@@ -319,7 +319,7 @@ def test_what_the_system_says_is_one_line(monkeypatch: pytest.MonkeyPatch) -> No
     def broken(_report: object) -> None:
         raise PermissionError(13, "denied", "a-file")
 
-    monkeypatch.setattr("litellm_hybrid.diagnostics.check.CheckReport.lines", broken)
+    monkeypatch.setattr("litellm_hybrid.diagnostics.report.CheckReport.lines", broken)
     result = run("check", "config.yaml")
     assert (result.exit_code, result.stderr) == (1, "Error: [Errno 13] denied: 'a-file'\n")
 

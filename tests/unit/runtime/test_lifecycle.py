@@ -10,7 +10,7 @@ import pytest
 
 from litellm_hybrid.config.parser import ConfigError
 from litellm_hybrid.config.settings import Address, Settings, SettingsStore
-from litellm_hybrid.diagnostics.check import Listener
+from litellm_hybrid.diagnostics.report import Listener
 from litellm_hybrid.observability.history import ReloadHistory
 from litellm_hybrid.observability.log import AppLog
 from litellm_hybrid.runtime import lifecycle

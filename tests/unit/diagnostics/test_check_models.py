@@ -8,7 +8,7 @@ import pytest
 from litellm_hybrid.config.model_patterns import Patterns
 from litellm_hybrid.config.parser import parse
 from litellm_hybrid.config.settings import Address, Secret, Settings
-from litellm_hybrid.diagnostics.doctor.check_models import (
+from litellm_hybrid.diagnostics.check_models import (
     KnownModels,
     LiveRequest,
     check_live,
@@ -17,12 +17,12 @@ from litellm_hybrid.diagnostics.doctor.check_models import (
     plan_live,
     unasked,
 )
-from litellm_hybrid.diagnostics.doctor.probes import (
+from litellm_hybrid.diagnostics.probes import (
     FailureKind,
     ProbeResult,
     Results,
 )
-from litellm_hybrid.diagnostics.doctor.report import Finding, Severity
+from litellm_hybrid.diagnostics.report import Finding, Severity
 from support.probes import NO_KEY, REFUSED, failed, lists, models
 
 LISTED = ("gpt-5", "claude-sonnet-4-5", "openai/o3", "gemini-2.5-pro")

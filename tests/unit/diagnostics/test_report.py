@@ -2,7 +2,7 @@
 
 import pytest
 
-from litellm_hybrid.diagnostics.doctor.report import Finding, Report, Severity
+from litellm_hybrid.diagnostics.report import Finding, Report, Severity
 
 
 @pytest.mark.parametrize(

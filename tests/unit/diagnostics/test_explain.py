@@ -12,10 +12,10 @@ import pytest
 from litellm_hybrid.config.model_patterns import Patterns
 from litellm_hybrid.config.parser import parse
 from litellm_hybrid.config.settings import DEFAULT_FALLBACK_KINDS, Fallback, Settings
-from litellm_hybrid.diagnostics.explain import remedies
-from litellm_hybrid.diagnostics.explain.explain import Explanation, explain, nearest
-from litellm_hybrid.diagnostics.explain.reasons import REASONS
-from litellm_hybrid.diagnostics.explain.remedies import UpstreamResponse
+from litellm_hybrid.diagnostics import remedies
+from litellm_hybrid.diagnostics.explain import Explanation, explain, nearest
+from litellm_hybrid.diagnostics.reasons import REASONS
+from litellm_hybrid.diagnostics.remedies import UpstreamResponse
 from litellm_hybrid.fallback import response_hold
 from litellm_hybrid.message.credentials import redact_as_text, redact_target
 from litellm_hybrid.message.forwarded import ClientAddress, is_loopback
@@ -281,7 +281,7 @@ def test_a_verdict_comes_with_its_rule_and_its_wait() -> None:
     )
 
 
-CORPUS = json.loads((Path(__file__).parents[3] / "corpus" / "upstream_answers.json").read_text("utf-8"))
+CORPUS = json.loads((Path(__file__).parents[2] / "corpus" / "upstream_answers.json").read_text("utf-8"))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 
 from litellm_hybrid.config.settings import Address, Secret, Settings
-from litellm_hybrid.diagnostics.doctor.probes import (
+from litellm_hybrid.diagnostics.probes import (
     TRANSFORM,
     ProbeResult,
     Program,

@@ -4,7 +4,7 @@ import shlex
 
 import pytest
 
-from litellm_hybrid.diagnostics.explain.reasons import FALLBACK_FAILURES, REASONS, RouteHeader, parse
+from litellm_hybrid.diagnostics.reasons import FALLBACK_FAILURES, REASONS, RouteHeader, parse
 from litellm_hybrid.routing.rules import Reason, Target
 
 FROM = {

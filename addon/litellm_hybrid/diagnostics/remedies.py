@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from litellm_hybrid.config.model_patterns import Patterns, bare
 from litellm_hybrid.config.settings import Address, Settings
-from litellm_hybrid.diagnostics.explain.reasons import REASONS
+from litellm_hybrid.diagnostics.reasons import REASONS
 from litellm_hybrid.fallback import response_hold
 from litellm_hybrid.fallback.response_hold import JudgedResponse
 from litellm_hybrid.message.decoders import UndecodableError, decode

@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass, replace
 
 from litellm_hybrid.config.model_patterns import bare
 from litellm_hybrid.config.settings import FALLBACK_KINDS, Settings
-from litellm_hybrid.diagnostics.explain import remedies
-from litellm_hybrid.diagnostics.explain.reasons import REASONS
-from litellm_hybrid.diagnostics.explain.remedies import Obstacle, UpstreamResponse
+from litellm_hybrid.diagnostics import remedies
+from litellm_hybrid.diagnostics.reasons import REASONS
+from litellm_hybrid.diagnostics.remedies import Obstacle, UpstreamResponse
 from litellm_hybrid.fallback.response_hold import is_excepted
 from litellm_hybrid.llm.replay import body as replay_body
 from litellm_hybrid.message import credentials, forwarded, ids

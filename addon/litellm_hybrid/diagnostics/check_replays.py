@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from litellm_hybrid.config.settings import Settings
-from litellm_hybrid.diagnostics.doctor.probes import Deployments, Probe, ProbeResult, bearer, litellm_key
-from litellm_hybrid.diagnostics.doctor.report import Finding, error, not_checked, ok, some, warning
+from litellm_hybrid.diagnostics.probes import Deployments, Probe, ProbeResult, bearer, litellm_key
+from litellm_hybrid.diagnostics.report import Finding, error, not_checked, ok, some, warning
 from litellm_hybrid.llm.replay import body as replay_body
 from litellm_hybrid.llm.replay.refusals import remedies
 from litellm_hybrid.llm.replay.remedies import RETRIES_MAX, Action, Remedy, apply

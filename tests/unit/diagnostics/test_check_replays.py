@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from litellm_hybrid.config.settings import Address, Secret, Settings
-from litellm_hybrid.diagnostics.doctor.check_replays import FORMS, ask, cost, propose
-from litellm_hybrid.diagnostics.doctor.probes import FailureKind, Probe, ProbeResult
+from litellm_hybrid.diagnostics.check_replays import FORMS, ask, cost, propose
+from litellm_hybrid.diagnostics.probes import FailureKind, Probe, ProbeResult
 from litellm_hybrid.llm.replay.remedies import RETRIES_MAX
 from support.probes import failed, response
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from litellm_hybrid.config.model_patterns import Patterns, bare, is_glob
 from litellm_hybrid.config.settings import Address, Settings
-from litellm_hybrid.diagnostics.doctor.check_servers import takes_for_models
-from litellm_hybrid.diagnostics.doctor.probes import (
+from litellm_hybrid.diagnostics.check_setup import takes_for_models
+from litellm_hybrid.diagnostics.probes import (
     Probe,
     ProbeResult,
     Results,
@@ -18,8 +18,8 @@ from litellm_hybrid.diagnostics.doctor.probes import (
     litellm_key,
     proxy_address,
 )
-from litellm_hybrid.diagnostics.doctor.report import Finding, error, not_checked, ok, some, warning
-from litellm_hybrid.diagnostics.explain.reasons import REASONS
+from litellm_hybrid.diagnostics.reasons import REASONS
+from litellm_hybrid.diagnostics.report import Finding, error, not_checked, ok, some, warning
 from litellm_hybrid.llm.usage import PriceList
 from litellm_hybrid.routing.rules import Reason, name_for_litellm
 from litellm_hybrid.terminal import counted
