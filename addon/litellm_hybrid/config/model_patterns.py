@@ -9,7 +9,7 @@ longer context; it is looked past like the other suffix.
 
 import fnmatch
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 _SUFFIX = re.compile(r"\([^()]*\)$")
@@ -47,7 +47,7 @@ class Patterns:
 
     entries: tuple[str, ...]
     _exact: Mapping[str, str] = field(init=False, repr=False, compare=False)
-    _globs: tuple[tuple[re.Pattern[str], str], ...] = field(init=False, repr=False, compare=False)
+    _globs: tuple[tuple[Callable[[str], object], str], ...] = field(init=False, repr=False, compare=False)
 
     def __init__(self, entries: Iterable[str] = ()) -> None:
         trimmed = tuple(entry.strip() for entry in entries)
@@ -62,7 +62,7 @@ class Patterns:
         globs.sort(key=lambda glob: len(glob) - glob.count("*") - glob.count("?"), reverse=True)
         object.__setattr__(self, "entries", trimmed)
         object.__setattr__(self, "_exact", exact)
-        object.__setattr__(self, "_globs", tuple((_compile(glob), glob) for glob in globs))
+        object.__setattr__(self, "_globs", tuple((_matcher(glob), glob) for glob in globs))
 
     def __bool__(self) -> bool:
         return bool(self.entries)
@@ -73,13 +73,16 @@ class Patterns:
         An exact entry comes before any glob, a glob with a longer literal part before a shorter one. Either
         may match the whole name or the bare one, an exact entry the whole name first: it may name a suffix.
         """
+        if not self.entries:
+            return None
         candidates = _candidates(name.lower())
         for candidate in candidates:
             if (entry := self._exact.get(candidate)) is not None:
                 return entry
-        for pattern, glob in self._globs:
-            if any(pattern.match(candidate) for candidate in candidates):
-                return glob
+        for matches, glob in self._globs:
+            for candidate in candidates:
+                if matches(candidate):
+                    return glob
         return None
 
 
@@ -88,6 +91,6 @@ def is_glob(entry: str) -> bool:
     return "*" in entry or "?" in entry
 
 
-def _compile(glob: str) -> re.Pattern[str]:
+def _matcher(glob: str) -> Callable[[str], object]:
     # fnmatch's translation cannot backtrack badly; a bracket is no wildcard here.
-    return re.compile(fnmatch.translate(glob.lower().replace("[", "[[]")))
+    return re.compile(fnmatch.translate(glob.lower().replace("[", "[[]"))).match

@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cached_property
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
 from typing import Literal
@@ -174,6 +175,8 @@ class Settings:
         upstream_keys: CLIProxyAPI's own `api-keys`, where the file has them beside client_keys.
         state: None: memory, or SQLite where `serve` has several workers.
         upstream: CLIProxyAPI's address; `serve` uses it, in `mitmdump` the mode says it.
+        routing: listed models (or all, with passthrough) go to LiteLLM.
+        active: anything at all may go to LiteLLM.
     """
 
     enabled: bool = False
@@ -204,16 +207,13 @@ class Settings:
     grace_period: float = 30.0
     log_format: LogFormat = "text"
     notify: tuple[Notifier, ...] = ()
+    routing: bool = field(init=False, repr=False, compare=False)
+    active: bool = field(init=False, repr=False, compare=False)
 
-    @property
-    def routing(self) -> bool:
-        """Whether listed models (or all, with passthrough) go to LiteLLM."""
-        return self.enabled and self.base_url is not None
-
-    @property
-    def active(self) -> bool:
-        """Whether anything at all may go to LiteLLM."""
-        return self.routing or self.fallback.enabled
+    def __post_init__(self) -> None:
+        routing = self.enabled and self.base_url is not None
+        object.__setattr__(self, "routing", routing)
+        object.__setattr__(self, "active", routing or self.fallback.enabled)
 
     def mapped(self, model: str) -> str | None:
         """The name that `model-mappings` gives LiteLLM for a requested model, if any."""
@@ -237,7 +237,8 @@ class SettingsStore:
     broken: bool
 
     def __init__(self, settings: Settings | None = None) -> None:
-        self._settings = settings
+        if settings is not None:
+            self.current = settings
         self._listeners: list[Callable[[Settings], None]] = []
         self.path = None
         self.broken = False
@@ -245,18 +246,16 @@ class SettingsStore:
     @property
     def is_empty(self) -> bool:
         """Whether there are no settings, because the file had an error at the start."""
-        return self._settings is None
+        return "current" not in vars(self)
 
-    @property
+    @cached_property  # a plain attribute while there are some: a request asks for it a dozen times
     def current(self) -> Settings:
         """Return those in force.
 
         Raises:
             NoSettingsError: there are none.
         """
-        if self._settings is None:
-            raise NoSettingsError("there is no valid configuration")
-        return self._settings
+        raise NoSettingsError("there is no valid configuration")
 
     def subscribe(self, listener: Callable[[Settings], None]) -> None:
         """Have a listener called with each new Settings, once they are in force."""
@@ -264,7 +263,7 @@ class SettingsStore:
 
     def publish(self, settings: Settings) -> list[Exception]:
         """Put settings in force and tell all listeners; return what some of them raised."""
-        self._settings, self.broken = settings, False
+        self.current, self.broken = settings, False
         raised: list[Exception] = []
         for listener in self._listeners:
             try:
@@ -275,4 +274,5 @@ class SettingsStore:
 
     def clear(self) -> None:
         """Have no settings: nothing is forwarded."""
-        self._settings, self.path, self.broken = None, None, False
+        vars(self).pop("current", None)
+        self.path, self.broken = None, False

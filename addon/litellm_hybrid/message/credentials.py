@@ -49,16 +49,17 @@ def presented(headers: Iterable[tuple[bytes, bytes]], query: str) -> tuple[str, 
     """
     found: dict[bytes, str] = {}
     for name, value in headers:
-        if (lowered := name.lower()) in _CLIENT_KEY_HEADERS:
-            found.setdefault(lowered, value.decode("utf-8", "surrogateescape").strip())
+        if (lowered := name.lower()) in _CLIENT_KEY_HEADERS and lowered not in found:
+            found[lowered] = value.decode("utf-8", "surrogateescape").strip()
     keys = [found.get(name, "") for name in _CLIENT_KEY_HEADERS]
     keys[0] = _without_scheme(keys[0])
-    pairs = [pair.partition("=") for pair in query.split("&") if pair]
-    keys += [
-        next((unquote_plus(value) for name, _, value in pairs if unquote_plus(name) == wanted), "")
-        for wanted in ("key", "auth_token")
-    ]
-    return tuple(key for key in keys if key and not _CONTROL.search(key))
+    if query:
+        pairs = [pair.partition("=") for pair in query.split("&") if pair]
+        keys += [
+            next((unquote_plus(value) for name, _, value in pairs if unquote_plus(name) == wanted), "")
+            for wanted in ("key", "auth_token")
+        ]
+    return tuple([key for key in keys if key and not _CONTROL.search(key)])
 
 
 def is_oauth(credential: str) -> bool:

@@ -40,9 +40,10 @@ class ClientAddress:
 
 def find(peer: str, headers: Headers, trusted: Networks) -> ClientAddress:
     """The client behind a connection; X-Forwarded-For is believed of proxies that are trusted."""
-    names = [name.lower() for name, _ in headers]
-    if not _SIGNS.isdisjoint(names) or any(name.startswith(_SIGN_PREFIXES) for name in names):
-        return ClientAddress(_nearest_stranger(peer, headers, tuple(trusted)), is_loopback=False)
+    for field, _ in headers:
+        name = field.lower()
+        if name in _SIGNS or name.startswith(_SIGN_PREFIXES):
+            return ClientAddress(_nearest_stranger(peer, headers, tuple(trusted)), is_loopback=False)
     return ClientAddress(peer, is_loopback=is_loopback(peer))
 
 

@@ -63,9 +63,8 @@ _EARLY = (
 )
 """The members that are found at once, the long ones among them. All others are found only where a body is
 written anew."""
-_early = msgspec.json.Decoder(
-    msgspec.defstruct("_Early", [(name, msgspec.Raw, msgspec.Raw()) for name in _EARLY])
-)
+_ABSENT = msgspec.Raw()
+_early = msgspec.json.Decoder(msgspec.defstruct("_Early", [(name, msgspec.Raw, _ABSENT) for name in _EARLY]))
 _strict = msgspec.json.Decoder()
 _NULL = b"null"
 _lenient = json.JSONDecoder(strict=False)
@@ -177,7 +176,9 @@ class Members:
 
     def raw(self, name: str) -> msgspec.Raw | memoryview | None:
         """One member as it is written; None if there is none."""
-        return (self._values if name in _EARLY else self._all()).get(name)
+        if (value := self._values.get(name)) is not None or self._body is None or name in _EARLY:
+            return value
+        return self._all().get(name)
 
     def has(self, name: str) -> bool:
         """Whether there is such a member."""
@@ -213,10 +214,15 @@ class Members:
 
     def strings(self, *names: str) -> dict[str, str]:
         """Those of these members that are non-blank strings."""
-        # Only strings are decoded: anything else may be as long as the body.
-        is_string = {name: bytes(memoryview(self.raw(name) or b"")[:1]) == b'"' for name in names}
-        found = {name: self.decode(name) for name in names if is_string[name]}
-        return {name: value for name, value in found.items() if isinstance(value, str) and value.strip()}
+        found: dict[str, str] = {}
+        for name in names:
+            raw = self.raw(name)
+            # Only strings are decoded: anything else may be as long as the body.
+            if raw is None or bytes(memoryview(raw)[:1]) != b'"':
+                continue
+            if isinstance(value := decode(raw), str) and value.strip():
+                found[name] = value
+        return found
 
     def joined(self) -> bytes:
         """The body with each member once and nothing between them, every value as it was, byte for byte."""
@@ -247,9 +253,10 @@ def read(body: bytes) -> Members:
         return Members({})
     except (ValueError, RecursionError):
         return _scanned(body)
-    values: Values = {name: raw for name in _EARLY if memoryview(raw := getattr(early, name)).nbytes}
+    found = zip(_EARLY, msgspec.structs.astuple(early), strict=True)
+    values: Values = {name: raw for name, raw in found if raw is not _ABSENT}
     sizes = [memoryview(raw).nbytes for raw in values.values()]
-    if len(body) - sum(sizes) > _MOST_OUTSIDE:
+    if len(body) > _MOST_OUTSIDE and len(body) - sum(sizes) > _MOST_OUTSIDE:
         inside = sum(bytes(raw).count(b":") for raw in values.values())
         if body.count(b":") - inside > _MOST_MEMBERS:
             raise NotJSONError("the body has too many members")

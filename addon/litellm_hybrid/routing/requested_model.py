@@ -28,10 +28,9 @@ from litellm_hybrid.message.lone_surrogates import readable
 from litellm_hybrid.routing import paths
 from litellm_hybrid.routing.paths import Api, identify_api
 
-_DECIDING = ("model", "agent")
-"""The members that decide where a request goes."""
-
 _CONTINUES = "previous_response_id"
+_DECIDING = ("model", "agent", _CONTINUES)
+"""The members that decide where a request goes."""
 
 _SEARCHED_MAX = 256 * 1024
 """The longest body, in bytes, whose turns are searched before a failure asks for it."""
@@ -111,7 +110,7 @@ def read(
         content=members.joined() if members and members.irregular else content,
         members=members,
         agent="agent" in found,
-        continues=members.strings(_CONTINUES).get(_CONTINUES, "") if members else "",
+        continues=found.get(_CONTINUES, ""),
     )
 
 
@@ -166,8 +165,10 @@ def _in_form(content: bytes, content_type: str) -> tuple[dict[str, str], str]:
 # -- what only one server has stored -------------------------------------------------
 
 _TOP_LEVEL = ("previous_response_id", "conversation", "container")
-_REFERS = re.compile(rb'"(?:file_id|fileUri|file_uri|item_reference)"')
-_BINDS = re.compile(rb'"(?:container|vector_store_ids)"')
+_REFERRING, _BINDING = rb"file_id|fileUri|file_uri|item_reference", rb"container|vector_store_ids"
+_REFERS, _BINDS, _SIGNS = (
+    re.compile(rb'"(?:%s)"' % words) for words in (_REFERRING, _BINDING, _REFERRING + b"|" + _BINDING)
+)
 """One of these stands in turns and tools worth decoding; text has a backslash before its second quote."""
 
 _MOST_PARTS = 100_000
@@ -199,10 +200,11 @@ def is_litellms_id(response_id: str) -> bool:
 
 def _continues_stored(found: Members) -> bool:
     """Whether a request names what it continues, or its prompt, by the id that one server has given it."""
-    if any(_is_stored(found.raw(name)) for name in _TOP_LEVEL):
-        return True
+    for name in _TOP_LEVEL:
+        if (raw := found.raw(name)) is not None and _is_stored(raw):
+            return True
     prompt = found.raw("prompt")
-    return bytes(memoryview(prompt or b"")[:1]) == b"{" and _is_stored(prompt)
+    return prompt is not None and bytes(memoryview(prompt)[:1]) == b"{" and _is_stored(prompt)
 
 
 def _refers_to_stored(body: bytes, found: Members) -> bool:
@@ -210,6 +212,8 @@ def _refers_to_stored(body: bytes, found: Members) -> bool:
 
     All of its turns are searched for that.
     """
+    if len(body) <= _PIECE and _SIGNS.search(body) is None:
+        return False  # as of nearly all
     refers, binds = _says(found, _REFERS, "input", "messages", "contents"), _says(found, _BINDS, "tools")
     if not (refers or binds) or body.count(b"{") > _MOST_PARTS:
         return False
@@ -231,10 +235,8 @@ def _says(found: Members, sign: re.Pattern[bytes], *names: str) -> bool:
     return False
 
 
-def _is_stored(raw: msgspec.Raw | memoryview | None) -> bool:
+def _is_stored(raw: msgspec.Raw | memoryview) -> bool:
     """Whether a value is an id, or an object that has one."""
-    if raw is None:
-        return False
     try:
         value = _identified.decode(readable(bytes(raw)))
     except (ValueError, RecursionError):

@@ -5,7 +5,7 @@ fallback only once upstream has failed. The addon acts on it and
 `litellm-hybrid explain` shows it.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
@@ -103,8 +103,10 @@ class Request:
     @cached_property
     def client(self) -> Client:
         """Who sent it."""
-        origins = [value.decode("latin-1") for name, value in self.sent.headers if name.lower() == b"origin"]
-        cross_site = self.sent.header(b"sec-fetch-site").lower() == "cross-site"
+        sent, origins = self.sent, []
+        if sent.has(b"origin"):
+            origins = [value.decode("latin-1") for name, value in sent.headers if name.lower() == b"origin"]
+        cross_site = sent.has(b"sec-fetch-site") and sent.header(b"sec-fetch-site").lower() == "cross-site"
         return Client(
             ip=self.address.ip,
             host=self.host,
@@ -123,7 +125,7 @@ class Request:
     @property
     def own_via(self) -> bool:
         """Whether it has already been through litellm-hybrid."""
-        return rewrite.VIA.decode() in self.sent.header(b"via")
+        return self.sent.has(b"via") and rewrite.VIA.decode() in self.sent.header(b"via")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +163,7 @@ def without_body(settings: Settings, request: Request) -> Routed | None:
         settings,
         request.method,
         sent.path,
-        websocket=sent.header(b"upgrade").lower() == "websocket",
+        websocket=sent.has(b"upgrade") and sent.header(b"upgrade").lower() == "websocket",
         own_via=request.own_via,
     )
     if decided is not None:
@@ -172,7 +174,8 @@ def without_body(settings: Settings, request: Request) -> Routed | None:
         )
         return Routed(None, decided, downgrade=downgrade)
     if (
-        decoders.has_several(sent.header(b"content-encoding"))
+        sent.has(b"content-encoding")
+        and decoders.has_several(sent.header(b"content-encoding"))
         and _is_litellms_anyway(settings, sent.path)
         and access.check(settings, request.client) is not None
     ):
@@ -184,13 +187,13 @@ def without_body(settings: Settings, request: Request) -> Routed | None:
 
 def with_body(settings: Settings, request: Request, named: Named) -> Routed:
     """The decision for a request whose head left it open."""
-    routed = Routed(named, decide(settings, request.sent.path, named))
+    route, refusal = decide(settings, request.sent.path, named), None
     if named.too_long:
         message = f"The request's body is refused: {named.problem}."
-        return replace(routed, refusal=AccessDenied(413, message, "request_too_large"))
-    if routed.route.target is not Target.LITELLM:
-        return routed
-    return replace(routed, refusal=access.check(settings, request.client))
+        refusal = AccessDenied(413, message, "request_too_large")
+    elif route.target is Target.LITELLM:
+        refusal = access.check(settings, request.client)
+    return Routed(named, route, refusal)
 
 
 def _is_litellms_anyway(settings: Settings, path: str) -> bool:
