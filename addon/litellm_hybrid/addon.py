@@ -5,8 +5,7 @@ rewrite; the proxy sends it; `responseheaders` puts the route on the response; r
 counts its end.
 """
 
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -143,7 +142,7 @@ class HybridAddon:
             return
         exchange = Exchange.of(flow) or Exchange.begin(flow)
         exchange.decided = True
-        with self._failing_closed(flow, exchange):
+        try:
             if admin_endpoints.is_own(exchange.path):
                 flow.response = self._admin.response(flow, exchange)
                 return
@@ -154,15 +153,19 @@ class HybridAddon:
                 else:
                     self._proxy.waits.read(flow, waits, partial(self._body_read, flow, exchange))
                 return
+        except Exception as e:  # noqa: BLE001 (whatever it was)
+            self._fail(flow, exchange, e)
         self._send(flow, exchange)
 
     def _body_read(self, flow: http.HTTPFlow, exchange: Exchange, read: Callable[[], Named]) -> None:
         if flow.error:
             return  # its client has left, or it was killed
-        with self._failing_closed(flow, exchange):
+        try:
             if (reserving := self._handler.handle_read(flow, exchange, read())) is not None:
                 self._wait(reserving, flow, exchange)
                 return
+        except Exception as e:  # noqa: BLE001 (whatever it was)
+            self._fail(flow, exchange, e)
         self._send(flow, exchange)
 
     def _wait(self, reserving: Coroutine[None, None, None], flow: http.HTTPFlow, exchange: Exchange) -> None:
@@ -172,15 +175,19 @@ class HybridAddon:
     async def _wait_for(
         self, reserving: Coroutine[None, None, None], flow: http.HTTPFlow, exchange: Exchange
     ) -> None:
-        with self._failing_closed(flow, exchange):
+        try:
             await reserving
+        except Exception as e:  # noqa: BLE001 (whatever it was)
+            self._fail(flow, exchange, e)
         if not exchange.ended:
             self._send(flow, exchange)
 
     def _send(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
-        with self._failing_closed(flow, exchange):
-            if flow.response is None:
+        if flow.response is None:
+            try:
                 self._model_lists.prepare(flow, exchange)
+            except Exception as e:  # noqa: BLE001 (whatever it was)
+                self._fail(flow, exchange, e)
         if flow.response is None:
             exchange.begin_attempt(flow.request)
         else:
@@ -188,13 +195,10 @@ class HybridAddon:
         if not self._alone:
             exchange.publish(flow)
 
-    @contextmanager
-    def _failing_closed(self, flow: http.HTTPFlow, exchange: Exchange) -> Iterator[None]:
-        try:
-            yield
-        except Exception as e:  # noqa: BLE001 (whatever it was)
-            self._records.counters.errors[ErrorType.PROXY_ERROR.value, Target.NONE.value] += 1
-            flow.response = local_replies.internal_error(exchange, e)
+    def _fail(self, flow: http.HTTPFlow, exchange: Exchange, error: Exception) -> None:
+        """Answer a request where our own code fails: it goes to no server."""
+        self._records.counters.errors[ErrorType.PROXY_ERROR.value, Target.NONE.value] += 1
+        flow.response = local_replies.internal_error(exchange, error)
 
     # -- its response -----------------------------------------------------
 
@@ -219,14 +223,13 @@ class HybridAddon:
             self._model_lists.merge(exchange, flow.response)
             if exchange.body_mask is not None and (exchange.tap is None or exchange.tap.is_empty):
                 exchange.body_mask.response(flow.response)
-        self._end(flow, whole=True)
+        self._end(flow, exchange, whole=True)
 
     def error(self, flow: http.HTTPFlow) -> None:
         """End one that was not answered, or not to the end."""
-        self._end(flow, whole=False)
+        self._end(flow, Exchange.of(flow), whole=False)
 
-    def _end(self, flow: http.HTTPFlow, *, whole: bool) -> None:
-        exchange = Exchange.of(flow)
+    def _end(self, flow: http.HTTPFlow, exchange: Exchange | None, *, whole: bool) -> None:
         if flow.is_replay == "request":
             self._redactor.finish_replay(flow)
         elif exchange is not None and not exchange.ended:

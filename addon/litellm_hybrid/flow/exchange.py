@@ -5,13 +5,14 @@ see of it stands in `flow.metadata["litellm_hybrid"]`, see `Snapshot`.
 """
 
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from time import monotonic
 from typing import Unpack
 from urllib.parse import quote
 
 from mitmproxy import http
 
-from litellm_hybrid.config.settings import Settings
+from litellm_hybrid.config.settings import Secret, Settings
 from litellm_hybrid.errors import Failure
 from litellm_hybrid.flow.outcome import METADATA, Outcome, ServerAttempt, Snapshot
 from litellm_hybrid.flow.response import BodyMask, ResponseTap
@@ -180,9 +181,10 @@ class Exchange:
         if sent.has(b"x-request-id"):
             is_kept = headers["X-Request-ID"] == self.id
             headers["X-Request-ID"] = self.id
+            fields = headers.fields
         else:  # at an eighth of the cost
-            headers.fields = (*headers.fields, (b"X-Request-ID", self.id.encode()))
-        self.headers = headers.fields = forwarded.put(headers.fields, address.ip)
+            fields = (*headers.fields, (b"X-Request-ID", self.id.encode()))
+        self.headers = headers.fields = forwarded.put(fields, address.ip)
         return is_kept
 
     @property
@@ -208,7 +210,8 @@ class Exchange:
     @property
     def model_name(self) -> str | None:
         """The model as the client spells it; None: it names none, or that was not looked for."""
-        return self.model.model if self.model is not None else self._model_name
+        model = self.model
+        return model.model if model is not None else self._model_name
 
     @property
     def wants_stream(self) -> bool:
@@ -281,21 +284,19 @@ class Exchange:
         upstream's and the clients' keys in LiteLLM's.
         """
         by_litellm, is_error = self.outcome.target is Target.LITELLM, response.status_code >= 400
-        if not self.is_from_server:
+        if not (by_litellm or is_error) or not self.is_from_server:
             return
-        if not by_litellm and not (is_error and paths.is_model_endpoint(self.path)):
+        if not by_litellm and not paths.is_model_endpoint(self.path):
             return
         others = (*settings.upstream_keys, *settings.client_keys) if by_litellm and is_error else ()
-        secrets = (*((settings.api_key,) if settings.api_key is not None else ()), *others)
-        written = {secret.value for secret in secrets if len(secret.value) >= SHORTEST_HIDDEN}
-        written |= {quote(value, safe="") for value in written}  # as in a query
-        if not written:
+        secrets = _as_written(settings.api_key, others)
+        if not secrets:
             return
-        self.body_mask = BodyMask(value.encode() for value in sorted(written, key=len, reverse=True))
-        fields = response.headers.fields
-        masked = tuple((name, self.body_mask.field(value)) for name, value in fields)
-        if masked != fields:
-            response.headers.fields = masked
+        self.body_mask = BodyMask(secrets)
+        fields, field = response.headers.fields, self.body_mask.field
+        every = b"\n".join([value for _, value in fields])
+        if field(every) != every:
+            response.headers.fields = tuple((name, field(value)) for name, value in fields)
 
     def stream(self, response: http.Response) -> bool:
         """Let a response be passed on piece by piece, if it may be long; return whether it is.
@@ -358,7 +359,7 @@ class Exchange:
             "path": request.sent.path,
             "client_ip": request.address.ip,
             "request_id": self.id,
-            "target": self.outcome.target.value,
+            "target": str(self.outcome.target),
             "model": self.model_name,
             "trace_id": trace.trace_id if trace else None,
             "span_id": trace.span_id if trace else None,
@@ -367,8 +368,8 @@ class Exchange:
     def log(
         self, level: int, message: str, *, exc_info: BaseException | None = None, **fields: Unpack[Fields]
     ) -> None:
-        """Log a line about it, see `log.emit`."""
-        log.emit(level, message, about=self.about(), exc_info=exc_info, **fields)
+        """Log a line about it, see `log.write`."""
+        log.write(level, message, {**fields, **self.about()}, exc_info)
 
     def snapshot(self) -> Snapshot:
         """It as plain data."""
@@ -393,15 +394,29 @@ class Exchange:
         }
 
 
+@lru_cache(maxsize=8)  # the configuration's, and each response of LiteLLM's asks for them
+def _as_written(api_key: Secret | None, others: tuple[Secret, ...]) -> tuple[bytes, ...]:
+    """The secrets as a server may quote them, the longest first."""
+    secrets = others if api_key is None else (api_key, *others)
+    written = {secret.value for secret in secrets if len(secret.value) >= SHORTEST_HIDDEN}
+    written |= {quote(value, safe="") for value in written}  # as in a query
+    return tuple(value.encode() for value in sorted(written, key=len, reverse=True))
+
+
 def add_response_headers(response: http.Response, exchange: Exchange) -> None:
     """Put the route and the request id on a response; take out what LiteLLM says about what is behind it."""
-    named = [(field[0].lower(), field) for field in response.headers.fields]
+    headers = response.headers
     hidden = _REVEALING if exchange.outcome.target is Target.LITELLM else ()
-    fields = [field for name, field in named if name != b"x-hybrid-route" and not name.startswith(hidden)]
+    fields, has_id = [], False
+    for one in headers.fields:
+        name = one[0].lower()
+        has_id = has_id or name == b"x-request-id"
+        if name != b"x-hybrid-route" and not name.startswith(hidden):
+            fields.append(one)
     fields.append((b"x-hybrid-route", exchange.route.encode()))
-    if not any(name == b"x-request-id" for name, _ in named):
+    if not has_id:
         fields.append((b"x-request-id", exchange.id.encode()))
-    response.headers.fields = tuple(fields)
+    headers.fields = tuple(fields)
 
 
 def to_litellm(request: http.Request, outgoing: Outgoing) -> None:

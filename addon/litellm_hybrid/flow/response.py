@@ -3,6 +3,7 @@
 import re
 from collections import deque
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import TypedDict
 
 from mitmproxy import http
@@ -58,7 +59,7 @@ class BodyMask:
 
     def __init__(self, secrets: Iterable[bytes]) -> None:
         self._secrets = tuple(secrets)
-        self._pattern = re.compile(b"|".join(map(re.escape, self._secrets)))
+        self._pattern = _any_of(self._secrets)
         self._kept = b""
 
     def whole(self, body: bytes) -> bytes:
@@ -92,6 +93,11 @@ class BodyMask:
         kept = max((_overlap(data, secret) for secret in self._secrets), default=0)
         self._kept = data[len(data) - kept :]
         return data[: len(data) - kept]
+
+
+@lru_cache(maxsize=8)  # the configuration's
+def _any_of(secrets: tuple[bytes, ...]) -> re.Pattern[bytes]:
+    return re.compile(b"|".join(map(re.escape, secrets)))
 
 
 def _overlap(data: bytes, secret: bytes) -> int:
@@ -248,13 +254,13 @@ class Timing(TypedDict):
 
 def timing(flow: http.HTTPFlow) -> Timing:
     """Return the timing of a flow that has its response, from the moments that mitmproxy notes anyway."""
-    request, response = flow.request, flow.response
-    assert response is not None
-    body = response.raw_content
+    assert flow.response is not None
+    request, response = flow.request.data, flow.response.data
+    body = response.content
     return Timing(
         duration_ms=_milliseconds(request.timestamp_start, response.timestamp_end),
         first_byte_ms=_milliseconds(request.timestamp_end, response.timestamp_start),
-        bytes=None if body is None or response.stream else len(body),
+        bytes=None if body is None or flow.response.stream else len(body),
     )
 
 

@@ -102,15 +102,17 @@ def _objects(text: str) -> list[Mapping[str, object]]:
 
 
 def _numbers(usage: Mapping[str, object]) -> dict[str, int]:
-    details = next((found for name in _DETAILS if isinstance(found := usage.get(name), dict)), {})
     numbers = {_KINDS[name]: value for name, value in usage.items() if name in _KINDS and _is_count(value)}
     if isinstance(by_time := usage.get("cache_creation"), dict) and _is_count(
         value := by_time.get(_ONE_HOUR)
     ):
         numbers["written_1h"] = value
-    for name in _CACHED:
-        if "cached" not in numbers and _is_count(value := details.get(name)):
-            numbers["cached"] = value
+    for details in map(usage.get, _DETAILS):
+        if isinstance(details, dict):
+            for name in _CACHED:
+                if "cached" not in numbers and _is_count(value := details.get(name)):
+                    numbers["cached"] = value
+            break
     if "prompt_tokens" not in usage and not _BESIDE.isdisjoint(usage):
         numbers["beside"] = 1
     return numbers

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Any, Protocol, Unpack
@@ -26,7 +26,6 @@ from litellm_hybrid.observability.log_format import (
     OURS,
     Fields,
     JsonFormatter,
-    OfRequest,
     OurFormatter,
     TextFormatter,
 )
@@ -58,26 +57,26 @@ class _Dumper(Protocol):
 
 
 def emit(
-    level: int,
-    message: str,
-    *,
-    about: OfRequest | None = None,
-    exc_info: BaseException | None = None,
-    **fields: Unpack[Fields],
+    level: int, message: str, *, exc_info: BaseException | None = None, **fields: Unpack[Fields]
+) -> None:
+    """Log one line that is about no request (of those: `Exchange.log`), see `write`."""
+    write(level, message, fields, exc_info)
+
+
+def write(
+    level: int, message: str, fields: Mapping[str, object], exc_info: BaseException | None = None
 ) -> None:
     """Log one line.
 
     Args:
         level: as in `logging`.
         message: for people; users of the fork grep for some of them.
-        about: the request that it is about, see `Exchange.log`.
-        exc_info: an exception whose traceback goes with it: a field in JSON, indented lines in text.
         fields: members in JSON, and `name=value` behind the message in text; None is left out.
+        exc_info: an exception whose traceback goes with it: a field in JSON, indented lines in text.
     """
     if not _logger.isEnabledFor(level):
         return
-    every = fields if about is None else {**fields, **about}
-    present = {name: value for name, value in every.items() if value is not None}
+    present = {name: value for name, value in fields.items() if value is not None}
     if exc_info is None and (take := _sole_handler()) is not None:
         take(level, message, present)
         return

@@ -146,11 +146,12 @@ class Observer(ProxyObserver[JudgedResponse]):
             return  # a line for each health check would bury the others
         status = flow.response.status_code if flow.response is not None else None
         is_success = status is not None and status < 400
+        outcome = exchange.outcome
         end = _end_of_response(flow, exchange)
         late = end.late_error() if end is not None and whole else None
         if late is not None:  # its client had got some of it already
             exchange.failure = Failure(Cause.LATE_ERROR, late)
-            self._counters.errors[ErrorType.LATE_ERROR.value, exchange.outcome.target.value] += 1
+            self._counters.errors[ErrorType.LATE_ERROR.value, outcome.target.value] += 1
         self._policy.exchange_ended(exchange, status if whole and late is None else None)
         self._notices.exchange_ended(
             exchange,
@@ -159,15 +160,14 @@ class Observer(ProxyObserver[JudgedResponse]):
         )
         if exchange.counters is not None:
             _count_end(exchange.counters, exchange, status, whole=whole)
-        is_responses = exchange.method == "POST" and identify_api(exchange.path) is Api.RESPONSES
-        if end is not None and is_responses and exchange.outcome.target is Target.LITELLM:
+        if end is not None and _stores_response(exchange):
             self._policy.bypass.remember_responses(exchange, end.response_ids())
         if end is not None and status is not None and status >= 400:
             exchange.words = end.words(status)
         model = exchange.model_name if is_success else None
         if end is not None and model is not None:
             exchange.usage = end.usage()
-            if exchange.outcome.target is Target.UPSTREAM and (said := end.rate_limits()) is not None:
+            if outcome.target is Target.UPSTREAM and (said := end.rate_limits()) is not None:
                 self._policy.note_rate_limits(model, said)  # of a stream that was not held, or only later
         times = timing(flow) if flow.response is not None else None
         record = _record(flow, exchange, times, status if whole else None)
@@ -187,7 +187,7 @@ class Observer(ProxyObserver[JudgedResponse]):
 
         outcome, usage, attempt = exchange.outcome, exchange.usage, exchange.attempts[-1]
         label = self._counters.label(model)
-        key = self._spend.key(time(), outcome.target.value, label, outcome.reason.value)
+        key = self._spend.key(time(), str(outcome.target), label, str(outcome.reason))
         self._spend.answered(key)
         if usage is not None:
             self._spend.add(
@@ -204,6 +204,12 @@ class Observer(ProxyObserver[JudgedResponse]):
         self._spend.add_cost(key, attempt.cost_usd)
         if attempt.cost_usd is not None:
             tell(attempt.cost_usd)
+
+
+def _stores_response(exchange: Exchange) -> bool:
+    """Whether LiteLLM may keep the response, so that another request can be about it."""
+    by_litellm = exchange.outcome.target is Target.LITELLM and exchange.method == "POST"
+    return by_litellm and identify_api(exchange.path) is Api.RESPONSES
 
 
 def _cost(header: str) -> float | None:
@@ -237,7 +243,7 @@ def _end_of_response(flow: http.HTTPFlow, exchange: Exchange) -> ResponseTap | N
 def _record(
     flow: http.HTTPFlow, exchange: Exchange, times: Timing | None, status: int | None
 ) -> RequestRecord:
-    outcome, failure = exchange.outcome, exchange.failure
+    outcome, failure, usage = exchange.outcome, exchange.failure, exchange.usage
     return RequestRecord(
         at=flow.request.timestamp_end or flow.request.timestamp_start,
         request_id=exchange.id,
@@ -245,14 +251,14 @@ def _record(
         path=exchange.path[:LONGEST],
         model=(exchange.model_name or "")[:LONGEST],
         litellm_model=(exchange.served_as or "")[:LONGEST],
-        target=outcome.target.value,
-        reason=outcome.reason.value,
+        target=str(outcome.target),
+        reason=str(outcome.reason),
         detail=outcome.detail,
         status=status,
         first_byte_ms=times["first_byte_ms"] if times else None,
         duration_ms=times["duration_ms"] if times else None,
-        input_tokens=exchange.usage.input if exchange.usage else None,
-        output_tokens=exchange.usage.output if exchange.usage else None,
+        input_tokens=usage.input if usage else None,
+        output_tokens=usage.output if usage else None,
         error=f"{failure.error_type}: {failure.detail}" if failure else "",
     )
 
@@ -265,13 +271,13 @@ def _log_answered(
     `late`: the words of an error event that its stream has ended with.
     """
     assert flow.response is not None
-    status, outcome = flow.response.status_code, exchange.outcome
+    status, outcome, reason = flow.response.status_code, exchange.outcome, str(exchange.outcome.reason)
     message = f"{outcome.target} {status} {exchange.method} {exchange.path}"
     by_litellm = outcome.target is Target.LITELLM
     words = exchange.words if end is not None and status >= 400 else None
     if not by_litellm and status == 401 and words in _UNKNOWN_KEY:
         message += ": CLIProxyAPI does not know the client's key, see `api-keys` in its config.yaml"
-    is_fine = words is None or is_ordinary(exchange.method, outcome.reason.value, status)
+    is_fine = words is None or is_ordinary(exchange.method, reason, status)
     level = logging.INFO if is_fine else logging.WARNING
     if late is not None:
         level, message = logging.ERROR, f"{message}: the stream ended with an error"
@@ -283,7 +289,7 @@ def _log_answered(
         error_type=None if late is None else ErrorType.LATE_ERROR.value,
         error=late,
         status=status,
-        reason=outcome.reason.value,
+        reason=reason,
         litellm_model=exchange.served_as,
         server=f"{flow.request.host}:{flow.request.port}" if words is not None else None,
         upstream_message=None if by_litellm else words or None,
