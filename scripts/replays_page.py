@@ -7,6 +7,9 @@ from pathlib import Path
 
 MEASURED = Path(__file__).parents[1] / "tests" / "litellm" / "replays.json"
 
+_SELDOM = 6
+"""Changes of fewer requests have no row of their own."""
+
 type Rows = list[dict[str, str | int]]
 
 _PROSE = """\
@@ -41,9 +44,8 @@ costs one attempt more, once a conversation.
 
 `compatible-openai` is a server without `/responses` that stands in LiteLLM's configuration as `openai/…`.
 LiteLLM asks it for `/responses`, gets a 404, and leaves it alone for 5 s, longer than a replay is tried
-again: a session's first request fails, and from the next one on `use_chat_completions_api` is set at once.
-Whether such a server has `/responses` cannot be known before, so no first request is changed for it.
-`hosted_vllm/…` in place of `openai/…`, which `doctor` proposes, spares that (`compatible-vllm`).
+again: a session's first request fails, for it cannot be known before; from then on `use_chat_completions_api`
+is set at once. `hosted_vllm/…`, which `doctor` proposes, spares that (`compatible-vllm`).
 
 """
 
@@ -94,6 +96,12 @@ def _changes(rows: Rows) -> str:
         ):
             made.setdefault(change, Counter())[f"{row['backend']}"] += 1
     lines = ["| changed | requests | at |", "|---|---|---|"]
+    seldom = []
     for change, where in sorted(made.items(), key=lambda item: (-item[1].total(), item[0])):
-        lines.append(f"| `{change}` | {where.total()} | {', '.join(where) if len(where) < 7 else 'most'} |")
-    return "\n".join(lines)
+        if where.total() < _SELDOM:
+            seldom.append(f"`{change}` ({', '.join(where)})")
+        else:
+            lines.append(
+                f"| `{change}` | {where.total()} | {', '.join(where) if len(where) < 7 else 'most'} |"
+            )
+    return "\n".join(lines) + f"\n\nSeldom: {'; '.join(seldom)}."

@@ -99,8 +99,10 @@ def waits(results: Sequence[Result]) -> list[str]:
         f"|---|---|{'---|' * len(names)}",
     ]
     timed = [{(w["what"], w["settings"]): w["seconds"] for w in r["waits"]} for r in results if r["waits"]]
-    for what, settings in timed[0]:
-        cells = " | ".join(f"{times.get((what, settings), 0):.1f}" for times in timed)
+    said = dict.fromkeys((what.rpartition(", ")[0], settings) for what, settings in timed[0])
+    for what, settings in said:  # of each the first and the second request
+        asked = [(f"{what}, {which} request", settings) for which in ("first", "second")]
+        cells = " | ".join(", ".join(f"{times.get(each, 0):.1f}" for each in asked) for times in timed)
         lines.append(f"| {what} | {settings} | {cells} |")
     return lines
 

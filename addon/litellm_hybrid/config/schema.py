@@ -216,7 +216,7 @@ CHAPTERS: dict[str, tuple[Key, ...]] = {
             "How long running requests may take to finish after SIGTERM or Ctrl-C; a second Ctrl-C ends "
             "at once."),
     ),
-    "What is remembered": (
+    "What is remembered, logged and told": (
         Key("state", takes.state, "sqlite:/var/lib/litellm-hybrid/state.db",
             "Where it is kept what processes remember between requests: budgets, cooldowns, which "
             "conversations LiteLLM has served, and what was refused of them. `memory` is each process's own. "
@@ -225,8 +225,6 @@ CHAPTERS: dict[str, tuple[Key, ...]] = {
             "`litellm-hybrid[redis]`. Stored are keyed hashes, models' names, times and sums, but no "
             "credential and no text. More: [operations.md](operations.md#several-processes).",
             default="memory; with several workers a file of their own", at_start=True),
-    ),
-    "What is logged and told": (
         Key("log-format", takes.one_of("text", "json"), "json",
             "How log lines are written."),
         Key("notify", takes.notifiers,
