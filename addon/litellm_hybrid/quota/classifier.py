@@ -201,8 +201,9 @@ def _first(error: ErrorPayload) -> tuple[Rule | None, str]:
 
 def _one_line(text: str) -> str:
     line = " ".join(text[: 4 * MESSAGE_LONGEST].split())
-    printable = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
-    return printable if len(printable) <= MESSAGE_LONGEST else printable[: MESSAGE_LONGEST - 1] + "…"
+    if not line.isprintable():
+        line = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
+    return line if len(line) <= MESSAGE_LONGEST else line[: MESSAGE_LONGEST - 1] + "…"
 
 
 # -- LiteLLM's answer to a replay --------------------------------------------------

@@ -24,6 +24,7 @@ than the status: it is taken for that, and not for the provider's word.
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from http import HTTPStatus
 from typing import Literal
 
@@ -142,7 +143,7 @@ class ErrorPayload:
     messages: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class _Layer:
     """One error object, before unwrapping."""
 
@@ -152,20 +153,19 @@ class _Layer:
     message: str
     stated: tuple[object, ...]
 
-    @property
+    @cached_property
     def words(self) -> tuple[str, ...]:
         """Its types and codes as they are written, without what is only the status again."""
         written = [str(code).strip() for code in self.stated if isinstance(code, (str, int)) and code]
         return () if self.derived else tuple(written)
 
-    @property
+    @cached_property
     def names(self) -> frozenset[str]:
         words = [word.lower() for word in self.words]
-        return frozenset(
-            part for word in words for part in (word, word.rpartition(":")[2], word.partition(".")[0]) if part
-        )
+        parts = {part for word in words for part in (word, word.rpartition(":")[2], word.partition(".")[0])}
+        return frozenset(parts - {""})
 
-    @property
+    @cached_property
     def derived(self) -> int:
         """The status that CLIProxyAPI derived both type and code from; 0 if they are the provider's."""
         written = [str(code).lower() for code in self.stated if isinstance(code, str) and code]
@@ -176,8 +176,10 @@ class _Layer:
     @property
     def number(self) -> int:
         """The HTTP status that the error names: Google's `code`, MiniMax's `http_code`."""
-        numbers = (_status(value) for value in (*self.stated, *(self.top.get(key) for key in _NUMBERED)))
-        return next((number for number in numbers if number), 0)
+        for value in (*self.stated, *[self.top.get(key) for key in _NUMBERED]):
+            if value is not None and (number := _status(value)):
+                return number
+        return 0
 
     @property
     def implied(self) -> int:
@@ -350,8 +352,8 @@ def _errors_inside(payload: Fields) -> Iterator[object]:
 
 def _stated(error: Fields) -> tuple[object, ...]:
     """Everything by which an error names itself, Google's reasons among them."""
-    reasons = (detail.get("reason") for detail in objects(error.get("details")))
-    return (*(error.get(key) for key in ("type", *_CODES, *_NUMBERED)), *reasons)
+    reasons = [detail.get("reason") for detail in objects(error.get("details"))]
+    return (*[error.get(key) for key in ("type", *_CODES, *_NUMBERED)], *reasons)
 
 
 def _message(value: object) -> str:

@@ -6,9 +6,10 @@ that is negative or beyond 30 days counts as none, and the next place is asked.
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
+from itertools import chain
 
 from litellm_hybrid.message.json import members, objects
 
@@ -19,6 +20,9 @@ LONGEST = 30 * 86400.0
 
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _NUMBER = r"\d{1,15}(?:\.\d{1,12})?"
+_WHOLE_NUMBER = re.compile(_NUMBER, re.ASCII)
+_DIGIT = re.compile(r"\d")
+"""Whatever says how long, in whatever language, has one."""
 _GO_PART = re.compile(rf"({_NUMBER})(ms|us|µs|ns|d|h|m|s)")
 _GO = re.compile(rf"(?:{_GO_PART.pattern}){{1,8}}")
 
@@ -75,26 +79,47 @@ def retry_after(
 def _stated(
     headers: Mapping[str, str], sources: Sequence[Fields], messages: Sequence[str], now: float
 ) -> Iterator[float | None]:
-    header = headers.get("retry-after", "")
-    yield _span(header)  # RFC 9110, section 10.2.3: seconds or a date
+    if header := headers.get("retry-after", ""):
+        yield _span(header)  # RFC 9110, section 10.2.3: seconds or a date
     milliseconds = _number(headers.get("retry-after-ms"))  # Azure's and OpenAI's
     yield None if milliseconds is None else milliseconds / 1000
-    yield from (seconds for read in _RELATIVE for source in sources for seconds in read(source))
-    yield from (_text(message) for message in messages)
-    moments = (
-        _http_date(header) or _moment(header),
-        *(moment for read in _ABSOLUTE for source in sources for moment in read(source)),
-        _number(headers.get("anthropic-ratelimit-unified-reset")),
-        *(_date(message) for message in messages),
+    own = [_places(source) for source in sources]
+    details = [_places(detail) for source in sources for detail in objects(source.get("details"))]
+    yield from _values([place for places in own for place in places], _SECONDS, _span)
+    yield from _values([place for places in details for place in places], _DELAYS, go_duration)
+    told = [text for message in messages if _DIGIT.search(text := message[:_TEXT_LONGEST])]
+    yield from map(_text, told)
+    moments = chain(
+        ((_http_date(header) or _moment(header)) if header else None,),
+        *(_values(places, _MOMENTS, _moment) for places in (*own, *details)),
+        map(_openrouter_reset, sources),
+        (_number(headers.get("anthropic-ratelimit-unified-reset")),),
+        map(_date, told),
     )
     for moment in moments:
         yield None if moment is None else moment - now
 
 
+def _places(source: Fields) -> tuple[Fields, ...]:
+    """An object, and its `metadata`."""
+    metadata = members(source.get("metadata"))
+    return (source, metadata) if metadata else (source,)
+
+
+def _values(
+    places: Sequence[Fields], keys: Sequence[str], read: Callable[[object], float | None]
+) -> Iterator[float | None]:
+    """Read members of some objects, the first of them wherever it is, then the next."""
+    for key in keys:
+        for place in places:
+            if key in place:
+                yield read(place[key])
+
+
 def _number(value: object) -> float | None:
     """A JSON number, or one that is written as a string."""
     if isinstance(value, str):
-        return float(value) if re.fullmatch(_NUMBER, value.strip(), re.ASCII) else None
+        return float(value) if _WHOLE_NUMBER.fullmatch(value.strip()) else None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     # Compared first: an integer may be larger than any float.
@@ -134,11 +159,11 @@ def _timestamp(date: datetime) -> float:
     return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
 
 
-def _openrouter_reset(source: Fields) -> tuple[float | None]:
+def _openrouter_reset(source: Fields) -> float | None:
     """OpenRouter's `metadata.headers`, the provider's own: a reset in milliseconds since the epoch."""
     headers = members(members(source.get("metadata")).get("headers"))
     fields = {str(name).lower(): value for name, value in headers.items()}
-    return (_moment(fields.get("x-ratelimit-reset")),)
+    return _moment(fields.get("x-ratelimit-reset"))
 
 
 _MILLISECONDS = 1e11
@@ -150,47 +175,19 @@ _SECONDS = (
     *("retry_after", "retryAfter", "retry_after_seconds", "reset_after", "reset_after_seconds"),  # relays
     *("cooldown_seconds", "clears_in"),
 )
+# Of Google's `details` (google/rpc/error_details.proto), Gemini Code Assist's and Antigravity's the second.
+_DELAYS = ("retryDelay", "quotaResetDelay")
 _MOMENTS = (
     "resets_at",  # Codex's usage_limit_reached
     *("resetsAt", "reset_at", "resetAt", "reset_time", "quotaResetTimeStamp"),  # relays, Google
 )
 
 
-type _Read = Callable[[Fields], Iterable[float | None]]
-
-
-def _any_of(keys: Sequence[str], read: Callable[[object], float | None]) -> _Read:
-    """Read some members of an object and of its `metadata`."""
-
-    def found(source: Fields) -> Iterable[float | None]:
-        places = (source, members(source.get("metadata")))
-        return (read(place.get(key)) for key in keys for place in places)
-
-    return found
-
-
-def _in_details(read: _Read) -> _Read:
-    """Read each of Google's `details` (google/rpc/error_details.proto)."""
-    return lambda source: (value for detail in objects(source.get("details")) for value in read(detail))
-
-
-_RELATIVE: tuple[_Read, ...] = (
-    *(_any_of((key,), _span) for key in _SECONDS),
-    _in_details(_any_of(("retryDelay",), go_duration)),
-    _in_details(_any_of(("quotaResetDelay",), go_duration)),  # Gemini Code Assist's and Antigravity's
-)
-_ABSOLUTE: tuple[_Read, ...] = (
-    _any_of(_MOMENTS, _moment),
-    _in_details(_any_of(_MOMENTS, _moment)),
-    _openrouter_reset,
-)
-
-
 def _text(message: str) -> float | None:
     """The wait in a sentence: "try again in 2m10s", "retry in 41.5s", "2m10s remaining"."""
-    found = _TEXT.search(message[:_TEXT_LONGEST])
+    found = _TEXT.search(message)
     if not found:
-        return _foreign(message[:_TEXT_LONGEST])
+        return _foreign(message)
     parts = _TEXT_PART.findall(found[1] or found[2])
     words = ((float(number), word.lower()) for number, word in parts)
     return sum(n * _UNITS["ms" if word.startswith(("ms", "milli")) else word[0]] for n, word in words)
@@ -208,10 +205,9 @@ def _foreign(text: str) -> float | None:
 
 def _date(message: str) -> float | None:
     """The moment that a sentence names."""
-    text = message[:_TEXT_LONGEST]
-    if epoch := _EPOCH.search(text):
+    if epoch := _EPOCH.search(message):
         return float(epoch[1])
-    found = _DATE.search(text)
+    found = _DATE.search(message)
     if found is None:
         return None
     day, time, zone = found.groups()

@@ -107,6 +107,8 @@ _KEEPS = frozenset(
 )
 """Providers that get all of it, seen in the same way."""
 
+_KNOWN = _KEEPS.union(*_LOSES.values())
+
 # How the seals of a maker begin, as CLIProxyAPI tells them apart (`internal/signature`): base64 of protobuf,
 # Claude's also twice; of Vertex `A`.
 _OF_CLAUDE = re.compile(r"[ER]")
@@ -294,9 +296,8 @@ def served_by(headers: Mapping[str, str]) -> tuple[Backend, ...]:
     `common_request_processing._get_deployment_model_name`): a name of another kind tells nothing.
     """
     model = headers.get("x-litellm-model-name", "").lower()
-    provider = model.partition("/")[0]
-    is_known = provider in _KEEPS or any(provider in providers for providers in _LOSES.values())
-    return (Backend(provider, model),) if is_known and provider != model else ()
+    provider, slash, _ = model.partition("/")
+    return (Backend(provider, model),) if slash and provider in _KNOWN else ()
 
 
 def _is_passed_over(request: RawObject) -> bool:
