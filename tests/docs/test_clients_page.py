@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from docs.blocks import rows
-from litellm_hybrid.config.model_patterns import Patterns
-from litellm_hybrid.config.settings import Address, Settings
+from litellm_hybrid.config.settings import Address, Patterns, Settings
 from litellm_hybrid.routing import requested_model, rewrite, rules
 from litellm_hybrid.routing.model_lists import ModelList, is_list
 from litellm_hybrid.routing.rewrite import Incoming

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from litellm_hybrid.config.model_patterns import Patterns
-from litellm_hybrid.config.settings import Address, Secret, Settings
+from litellm_hybrid.config.settings import Address, Patterns, Secret, Settings
 from litellm_hybrid.message.forwarded import find
 from litellm_hybrid.routing.rewrite import Incoming
 from litellm_hybrid.routing.rules import Request, Target, route

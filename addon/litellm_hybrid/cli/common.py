@@ -1,4 +1,4 @@
-"""What the commands share: the configuration and requests out of arguments, and lines or JSON to print."""
+"""What the commands share: the configuration out of arguments, lines or JSON to print, a running proxy."""
 
 import json
 import os
@@ -8,16 +8,19 @@ import shutil
 import stat
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import click
 
 from litellm_hybrid.config.file_watcher import Watcher
 from litellm_hybrid.config.parser import ConfigError, Parsed
-from litellm_hybrid.config.settings import Address
+from litellm_hybrid.config.settings import Address, Settings
+from litellm_hybrid.diagnostics import probes
+from litellm_hybrid.diagnostics.init import CLIENT_KEY
+from litellm_hybrid.diagnostics.probes import Probe, bearer
 from litellm_hybrid.terminal import OutputLine, Style, hide, printable
 
 OWN, CONFIG = NAMES = ("litellm-hybrid.yaml", "config.yaml")
@@ -30,6 +33,7 @@ _UPSTREAM_CONFIGS = ("~/.cli-proxy-api/config.yaml", "~/CLIProxyAPI/config.yaml"
 _NARROWEST = 30
 """Columns for text in which lines are still broken between words."""
 
+_STATUS = "/_hybrid/status"
 _COLORS = {Style.GOOD: "green", Style.BAD: "red", Style.NOTICE: "yellow"}
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -161,3 +165,37 @@ def _rows(text: str, columns: int, indent: int) -> list[str]:
     return textwrap.wrap(
         text, columns, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
     )
+
+
+# -- a running proxy ----------------------------------------------------------
+
+
+def replay_changes(settings: Settings, model: str) -> list[str]:
+    """Return what a running proxy changes of the replays to LiteLLM's model; [] too if there is no proxy."""
+    page, _ = ask_status(probes.proxy_address(settings), settings)
+    known = page.get("replay_changes", []) if page is not None else []
+    return [changes_line(each) for each in known if each["model"] == model]
+
+
+def changes_line(each: Mapping[str, Any]) -> str:
+    """Say what one model needs of replays, and what would make that needless.
+
+    Args:
+        each: an entry of `replay_changes` of the status page.
+    """
+    needless = f"; needless with, in LiteLLM's configuration: {'; '.join(each['settings'])}"
+    changed = f"{each['model']} by {each['api']}: {', '.join(each['changes'])}"
+    return f"{changed}{needless if each['settings'] else ''}"
+
+
+def ask_status(address: Address, settings: Settings) -> tuple[dict[str, Any] | None, str]:
+    """Return what the page says; or None, and why it says nothing."""
+    key = probes.client_key(settings) or os.environ.get(CLIENT_KEY, "")
+    result = probes.send(Probe(address, _STATUS, headers=bearer(key)))
+    if result.status == 200 and isinstance(result.json, dict) and "ready" in result.json:
+        return result.json, ""
+    if result.status in (401, 403):
+        return None, f"it shows this to nobody without a client key: put one into {CLIENT_KEY}"
+    if result.status:
+        return None, "another program is there, or another version of litellm-hybrid"
+    return None, f"the proxy {result.failure}: {result.detail}"

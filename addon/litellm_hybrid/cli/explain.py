@@ -10,10 +10,8 @@ from pathlib import Path
 
 import click
 
-from litellm_hybrid.cli.common import as_json_option, config_option, find, load, show
-from litellm_hybrid.cli.serve import replay_changes
-from litellm_hybrid.config.model_patterns import bare
-from litellm_hybrid.config.settings import Settings, host_port
+from litellm_hybrid.cli.common import as_json_option, config_option, find, load, replay_changes, show
+from litellm_hybrid.config.settings import Settings, bare, host_port
 from litellm_hybrid.diagnostics import probes, reasons
 from litellm_hybrid.diagnostics.check_models import KnownModels
 from litellm_hybrid.diagnostics.explain import Explanation, Step

@@ -12,8 +12,15 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from litellm_hybrid.config.model_patterns import Patterns, is_glob
-from litellm_hybrid.config.settings import FALLBACK_KINDS, Address, Notifier, Secret, StateStore
+from litellm_hybrid.config.settings import (
+    FALLBACK_KINDS,
+    Address,
+    Notifier,
+    Patterns,
+    Secret,
+    StateStore,
+    is_glob,
+)
 from litellm_hybrid.config.yaml_nodes import BadValueError, Value
 
 type Network = IPv4Network | IPv6Network

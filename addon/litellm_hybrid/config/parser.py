@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from litellm_hybrid.config.converters import flag, parse_listen
-from litellm_hybrid.config.model_patterns import Patterns
 from litellm_hybrid.config.schema import (
     BY_FLAT,
     BY_NAME,
@@ -23,7 +22,7 @@ from litellm_hybrid.config.schema import (
     suggest_namespaced,
     suggest_top_level,
 )
-from litellm_hybrid.config.settings import Address, Fallback, Secret, Settings, Timeouts
+from litellm_hybrid.config.settings import Address, Fallback, Patterns, Secret, Settings, Timeouts
 from litellm_hybrid.config.yaml_nodes import BadValueError, Diagnostic, Location, Locations, Value, compose
 
 UPSTREAM_KEYS = frozenset({"host", "port", "tls", "api-keys"})

@@ -11,8 +11,7 @@ from operator import attrgetter
 
 from litellm_hybrid.config import converters as takes
 from litellm_hybrid.config.converters import Converter, format_duration
-from litellm_hybrid.config.model_patterns import Patterns
-from litellm_hybrid.config.settings import FALLBACK_KINDS, Settings, host_port
+from litellm_hybrid.config.settings import FALLBACK_KINDS, Patterns, Settings, host_port
 
 NAMESPACE = "extensions.litellm."
 """What stands before a namespaced key: `extensions: {litellm: {…}}` in the file."""

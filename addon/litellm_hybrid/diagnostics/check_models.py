@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from litellm_hybrid.config.model_patterns import Patterns, bare, is_glob
-from litellm_hybrid.config.settings import Address, Settings
+from litellm_hybrid.config.settings import Address, Patterns, Settings, bare, is_glob
 from litellm_hybrid.diagnostics.check_setup import takes_for_models
 from litellm_hybrid.diagnostics.probes import (
     Probe,

@@ -7,8 +7,7 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
-from litellm_hybrid.config.model_patterns import bare
-from litellm_hybrid.config.settings import FALLBACK_KINDS, Settings
+from litellm_hybrid.config.settings import FALLBACK_KINDS, Settings, bare
 from litellm_hybrid.diagnostics import remedies
 from litellm_hybrid.diagnostics.reasons import REASONS
 from litellm_hybrid.diagnostics.remedies import Obstacle, UpstreamResponse

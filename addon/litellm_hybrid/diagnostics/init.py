@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from litellm_hybrid.config.model_patterns import bare
-from litellm_hybrid.config.settings import Address
+from litellm_hybrid.config.settings import Address, bare
 from litellm_hybrid.diagnostics.check_models import KnownModels, as_yaml
 from litellm_hybrid.llm.usage import PriceList
 

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from litellm_hybrid.config.model_patterns import Patterns, bare
-from litellm_hybrid.config.settings import Address, Settings
+from litellm_hybrid.config.settings import Address, Patterns, Settings, bare
 from litellm_hybrid.diagnostics.reasons import REASONS
 from litellm_hybrid.fallback import response_hold
 from litellm_hybrid.fallback.response_hold import JudgedResponse

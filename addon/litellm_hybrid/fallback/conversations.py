@@ -17,8 +17,7 @@ from typing import Any
 
 import msgspec
 
-from litellm_hybrid.fallback.expiring import ExpiringDict
-from litellm_hybrid.fallback.shared_dict import SharedSet
+from litellm_hybrid.fallback.expiring import ExpiringDict, SharedSet
 from litellm_hybrid.fallback.shared_state import SharedState
 from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.llm.reduction import REJECTIONS, HistoryRejection

@@ -37,7 +37,7 @@ from litellm_hybrid.fallback.backends import (
     pack,
     unpack,
 )
-from litellm_hybrid.fallback.shared_dict import Key, SharedDict
+from litellm_hybrid.fallback.expiring import Key, SharedDict
 from litellm_hybrid.observability import log
 
 LOOK_EVERY = 0.25

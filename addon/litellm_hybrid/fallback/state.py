@@ -16,9 +16,8 @@ from typing import Any, NamedTuple
 from litellm_hybrid.fallback import expiring
 from litellm_hybrid.fallback.backends import LIVE, PLACE
 from litellm_hybrid.fallback.conversations import Conversations
-from litellm_hybrid.fallback.expiring import ExpiringDict, ExpiringSet
+from litellm_hybrid.fallback.expiring import ExpiringDict, ExpiringSet, SharedDict, SharedSet
 from litellm_hybrid.fallback.response_hold import JudgedResponse
-from litellm_hybrid.fallback.shared_dict import SharedDict, SharedSet
 from litellm_hybrid.fallback.shared_state import Place, SharedState
 from litellm_hybrid.llm.replay.foresight import Backend
 from litellm_hybrid.llm.replay.remedies import Remedy

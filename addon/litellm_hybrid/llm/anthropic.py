@@ -16,7 +16,7 @@ from typing import Any
 
 from msgspec import Raw
 
-from litellm_hybrid.config.model_patterns import without_suffix
+from litellm_hybrid.config.settings import without_suffix
 from litellm_hybrid.llm.json_edit import (
     RawObject,
     edited,

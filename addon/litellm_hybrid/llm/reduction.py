@@ -10,7 +10,7 @@ from zlib import crc32
 
 from msgspec import Raw
 
-from litellm_hybrid.config.model_patterns import without_suffix
+from litellm_hybrid.config.settings import without_suffix
 from litellm_hybrid.llm.json_edit import (
     RawObject,
     edited,

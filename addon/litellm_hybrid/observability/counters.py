@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
 
-from litellm_hybrid.config.model_patterns import Patterns
+from litellm_hybrid.config.settings import Patterns
 from litellm_hybrid.routing.rules import IN_UPSTREAMS_PLACE, Reason, Target
 
 BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)

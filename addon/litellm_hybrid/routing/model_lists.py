@@ -12,8 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from litellm_hybrid.config.model_patterns import is_glob
-from litellm_hybrid.config.settings import Settings
+from litellm_hybrid.config.settings import Settings, is_glob
 from litellm_hybrid.routing import paths
 from litellm_hybrid.routing.requested_model import disguised, is_disguised, undisguised
 

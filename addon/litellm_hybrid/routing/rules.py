@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
-from litellm_hybrid.config.model_patterns import bare, is_glob
-from litellm_hybrid.config.settings import Settings
+from litellm_hybrid.config.settings import Settings, bare, is_glob
 from litellm_hybrid.message import credentials, decoders
 from litellm_hybrid.message.forwarded import ClientAddress, is_loopback, without_port
 from litellm_hybrid.routing import access, paths, requested_model, rewrite

@@ -7,8 +7,7 @@ from time import monotonic
 from mitmproxy import http
 from mitmproxy.net import encoding
 
-from litellm_hybrid.config.model_patterns import is_glob
-from litellm_hybrid.config.settings import Settings, SettingsStore
+from litellm_hybrid.config.settings import Settings, SettingsStore, is_glob
 from litellm_hybrid.fallback.state import FallbackState
 from litellm_hybrid.flow import local_replies
 from litellm_hybrid.flow.exchange import Exchange

@@ -7,9 +7,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from litellm_hybrid.cli import serve
-from litellm_hybrid.cli.main import main
-from litellm_hybrid.cli.serve import script_path
+from litellm_hybrid.cli.main import _falling_back, main, script_path
 
 ROOT = Path(__file__).parents[3]
 
@@ -86,5 +84,5 @@ def test_a_broken_file_starts_nothing(tmp_path: Path) -> None:
 def test_what_falls_back_was_seen_when(requests: int, served: str) -> None:
     one = {"model": "o3", "why": "quota", "requests": requests}
     times = {"since": "2026-11-27T11:25:23Z", "last": "2026-11-27T11:27:02Z"}
-    line = serve._falling_back(one | times)
+    line = _falling_back(one | times)
     assert line == f"o3 ↪ LiteLLM (quota), {served}since 2026-11-27 11:25:23 UTC, last seen 11:27:02"

@@ -9,10 +9,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from litellm_hybrid.config.model_patterns import Patterns
 from litellm_hybrid.config.parser import ConfigError, Parsed, parse
 from litellm_hybrid.config.schema import BY_FLAT, KEYS
-from litellm_hybrid.config.settings import Address, Secret, Settings
+from litellm_hybrid.config.settings import Address, Patterns, Secret, Settings
 from litellm_hybrid.config.yaml_nodes import Code
 
 ENV = {"KEY": "sk-env", "HOST": "litellm", "PORT": "4000", "YES": "Yes", "EMPTY": "", "LINE": " sk-line\n"}

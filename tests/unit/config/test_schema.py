@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import yaml
 
-from litellm_hybrid.config.model_patterns import Patterns
 from litellm_hybrid.config.parser import parse
 from litellm_hybrid.config.schema import (
     BY_FLAT,
@@ -27,7 +26,7 @@ from litellm_hybrid.config.schema import (
     suggest_namespaced,
     suggest_top_level,
 )
-from litellm_hybrid.config.settings import Address, Fallback, Secret, Settings, Timeouts
+from litellm_hybrid.config.settings import Address, Fallback, Patterns, Secret, Settings, Timeouts
 from litellm_hybrid.config.yaml_nodes import BadValueError, Value, compose
 
 EXAMPLE = Path(__file__).parents[3] / "config.example.yaml"

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from litellm_hybrid.config.model_patterns import Patterns
 from litellm_hybrid.config.parser import parse
-from litellm_hybrid.config.settings import Address, Secret, Settings
+from litellm_hybrid.config.settings import Address, Patterns, Secret, Settings
 from litellm_hybrid.diagnostics.check_models import (
     KnownModels,
     LiveRequest,

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from litellm_hybrid.config.model_patterns import Patterns
 from litellm_hybrid.config.parser import parse
-from litellm_hybrid.config.settings import DEFAULT_FALLBACK_KINDS, Fallback, Settings
+from litellm_hybrid.config.settings import DEFAULT_FALLBACK_KINDS, Fallback, Patterns, Settings
 from litellm_hybrid.diagnostics import remedies
 from litellm_hybrid.diagnostics.explain import Explanation, explain, nearest
 from litellm_hybrid.diagnostics.reasons import REASONS

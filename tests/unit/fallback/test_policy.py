@@ -8,8 +8,7 @@ import pytest
 from mitmproxy import http
 from mitmproxy.test import tflow
 
-from litellm_hybrid.config.model_patterns import Patterns
-from litellm_hybrid.config.settings import Address, Fallback, Secret, Settings, SettingsStore
+from litellm_hybrid.config.settings import Address, Fallback, Patterns, Secret, Settings, SettingsStore
 from litellm_hybrid.errors import Cause, Failure
 from litellm_hybrid.fallback import bypass, policy, replay
 from litellm_hybrid.fallback.policy import Policy

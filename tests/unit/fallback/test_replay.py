@@ -8,8 +8,15 @@ from typing import Any
 
 import pytest
 
-from litellm_hybrid.config.model_patterns import Patterns
-from litellm_hybrid.config.settings import Address, Fallback, HistoryPolicy, Secret, Settings, SettingsStore
+from litellm_hybrid.config.settings import (
+    Address,
+    Fallback,
+    HistoryPolicy,
+    Patterns,
+    Secret,
+    Settings,
+    SettingsStore,
+)
 from litellm_hybrid.fallback.replay import REMEDIES_MAX, RETRIES_FOR, Replays
 from litellm_hybrid.fallback.state import FallbackState
 from litellm_hybrid.flow.exchange import Exchange

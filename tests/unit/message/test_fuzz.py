@@ -15,9 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from litellm_hybrid.config.model_patterns import Patterns
 from litellm_hybrid.config.parser import ConfigError, parse
-from litellm_hybrid.config.settings import Settings
+from litellm_hybrid.config.settings import Patterns, Settings
 from litellm_hybrid.fallback import conversations
 from litellm_hybrid.fallback.response_hold import JudgedResponse, ResponseHead, needs_inspection
 from litellm_hybrid.llm.history import detect_history_rejection, reduce

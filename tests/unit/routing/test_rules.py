@@ -2,8 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from litellm_hybrid.config.model_patterns import Patterns
-from litellm_hybrid.config.settings import Address, Fallback, Settings
+from litellm_hybrid.config.settings import Address, Fallback, Patterns, Settings
 from litellm_hybrid.message import json
 from litellm_hybrid.routing import requested_model
 from litellm_hybrid.routing.requested_model import Named
