@@ -10,8 +10,8 @@ import pytest
 from docs.blocks import rows
 from litellm_hybrid.config.settings import Address, Patterns, Settings
 from litellm_hybrid.routing import requested_model, rewrite, rules
-from litellm_hybrid.routing.model_lists import ModelList, is_list
 from litellm_hybrid.routing.rewrite import Incoming
+from litellm_hybrid.runtime.model_lists import ModelList, is_list
 
 PAGE = (Path(__file__).parents[2] / "docs" / "clients.md").read_text("utf-8")
 SETTINGS = Settings(enabled=True, base_url=Address("http", "127.0.0.1", 4000), models=Patterns(["*"]))

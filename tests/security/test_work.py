@@ -15,7 +15,7 @@ from e2e.fallback_support import FELL_BACK, ON, OUT_OF_QUOTA
 from e2e.harness import PATIENCE, Stub, hello, until
 from litellm_hybrid.fallback import conversations
 from litellm_hybrid.llm.history import reduce
-from litellm_hybrid.message import lone_surrogates
+from litellm_hybrid.message import json_edit
 from litellm_hybrid.message.decoders import MAX_DECODED
 from litellm_hybrid.proxy.waits import Waits
 from litellm_hybrid.routing import requested_model, rules
@@ -248,9 +248,9 @@ def test_what_is_not_read(before: bytes, repeated: bytes, most: int, behind: byt
 
 def test_a_character_cut_in_two_is_not_looked_for_among_a_million_escapes() -> None:
     cut, escapes = b"\\ud800", b"\\n"
-    assert lone_surrogates.readable(cut + escapes * 900_000).startswith(b"\\ufffd")
-    with pytest.raises(lone_surrogates.TooManyError):
-        lone_surrogates.readable(cut + escapes * 1_100_000)
+    assert json_edit.readable(cut + escapes * 900_000).startswith(b"\\ufffd")
+    with pytest.raises(json_edit.TooManyError):
+        json_edit.readable(cut + escapes * 1_100_000)
 
 
 def test_a_history_of_very_many_parts_is_left_alone() -> None:

@@ -23,7 +23,7 @@ from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.llm.reduction import REJECTIONS, HistoryRejection
 from litellm_hybrid.message.credentials import Headers
 from litellm_hybrid.message.json import MOST_HISTORY, has_many_parts
-from litellm_hybrid.message.lone_surrogates import readable
+from litellm_hybrid.message.json_edit import readable
 from litellm_hybrid.routing.rules import Target
 
 # The headers by which CLIProxyAPI keeps a session on one account, in the order of how sure they are.

@@ -17,18 +17,6 @@ from typing import Any
 from msgspec import Raw
 
 from litellm_hybrid.config.settings import without_suffix
-from litellm_hybrid.llm.json_edit import (
-    RawObject,
-    edited,
-    encoded,
-    filtered,
-    kind,
-    objects_in,
-    opened,
-    raw_text,
-    replace,
-    replace_and_prune,
-)
 from litellm_hybrid.llm.parts import (
     Conversation,
     Kind,
@@ -48,6 +36,18 @@ from litellm_hybrid.llm.parts import (
 )
 from litellm_hybrid.llm.reduction import Reduction, last_turn
 from litellm_hybrid.message.json import Object, decode, encode, first, index, items, members, objects, text
+from litellm_hybrid.message.json_edit import (
+    RawObject,
+    edited,
+    encoded,
+    filtered,
+    kind,
+    objects_in,
+    opened,
+    raw_text,
+    replace,
+    replace_and_prune,
+)
 
 # -- histories --------------------------------------------------------------------
 

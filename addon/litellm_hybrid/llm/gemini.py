@@ -18,18 +18,6 @@ from typing import Any
 
 from msgspec import Raw
 
-from litellm_hybrid.llm.json_edit import (
-    RawObject,
-    edited,
-    elements,
-    encoded,
-    filtered,
-    is_empty,
-    is_true,
-    opened,
-    raw_text,
-    replace,
-)
 from litellm_hybrid.llm.parts import (
     Conversation,
     Kind,
@@ -47,6 +35,18 @@ from litellm_hybrid.llm.parts import (
 )
 from litellm_hybrid.llm.reduction import Reduction
 from litellm_hybrid.message.json import Object, encode, first, index, members, objects, text
+from litellm_hybrid.message.json_edit import (
+    RawObject,
+    edited,
+    elements,
+    encoded,
+    filtered,
+    is_empty,
+    is_true,
+    opened,
+    raw_text,
+    replace,
+)
 
 # -- histories --------------------------------------------------------------------
 

@@ -19,10 +19,9 @@ from msgspec import Raw
 from litellm_hybrid.config.settings import HistoryPolicy
 from litellm_hybrid.llm import anthropic, openai_chat, openai_responses
 from litellm_hybrid.llm.gemini import reduce_gemini
-from litellm_hybrid.llm.json_edit import RawObject, edit_body
 from litellm_hybrid.llm.reduction import HistoryRejection, Reduction, Side
 from litellm_hybrid.message.json import MOST_HISTORY, decode, has_many_parts
-from litellm_hybrid.message.lone_surrogates import readable
+from litellm_hybrid.message.json_edit import RawObject, edit_body, readable
 from litellm_hybrid.quota import error_shapes
 from litellm_hybrid.quota.wording import alternatives
 from litellm_hybrid.routing.paths import Api

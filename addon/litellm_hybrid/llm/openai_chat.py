@@ -17,18 +17,6 @@ from typing import Any
 
 from msgspec import Raw
 
-from litellm_hybrid.llm.json_edit import (
-    RawObject,
-    edited,
-    encoded,
-    filtered,
-    is_empty,
-    kind,
-    opened,
-    raw_text,
-    replace,
-    replace_and_prune,
-)
 from litellm_hybrid.llm.parts import (
     DONE,
     Conversation,
@@ -47,6 +35,18 @@ from litellm_hybrid.llm.parts import (
 )
 from litellm_hybrid.llm.reduction import Reduction, last_turn
 from litellm_hybrid.message.json import Object, first, index, members, objects, text
+from litellm_hybrid.message.json_edit import (
+    RawObject,
+    edited,
+    encoded,
+    filtered,
+    is_empty,
+    kind,
+    opened,
+    raw_text,
+    replace,
+    replace_and_prune,
+)
 
 # -- histories --------------------------------------------------------------------
 

@@ -16,7 +16,6 @@ from typing import Any
 
 from msgspec import Raw
 
-from litellm_hybrid.llm.json_edit import RawObject, elements, encoded, kind, opened, raw_text
 from litellm_hybrid.llm.parts import (
     Conversation,
     Kind,
@@ -36,6 +35,7 @@ from litellm_hybrid.llm.parts import (
 )
 from litellm_hybrid.llm.reduction import Reduction, last_turn
 from litellm_hybrid.message.json import Object, first, index, items, members, objects, text
+from litellm_hybrid.message.json_edit import RawObject, elements, encoded, kind, opened, raw_text
 
 # -- histories --------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from zlib import crc32
 from msgspec import Raw
 
 from litellm_hybrid.config.settings import without_suffix
-from litellm_hybrid.llm.json_edit import (
+from litellm_hybrid.message.json_edit import (
     RawObject,
     edited,
     encoded,

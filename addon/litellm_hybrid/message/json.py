@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from litellm_hybrid.message.lone_surrogates import readable
+from litellm_hybrid.message.json_edit import readable
 
 type Object = Mapping[str, Any]
 """A JSON object, decoded."""

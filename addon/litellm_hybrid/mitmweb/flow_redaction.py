@@ -15,10 +15,10 @@ from mitmproxy.hooks import UpdateHook
 from msgspec import Raw
 
 from litellm_hybrid.flow.exchange import Exchange
-from litellm_hybrid.llm.json_edit import RawObject, edit_body, edited, encoded, filtered, replace
 from litellm_hybrid.message import credentials
 from litellm_hybrid.message.credentials import MASK, Headers, RequestHead
 from litellm_hybrid.message.decoders import UndecodableError, decode
+from litellm_hybrid.message.json_edit import RawObject, edit_body, edited, encoded, filtered, replace
 from litellm_hybrid.proxy.interfaces import FlowView
 
 _NO_CREDENTIALS = {

@@ -24,7 +24,7 @@ import msgspec
 from litellm_hybrid.message import forms, json
 from litellm_hybrid.message.decoders import MAX_DECODED, TooLongError, UndecodableError, decode
 from litellm_hybrid.message.json import Members, NotJSONError, Object, items, members, objects, text
-from litellm_hybrid.message.lone_surrogates import readable
+from litellm_hybrid.message.json_edit import readable
 from litellm_hybrid.routing import paths
 from litellm_hybrid.routing.paths import Api, identify_api
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from msgspec import Raw
 
-from litellm_hybrid.llm.json_edit import (
+from litellm_hybrid.message.json_edit import (
     RawObject,
     edit_body,
     edited,

@@ -14,7 +14,11 @@ from itertools import chain
 from msgspec import Raw
 
 from litellm_hybrid.llm.history import TOOL_LOOPS
-from litellm_hybrid.llm.json_edit import (
+from litellm_hybrid.llm.reduction import HistoryRejection
+from litellm_hybrid.llm.replay.body import demanded
+from litellm_hybrid.llm.replay.remedies import Action, Remedy
+from litellm_hybrid.message.json import members, objects
+from litellm_hybrid.message.json_edit import (
     RawObject,
     edit_body,
     is_empty,
@@ -25,10 +29,6 @@ from litellm_hybrid.llm.json_edit import (
     opened,
     raw_text,
 )
-from litellm_hybrid.llm.reduction import HistoryRejection
-from litellm_hybrid.llm.replay.body import demanded
-from litellm_hybrid.llm.replay.remedies import Action, Remedy
-from litellm_hybrid.message.json import members, objects
 from litellm_hybrid.routing.paths import Api
 
 # Servers known to refuse members of a message that OpenAI's types do not have; of `openai/`, which compatible

@@ -12,7 +12,8 @@ from enum import StrEnum
 from msgspec import Raw
 
 from litellm_hybrid.llm.anthropic import omit_clear_thinking
-from litellm_hybrid.llm.json_edit import (
+from litellm_hybrid.llm.replay.body import demanded, is_lost_by_chat_completions
+from litellm_hybrid.message.json_edit import (
     RawObject,
     edit_body,
     edited,
@@ -29,7 +30,6 @@ from litellm_hybrid.llm.json_edit import (
     replace,
     replace_and_prune,
 )
-from litellm_hybrid.llm.replay.body import demanded, is_lost_by_chat_completions
 from litellm_hybrid.routing.paths import Api
 
 RETRIES_MAX = 5

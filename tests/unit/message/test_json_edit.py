@@ -3,7 +3,7 @@
 import pytest
 
 from litellm_hybrid.message.json import decode
-from litellm_hybrid.message.lone_surrogates import MOST_LONE, masked, readable, unmasked
+from litellm_hybrid.message.json_edit import MOST_LONE, masked, readable, unmasked
 
 PAIR = rb"\ud83d\ude00"
 BODIES = [
