@@ -21,8 +21,7 @@ from litellm_hybrid.fallback.shared_state import share
 from litellm_hybrid.fallback.state import FallbackState
 from litellm_hybrid.flow import local_replies
 from litellm_hybrid.flow.exchange import Exchange, add_response_headers
-from litellm_hybrid.mitmweb.annotations import Annotations
-from litellm_hybrid.mitmweb.commands import Commands
+from litellm_hybrid.mitmweb.annotations import Annotations, Commands
 from litellm_hybrid.mitmweb.flow_list import Display
 from litellm_hybrid.mitmweb.flow_redaction import FlowRedactor
 from litellm_hybrid.observability import admin_endpoints
