@@ -116,13 +116,14 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         exchange = Exchange.of(flow)
         if exchange is None:
             return None
-        is_routed = exchange.outcome.target is Target.LITELLM and not exchange.outcome.may_fall_back
-        is_routed = is_routed or exchange.outcome.reason is Reason.LITELLM_FAILED
-        concerned = exchange.outcome.may_fall_back or exchange.unrouted is not None
+        outcome = exchange.outcome
+        is_routed = outcome.target is Target.LITELLM and not outcome.may_fall_back
+        is_routed = is_routed or outcome.reason is Reason.LITELLM_FAILED
+        concerned = outcome.may_fall_back or exchange.unrouted is not None
         if not (concerned or (is_routed and response.status_code >= 400)) or exchange.model is None:
             self._note_excepted(exchange, response.status_code)
             return None
-        headers = {name.lower(): value for name, value in response.headers.items(multi=True)}
+        headers = {_text(name).lower(): _text(value) for name, value in response.headers.fields}
         head = ResponseHead(response.status_code, headers)
         held = self._hold_routed(exchange, head) if is_routed else self._hold(exchange, head)
         if held is None:
@@ -427,6 +428,10 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         if request is not None:
             self.state.counts["history-reduced"] += 1
         return request
+
+
+def _text(field: bytes) -> str:
+    return field.decode("utf-8", "surrogateescape")
 
 
 def _is_failure(status: int, verdict: Verdict) -> bool:

@@ -333,7 +333,7 @@ def remedies_key(exchange: Exchange, api: Api) -> tuple[str, str]:
 
 def _set_body(request: http.Request, body: bytes) -> None:
     request.data.content = body
-    request.data.headers = http.Headers(rewrite.with_body(request.headers.fields, body))
+    request.headers.fields = rewrite.with_body(request.headers.fields, body)
 
 
 def _put_body(request: http.Request, exchange: Exchange, body: bytes, reduced: Reduced) -> None:

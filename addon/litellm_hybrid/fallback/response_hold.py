@@ -52,16 +52,21 @@ _NAMELESS = frozenset({"", "application/octet-stream", "text/plain"})
 """Labels under which CLIProxyAPI's versions have sent events."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ResponseHead:
     """The head of a response.
 
     Attributes:
         headers: names in lower case.
+        content_type: the media type, in lower case and without parameters.
     """
 
     status: int
     headers: Mapping[str, str]
+    content_type: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.content_type = self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
     @property
     def is_stream(self) -> bool:
@@ -72,11 +77,6 @@ class ResponseHead:
     def is_json(self) -> bool:
         """Whether it says that it is JSON."""
         return self.content_type == "application/json" or self.content_type.endswith("+json")
-
-    @property
-    def content_type(self) -> str:
-        """The media type, in lower case and without parameters."""
-        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
     @property
     def is_plain(self) -> bool:
@@ -97,10 +97,13 @@ def is_excepted(fallback: Fallback, model: str, status: int, kind: str = "") -> 
         status: of the response.
         kind: what it means, as in `fallback.on`; "": it was not held, and only its status is known.
     """
+    by_status = _BY_STATUS.get(status)
+    if not fallback.enabled or (by_status is None and kind not in DEFAULT_FALLBACK_KINDS):
+        return False  # as of nearly all
     covered = fallback.covers(model)
-    said = kind if kind and covered else _BY_STATUS.get(status)  # of others the client has got the beginning
+    said = kind if kind and covered else by_status  # of others the client has got the beginning
     missing = DEFAULT_FALLBACK_KINDS - fallback.on if covered else DEFAULT_FALLBACK_KINDS
-    return fallback.enabled and said in missing
+    return said in missing
 
 
 def needs_inspection(head: ResponseHead) -> bool:
@@ -288,7 +291,8 @@ class JudgedResponse:
             self._set(verdict)
 
     def _known(self, verdict: Verdict) -> Verdict:
-        return verdict.for_known_model() if self.known_model() else verdict
+        known = verdict.for_known_model()
+        return known if known is not verdict and self.known_model() else verdict
 
     def _set(self, verdict: Verdict) -> None:
         if self.verdict is None and self.fails(verdict):

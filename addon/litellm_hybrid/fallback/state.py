@@ -326,4 +326,4 @@ class FallbackState:
     @property
     def held_bytes(self) -> int:
         """How many bytes of responses are held."""
-        return sum(len(held.body) for held in self.held)
+        return sum([len(held.body) for held in self.held])

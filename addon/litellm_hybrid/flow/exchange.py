@@ -426,7 +426,7 @@ def to_litellm(request: http.Request, outgoing: Outgoing) -> None:
     data.host = outgoing.address.host
     data.port = outgoing.address.port
     data.path = outgoing.target.encode("utf-8", "surrogateescape")
-    data.headers = http.Headers(outgoing.headers)
+    data.headers.fields = outgoing.headers
     data.content = outgoing.body
     data.trailers = None
     # HTTP/2 names the server in a pseudo-header, HTTP/1 in Host.

@@ -118,17 +118,17 @@ def _in_tool_loop(body: bytes, api: Api) -> bool:
 
 
 def _carried_out(body: bytes, api: Api, start: Callable[[], Reduction]) -> Reduced:
-    work, reducer = start(), _REDUCERS.get(api)
+    work, reducer = None, _REDUCERS.get(api)
     if reducer is None or has_many_parts(body, MOST_HISTORY):
         return Reduced(body)
 
     def edit(request: RawObject) -> bool:
         nonlocal work
-        work = start()  # a body with a lone surrogate is edited a second time
+        work = start()  # anew: a body with a lone surrogate is edited a second time
         return reducer(request, work)
 
     after = edit_body(body, edit)
-    if after is body:
+    if after is body or work is None:
         return Reduced(body)
     return Reduced(after, tuple(sorted((+work.dropped).items())), tuple(work.switched_off))
 

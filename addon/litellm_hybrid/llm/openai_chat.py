@@ -79,7 +79,7 @@ def reduce_chat(request: RawObject, work: Reduction) -> bool:
     """
     step = partial(_reduced_message, work=work)
     changed = replace(request, "messages", lambda raw: filtered(raw, step))
-    dropped = any(work.dropped[part] for part in _ANTHROPIC_PARTS)
+    dropped = any(map(work.dropped.get, _ANTHROPIC_PARTS))
     if work.rejection == "thinking-missing" or (dropped and in_tool_loop(request)):
         changed |= work.switch_off(request, _THINKING_OPTIONS)
         changed |= work.switch_off_within(request, "output_config", ("effort",))

@@ -69,6 +69,8 @@ def is_oauth(credential: str) -> bool:
 
 def without_credentials(query: str) -> str:
     """A query string without the parameters that carry keys or OAuth tokens, the rest byte for byte."""
+    if not query:
+        return query
     kept = []
     for pair in query.split("&"):
         name, _, value = pair.partition("=")

@@ -25,7 +25,7 @@ _SIGNS = _NAMING | {b"via", b"cf-connecting-ip", b"true-client-ip", b"x-client-i
 _SIGN_PREFIXES = (b"x-forwarded-", b"x-envoy-")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ClientAddress:
     """Who a request comes from, as far as it can be known.
 

@@ -128,7 +128,7 @@ def items(value: object) -> list[Any]:
 
 def objects(value: object) -> list[Object]:
     """The objects in an array."""
-    return [item for item in items(value) if isinstance(item, dict)]
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def text(value: object) -> str:

@@ -11,6 +11,7 @@ something else in their place, and what is not edited is written back as it came
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from operator import is_
 from secrets import token_hex
 
 import msgspec
@@ -110,12 +111,10 @@ def kind(members: RawObject) -> str | None:
 
 def filtered(array: Raw, visit: Callable[[Raw], Raw | None]) -> Raw:
     """`array` with each element as `visit` returns it, without those it returns None for: see `mapped`."""
-
-    def kept(element: Raw) -> tuple[Raw, ...]:
-        after = visit(element)
-        return () if after is None else (after,)
-
-    return mapped(array, kept)
+    before = elements(array)
+    if before is None:
+        return array
+    return _array(array, before, [new for old in before if (new := visit(old)) is not None])
 
 
 def mapped(array: Raw, change: Callable[[Raw], Iterable[Raw]]) -> Raw:
@@ -126,8 +125,11 @@ def mapped(array: Raw, change: Callable[[Raw], Iterable[Raw]]) -> Raw:
     before = elements(array)
     if before is None:
         return array
-    after = [new for old in before for new in change(old)]
-    same = len(after) == len(before) and all(new is old for new, old in zip(after, before, strict=True))
+    return _array(array, before, [new for old in before for new in change(old)])
+
+
+def _array(array: Raw, before: list[Raw], after: list[Raw]) -> Raw:
+    same = len(after) == len(before) and all(map(is_, after, before))
     return array if same else encoded(after)
 
 

@@ -113,6 +113,8 @@ def is_stream(beginning: bytes) -> bool | None:
     """Whether a body is a stream of events, by its first bytes alone; None: too few to tell."""
     text = beginning[:64].lstrip()
     text = text.removeprefix(_BOM).lstrip()
+    if text.startswith((b"{", b"[")):
+        return False  # JSON, as mostly
     if text.startswith(_FIELDS):
         return True
     return None if any(field.startswith(text) for field in _FIELDS) or _BOM.startswith(text) else False

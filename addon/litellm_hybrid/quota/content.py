@@ -41,6 +41,9 @@ _BRINGS = (
 _ANNOUNCED = frozenset({"response.created", "response.in_progress", "response.queued", "response.metadata"})
 """Events that repeat the request, or speak of it, and bring nothing of the answer."""
 
+_NOTES = frozenset({"role", "type", "index", "signature", "thoughtSignature", "thought_signature", "thought"})
+"""Members that say how something is written, and not what."""
+
 _LAST = frozenset({"response.completed", "response.incomplete", "response.cancelled", "response.done"})
 
 _STREAM_FAMILIES = ("response.", "responsesapi.", "codex.", "message_", "content_block", "ping", "keepalive")
@@ -92,7 +95,7 @@ def _gemini(piece: Object, *, whole: bool) -> Carries:
     candidates = objects(piece.get("candidates"))
     for candidate in candidates:
         parts = objects(members(candidate.get("content")).get("parts"))
-        if any(_says(value) for part in parts for key, value in part.items() if not _is_note(key)):
+        if any(_says(value) for part in parts for key, value in part.items() if key not in _NOTES):
             return Carries.CONTENT
     reasons = [str(candidate.get("finishReason") or "").lower() for candidate in candidates]
     blocked = bool(members(piece.get("promptFeedback")).get("blockReason"))
@@ -151,7 +154,7 @@ def _event(piece: Object, kind: str) -> Carries:
     delta = piece.get("delta")
     brings = (
         *(_says(piece.get(key)) for key in _BRINGS),
-        *(_says(value) for key, value in members(piece.get("delta")).items() if not _is_note(key)),
+        *(_says(value) for key, value in members(piece.get("delta")).items() if key not in _NOTES),
         isinstance(delta, str) and bool(delta),
         _block(members(piece.get("content_block"))),
         _block(members(piece.get("part"))),
@@ -202,14 +205,9 @@ def _says(value: object, *, blocks: bool = True, deepest: int = 50) -> bool:
     if isinstance(value, list):
         return blocks and (deepest == 0 or any(_says(item, deepest=deepest - 1) for item in value))
     if isinstance(value, dict):
-        told = (inner for key, inner in value.items() if not _is_note(key))
+        told = [inner for key, inner in value.items() if key not in _NOTES]
         return blocks and (deepest == 0 or any(_says(inner, deepest=deepest - 1) for inner in told))
     return bool(value)
-
-
-def _is_note(key: str) -> bool:
-    """Whether a member says how something is written, and not what."""
-    return key in ("role", "type", "index", "signature", "thoughtSignature", "thought_signature", "thought")
 
 
 def _counted(usage: object) -> bool:

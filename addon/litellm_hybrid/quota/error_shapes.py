@@ -22,7 +22,7 @@ than the status: it is taken for that, and not for the provider's word.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from http import HTTPStatus
@@ -280,7 +280,7 @@ def _layer(payload: object, http: int) -> _Layer | None:
         error = response.get("error") or error
     if isinstance(error, list):
         error = next((each for each in error if isinstance(each, dict)), error)
-    error = error or next(_errors_inside(payload), None)
+    error = error or _error_inside(payload)
     if isinstance(error, dict) and error:
         plugin = http == 403 and list(error) == ["message", "type"] and error["type"] == "permission_error"
         shape: Shape = "claude" if kind == "error" else "plugin" if plugin else "object"
@@ -343,11 +343,14 @@ def _detail(payload: Fields, detail: object) -> _Layer | None:
     return _Layer("detail", payload, payload, text, (payload.get("code"),)) if text else None
 
 
-def _errors_inside(payload: Fields) -> Iterator[object]:
-    """Errors of choices (OpenRouter), and those of a list (Cloudflare)."""
-    choices, errors = payload.get("choices"), payload.get("errors")
-    yield from (choice["error"] for choice in objects(choices) if choice.get("error"))
-    yield from objects(errors if isinstance(errors, list) else [errors])
+def _error_inside(payload: Fields) -> object:
+    """The first error of a choice (OpenRouter), or else of a list (Cloudflare)."""
+    for choice in objects(payload.get("choices")):
+        if error := choice.get("error"):
+            return error
+    if (errors := payload.get("errors")) is None:
+        return None
+    return next(iter(objects(errors if isinstance(errors, list) else [errors])), None)
 
 
 def _stated(error: Fields) -> tuple[object, ...]:

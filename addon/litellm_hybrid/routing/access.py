@@ -36,7 +36,7 @@ class AccessDenied:
         return json.dumps({"error": self.error, "message": self.message}).encode()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Client:
     """What is known of who sent a request.
 

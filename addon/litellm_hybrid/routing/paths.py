@@ -146,6 +146,7 @@ def _bare(path: str) -> str:
     return path.partition("?")[0].rstrip("/").replace("%3A", ":").replace("%3a", ":")
 
 
+@_remembered
 def generates(path: str) -> bool:
     """Whether a path of an API answers with what a model has written, and not with a count of tokens."""
     return identify_api(path) is not None and not _bare(path).endswith(_COUNTS)
@@ -182,7 +183,7 @@ def exposure(method: str, path: str) -> Exposure:
     if amp:
         served = method == "POST" and _model_path(stripped) is not None
     else:
-        served = bool(_endpoint(stripped) or _UPSTREAM_API.fullmatch(stripped))
+        served = is_model_endpoint(path) or bool(_UPSTREAM_API.fullmatch(stripped))
     if not served:
         return Exposure.NOBODY
     # A browser asks without a key whether it may ask with one.
@@ -212,8 +213,8 @@ def for_litellm(path: str, model: str | None) -> str | None:
 
     `model`, LiteLLM's name for the model, is put where the path names one; None: the client's.
     """
-    decoded = _decoded(path)
-    return None if decoded is None else _endpoint(strip_provider(decoded), model)
+    found = _served(path)
+    return found.with_model(model or found.model) if isinstance(found, ModelPath) else found
 
 
 def stored_response(method: str, path: str) -> tuple[str, str] | None:
@@ -247,11 +248,14 @@ def _decoded(path: str) -> str | None:
     return decoded.removesuffix("/") or "/"
 
 
-def _endpoint(path: str, model: str | None = None) -> str | None:
-    if (named := _model_path(path)) is not None:
-        return named.with_model(model or named.model)
-    plain = _CODEX.sub("/v1", path)
-    return plain if _MODEL_ENDPOINT.fullmatch(plain) else None
+@_remembered
+def _served(path: str) -> ModelPath | str | None:
+    """Where LiteLLM serves a path, or the model that it names; None: it does not serve it."""
+    if (decoded := _decoded(path)) is None:
+        return None
+    stripped = strip_provider(decoded)
+    plain = _CODEX.sub("/v1", stripped)
+    return _model_path(stripped) or (plain if _MODEL_ENDPOINT.fullmatch(plain) else None)
 
 
 def _model_path(path: str) -> ModelPath | None:

@@ -41,7 +41,7 @@ _DISGUISED = re.compile(
 )
 
 
-@dataclass(frozen=True)
+@dataclass
 class Named:
     """What a request says about its model.
 

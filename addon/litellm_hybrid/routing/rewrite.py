@@ -8,7 +8,7 @@ their case.
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import msgspec
@@ -52,7 +52,7 @@ _LEAST_BUDGET = 1024
 _OF_THE_BODY = frozenset({b"content-length", b"transfer-encoding", b"content-encoding"})
 
 
-@dataclass(frozen=True)
+@dataclass
 class Incoming:
     """A request as the client sent it: headers in order and case, the body with its content coding.
 
@@ -81,7 +81,7 @@ class Incoming:
         return joined
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outgoing:
     """A request as LiteLLM gets it; `target` is path and query, with the address's path prefix."""
 
@@ -154,11 +154,12 @@ def _headers(settings: Settings, incoming: Incoming, length: int, request_id: st
     headers = [
         (name, value)
         for name, value in incoming.headers
-        if name.lower() not in _REPLACED
-        and not credentials.is_credential(name)
+        if (lowered := name.lower()) not in _REPLACED
+        and not credentials.is_credential(lowered)
         and not credentials.is_oauth(value.decode("utf-8", "surrogateescape"))
     ]
-    if beta := _without_oauth_beta(incoming.header(b"anthropic-beta")):
+    betas = incoming.header(b"anthropic-beta")
+    if betas and (beta := _without_oauth_beta(betas)):
         headers.append((b"anthropic-beta", beta.encode("utf-8", "surrogateescape")))
     if credential := _credential(settings, incoming):
         headers.append((b"Authorization", b"Bearer " + credential.encode("utf-8", "surrogateescape")))
@@ -169,12 +170,12 @@ def _headers(settings: Settings, incoming: Incoming, length: int, request_id: st
         (b"x-litellm-call-id", request_id.encode()),
         (b"Content-Length", str(length).encode()),
     ]
-    return ((b"Host", _authority(settings)), *headers)
-
-
-def _authority(settings: Settings) -> bytes:
     assert settings.base_url is not None
-    address = settings.base_url
+    return ((b"Host", _authority(settings.base_url)), *headers)
+
+
+@lru_cache(maxsize=4)  # the configuration's
+def _authority(address: Address) -> bytes:
     return str(Address(address.scheme, address.host, address.port)).partition("://")[2].encode("ascii")
 
 

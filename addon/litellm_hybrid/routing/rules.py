@@ -62,7 +62,7 @@ IN_UPSTREAMS_PLACE = frozenset(
 """Why LiteLLM serves what upstream would have served; the reasons of a replay."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Route:
     """A decision.
 
@@ -79,7 +79,7 @@ class Route:
     may_fall_back: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass
 class Request:
     """A request to decide on.
 
@@ -127,7 +127,7 @@ class Request:
         return self.sent.has(b"via") and rewrite.VIA.decode() in self.sent.header(b"via")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Routed:
     """What was decided about a request.
 

@@ -128,7 +128,7 @@ def demanded(request: RawObject, api: Api) -> list[Demand]:
     """What a request demands: it forces or forbids a tool, or wants a form of its answer."""
     found = []
     for path, harmless in _DEMANDS_OF_GEMINI if api is Api.GENERATE_CONTENT else _DEMANDS:
-        said = member(request, *path)
+        said = member(request, *path) if path[0] in request else None
         if said is not None and not is_empty(said) and (name := _name(said)) not in harmless:
             what = _CHOICES.get(name or "", "named") if harmless is _FREE else _FORMS.get(name or "", "form")
             found.append(Demand(what, bytes(said)))
