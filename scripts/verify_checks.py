@@ -13,7 +13,7 @@ from urllib.parse import quote
 from litellm_hybrid.config.settings import Address
 from litellm_hybrid.diagnostics import probes
 from litellm_hybrid.diagnostics.probes import (
-    Fields,
+    HeaderFields,
     Probe,
     ProbeResult,
     Program,
@@ -63,7 +63,7 @@ class Upstream:
     models: tuple[str, ...] | None = None
 
     def ask(
-        self, path: str, method: str = "GET", body: object = None, headers: Fields | None = None
+        self, path: str, method: str = "GET", body: object = None, headers: HeaderFields | None = None
     ) -> ProbeResult:
         """Ask it once; with the key, unless other headers are given."""
         fields = self.fields if headers is None else headers
@@ -77,7 +77,7 @@ class Upstream:
         return self.ask(path, "POST", {"model": model, "messages": [], **more})
 
     @property
-    def fields(self) -> Fields:
+    def fields(self) -> HeaderFields:
         """Its key, presented."""
         return (("Authorization", f"Bearer {self.key}"),) if self.key else ()
 
@@ -125,7 +125,7 @@ def introduces_itself(upstream: Upstream) -> str:
 
 def refuses_unknown_key(upstream: Upstream) -> str:
     """Its own 401 must not look like a provider's, which falls back."""
-    wrong: Fields = (("Authorization", f"Bearer {WRONG_KEY}"),)
+    wrong: HeaderFields = (("Authorization", f"Bearer {WRONG_KEY}"),)
     for path in BY_MODEL:
         answer = upstream.ask(path, "POST", {"model": MODEL}, wrong)
         if kind(answer) == "unknown-model":

@@ -133,7 +133,7 @@ def upstream_config(at: Address | None = None) -> tuple[Path, Parsed] | None:
     return None
 
 
-class Report(Protocol):
+class Showable(Protocol):
     """What a command has found."""
 
     def lines(self) -> Sequence[OutputLine]:
@@ -143,7 +143,7 @@ class Report(Protocol):
         """Format it for programs."""
 
 
-def show(report: Report, secrets: Iterable[str] = (), *, as_json: bool) -> None:
+def show(report: Showable, secrets: Iterable[str] = (), *, as_json: bool) -> None:
     """Print a report, as JSON or as lines with their labels aligned, and no secret in it."""
     secrets = tuple(secrets)
     if as_json:

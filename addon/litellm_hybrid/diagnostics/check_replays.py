@@ -31,7 +31,7 @@ _OWN = ("openai.com", "azure.com")
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ConfigLine:
     """One line for LiteLLM's configuration.
 
     Attributes:
@@ -64,25 +64,25 @@ def _is_claude(params: Json) -> bool:
     return "claude" in str(params.get("model"))
 
 
-LINES: tuple[Line, ...] = (
-    Line(
+LINES: tuple[ConfigLine, ...] = (
+    ConfigLine(
         "model: hosted_vllm/… in place of openai/…, with use_chat_completions_api: true",
         is_compatible,
         "LiteLLM asks what is behind it for /responses, which few but OpenAI's have",
     ),
-    Line(
+    ConfigLine(
         "use_chat_completions_api: true",
         _is("hosted_vllm/"),
         "Codex's custom tools are refused by servers that know functions only",
     ),
-    Line(
+    ConfigLine(
         'additional_drop_params: ["user"]',
         lambda params: (
             _is("azure/", "xai/")(params) and "user" not in (params.get("additional_drop_params") or ())
         ),
         "Claude Code's metadata.user_id becomes `user`, which may have 64 characters and has 150",
     ),
-    Line(
+    ConfigLine(
         "model: bedrock/converse/…",
         lambda params: (
             _is_claude(params) and _is("bedrock/")(params) and not _is("bedrock/converse/")(params)
@@ -92,13 +92,13 @@ LINES: tuple[Line, ...] = (
 )
 """For a model's `litellm_params`."""
 
-SETTINGS: tuple[Line, ...] = (
-    Line(
+SETTINGS: tuple[ConfigLine, ...] = (
+    ConfigLine(
         "modify_params: true",
         _is_claude,
         "thinking that another account has signed is missed in a tool loop",
     ),
-    Line(
+    ConfigLine(
         "use_chat_completions_url_for_anthropic_messages: true",
         _is("openai/gpt-4", "gpt-4"),
         "Claude Code's requests ask OpenAI for encrypted reasoning, which models that do not reason refuse",

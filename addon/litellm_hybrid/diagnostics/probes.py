@@ -20,7 +20,7 @@ from typing import Any
 from litellm_hybrid.config.settings import Address, Settings
 from litellm_hybrid.proxy import trust
 
-type Fields = tuple[tuple[str, str], ...]
+type HeaderFields = tuple[tuple[str, str], ...]
 
 _MOST = 4 * 1024 * 1024
 """Bytes of a body that are read; LiteLLM lists some hundred models in 30 kB."""
@@ -48,7 +48,7 @@ class Probe:
     address: Address
     path: str
     method: str = "GET"
-    headers: Fields = ()
+    headers: HeaderFields = ()
     body: bytes = b""
     within: float = 5.0
 
@@ -66,7 +66,7 @@ class ProbeResult:
     """
 
     status: int = 0
-    headers: Fields = ()
+    headers: HeaderFields = ()
     body: bytes = b""
     seconds: float = 0.0
     at: float = 0.0
@@ -135,7 +135,7 @@ class ProbeResult:
             return None
 
 
-def bearer(key: str) -> Fields:
+def bearer(key: str) -> HeaderFields:
     """Present a key as every server here takes it; () for ""."""
     return (("Authorization", f"Bearer {key}"),) if key else ()
 

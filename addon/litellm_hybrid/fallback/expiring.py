@@ -76,7 +76,7 @@ _LONGEST_LIFE = 10 * 365 * 24 * 3600.0
 _DEAD_FOR = 3600.0
 """Seconds for which it is known that something is forgotten, should an older word of it come."""
 
-type Key = str | tuple[str, ...]
+type EntryKey = str | tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -113,7 +113,7 @@ class SharedDict[V]:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def put(self, key: Key, value: V, until: float, now: float) -> None:
+    def put(self, key: EntryKey, value: V, until: float, now: float) -> None:
         """Remember a value, as the newest entry, unless a text of its key is longer than `LONGEST`."""
         if all(len(part) <= LONGEST for part in ((key,) if isinstance(key, str) else key)):
             self.put_hashed(self._shared.hashed(key), value, until, now)
@@ -135,19 +135,19 @@ class SharedDict[V]:
         self._keep(key, _Entry(value, until, stamp, until))
         self._shared.tell(Record(self._name, key, value, self._shared.wall(until), stamp))
 
-    def get(self, key: Key, now: float) -> V | None:
+    def get(self, key: EntryKey, now: float) -> V | None:
         """Return an entry's value, None if there is none any more."""
         entry = self.entry(key, now)
         return None if entry is None else entry.value
 
-    def entry(self, key: Key, now: float) -> _Entry[V] | None:
+    def entry(self, key: EntryKey, now: float) -> _Entry[V] | None:
         """Return a value with its time."""
         if not self._entries:
             return None
         entry = self._entries.get(self._shared.hashed(key))
         return entry if entry is not None and entry.until > now else None
 
-    def pop(self, key: Key, now: float) -> None:
+    def pop(self, key: EntryKey, now: float) -> None:
         """Forget an entry, if it is there."""
         self.pop_hashed(self._shared.hashed(key), now)
 
@@ -195,10 +195,10 @@ class SharedSet(SharedDict[bool]):
 
     slack = 0.05  # a conversation is remembered anew at each turn
 
-    def add(self, key: Key, until: float, now: float) -> None:
+    def add(self, key: EntryKey, until: float, now: float) -> None:
         """Remember a key."""
         self.put(key, value=True, until=until, now=now)
 
-    def has(self, key: Key, now: float) -> bool:
+    def has(self, key: EntryKey, now: float) -> bool:
         """Whether a key is remembered."""
         return self.get(key, now) is not None

@@ -37,7 +37,7 @@ from litellm_hybrid.fallback.backends import (
     pack,
     unpack,
 )
-from litellm_hybrid.fallback.expiring import Key, SharedDict
+from litellm_hybrid.fallback.expiring import EntryKey, SharedDict
 from litellm_hybrid.observability import log
 
 LOOK_EVERY = 0.25
@@ -160,7 +160,7 @@ class SharedState:
         if self._peers is not None:
             self._peers.close()
 
-    def hashed(self, key: Key) -> str:
+    def hashed(self, key: EntryKey) -> str:
         """Return what stands for a key."""
         joined = key if isinstance(key, str) else "\0".join(key)
         given = joined.encode("utf-8", "surrogatepass")
