@@ -16,7 +16,7 @@ from litellm_hybrid.fallback import log_lines
 from litellm_hybrid.fallback.conversations import conversation_id
 from litellm_hybrid.fallback.shared_state import Place
 from litellm_hybrid.fallback.state import HOUR, FallbackState, client_hash
-from litellm_hybrid.flow.exchange import Exchange, to_litellm
+from litellm_hybrid.flow.exchange import Exchange, replay_for_litellm
 from litellm_hybrid.llm.history import Reduced, reduce, reduce_again, travels
 from litellm_hybrid.llm.reduction import REJECTIONS, Side
 from litellm_hybrid.llm.replay import body as replay_body
@@ -74,8 +74,7 @@ class Replays:
             return None
         api = identify_api(exchange.path)
         outgoing = rewrite.for_litellm(settings, exchange.forwarded, exchange.model, name, exchange.id)
-        request = flow.request.copy()
-        to_litellm(request, outgoing)
+        request = replay_for_litellm(flow.request, outgoing)
         exchange.remedies.clear()
         policy = settings.fallback.history
         body = outgoing.body

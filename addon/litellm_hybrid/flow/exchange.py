@@ -419,6 +419,15 @@ def add_response_headers(response: http.Response, exchange: Exchange) -> None:
     headers.fields = tuple(fields)
 
 
+def replay_for_litellm(request: http.Request, outgoing: Outgoing) -> http.Request:
+    """Return a request of its own for LiteLLM, in the place of a flow's."""
+    data, nothing = request.data, http.Headers()
+    times = data.timestamp_start, data.timestamp_end
+    made = http.Request("", 0, data.method, b"", b"", b"", data.http_version, nothing, None, None, *times)
+    to_litellm(made, outgoing)
+    return made
+
+
 def to_litellm(request: http.Request, outgoing: Outgoing) -> None:
     """Turn a flow's request into the one that LiteLLM gets."""
     data = request.data

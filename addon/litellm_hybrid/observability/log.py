@@ -167,7 +167,7 @@ class AppLog:
 
     def batch(self, loop: asyncio.AbstractEventLoop) -> None:
         """For a process that does nothing but serve: write lines together, and to nobody but stdout."""
-        self._handler.loop = loop
+        self._handler.loop, self._handler.thread = loop, threading.get_ident()
         _logger.propagate = False
         # What no format of ours has in it: it would be found out for each line.
         logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
@@ -243,12 +243,13 @@ class AppLog:
 
 
 class _StdoutHandler(logging.Handler):
-    """Writes lines to stdout; with a loop, those of INFO together, a moment later.
+    """Writes lines to stdout; with a loop, those of its thread together, a moment later, and errors at once.
 
     A write for each line is a tenth of a small request's cost.
     """
 
     loop: asyncio.AbstractEventLoop | None = None
+    thread = 0
     writer: "LogWriter | None" = None
     alone: _Take | None = None
     """Takes a line past `logging`: in `serve` nobody else gets it."""
@@ -269,7 +270,7 @@ class _StdoutHandler(logging.Handler):
         assert self.lock is not None  # made by `logging`
         with self.lock:
             self._pending.append(f"{line}\n")
-            if self.loop is None or level > logging.INFO:
+            if self.loop is None or level > logging.WARNING or threading.get_ident() != self.thread:
                 self._write()
             elif len(self._pending) == 1:
                 self.loop.call_later(_BATCH_DELAY, self.flush)

@@ -108,6 +108,8 @@ _REFUSES = re.compile(r"error|exceed|denied|invalid|unauthor|forbidden|limit|quo
 _STATUSES = frozenset(int(status) for status in HTTPStatus) | {498, 499, *range(520, 531)}
 """Statuses that say something; others (iFlow's 434 and 449) leave it to the words."""
 
+_ERROR_STATUS = re.compile(r"[45]\d\d", re.ASCII)
+
 _TELLING = frozenset({402, 429, 529})
 """Numbers inside an error that tell more than the 4xx around it."""
 
@@ -222,18 +224,18 @@ def read(payload: object, http: int, *, in_stream: bool = False) -> ErrorPayload
     own = inner is not None and inner.number == http
     quoted = "invalid_request_error" in outer.names and not own
     naming = (outer,) if quoted else layers
-    named = next((layer for layer in naming if layer.names), outer)
+    named = naming[0] if naming[0].names else outer
     return ErrorPayload(
         http=http,
         status=_meant(naming, http, in_stream=in_stream),
         shape=outer.shape,
         names=named.names,
         wrapper_names=outer.names,
-        codes=tuple(word for word in named.words if _snake(word) not in _IMPLIED),
+        codes=tuple([word for word in named.words if _snake(word) not in _IMPLIED]),
         message=layers[0].message,
         phrase=phrase_of(layers[0].message),
-        sources=tuple(fields for layer in layers for fields in (layer.fields, layer.top)),
-        messages=tuple(layer.message for layer in layers),
+        sources=tuple([fields for layer in layers for fields in (layer.fields, layer.top)]),
+        messages=tuple([layer.message for layer in layers]),
     )
 
 
@@ -366,7 +368,7 @@ def _message(value: object) -> str:
 
 def _status(value: object) -> int:
     if isinstance(value, str):
-        value = int(value) if re.fullmatch(r"[45]\d\d", value, re.ASCII) else 0
+        value = int(value) if _ERROR_STATUS.fullmatch(value) else 0
     return value if isinstance(value, int) and not isinstance(value, bool) and 400 <= value <= 599 else 0
 
 

@@ -92,7 +92,7 @@ def _stated(
     moments = chain(
         ((_http_date(header) or _moment(header)) if header else None,),
         *(_values(places, _MOMENTS, _moment) for places in (*own, *details)),
-        map(_openrouter_reset, sources),
+        map(_openrouter_reset, [places[1] for places in own if len(places) > 1]),
         (_number(headers.get("anthropic-ratelimit-unified-reset")),),
         map(_date, told),
     )
@@ -159,9 +159,9 @@ def _timestamp(date: datetime) -> float:
     return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
 
 
-def _openrouter_reset(source: Fields) -> float | None:
+def _openrouter_reset(metadata: Fields) -> float | None:
     """OpenRouter's `metadata.headers`, the provider's own: a reset in milliseconds since the epoch."""
-    headers = members(members(source.get("metadata")).get("headers"))
+    headers = members(metadata.get("headers"))
     fields = {str(name).lower(): value for name, value in headers.items()}
     return _moment(fields.get("x-ratelimit-reset"))
 

@@ -238,6 +238,7 @@ _NO_MEMBER = re.compile(r"\b(?:trace|request|error|status|upstream|api|reason|ac
 _LONGEST = 300
 """Characters of a refusal that is about the account; one that describes a request is longer."""
 _QUOTED = re.compile(r"`[^`]*`|\"[^\"]*\"|“[^”]*”|«[^»]*»|(?<![\w])'[^']*'(?!\w)")
+_NO_WORD = re.compile(r"[^A-Za-z0-9]+")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
@@ -284,7 +285,10 @@ def find(text: str, reading: Reading) -> str:
         if len(text) > _LONGEST or names_request(text) or _names_member(text):
             return ""
         text = _QUOTED.sub(" ", text)
-    return next((found[0] for pattern in _READINGS[reading] if (found := pattern.search(text))), "")
+    for pattern in _READINGS[reading]:
+        if found := pattern.search(text):
+            return found[0]
+    return ""
 
 
 def names_request(text: str) -> bool:
@@ -305,4 +309,4 @@ def alternatives(text: str) -> str:
 
 def code_words(code: str) -> str:
     """The words of a code: "Throttling.RateQuota" and "insufficient_user_quota" become sentences."""
-    return " ".join(re.split(r"[^A-Za-z0-9]+", _CAMEL.sub(" ", code))).strip().lower()
+    return " ".join(_NO_WORD.split(_CAMEL.sub(" ", code))).strip().lower()

@@ -288,6 +288,22 @@ async def test_lines_that_are_written_together_say_the_same(
     assert "sk-secret" not in str(together)
 
 
+async def test_only_errors_and_other_threads_do_not_wait_to_be_written_together(
+    app_log: AppLog, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("logThreads", "logProcesses", "logMultiprocessing"):
+        monkeypatch.setattr(logging, name, True)
+    monkeypatch.setattr(logging.getLogger("litellm_hybrid"), "propagate", True)
+    app_log.batch(asyncio.get_running_loop())
+    log.emit(logging.INFO, "first", event="ended")
+    log.emit(logging.WARNING, "second", event="ended")
+    assert capsys.readouterr().out == ""
+    await asyncio.to_thread(log.emit, logging.INFO, "third", event="ended")
+    assert [line.split()[-1] for line in capsys.readouterr().out.splitlines()] == ["first", "second", "third"]
+    log.emit(logging.ERROR, "fourth", event="ended")
+    assert "fourth" in capsys.readouterr().out
+
+
 def test_a_second_log_takes_over(line: Line) -> None:
     second = AppLog()
     second.install(None)
