@@ -7,7 +7,7 @@ What is swapped or patched at run time, and why, stands where it is done:
 - `http1.HybridHttp1Client.put_in_place_of`: the class of a server's HTTP/1 side;
 - `connection.configure_connection`: the class of a connection's handler, in mitmdump and mitmweb;
 - `fast_path.skip_self_checks`: `MessageData.__post_init__`, in `serve`;
-- `fast_path.speed_up_lookups`: `Headers.get_all`, `get` and `in`, and an option's `current`;
+- `fast_path.speed_up_lookups`: `Headers.get_all`, `get`, `in` and `bytes`, and an option's `current`;
 - `connection.HybridConnectionHandler.handle_connection`: the limit of asyncio's readers;
 - `relay.Relay`: `feed_data` of a reader, while a body passes.
 """
@@ -62,6 +62,7 @@ OVERRIDDEN: tuple[tuple[type, str, tuple[str, ...]], ...] = (
     (Http1Client, "read_body", ("self", "event")),
     (layer.Layer, "handle_event", ("self", "event")),
     (http.Headers, "get_all", ("self", "name")),
+    (http.Headers, "__bytes__", ("self",)),
     (optmanager._Option, "current", ("self",)),  # noqa: SLF001
     (mode_servers.ProxyConnectionHandler, "open_connection", ("self", "command")),
     (mode_servers.ProxyConnectionHandler, "handle_connection", ("self", "connection")),

@@ -4,7 +4,7 @@ mitmproxy has no limits but the kernel's for a connect (134 s) and `tcp_timeout`
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from enum import Enum
 from typing import Self
 
@@ -143,14 +143,14 @@ class CheckSchedule:
             self._wakeup_at = math.inf
         return True
 
-    def wakeup(self) -> Iterator[commands.RequestWakeup]:
-        """Yield the command for the next wakeup, if there is none that comes in time."""
+    def wakeup(self) -> commands.RequestWakeup | None:
+        """Return the command for the next wakeup, if there is none that comes in time."""
         if self._check_at >= self._wakeup_at:
-            return
+            return None
         now = self._clock()
         self._wakeup_at = min(self._check_at, now + CHECK_EVERY)
         wakeup = commands.RequestWakeup(max(0.0, self._wakeup_at - now))
         self._wakeups.add(wakeup)
         # An earlier one that this supersedes still comes, but arms no other.
         self._latest = wakeup
-        yield wakeup
+        return wakeup

@@ -9,7 +9,6 @@ import inspect
 import logging
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,13 +67,14 @@ class HookCalls:
             isinstance(command, HttpRequestHook) and _is_onboarding(command.flow.request)
         ):
             return None
-        with suppress(exceptions.AddonHalt):
-            for handler in handlers:
-                try:
-                    handler(command.flow)
-                except Exception:
-                    with addonmanager.safecall():
-                        raise
+        for handler in handlers:
+            try:
+                handler(command.flow)
+            except exceptions.AddonHalt:
+                break
+            except Exception:
+                with addonmanager.safecall():
+                    raise
         return command.flow
 
     def _find(self, name: str) -> list[_Handler] | None:
@@ -113,6 +113,19 @@ def fork(context: Context) -> Context:
     return forked
 
 
+def set_host(request: http.Request, host: str) -> None:
+    """Do what `request.headers["host"] = host` does, where there is one quicker."""
+    fields = request.data.headers.fields
+    found = [
+        at for at, (name, _) in enumerate(fields) if len(name) == len("host") and name.lower() == b"host"
+    ]
+    if len(found) == 1:
+        at = found[0]
+        request.data.headers.fields = (*fields[:at], (fields[at][0], host.encode()), *fields[at + 1 :])
+    else:
+        request.headers["host"] = host
+
+
 def spare_addons_log_lines() -> None:
     """Ask no addon about a line of the log where none has a handler for it.
 
@@ -129,7 +142,7 @@ def _has_listener(_: logging.LogRecord) -> bool:
 
 
 def speed_up_lookups() -> None:
-    """Look headers up in one pass over the fields, and options without a copy of what cannot be changed.
+    """Look headers up and write them in one pass, and options without a copy of what cannot be changed.
 
     Why: a request takes some forty look-ups of headers and a dozen of options, most of them mitmproxy's own;
     an event of a stream takes two of options. mitmproxy's calls two functions for each field of each,
@@ -139,6 +152,7 @@ def speed_up_lookups() -> None:
     http.Headers.get_all = _get_all  # type: ignore[method-assign]
     http.Headers.get = _get  # type: ignore[method-assign, assignment]
     http.Headers.__contains__ = _contains  # type: ignore[method-assign, assignment]
+    http.Headers.__bytes__ = _bytes  # type: ignore[method-assign]
     optmanager._Option.current = _current  # type: ignore[method-assign] # noqa: SLF001
 
 
@@ -159,6 +173,10 @@ def _get[T](self: http.Headers, name: str | bytes, default: T | None = None) -> 
 
 def _contains(self: http.Headers, name: str | bytes) -> bool:
     return bool(_get_all(self, name))
+
+
+def _bytes(self: http.Headers) -> bytes:
+    return b"".join([b"%b: %b\r\n" % field for field in self.fields])
 
 
 def _current(self: Any) -> Any:  # noqa: ANN401 (an option's value)

@@ -3,12 +3,13 @@
 import json
 import math
 import re
+from collections.abc import Iterator
 from typing import Any, cast, override
 
 import h11
 from h11._readers import ContentLengthReader
 from mitmproxy import http
-from mitmproxy.connection import ConnectionState
+from mitmproxy.connection import Connection, ConnectionState
 from mitmproxy.net.http import http1, status_codes
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
@@ -30,7 +31,7 @@ from litellm_hybrid.proxy import half_close
 from litellm_hybrid.proxy.deadlines import HEAD_LIMIT, CheckSchedule, LimitReached
 from litellm_hybrid.proxy.failures import ClosedBeforeResponse
 from litellm_hybrid.proxy.interfaces import HybridProxy
-from litellm_hybrid.proxy.whole import WholeRequest, WholeResponse, read_request, read_response
+from litellm_hybrid.proxy.whole import MOST, WholeRequest, WholeResponse, read_request, read_response
 
 MOST_HEAD = 64 * 1024
 """The longest head of a request or response, first line and headers together, in bytes."""
@@ -118,14 +119,22 @@ def _stays_open(request: http.Request, response: http.Response) -> bool:
     """
     if not request.data.http_version == response.data.http_version == b"HTTP/1.1":
         return False
-    fields = (*request.data.headers.fields, *response.data.headers.fields)
-    return all(
-        len(name) != _CONNECTION or name.lower() != b"connection" or value == b"keep-alive"
-        for name, value in fields
-    )
+    for fields in (request.data.headers.fields, response.data.headers.fields):
+        for name, value in fields:
+            if len(name) == _CONNECTION and value != b"keep-alive" and name.lower() == b"connection":
+                return False
+    return True
 
 
 _CONNECTION = len(b"connection")
+
+
+def _send(connection: Connection, head: bytes, body: bytes) -> Iterator[commands.SendData]:
+    if len(body) <= MOST:
+        yield commands.SendData(connection, head + body)
+    else:
+        yield commands.SendData(connection, head)
+        yield commands.SendData(connection, body)
 
 
 # -- where we are the client --------------------------------------------------------
@@ -188,9 +197,7 @@ class HybridHttp1Client(Http1Client):
         assert self.stream_id is None
         self.heard = False
         self.stream_id, self.request = event.stream_id, request
-        yield commands.SendData(self.conn, http1.assemble_request_head(request))
-        if event.body:
-            yield commands.SendData(self.conn, event.body)
+        yield from _send(self.conn, http1.assemble_request_head(request), event.body)
         yield from self.mark_done(request=True)
 
     @override
@@ -311,9 +318,7 @@ class HybridHttp1Server(Http1Server):
             return
         assert event.stream_id == self.stream_id
         self.response = response
-        yield commands.SendData(self.conn, http1.assemble_response_head(response))
-        if event.body:
-            yield commands.SendData(self.conn, event.body)
+        yield from _send(self.conn, http1.assemble_response_head(response), event.body)
         request = self.request if self.request_done and not self.buf else None
         has_length = "content-length" in headers and response.status_code != 101
         if request is not None and has_length and _stays_open(request, response):

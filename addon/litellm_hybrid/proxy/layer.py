@@ -73,11 +73,12 @@ class HybridLayer(HttpLayer):
                 self.connections.setdefault(self.client, make(self.context.fork(), self.proxy, self.checks))
             if isinstance(event, events.ConnectionClosed):
                 self.closed_by_peer.add(event.connection)
-                if event.connection is self.client and self.is_busy:
+                if event.connection is self.context.client and self.is_busy:
                     self._look_again = self.proxy.clock() + half_close.RECHECK_FIRST
                     self.checks.schedule(self._look_again)
             yield from super()._handle_event(event)
-        yield from self.checks.wakeup()
+        if (wakeup := self.checks.wakeup()) is not None:
+            yield wakeup
 
     @override
     def make_stream(self, stream_id: int) -> layer.CommandGenerator[None]:
@@ -93,7 +94,8 @@ class HybridLayer(HttpLayer):
         stream = self.command_sources.get(event)
         reuse = reuse and not (isinstance(stream, HybridStream) and stream.attempt.needs_new_connection)
         # The next request of a pipeline may be read while the last response's end is still on its way here.
-        reuse = reuse and not self._is_ending_a_response(event)
+        matching = [one for one in self.connections if event.connection_spec_matches(one)]
+        reuse = reuse and not any(self._is_ending_a_response(one) for one in matching)
         yield from super().get_connection(event, reuse=reuse)
         for connection, child in self.connections.items():
             if connection is not self.client and child not in self._filters:
@@ -105,17 +107,19 @@ class HybridLayer(HttpLayer):
 
     def kept_connection(self, stream: HybridStream) -> Server | None:
         """The connection that `get_connection` would hand out at once; None: that is for it to find out."""
-        request, server = stream.flow.request, stream.flow.server_conn
-        if stream.attempt.needs_new_connection or self.client.alpn == b"h2":
+        data, server = stream.flow.request.data, stream.flow.server_conn
+        if stream.attempt.needs_new_connection or self.context.client.alpn == b"h2":
             return None
-        self._forget_closed()
-        address, is_tls = (request.host, request.port), request.scheme == "https"
+        address, is_tls = (data.host, data.port), data.scheme == b"https"
         wanted = GetHttpConnection(address, is_tls, server.via, server.transport_protocol)
-        for connection in self.connections:
-            if isinstance(connection, Server) and wanted.connection_spec_matches(connection):
-                is_there = connection.connected and connection not in self.waiting_for_establishment
-                return connection if is_there and not self._is_ending_a_response(wanted) else None
-        return None
+        servers = [one for one in self.connections if isinstance(one, Server)]
+        matching = [one for one in servers if wanted.connection_spec_matches(one)]
+        if len(matching) != 1:
+            return None
+        connection = matching[0]
+        is_free = connection.state is ConnectionState.OPEN and not connection.error
+        is_free = is_free and connection not in self.waiting_for_establishment
+        return connection if is_free and not self._is_ending_a_response(connection) else None
 
     @override
     def register_connection(self, command: RegisterHttpConnection) -> layer.CommandGenerator[None]:
@@ -133,7 +137,7 @@ class HybridLayer(HttpLayer):
         """Whether a peer is sent a message in one event: it speaks HTTP/1, and its side is ours."""
         if not self.proxy.relays:
             return False
-        if connection is self.client:
+        if connection is self.context.client:
             return isinstance(self.connections.get(connection), HybridHttp1Server)
         return connection.alpn in _HTTP1
 
@@ -143,13 +147,12 @@ class HybridLayer(HttpLayer):
         self._used.add(connection)
         return used
 
-    def _is_ending_a_response(self, event: GetHttpConnection) -> bool:
-        """Whether the server's HTTP/1 side has not finished with a response that its client has whole."""
-        if not isinstance(self.connections.get(self.client), HybridHttp1Server):
+    def _is_ending_a_response(self, connection: Connection) -> bool:
+        """Whether a server's HTTP/1 side has not finished with a response that its client has whole."""
+        inner = getattr(self.connections[connection], "child_layer", None)
+        if not isinstance(inner, HybridHttp1Client) or inner.stream_id is None:
             return False
-        matching = (child for one, child in self.connections.items() if event.connection_spec_matches(one))
-        inner = (getattr(child, "child_layer", None) for child in matching)
-        return any(isinstance(one, HybridHttp1Client) and one.stream_id is not None for one in inner)
+        return isinstance(self.connections.get(self.context.client), HybridHttp1Server)
 
     def passing_through(self, connection: Connection) -> Passage | None:
         """What only passes from a server to the client: over HTTP/1, and without TLS, on both sides."""

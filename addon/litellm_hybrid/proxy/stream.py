@@ -53,7 +53,7 @@ from litellm_hybrid.proxy import failures
 from litellm_hybrid.proxy.attempt import Attempt
 from litellm_hybrid.proxy.deadlines import LimitReached, Phase
 from litellm_hybrid.proxy.failures import CLIENT_LEFT, ClosedBeforeResponse
-from litellm_hybrid.proxy.held_response import HoldDecision
+from litellm_hybrid.proxy.held_response import HeldResponse, HoldDecision
 from litellm_hybrid.proxy.stream_base import BaseStream, FirstByteOverdue, HoldExpired
 from litellm_hybrid.proxy.waits import LONG_BODY, HybridLongBodyHook
 from litellm_hybrid.proxy.whole import WholeRequest, WholeResponse
@@ -77,6 +77,10 @@ class HybridStream(BaseStream):
 
     @override
     def state_wait_for_request_headers(self, event: RequestHeaders) -> layer.CommandGenerator[None]:
+        if isinstance(event, WholeRequest) and self._takes_in_one():
+            if (yield from self._begin_whole(event)):
+                yield from self._request_ended(event.body)
+            return
         # In reverse mode mitmproxy overwrites the client's Host before any hook runs.
         host = event.request.authority or event.request.host_header or ""
         self.attempt = Attempt(event.request, self.context.server)
@@ -104,18 +108,19 @@ class HybridStream(BaseStream):
                 yield HybridLongBodyHook(self.flow)
                 if self._client_left():
                     self.request_body_buf.clear()
-            yield from self._request_ended()
+            body = bytes(self.request_body_buf)
+            self.request_body_buf.clear()
+            yield from self._request_ended(body)
         else:
             yield from super().state_consume_request_body(event)
 
-    def _request_ended(self) -> layer.CommandGenerator[None]:
+    def _request_ended(self, body: bytes) -> layer.CommandGenerator[None]:
         # As in the base class, but that what goes to a server may go in one event.
-        self.flow.request.timestamp_end = time()
-        self.flow.request.data.content = bytes(self.request_body_buf)
-        self.request_body_buf.clear()
+        data = self.flow.request.data
+        data.timestamp_end, data.content = time(), body
         self.client_state = self.state_done
         yield HttpRequestHook(self.flow)
-        if (yield from self.check_killed(emit_error_hook=True)):
+        if self._is_interrupted and (yield from self.check_killed(emit_error_hook=True)):
             return
         if self.flow.response:
             self.flow.response.timestamp_start = time()
@@ -128,9 +133,8 @@ class HybridStream(BaseStream):
                 self._redact()
 
     def _refuse_too_long(self) -> layer.CommandGenerator[None]:
-        yield from self._refuse_upload(
-            f"The body is longer than {MOST_BODY} bytes.", ErrorCode.REQUEST_TOO_LARGE
-        )
+        why = f"The body is longer than {MOST_BODY} bytes."
+        return self._refuse_upload(why, ErrorCode.REQUEST_TOO_LARGE)
 
     def _refuse_upload(self, why: str, code: ErrorCode) -> layer.CommandGenerator[None]:
         """Answer a request that has not come to its end; its connection is of no more use."""
@@ -203,10 +207,11 @@ class HybridStream(BaseStream):
             return
         self.attempt.hold(event, held)
         self.flow.response = event.response
-        if (yield from self.check_invalid(request=False)):
-            return
         self.server_state = self.state_hold
-        self._parent.checks.schedule(held.due)
+        if isinstance(event, WholeResponse):  # which is valid
+            yield from self._hold_whole(event, held)
+        elif not (yield from self.check_invalid(request=False)):
+            self._parent.checks.schedule(held.due)
 
     @override
     def check_invalid(self, request: bool) -> layer.CommandGenerator[bool]:
@@ -248,6 +253,16 @@ class HybridStream(BaseStream):
         else:
             yield from self._apply(held.end(now=time()))
 
+    def _hold_whole(self, event: WholeResponse, held: HeldResponse) -> layer.CommandGenerator[None]:
+        decision = HoldDecision.HOLD
+        if event.body:
+            decision = held.feed(event.body, now=time(), clock=self._timer.since)
+            event.body = b""
+        if decision is HoldDecision.HOLD:
+            decision = held.end(now=time())
+            event.has_ended = True
+        yield from self._apply(decision)
+
     def _hold_expired(self) -> layer.CommandGenerator[None]:
         if self.attempt.held is not None:
             yield from self._apply(self.attempt.held.expire(now=time()))
@@ -280,7 +295,7 @@ class HybridStream(BaseStream):
         response.data.content = body
         self.flow.response = response
         yield HttpResponseHeadersHook(self.flow)
-        if not (yield from self.check_killed(emit_error_hook=True)):
+        if not (self._is_interrupted and (yield from self.check_killed(emit_error_hook=True))):
             yield from self.send_response()
 
     def _replace(self, broken_by: Failure | None = None) -> layer.CommandGenerator[None]:
@@ -342,22 +357,6 @@ class HybridStream(BaseStream):
         else:
             yield from self._send_cut(first.response)
 
-    def _send_cut(self, response: http.Response) -> layer.CommandGenerator[None]:
-        """Send a response whose end is not known: the client must not take it for whole."""
-        self.flow.response = response
-        yield HttpResponseHeadersHook(self.flow)
-        body = response.raw_content or b""
-        if callable(response.stream):  # what passes it on has seen none of it
-            passed = response.stream(body)
-            body = passed if isinstance(passed, bytes) else b"".join(passed)
-        response.stream = True
-        if (yield from self.check_killed(emit_error_hook=True)):
-            return
-        yield from self.start_response_stream()
-        yield SendHttp(ResponseData(self.stream_id, body), self.context.client)
-        cut = ResponseProtocolError(self.stream_id, "response cut short", ErrorCode.GENERIC_SERVER_ERROR)
-        yield from super().handle_protocol_error(cut)
-
     # -- streaming --------------------------------------------------------------
 
     @override
@@ -384,7 +383,9 @@ class HybridStream(BaseStream):
     def send_response(self, already_streamed: bool = False) -> layer.CommandGenerator[None]:
         self._timer.phase = Phase.NOTHING
         self._begin_response()
-        return self._joined(super().send_response(already_streamed))
+        if not already_streamed and self._sends_in_one():
+            return self._send_in_one()
+        return self._as_client_gets_it(super().send_response(already_streamed))
 
     # -- what goes wrong ----------------------------------------------------------
 

@@ -6,10 +6,12 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from time import time
 from typing import TYPE_CHECKING, override
 
 from mitmproxy import http
 from mitmproxy.connection import Connection
+from mitmproxy.net.http import url
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import DropStream, HttpStream, SendHttp
@@ -26,13 +28,18 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseProtocolError,
     ResponseTrailers,
 )
-from mitmproxy.proxy.layers.http._hooks import HttpRequestHook
+from mitmproxy.proxy.layers.http._hooks import (
+    HttpRequestHeadersHook,
+    HttpRequestHook,
+    HttpResponseHeadersHook,
+    HttpResponseHook,
+)
 
 from litellm_hybrid.errors import Failure
 from litellm_hybrid.proxy.attempt import Attempt
 from litellm_hybrid.proxy.deadlines import CHECK_EVERY, Phase, Timer
 from litellm_hybrid.proxy.failures import CLIENT_LEFT
-from litellm_hybrid.proxy.fast_path import WaitForResumeHook
+from litellm_hybrid.proxy.fast_path import WaitForResumeHook, set_host
 from litellm_hybrid.proxy.http1 import HybridHttp1Client, HybridHttp1Server
 from litellm_hybrid.proxy.relay import Framing, Passage, Relay
 from litellm_hybrid.proxy.waits import HybridWaitHook
@@ -209,8 +216,14 @@ class BaseStream(HttpStream):
             self._report(CLIENT_LEFT)
         return super().check_killed(emit_error_hook)
 
+    @property
+    def _is_interrupted(self) -> bool:
+        """Whether `check_killed` has something to look at."""
+        return bool(self._paused_event_queue) or self.flow.error is not None
+
     def _client_left(self) -> bool:
-        return any(isinstance(event, RequestProtocolError) for event in self._paused_event_queue)
+        waiting = self._paused_event_queue
+        return bool(waiting) and any(isinstance(event, RequestProtocolError) for event in waiting)
 
     def _report(self, failure: Failure) -> None:
         """Tell the observer, once for each attempt."""
@@ -219,6 +232,36 @@ class BaseStream(HttpStream):
             self._proxy.observer.failed(self.flow, failure, response_begun=self._has_begun)
 
     # -- requests ---------------------------------------------------------------
+
+    def _takes_in_one(self) -> bool:
+        """Whether no option of mitmproxy's wants to know of a body before it has come."""
+        options = self.context.options
+        return not (options.stream_large_bodies or options.body_size_limit)
+
+    def _begin_whole(self, event: WholeRequest) -> layer.CommandGenerator[bool]:
+        """Begin with a request that is here, and valid; whether nothing but its end is left to be done."""
+        # As `state_wait_for_request_headers` in the base class.
+        request, server = event.request, self.context.server
+        host = request.host_header or ""
+        self.attempt = Attempt(request, server)
+        self.flow = flow = http.HTTPFlow(self.context.client, server)
+        flow.request, flow.live = request, True
+        assert server.address
+        data, scheme = request.data, "https" if server.tls else "http"
+        data.host, data.port, data.scheme = *server.address[:2], scheme.encode()
+        if not self.context.options.keep_host_header:
+            set_host(request, url.hostport(scheme, data.host, data.port))
+        yield HttpRequestHeadersHook(flow)
+        was_killed = self._is_interrupted and (yield from self.check_killed(emit_error_hook=True))
+        self._proxy.observer.request_begun(flow, host)
+        if was_killed:
+            return False
+        self.server_state = self.state_wait_for_response_headers
+        if not (request.stream and event.body):
+            return True
+        yield from self.start_request_stream()
+        yield from self._take_rest(event, self.context.client)
+        return False
 
     def _send_request(self, request: http.Request) -> layer.CommandGenerator[None]:
         content, trailers, server = request.raw_content or b"", request.trailers, self.context.server
@@ -246,37 +289,48 @@ class BaseStream(HttpStream):
         self._has_begun = True
         self.first = None
 
-    def _joined(self, work: layer.CommandGenerator[None]) -> layer.CommandGenerator[None]:
-        """Send a response as the client gets it, in one event where it may go so."""
-        head: ResponseHeaders | None = None  # that is kept, to go in one event with the rest
-        body = b""
+    def _as_client_gets_it(self, work: layer.CommandGenerator[None]) -> layer.CommandGenerator[None]:
         for command in work:
-            event = command.event if isinstance(command, SendHttp) else None
-            if isinstance(event, ResponseHeaders):
-                event.response = self._proxy.view.response(self.flow) or event.response
-                if self._parent.takes_whole(self.context.client):
-                    head = event
-                    continue
-            elif head is not None:
-                if isinstance(event, ResponseData) and not body:
-                    body = event.data
-                    continue
-                if isinstance(event, ResponseEndOfMessage):
-                    whole = WholeResponse(self.stream_id, head.response, head.end_stream, body)
-                    yield SendHttp(whole, self.context.client)
-                    head = None
-                    continue
-                if not isinstance(command, DropStream):
-                    yield from self._send_begun(head, body)
-                    head = None
+            if isinstance(command, SendHttp) and isinstance(command.event, ResponseHeaders):
+                command.event.response = self._proxy.view.response(self.flow) or command.event.response
             yield command
-        if head is not None:
-            yield from self._send_begun(head, body)
 
-    def _send_begun(self, head: ResponseHeaders, body: bytes) -> layer.CommandGenerator[None]:
-        yield SendHttp(head, self.context.client)
-        if body:
-            yield SendHttp(ResponseData(self.stream_id, body), self.context.client)
+    def _sends_in_one(self) -> bool:
+        """Whether a response that is here goes to the client in one event."""
+        assert self.flow.response
+        switches = self.flow.response.data.status_code == 101
+        may_go = self.client_state == self.state_done and not switches
+        return may_go and self._parent.takes_whole(self.context.client)
+
+    def _send_in_one(self) -> layer.CommandGenerator[None]:
+        # As `send_response` and `flow_done` in the base class.
+        flow = self.flow
+        assert flow.response
+        flow.response.data.timestamp_end = time()
+        yield HttpResponseHook(flow)
+        self.server_state = self.state_done
+        if self._is_interrupted and (yield from self.check_killed(emit_error_hook=False)):
+            return
+        flow.live = False
+        response, body = self._proxy.view.response(flow) or flow.response, flow.response.raw_content or b""
+        yield DropStream(self.stream_id)
+        yield SendHttp(WholeResponse(self.stream_id, response, not body, body), self.context.client)
+
+    def _send_cut(self, response: http.Response) -> layer.CommandGenerator[None]:
+        """Send a response whose end is not known: the client must not take it for whole."""
+        self.flow.response = response
+        yield HttpResponseHeadersHook(self.flow)
+        body = response.raw_content or b""
+        if callable(response.stream):  # what passes it on has seen none of it
+            passed = response.stream(body)
+            body = passed if isinstance(passed, bytes) else b"".join(passed)
+        response.stream = True
+        if (yield from self.check_killed(emit_error_hook=True)):
+            return
+        yield from self.start_response_stream()
+        yield SendHttp(ResponseData(self.stream_id, body), self.context.client)
+        cut = ResponseProtocolError(self.stream_id, "response cut short", ErrorCode.GENERIC_SERVER_ERROR)
+        yield from super().handle_protocol_error(cut)
 
     def _reserve(self, failure: Failure | None = None) -> layer.CommandGenerator[None]:
         """Wait for the moment that a place in a budget of several processes takes.

@@ -21,9 +21,9 @@ To a peer the head, the body and the end go in one event if it speaks HTTP/1 (`H
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from time import time
 
 from mitmproxy import http
-from mitmproxy.net.http import http1
 from mitmproxy.proxy.layers.http._base import HttpEvent
 from mitmproxy.proxy.layers.http._events import (
     RequestData,
@@ -37,11 +37,15 @@ from mitmproxy.proxy.layers.http._events import (
 MOST = 64 * 1024
 """The longest message, in bytes, that is taken whole."""
 
-# Nothing that readers differ about: every line ends in CRLF, begins with a visible character, and has no
-# control character but tabs. What else is allowed goes the other way.
-_FIELDS = rb"(?:[!-~\x80-\xff][\t -~\x80-\xff]*+\r\n)*+\r\n"
-_REQUEST = re.compile(rb"(?!CONNECT )[!-~]++ [!-~\x80-\xff]++ HTTP/1\.1\r\n" + _FIELDS)
-_RESPONSE = re.compile(rb"HTTP/1\.1 [2-9][0-9][0-9](?: [\t -~\x80-\xff]*+)?\r\n" + _FIELDS)
+# Nothing that readers differ about: every line ends in CRLF and is a token, a colon, and a value without
+# control characters but tabs. What else is allowed goes the other way.
+_FIELD = rb"[!#-'*+\-.^-z|~0-9A-Z]++:[\t -~\x80-\xff]*+\r\n"
+_REQUEST = re.compile(rb"([!-~]++) (/[!-~\x80-\xff]*+|\*) HTTP/1\.1\r\n((?:%b)*+)\r\n" % _FIELD)
+_REASON = rb"(?:[!-~\x80-\xff][\t -~\x80-\xff]*+)?"
+_RESPONSE = re.compile(rb"HTTP/1\.1 ([2-9][0-9][0-9])(?: (%b))?\r\n((?:%b)*+)\r\n" % (_REASON, _FIELD))
+_NAME_AND_VALUE = re.compile(rb"([^:]++):[\t ]*+([^\t\r ]*+(?:[\t ]++[^\t\r ]++)*+)[\t ]*+\r\n")
+_LENGTH = re.compile(rb"0|[1-9][0-9]*+")
+_BODILESS = (204, 304)
 
 
 @dataclass
@@ -59,46 +63,84 @@ class WholeRequest(RequestHeaders):
 
 @dataclass
 class WholeResponse(ResponseHeaders):
-    """A response's head, with its body and its end."""
+    """A response's head, with its body and its end; `has_ended`: that has been taken."""
 
     body: bytes = b""
+    has_ended: bool = False
 
     def rest(self) -> Iterator[HttpEvent]:
         """The events that follow the head's."""
         if self.body:
             yield ResponseData(self.stream_id, self.body)
-        yield ResponseEndOfMessage(self.stream_id)
+        if not self.has_ended:
+            yield ResponseEndOfMessage(self.stream_id)
 
 
 def read_request(data: bytes, stream_id: int) -> WholeRequest | None:
     """Read a request; None: `data` is not one that can be taken whole."""
-    lines, end = _lines(_REQUEST, data)
-    if lines:
-        try:
-            request = http1.read_request_head(lines)
-            length = http1.expected_http_body_size(request)
-        except ValueError:
-            return None
-        if length == len(data) - end and request.data.method.upper() != b"CONNECT":
-            return WholeRequest(stream_id, request, not length, None, data[end:])
-    return None
+    head = _REQUEST.match(data) if len(data) <= MOST else None
+    if head is None:
+        return None
+    method, path, lines = head.groups()
+    headers = _headers(lines)
+    body = data[head.end() :]
+    if _length(headers, 0) != len(body) or method.upper() == b"CONNECT":
+        return None
+    request = http.Request(
+        "",
+        0,
+        method,
+        b"",
+        b"",
+        path,
+        b"HTTP/1.1",
+        headers,
+        None,
+        None,
+        timestamp_start=time(),
+        timestamp_end=None,
+    )
+    return WholeRequest(stream_id, request, not body, None, body)
 
 
 def read_response(data: bytes, stream_id: int, request: http.Request) -> WholeResponse | None:
     """Read the response to a request; None: `data` is not one that can be taken whole."""
-    lines, end = _lines(_RESPONSE, data)
-    if lines and request.data.method.upper() != b"CONNECT":
-        try:
-            response = http1.read_response_head(lines)
-            length = http1.expected_http_body_size(request, response)
-        except ValueError:
-            return None
-        if length == len(data) - end:
-            return WholeResponse(stream_id, response, not length, data[end:])
-    return None
+    head = _RESPONSE.match(data) if len(data) <= MOST else None
+    if head is None:
+        return None
+    code, reason, lines = head.groups(b"")
+    status, method, headers = int(code), request.data.method.upper(), _headers(lines)
+    body = data[head.end() :]
+    length = _length(headers, -1)
+    if length is not None and (method == b"HEAD" or status in _BODILESS):
+        length = 0
+    if length != len(body) or method == b"CONNECT":
+        return None
+    response = http.Response(
+        b"HTTP/1.1", status, reason, headers, None, None, timestamp_start=time(), timestamp_end=None
+    )
+    return WholeResponse(stream_id, response, not body, body)
 
 
-def _lines(pattern: re.Pattern[bytes], data: bytes) -> tuple[list[bytes], int]:
-    """Return the lines of a plain head, none if it is not one, and where it ends."""
-    head = pattern.match(data) if len(data) <= MOST else None
-    return ([], 0) if head is None else (head[0].split(b"\r\n")[:-2], head.end())
+def _headers(lines: bytes) -> http.Headers:
+    headers = http.Headers.__new__(http.Headers)  # its constructor looks at the type of each field
+    headers.fields = tuple(_NAME_AND_VALUE.findall(lines))
+    return headers
+
+
+def _length(headers: http.Headers, without: int) -> int | None:
+    """Return how long a body has to be, in bytes; None: that is not for us to tell.
+
+    `without`: where the head does not say.
+    """
+    length = without
+    seen = False
+    for name, value in headers.fields:
+        match len(name), name.lower():
+            case 14, b"content-length":
+                if seen or not _LENGTH.fullmatch(value) or len(value) > 9:
+                    return None
+                length, seen = int(value), True
+            case (17, b"transfer-encoding") | (6, b"expect"):
+                return None
+    return length

@@ -274,7 +274,8 @@ class Playbook:
             case commands.SendData():
                 if command.connection is self.client_connection:
                     self.sent_to_client += command.data
-                self.lines.append(f"{self._names[command.connection]} < {_short(command.data)}")
+                peer = self._names[command.connection]
+                self.lines += [f"{peer} < {part}" for part in _parts(command.data)]
             case commands.OpenConnection():
                 self._open(command)
             case commands.CloseTcpConnection(half_close=True):
@@ -340,9 +341,10 @@ def _stream(flow: http.HTTPFlow) -> None:
 _HEAD = re.compile(rb"(\S+ [^\r\n]*)\r\n.*?\r\n\r\n", re.DOTALL)
 
 
-def _short(data: bytes) -> str:
+def _parts(data: bytes) -> list[str]:
     head = _HEAD.match(data)
     if head is None:
-        return data.decode().replace("\r\n", "/")
+        return [data.decode().replace("\r\n", "/")]
     first = head[1].removeprefix(b"HTTP/1.1 ").removesuffix(b" HTTP/1.1").decode()
-    return f"{first} | {data[head.end() :].decode()}".rstrip(" |")
+    body = data[head.end() :].decode()
+    return [first, body] if body else [first]
