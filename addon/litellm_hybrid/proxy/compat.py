@@ -66,6 +66,7 @@ OVERRIDDEN: tuple[tuple[type, str, tuple[str, ...]], ...] = (
     (optmanager._Option, "current", ("self",)),  # noqa: SLF001
     (mode_servers.ProxyConnectionHandler, "open_connection", ("self", "command")),
     (mode_servers.ProxyConnectionHandler, "handle_connection", ("self", "connection")),
+    (mode_servers.ProxyConnectionHandler, "drain_writers", ("self",)),
     (mode_servers.AsyncioServerInstance, "listen", ("self", "host", "port")),
     (mode_servers.AsyncioServerInstance, "handle_stream", ("self", "reader", "writer")),
     (mode_servers.AsyncioServerInstance, "make_top_layer", ("self", "context")),

@@ -101,14 +101,34 @@ class HybridConnectionHandler(mode_servers.ProxyConnectionHandler):
                 connection.state = ConnectionState.CLOSED
                 await self.server_event(events.ConnectionClosed(connection))
 
+    def _http_layer(self) -> HybridLayer | None:
+        """The layer that speaks HTTP; None: it is not known yet what speaks here."""
+        above: list[layer.Layer] = []
+        top: layer.Layer | None = self.layer
+        while top is not None and not isinstance(top, HybridLayer):
+            above.append(top)
+            top = getattr(top, "child_layer", None) or getattr(top, "layer", None)
+        if top is not None and above and isinstance(above[-1], NextLayer):
+            self.layer = top  # the mode's layer and `NextLayer` have done what they are for
+        return top
+
+    @override
+    async def drain_writers(self) -> None:
+        """Wait until what was written is sent, if anything is left of it."""
+        for io in self.transports.values():
+            writer = io.writer
+            if isinstance(writer, asyncio.StreamWriter) and not (
+                writer.transport.get_write_buffer_size() or writer.transport.is_closing()
+            ):
+                continue
+            if writer is not None:
+                await super().drain_writers()  # type: ignore[no-untyped-call]
+                return
+
     def _relay(self, connection: Connection, reader: asyncio.StreamReader) -> Relay | None:
         """Begin to relay what comes from a server, if that is all that is to be done with it now."""
-        top: layer.Layer | None = self.layer
-        while not isinstance(top, HybridLayer):
-            top = getattr(top, "child_layer", None) or getattr(top, "layer", None)
-            if top is None:
-                return None
-        passage = None if connection is self.client else top.passing_through(connection)
+        http = None if connection is self.client else self._http_layer()
+        passage = None if http is None else http.passing_through(connection)
         io = self.transports.get(self.client)
         is_read = not vars(reader)["_buffer"] and not reader.at_eof() and reader.exception() is None
         if passage is None or io is None or io.handler is None or not is_read:

@@ -23,7 +23,8 @@ from mitmproxy.proxy.layers.http._hooks import (
     HttpResponseHook,
 )
 
-_HOOKS = (HttpRequestHeadersHook, HttpRequestHook, HttpResponseHeadersHook, HttpResponseHook)
+OF_A_REQUEST = (HttpRequestHeadersHook, HttpRequestHook, HttpResponseHeadersHook, HttpResponseHook)
+"""The hooks whose handlers can be called at once."""
 
 _ONBOARDING = "onboarding"
 """mitmproxy's addon that answers for http://mitm.it; it wants every request to be awaited."""
@@ -54,28 +55,26 @@ class HookCalls:
         self._addons: tuple[object, ...] = ()
         self._found: dict[str, list[_Handler] | None] = {}
 
-    def call(self, command: commands.Command) -> http.HTTPFlow | None:
-        """Call the handlers of a hook, and return its flow; None: mitmproxy has to do it.
+    def call(self, hook: type[commands.StartHook], flow: http.HTTPFlow) -> bool:
+        """Call the handlers of a hook; False: mitmproxy has to do it.
 
         That is so for what is no hook of a request, where a handler wants to be awaited, and where somebody
         wants to be told about every update, as mitmweb does.
         """
-        if not isinstance(command, _HOOKS):
-            return None
-        handlers = self._find(command.name)
-        if handlers is None or (
-            isinstance(command, HttpRequestHook) and _is_onboarding(command.flow.request)
-        ):
-            return None
+        if hook not in OF_A_REQUEST:
+            return False
+        handlers = self._find(hook.name)
+        if handlers is None or (hook is HttpRequestHook and _is_onboarding(flow.request)):
+            return False
         for handler in handlers:
             try:
-                handler(command.flow)
+                handler(flow)
             except exceptions.AddonHalt:
                 break
             except Exception:
                 with addonmanager.safecall():
                     raise
-        return command.flow
+        return True
 
     def _find(self, name: str) -> list[_Handler] | None:
         """Return the handlers in order, worked out once for each set of addons; None: mitmproxy has to."""

@@ -119,12 +119,12 @@ class HybridStream(BaseStream):
         data = self.flow.request.data
         data.timestamp_end, data.content = time(), body
         self.client_state = self.state_done
-        yield HttpRequestHook(self.flow)
+        yield from self._hook(HttpRequestHook)
         if self._is_interrupted and (yield from self.check_killed(emit_error_hook=True)):
             return
         if self.flow.response:
             self.flow.response.timestamp_start = time()
-            yield HttpResponseHeadersHook(self.flow)
+            yield from self._hook(HttpResponseHeadersHook)
             if not (yield from self.check_killed(emit_error_hook=True)):
                 yield from self.send_response()
         elif (yield from self.make_server_connection()):
@@ -200,8 +200,7 @@ class HybridStream(BaseStream):
     def _response_begun(self, event: ResponseHeaders) -> layer.CommandGenerator[None]:
         self._enter(Phase.BODY)
         self._proxy.observer.response_begun(self.flow, event.response)
-        with self._with_credentials():
-            held = self._proxy.policy.on_response(self.flow, event.response)
+        held = self._ask(self._proxy.policy.on_response, self.flow, event.response)
         if held is None:
             yield from super().state_wait_for_response_headers(event)
             return
@@ -294,7 +293,7 @@ class HybridStream(BaseStream):
     def _send_whole(self, response: http.Response, body: bytes) -> layer.CommandGenerator[None]:
         response.data.content = body
         self.flow.response = response
-        yield HttpResponseHeadersHook(self.flow)
+        yield from self._hook(HttpResponseHeadersHook)
         if not (self._is_interrupted and (yield from self.check_killed(emit_error_hook=True))):
             yield from self.send_response()
 
@@ -311,8 +310,7 @@ class HybridStream(BaseStream):
             yield from self._reset_server("killed")
             return
         held = self.attempt.keep_failed_response()
-        with self._with_credentials():
-            request = self._proxy.policy.on_failed_response(self.flow, held)
+        request = self._ask(self._proxy.policy.on_failed_response, self.flow, held)
         if request is not None:
             self.attempt.drop_held()
             if not held.complete:

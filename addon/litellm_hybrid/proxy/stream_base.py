@@ -3,8 +3,7 @@
 import asyncio
 import collections
 import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import time
 from typing import TYPE_CHECKING, override
@@ -39,7 +38,7 @@ from litellm_hybrid.errors import Failure
 from litellm_hybrid.proxy.attempt import Attempt
 from litellm_hybrid.proxy.deadlines import CHECK_EVERY, Phase, Timer
 from litellm_hybrid.proxy.failures import CLIENT_LEFT
-from litellm_hybrid.proxy.fast_path import WaitForResumeHook, set_host
+from litellm_hybrid.proxy.fast_path import OF_A_REQUEST, WaitForResumeHook, set_host
 from litellm_hybrid.proxy.http1 import HybridHttp1Client, HybridHttp1Server
 from litellm_hybrid.proxy.relay import Framing, Passage, Relay
 from litellm_hybrid.proxy.waits import HybridWaitHook
@@ -123,7 +122,6 @@ class BaseStream(HttpStream):
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
         if self.relay is not None:
             self.relay.hand_back()
-        hooks = self._proxy.hooks
         work, reply = self._dispatch(event), None
         while True:
             try:
@@ -132,14 +130,21 @@ class BaseStream(HttpStream):
                 if self.stream_id not in self._parent.streams:
                     self._break_cycles()
                 return
-            is_hook = isinstance(command, commands.StartHook)
-            called = hooks.call(command) if is_hook and hooks is not None else None
-            if called is None:
-                reply = yield command
+            if isinstance(command, OF_A_REQUEST):
+                reply = None
+                yield from self._hook(type(command))
             else:
-                reply = (yield WaitForResumeHook(called)) if called.intercepted else None
-            if is_hook and isinstance(command, HttpRequestHook) and self._proxy.waits.has(self.flow):
-                yield HybridWaitHook(self.flow)
+                reply = yield command
+
+    def _hook(self, kind: type[commands.StartHook]) -> layer.CommandGenerator[None]:
+        """Have the handlers of a hook of this request called: at once, if that may be."""
+        hooks = self._proxy.hooks
+        if hooks is None or not hooks.call(kind, self.flow):
+            yield kind(self.flow)
+        elif self.flow.intercepted:
+            yield WaitForResumeHook(self.flow)
+        if kind is HttpRequestHook and self._proxy.waits.has(self.flow):
+            yield HybridWaitHook(self.flow)
 
     def _dispatch(self, event: events.Event) -> layer.CommandGenerator[None]:
         work: layer.CommandGenerator[None] = super()._handle_event(event)
@@ -174,12 +179,11 @@ class BaseStream(HttpStream):
         self.flow.request = self._proxy.view.redacted(self.flow)
         self._is_redacted = True
 
-    @contextmanager
-    def _with_credentials(self) -> Iterator[None]:
-        """Let the policy see the request as it was sent."""
+    def _ask[**P, R](self, ask: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Ask the policy, and let it see the request as it was sent."""
         shown, self.flow.request = self.flow.request, self.attempt.request
         try:
-            yield
+            return ask(*args, **kwargs)
         finally:
             self.flow.request = shown
 
@@ -251,7 +255,7 @@ class BaseStream(HttpStream):
         data.host, data.port, data.scheme = *server.address[:2], scheme.encode()
         if not self.context.options.keep_host_header:
             set_host(request, url.hostport(scheme, data.host, data.port))
-        yield HttpRequestHeadersHook(flow)
+        yield from self._hook(HttpRequestHeadersHook)
         was_killed = self._is_interrupted and (yield from self.check_killed(emit_error_hook=True))
         self._proxy.observer.request_begun(flow, host)
         if was_killed:
@@ -307,7 +311,7 @@ class BaseStream(HttpStream):
         flow = self.flow
         assert flow.response
         flow.response.data.timestamp_end = time()
-        yield HttpResponseHook(flow)
+        yield from self._hook(HttpResponseHook)
         self.server_state = self.state_done
         if self._is_interrupted and (yield from self.check_killed(emit_error_hook=False)):
             return
@@ -319,7 +323,7 @@ class BaseStream(HttpStream):
     def _send_cut(self, response: http.Response) -> layer.CommandGenerator[None]:
         """Send a response whose end is not known: the client must not take it for whole."""
         self.flow.response = response
-        yield HttpResponseHeadersHook(self.flow)
+        yield from self._hook(HttpResponseHeadersHook)
         body = response.raw_content or b""
         if callable(response.stream):  # what passes it on has seen none of it
             passed = response.stream(body)
@@ -346,8 +350,7 @@ class BaseStream(HttpStream):
     def _replacing(self, failure: Failure) -> layer.CommandGenerator[http.Request | None]:
         """Return the request that replaces one without a response, once it has its place."""
         yield from self._reserve(failure)
-        with self._with_credentials():
-            return self._proxy.policy.on_failure(self.flow, failure)
+        return self._ask(self._proxy.policy.on_failure, self.flow, failure)
 
     def _keep_beginning(self) -> None:
         """Let the flow have what came of a response that is cut short; mitmproxy keeps only whole ones."""

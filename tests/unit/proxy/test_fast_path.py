@@ -55,10 +55,10 @@ async def master() -> AsyncIterator[Any]:
         yield tctx.master
 
 
-def _called(master: Any, *kinds: type[Addon]) -> tuple[http.HTTPFlow | None, list[str]]:
+def _called(master: Any, *kinds: type[Addon]) -> tuple[bool, list[str]]:
     calls: list[str] = []
     master.addons.add(*(kind(f"{number} {kind.__name__}", calls) for number, kind in enumerate(kinds)))
-    return HookCalls().call(HttpRequestHook(tflow.tflow())), calls
+    return HookCalls().call(HttpRequestHook, tflow.tflow()), calls
 
 
 @pytest.mark.parametrize(
@@ -73,16 +73,13 @@ def _called(master: Any, *kinds: type[Addon]) -> tuple[http.HTTPFlow | None, lis
 async def test_handlers_are_called_in_order(
     master: Any, kinds: tuple[type[Addon], ...], calls: object
 ) -> None:
-    flow, called = _called(master, *kinds)
-
-    assert flow is not None
-    assert called == calls
+    assert _called(master, *kinds) == (True, calls)
 
 
 @pytest.mark.parametrize("kind", [Awaited, Watches])
 async def test_mitmproxy_calls_those_that_want_more(master: Any, kind: type[Addon]) -> None:
     """A handler that is awaited, and mitmweb's, which is told about every update."""
-    assert _called(master, Addon, kind) == (None, [])
+    assert _called(master, Addon, kind) == (False, [])
 
 
 @pytest.mark.parametrize(("host", "is_mitmproxys"), [("mitm.it", True), ("127.0.0.1:8318", False)])
@@ -92,7 +89,7 @@ async def test_only_what_is_for_mitmproxys_own_pages_is_awaited(
     master.addons.add(Onboarding())
     flow = tflow.tflow()
     flow.request.headers["Host"] = host
-    assert (HookCalls().call(HttpRequestHook(flow)) is None) is is_mitmproxys
+    assert HookCalls().call(HttpRequestHook, flow) is not is_mitmproxys
 
 
 class Listens:
@@ -124,15 +121,15 @@ async def test_addons_are_asked_about_a_line_where_one_of_them_listens(
 
 async def test_other_hooks_are_mitmproxys(master: Any) -> None:
     assert master
-    assert HookCalls().call(HttpErrorHook(tflow.tflow())) is None
+    assert not HookCalls().call(HttpErrorHook, tflow.tflow())
 
 
 async def test_an_addon_that_comes_later_is_called(master: Any) -> None:
     hooks, calls = HookCalls(), list[str]()
-    hooks.call(HttpRequestHook(tflow.tflow()))
+    hooks.call(HttpRequestHook, tflow.tflow())
 
     master.addons.add(Addon("late", calls))
-    hooks.call(HttpRequestHook(tflow.tflow()))
+    hooks.call(HttpRequestHook, tflow.tflow())
 
     assert calls == ["late"]
 

@@ -163,11 +163,11 @@ class _Direct:
     def __init__(self, wires: "Wires") -> None:
         self._wires = wires
 
-    def call(self, command: commands.Command) -> http.HTTPFlow | None:
-        if isinstance(command, (HttpRequestHook, HttpResponseHeadersHook, HttpResponseHook)):
-            self._wires.hook(command)
-            return command.flow
-        return None
+    def call(self, hook: type[commands.StartHook], flow: http.HTTPFlow) -> bool:
+        if hook in (HttpRequestHook, HttpResponseHeadersHook, HttpResponseHook):
+            self._wires.hook(hook(flow))
+            return True
+        return False
 
 
 class Wires:
