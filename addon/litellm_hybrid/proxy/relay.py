@@ -194,7 +194,8 @@ class Relay:
     """
 
     __slots__ = (
-        *("_client", "_framing", "_high", "_reader", "_stores", "_stream", "_take", "_touch", "_transport"),
+        *("_client", "_framing", "_high", "_ordinary", "_reader"),
+        *("_stores", "_stream", "_take", "_touch", "_transport"),
     )
 
     def __init__(
@@ -209,7 +210,7 @@ class Relay:
         self._high = transport.get_write_buffer_limits()[1]
         self._framing = framing = Framing(passage.source, passage.tap, to_chunks=passage.to_chunks)
         self._take = framing.take_chunks if framing.is_chunked else framing.take
-        # asyncio's protocol calls it with all that is read; set on the object, it goes before the class's.
+        self._ordinary = reader.feed_data
         vars(reader)["feed_data"] = self._feed
         passage.stream.relay = self
 
@@ -217,7 +218,7 @@ class Relay:
         """Let mitmproxy go on; may be called again."""
         if self._stream.relay is self:
             self._stream.relay = None
-            del vars(self._reader)["feed_data"]
+            vars(self._reader)["feed_data"] = self._ordinary
             self._framing.leave()
 
     def _feed(self, data: bytes) -> None:
@@ -229,7 +230,7 @@ class Relay:
                 transport.write(sent)
         if rest:
             self.hand_back()
-            self._reader.feed_data(rest)
+            self._ordinary(rest)
         elif transport.is_closing():
             self.hand_back()
             self._client.cancel("Error sending data")

@@ -20,7 +20,7 @@ from litellm_hybrid.config.settings import Address
 from litellm_hybrid.proxy.connection import HybridConnectionHandler, build_layer, listeners
 from litellm_hybrid.proxy.layer import HybridLayer
 from unit.proxy.playbook import Clock
-from unit.proxy.wires import REQUEST, connected
+from unit.proxy.wires import REQUEST, Wires, connected
 
 
 class Writer:
@@ -97,6 +97,94 @@ async def test_a_long_body_is_not_copied_to_be_joined() -> None:
 
         assert wires.server.sent.endswith(body)
         assert wires.server.writes == 2
+
+
+WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+
+
+async def serve_one(wires: Wires) -> None:
+    """The first request of a connection, whose layers are built meanwhile."""
+    wires.call_hooks_at_once()
+    wires.client.feed(REQUEST % 1)
+    await wires.settle()
+    wires.server.feed(WHOLE)
+    await wires.settle()
+    wires.server.sent.clear()
+    wires.client.sent.clear()
+
+
+@pytest.mark.parametrize("relays", [True, False])
+async def test_what_comes_is_taken_where_it_is_read(relays: bool) -> None:
+    """Without waking a task, unless that is turned off."""
+    async with connected(Clock(), relays=relays) as wires:
+        await serve_one(wires)
+
+        wires.client.feed(REQUEST % 1)
+
+        assert bool(wires.server.sent) is relays
+        await wires.settle()
+        wires.server.feed(WHOLE)
+        assert bool(wires.client.sent) is relays
+        await wires.settle()
+        assert wires.server.sent.endswith(b"{}")
+        assert wires.client.sent.endswith(b"{}")
+
+
+async def test_what_comes_waits_for_an_event_that_is_being_taken() -> None:
+    async with connected(Clock(), relays=True) as wires:
+        await serve_one(wires)
+        lock = wires.handler._server_event_lock
+        await lock.acquire()
+
+        wires.client.feed(REQUEST % 1)
+        await wires.settle()
+        assert not wires.server.sent
+
+        lock.release()
+        assert lock._waiters
+        wires.server.feed(WHOLE)  # it is not this one's turn
+        await wires.settle()
+        assert wires.server.sent.endswith(b"{}")
+
+
+async def test_what_comes_waits_until_what_was_written_is_sent() -> None:
+    async with connected(Clock(), relays=True) as wires:
+        await serve_one(wires)
+        wires.server.is_stuck = True
+        long = b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 300000\r\n\r\n"
+        wires.client.feed(long)
+        await wires.settle()
+        for _ in range(3):
+            wires.client.feed(b"x" * 100_000)
+            await wires.settle()
+        wires.client.feed(REQUEST[:9])
+        await wires.settle()
+        taken = wires.events
+
+        wires.client.feed(REQUEST[9:])
+        await wires.settle()
+        assert wires.events == taken, "one read more, and no other"
+
+        wires.server.unstick()
+        await wires.settle()
+        assert wires.events > taken
+
+
+async def test_a_write_that_fails_ends_a_client_that_had_half_closed() -> None:
+    async with connected(Clock(), relays=True) as wires:
+        await serve_one(wires)
+        wires.left = False
+        wires.client.feed(REQUEST % 1)
+        await wires.settle()
+        wires.client.end()
+        await wires.settle()
+        wires.client.fails = True
+
+        wires.server.feed(WHOLE)
+        await wires.settle()
+
+        assert wires.client.is_closing()
+        assert wires.task.done()
 
 
 @pytest.mark.parametrize("turns", range(6), ids="{} turns later".format)

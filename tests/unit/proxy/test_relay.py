@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -202,7 +203,8 @@ async def play(story: Story, *, relays: bool) -> tuple[dict[str, object], int]:
             "taken": tap.pieces if exact else b"".join(tap.pieces),
             "servers": [bytes(one.sent) for one in wires.servers],
             "closed": [wires.client.is_closing(), *(one.is_closing() for one in wires.servers)],
-            "said": wires.rest.lines,
+            # h11's errors quote what is there, which is more where a task has slept meanwhile.
+            "said": wires.rest.lines if exact else [_QUOTED.sub("", line) for line in wires.rest.lines],
             "streams": len(wires.layer.streams),
         }
         return seen, wires.events
@@ -249,6 +251,9 @@ async def _happen(wires: Wires, what: str) -> None:
         case "sends":
             wires.client.feed(b"POST")
     await wires.settle()
+
+
+_QUOTED = re.compile(r"bytearray\(.*?\) ")
 
 
 @pytest.mark.parametrize("block", range(BLOCKS))
@@ -341,7 +346,6 @@ async def test_what_is_not_plain_is_mitmproxys(clock: Clock, rest: bytes, sent: 
 
         wires.server.feed(chunk(b"two") + rest)
 
-        assert bytes(wires.client.sent) == chunk(b"two")
         await wires.settle()
         assert bytes(wires.client.sent) == chunk(b"two") + sent
         assert wires.events == 1
@@ -352,10 +356,11 @@ async def test_it_is_relayed_again_behind_what_was_mitmproxys(clock: Clock) -> N
         await begin(wires)
 
         wires.server.feed(b"5;name=value\r\nthree\r\n")
-        assert not is_relayed(wires)
         await wires.settle()
+        assert (wires.events, is_relayed(wires)) == (1, True)
 
-        assert is_relayed(wires)
+        wires.server.feed(chunk(b"four"))
+        assert (wires.events, bytes(wires.client.sent)) == (1, chunk(b"three") + chunk(b"four"))
 
 
 async def test_a_slow_client_slows_the_server(clock: Clock) -> None:

@@ -14,9 +14,9 @@ from unittest.mock import patch
 from mitmproxy import http, options
 from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.proxy import commands, events, layer, layers, mode_specs
-from mitmproxy.proxy.layers.http._hooks import HttpRequestHook, HttpResponseHeadersHook, HttpResponseHook
 
 from litellm_hybrid.proxy.connection import HybridConnectionHandler, JoiningLayer
+from litellm_hybrid.proxy.fast_path import OF_A_REQUEST
 from litellm_hybrid.proxy.interfaces import HybridProxy
 from unit.proxy.playbook import Clock, Rest
 
@@ -164,7 +164,7 @@ class _Direct:
         self._wires = wires
 
     def call(self, hook: type[commands.StartHook], flow: http.HTTPFlow) -> bool:
-        if hook in (HttpRequestHook, HttpResponseHeadersHook, HttpResponseHook):
+        if hook in OF_A_REQUEST:
             self._wires.hook(hook(flow))
             return True
         return False
