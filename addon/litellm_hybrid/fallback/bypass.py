@@ -132,9 +132,10 @@ class Bypass:
         return request
 
     def _may_spill(self, exchange: Exchange) -> bool:
-        settings, model = self._settings.current, exchange.model_name or ""
-        spill_at = settings.fallback.spill_at
-        used = self._state.gauge.used(model, time()) if spill_at else None
+        settings = self._settings.current
+        if not (spill_at := settings.fallback.spill_at):
+            return False
+        used = self._state.gauge.used(exchange.model_name or "", time())
         if used is None or used < spill_at or access.check(settings, exchange.client) is not None:
             return False
         return is_new(exchange.content)

@@ -30,8 +30,9 @@ class ExpiringDict[K, V]:
     def put(self, key: K, value: V, until: float = inf) -> None:
         """Remember a value, as the newest entry, unless a text of its key is longer than `LONGEST`."""
         parts = key if isinstance(key, tuple) else (key,)
-        if any(isinstance(part, str) and len(part) > LONGEST for part in parts):
-            return
+        for part in parts:
+            if isinstance(part, str) and len(part) > LONGEST:
+                return
         self._entries[key] = value, until
         self._entries.move_to_end(key)
         if len(self._entries) > self._maxsize:

@@ -123,7 +123,10 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         if not (concerned or (is_routed and response.status_code >= 400)) or exchange.model is None:
             self._note_excepted(exchange, response.status_code)
             return None
-        headers = {_text(name).lower(): _text(value) for name, value in response.headers.fields}
+        headers = {
+            name.decode("utf-8", "surrogateescape").lower(): value.decode("utf-8", "surrogateescape")
+            for name, value in response.headers.fields
+        }
         head = ResponseHead(response.status_code, headers)
         held = self._hold_routed(exchange, head) if is_routed else self._hold(exchange, head)
         if held is None:
@@ -346,10 +349,10 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         served = status is not None and status < 400
         if (served or exchange.streaming) and exchange.outcome.target is Target.LITELLM:
             self.replays.remember_remedies(exchange, served=True)
-        if served and exchange.model_name and exchange.outcome.target is Target.UPSTREAM:
-            model = exchange.model_name.lower()
-            self.state.served_models.add(model)
-            self.state.failures.pop(model)
+        model = exchange.model_name if served and exchange.outcome.target is Target.UPSTREAM else None
+        if model:
+            self.state.served_models.add(model.lower())
+            self.state.failures.pop(model.lower())
         if exchange.fallback is not None:
             outcome = FallbackOutcome.SERVED if status is not None else FallbackOutcome.ABORTED
             self.state.history.ended(exchange.fallback, outcome)
@@ -428,10 +431,6 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         if request is not None:
             self.state.counts["history-reduced"] += 1
         return request
-
-
-def _text(field: bytes) -> str:
-    return field.decode("utf-8", "surrogateescape")
 
 
 def _is_failure(status: int, verdict: Verdict) -> bool:

@@ -134,9 +134,9 @@ class Exchange:
         request = flow.request
         path, _, query = request.path.partition("?")
         sent = Incoming(path, query, request.headers.fields, request.raw_content or b"")
-        traceparent = sent.header(b"traceparent")
+        given, traceparent = sent.header(b"x-request-id"), sent.header(b"traceparent")
         exchange = cls(
-            id=ids.choose(sent.header(b"x-request-id")),
+            id=ids.choose(given) if given else ids.generate(),
             request=Request(request.method, sent, ClientAddress(peer, forwarded.is_loopback(peer)), host),
             headers=sent.headers,
             trace=ids.parse_traceparent(traceparent) if traceparent else None,

@@ -218,7 +218,9 @@ class ResponseTap:
 
     def rate_limits(self) -> str | None:
         """Return the data of an event that says how much of a quota is used; None: there is none."""
-        kept = b"".join((self._beginning, *self._pieces)) if self._is_event_stream else b""
+        if not self._is_event_stream:
+            return None
+        kept = b"".join((self._beginning, *self._pieces))
         events = _events(kept) if _RATE_LIMITS.search(kept) else []
         return next((event.data for event in events if _RATE_LIMITS.search(event.data.encode())), None)
 

@@ -219,7 +219,8 @@ def _pairs(fields: Mapping[str, object], message: str) -> str:
             said = str(value)
             if said in words or (said and message.endswith(said)):
                 continue
-        pairs += f" {name}={_text(value)}"
+        is_plain = type(value) is str and not _NEEDS_QUOTES.search(value)
+        pairs += f" {name}={value if is_plain else _text(value)}"
     for name in _LAST:
         if name in fields:
             pairs += f" {name}={_text(fields[name])}"

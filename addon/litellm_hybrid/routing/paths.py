@@ -172,6 +172,15 @@ def is_model_endpoint(path: str) -> bool:
 
 def exposure(method: str, path: str) -> Exposure:
     """Who may reach a path of upstream's, whose own gates take this proxy for its client."""
+    return _exposure_to_post(path) if method == "POST" else _exposure(method, path)
+
+
+@_remembered
+def _exposure_to_post(path: str) -> Exposure:
+    return _exposure("POST", path)
+
+
+def _exposure(method: str, path: str) -> Exposure:
     decoded = _decoded(path)
     if decoded is None:
         return Exposure.NOBODY

@@ -35,6 +35,8 @@ _REPLACED = frozenset(
     ).split()
 )
 
+_LEFT_OUT = _REPLACED | credentials.HEADERS
+
 _THINKING_SUFFIX = re.compile(r"\(([^()]*)\)$")
 # CLIProxyAPI's levels and their budgets in tokens; it takes both for every provider.
 _BUDGETS = {
@@ -154,8 +156,8 @@ def _headers(settings: Settings, incoming: Incoming, length: int, request_id: st
     headers = [
         (name, value)
         for name, value in incoming.headers
-        if (lowered := name.lower()) not in _REPLACED
-        and not credentials.is_credential(lowered)
+        if (lowered := name.lower()) not in _LEFT_OUT
+        and not lowered.startswith(credentials.HEADER_PREFIX)
         and not credentials.is_oauth(value.decode("utf-8", "surrogateescape"))
     ]
     betas = incoming.header(b"anthropic-beta")

@@ -207,8 +207,10 @@ class ModelLists:
 
         One of a known length is waited for (see `merge`), any other collected on its way.
         """
+        if not self._is_list(exchange, response):
+            return False
         length = response.headers.get("content-length")
-        if not self._is_list(exchange, response) or (length is not None and not _is_short(length)):
+        if length is not None and not _is_short(length):
             return False
         if length is None:
             response.stream = self._collector(exchange, response.headers.get("content-encoding", ""))
@@ -223,8 +225,9 @@ class ModelLists:
             response.headers["content-length"] = str(len(body))
 
     def _is_list(self, exchange: Exchange, response: http.Response) -> bool:
+        request = exchange.request
         return (
-            is_list(exchange.method, exchange.path)
+            is_list(request.method, request.sent.path)
             and response.status_code == 200
             and exchange.outcome.target is Target.UPSTREAM
             and not self._settings.is_empty

@@ -243,12 +243,12 @@ def _end_of_response(flow: http.HTTPFlow, exchange: Exchange) -> ResponseTap | N
 def _record(
     flow: http.HTTPFlow, exchange: Exchange, times: Timing | None, status: int | None
 ) -> RequestRecord:
-    outcome, failure, usage = exchange.outcome, exchange.failure, exchange.usage
+    request, outcome, failure, usage = exchange.request, exchange.outcome, exchange.failure, exchange.usage
     return RequestRecord(
         at=flow.request.timestamp_end or flow.request.timestamp_start,
         request_id=exchange.id,
-        method=exchange.method,
-        path=exchange.path[:LONGEST],
+        method=request.method,
+        path=request.sent.path[:LONGEST],
         model=(exchange.model_name or "")[:LONGEST],
         litellm_model=(exchange.served_as or "")[:LONGEST],
         target=str(outcome.target),
@@ -272,12 +272,13 @@ def _log_answered(
     """
     assert flow.response is not None
     status, outcome, reason = flow.response.status_code, exchange.outcome, str(exchange.outcome.reason)
-    message = f"{outcome.target} {status} {exchange.method} {exchange.path}"
+    method, path = exchange.request.method, exchange.request.sent.path
+    message = f"{outcome.target} {status} {method} {path}"
     by_litellm = outcome.target is Target.LITELLM
     words = exchange.words if end is not None and status >= 400 else None
     if not by_litellm and status == 401 and words in _UNKNOWN_KEY:
         message += ": CLIProxyAPI does not know the client's key, see `api-keys` in its config.yaml"
-    is_fine = words is None or is_ordinary(exchange.method, reason, status)
+    is_fine = words is None or is_ordinary(method, reason, status)
     level = logging.INFO if is_fine else logging.WARNING
     if late is not None:
         level, message = logging.ERROR, f"{message}: the stream ended with an error"

@@ -173,6 +173,8 @@ class ProviderRoutes:
 
     def adapt(self, settings: Settings, flow: http.HTTPFlow, request: http.Request) -> None:
         """Put the path of a flow's request for upstream right, now or before the flow goes on."""
+        if b"/api/provider/" not in request.data.path:
+            return
         strip = settings.strip_provider_prefix
         stripped = rewrite.without_provider_prefix(request.path) if strip else request.path
         if stripped == request.path:
