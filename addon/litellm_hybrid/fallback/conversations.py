@@ -86,8 +86,10 @@ def key(headers: Headers, client_keys: Iterable[str], body: bytes) -> str | None
 
 
 def _session(headers: Headers) -> bytes | None:
-    given = {name.lower(): value.strip() for name, value in headers}
-    return next((given[name] for name in _SESSION_HEADERS if given.get(name)), None)
+    given = {
+        lowered: value.strip() for name, value in headers if (lowered := name.lower()) in _SESSION_HEADERS
+    }
+    return next(filter(None, map(given.get, _SESSION_HEADERS)), None) if given else None
 
 
 def is_new(body: bytes) -> bool:

@@ -100,6 +100,8 @@ def reduce_again(body: bytes, api: Api, side: Side, rejections: Collection[Histo
     adds, and empty texts. Thinking is missed only in the tool loop that the other side began: behind it
     nothing is left out for it. Where a signature was missed neither: calls without one get the placeholder.
     """
+    if not rejections:
+        return _carried_out(body, api, partial(Reduction, side, everything=False))
     unsigned = [_UNSIGNED] if _UNSIGNED in rejections and api is Api.GENERATE_CONTENT else []
     passing = [_OF_A_TURN] if _OF_A_TURN in rejections and _in_tool_loop(body, api) else []
     lasting = [rejection for rejection in rejections if rejection not in {_OF_A_TURN, _UNSIGNED}]

@@ -119,7 +119,7 @@ class Reduction:
     def _take_out(self, members: RawObject, keys: list[str]) -> bool:
         for key in keys:
             del members[key]
-        self.dropped.update(keys)
+            self.dropped[key] += 1
         return bool(keys)
 
     def switch_off(self, members: RawObject, keys: Iterable[str], path: str = "") -> bool:

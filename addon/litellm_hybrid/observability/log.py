@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Any, Protocol, Unpack
@@ -60,26 +60,25 @@ def emit(
     level: int, message: str, *, exc_info: BaseException | None = None, **fields: Unpack[Fields]
 ) -> None:
     """Log one line that is about no request (of those: `Exchange.log`), see `write`."""
-    write(level, message, fields, exc_info)
+    write(level, message, {**fields}, exc_info)
 
 
-def write(
-    level: int, message: str, fields: Mapping[str, object], exc_info: BaseException | None = None
-) -> None:
+def write(level: int, message: str, fields: dict[str, Any], exc_info: BaseException | None = None) -> None:
     """Log one line.
 
     Args:
         level: as in `logging`.
         message: for people; users of the fork grep for some of them.
-        fields: members in JSON, and `name=value` behind the message in text; None is left out.
+        fields: members in JSON, and `name=value` behind the message in text; None is left out. Secrets in
+            them are masked in place.
         exc_info: an exception whose traceback goes with it: a field in JSON, indented lines in text.
     """
     if not _logger.isEnabledFor(level):
         return
-    present = {name: value for name, value in fields.items() if value is not None}
     if exc_info is None and (take := _sole_handler()) is not None:
-        take(level, message, present)
+        take(level, message, fields)
         return
+    present = {name: value for name, value in fields.items() if value is not None}
     trace = (type(exc_info), exc_info, exc_info.__traceback__) if exc_info is not None else None
     # Not logger.log: that finds out which line of code has called, and nobody is told.
     _logger.handle(_logger.makeRecord(OURS, level, "", 0, message, (), trace, extra={"fields": present}))

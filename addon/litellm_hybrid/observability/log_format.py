@@ -148,7 +148,7 @@ def _json(created: float, level: str, logger: str, message: str, fields: Mapping
         "level": level.lower(),
         "logger": logger,
         "message": message,
-        **fields,
+        **{name: value for name, value in fields.items() if value is not None},
     }
     line = json.dumps(entry, ensure_ascii=False, default=str)
     return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", line)
@@ -213,7 +213,7 @@ def _pairs(fields: Mapping[str, object], message: str) -> str:
     words = message.replace(":", " ").split()
     pairs = ""
     for name, value in fields.items():
-        if name in _NOT_HERE:
+        if value is None or name in _NOT_HERE:
             continue
         if name in _IN_MESSAGE:
             said = str(value)
@@ -222,8 +222,8 @@ def _pairs(fields: Mapping[str, object], message: str) -> str:
         is_plain = type(value) is str and not _NEEDS_QUOTES.search(value)
         pairs += f" {name}={value if is_plain else _text(value)}"
     for name in _LAST:
-        if name in fields:
-            pairs += f" {name}={_text(fields[name])}"
+        if (value := fields.get(name)) is not None:
+            pairs += f" {name}={_text(value)}"
     return _printable(pairs)
 
 

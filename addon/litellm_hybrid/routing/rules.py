@@ -94,10 +94,10 @@ class Request:
     address: ClientAddress
     host: str
 
-    @cached_property
+    @property
     def keys(self) -> tuple[str, ...]:
         """The client keys that it presents."""
-        return credentials.presented(self.sent.headers, self.sent.query)
+        return self.client.keys
 
     @cached_property
     def client(self) -> Client:
@@ -110,7 +110,7 @@ class Request:
             ip=self.address.ip,
             host=self.host,
             origin=bool(origins) or cross_site,
-            keys=self.keys,
+            keys=credentials.presented(sent.headers, sent.query),
             forwarded=not self.address.is_loopback and is_loopback(self.address.ip),
             foreign=cross_site or not all(map(_is_of_this_machine, origins)),
         )

@@ -299,7 +299,9 @@ def _log_answered(
         output_tokens=usage.output if usage else None,
         cached_tokens=usage.cached if usage else None,
         cost_usd=exchange.cost_usd,
-        **times,
+        duration_ms=times["duration_ms"],
+        first_byte_ms=times["first_byte_ms"],
+        bytes=times["bytes"],
         upstream_ms=exchange.time_at(Target.UPSTREAM),
         litellm_ms=exchange.time_at(Target.LITELLM),
     )
