@@ -54,6 +54,7 @@ class HookCalls:
     def __init__(self) -> None:
         self._addons: tuple[object, ...] = ()
         self._found: dict[str, list[_Handler] | None] = {}
+        self._onboarding: Any = None
 
     def call(self, hook: type[commands.StartHook], flow: http.HTTPFlow) -> bool:
         """Call the handlers of a hook; False: mitmproxy has to do it.
@@ -64,8 +65,10 @@ class HookCalls:
         if hook not in OF_A_REQUEST:
             return False
         handlers = self._find(hook.name)
-        if handlers is None or (hook is HttpRequestHook and _is_onboarding(flow.request)):
+        if handlers is None:
             return False
+        if hook is HttpRequestHook and self._onboarding and flow.request.pretty_host == self._onboarding.host:
+            return False  # for mitmproxy's own pages (http://mitm.it), whose handler has to be awaited
         for handler in handlers:
             try:
                 handler(flow)
@@ -81,17 +84,12 @@ class HookCalls:
         addons = tuple(ctx.master.addons.lookup.values())
         if addons != self._addons:
             self._addons, self._found = addons, {}
+            self._onboarding = ctx.master.addons.get(_ONBOARDING)
         if name not in self._found:
             handlers = _handlers(name)
             awaited = any(inspect.iscoroutinefunction(handler) for handler in handlers)
             self._found[name] = None if awaited or _handlers("update") else handlers
         return self._found[name]
-
-
-def _is_onboarding(request: http.Request) -> bool:
-    """Whether a request is for mitmproxy's own pages (http://mitm.it), whose handler has to be awaited."""
-    onboarding = ctx.master.addons.get(_ONBOARDING)
-    return onboarding is not None and request.pretty_host == onboarding.host
 
 
 def _handlers(name: str) -> list[_Handler]:

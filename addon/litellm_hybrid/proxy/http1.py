@@ -176,7 +176,7 @@ class HybridHttp1Client(Http1Client):
         if isinstance(event, RequestTrailers):
             return  # of an HTTP/2 client
         if isinstance(event, WholeRequest):
-            yield from self._send_whole(event)
+            yield from self.send_whole(event)
             return
         if isinstance(event, RequestHeaders):
             self.heard = False
@@ -187,7 +187,8 @@ class HybridHttp1Client(Http1Client):
                 event = RequestHeaders(event.stream_id, request, event.end_stream)
         yield from super().send(event)
 
-    def _send_whole(self, event: WholeRequest) -> layer.CommandGenerator[None]:
+    def send_whole(self, event: WholeRequest) -> layer.CommandGenerator[None]:
+        """Send a request with its body and its end."""
         request = event.request
         if request.data.http_version != b"HTTP/1.1" or "transfer-encoding" in request.headers:
             yield from self.send(RequestHeaders(event.stream_id, request, event.end_stream))
@@ -289,7 +290,7 @@ class HybridHttp1Server(Http1Server):
         if isinstance(event, ResponseTrailers):
             return  # of an HTTP/2 server; mitmproxy cannot write them in HTTP/1
         if isinstance(event, WholeResponse):
-            yield from self._send_whole(event)
+            yield from self.send_whole(event)
             return
         if isinstance(event, ResponseProtocolError) and not self.response:
             status = event.code.http_status_code()
@@ -309,7 +310,8 @@ class HybridHttp1Server(Http1Server):
         elif isinstance(event, ResponseEndOfMessage) and self.is_half_closed:
             yield commands.CloseConnection(self.conn)
 
-    def _send_whole(self, event: WholeResponse) -> layer.CommandGenerator[None]:
+    def send_whole(self, event: WholeResponse) -> layer.CommandGenerator[None]:
+        """Send a response with its body and its end."""
         response, headers = event.response, event.response.headers
         if response.data.http_version != b"HTTP/1.1" or "transfer-encoding" in headers:
             yield from self.send(ResponseHeaders(event.stream_id, response, event.end_stream))

@@ -13,6 +13,7 @@ from mitmproxy.proxy.layers.http import (
     HttpLayer,
     HTTPMode,
     RegisterHttpConnection,
+    SendHttp,
 )
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
 
@@ -25,6 +26,7 @@ from litellm_hybrid.proxy.http2 import HybridHttp2Server
 from litellm_hybrid.proxy.interfaces import HybridProxy
 from litellm_hybrid.proxy.relay import Passage
 from litellm_hybrid.proxy.stream import HybridStream
+from litellm_hybrid.proxy.whole import WholeRequest, WholeResponse
 
 _HTTP1 = (None, b"http/1.1", b"http/1.0")
 """What is negotiated with a server to which mitmproxy then speaks HTTP/1; None: nothing."""
@@ -70,7 +72,7 @@ class HybridLayer(HttpLayer):
         else:
             if isinstance(event, events.Start) and self.client.alpn != b"h3":
                 make = HybridHttp2Server if self.client.alpn == b"h2" else HybridHttp1Server
-                self.connections.setdefault(self.client, make(self.context.fork(), self.proxy, self.checks))
+                self.connections.setdefault(self.client, make(fork(self.context), self.proxy, self.checks))
             if isinstance(event, events.ConnectionClosed):
                 self.closed_by_peer.add(event.connection)
                 if event.connection is self.context.client and self.is_busy:
@@ -82,9 +84,8 @@ class HybridLayer(HttpLayer):
 
     @override
     def make_stream(self, stream_id: int) -> layer.CommandGenerator[None]:
-        stream = HybridStream(fork(self.context), stream_id, self)
-        self.streams[stream_id] = stream
-        yield from self.event_to_child(stream, events.Start())
+        self.streams[stream_id] = HybridStream(fork(self.context), stream_id, self)
+        yield from ()
 
     # -- server connections -----------------------------------------------
 
@@ -111,9 +112,14 @@ class HybridLayer(HttpLayer):
         if stream.attempt.needs_new_connection or self.context.client.alpn == b"h2":
             return None
         address, is_tls = (data.host, data.port), data.scheme == b"https"
-        wanted = GetHttpConnection(address, is_tls, server.via, server.transport_protocol)
-        servers = [one for one in self.connections if isinstance(one, Server)]
-        matching = [one for one in servers if wanted.connection_spec_matches(one)]
+        matching = [
+            one
+            for one in self.connections
+            # As in `GetHttpConnection.connection_spec_matches`.
+            if type(one) is Server
+            and (one.address, one.tls, one.via) == (address, is_tls, server.via)
+            and one.transport_protocol == server.transport_protocol
+        ]
         if len(matching) != 1:
             return None
         connection = matching[0]
@@ -140,6 +146,21 @@ class HybridLayer(HttpLayer):
         if connection is self.context.client:
             return isinstance(self.connections.get(connection), HybridHttp1Server)
         return connection.alpn in _HTTP1
+
+    def send_whole(
+        self, event: WholeRequest | WholeResponse, connection: Connection
+    ) -> layer.CommandGenerator[None]:
+        """Send a message to a peer that takes it in one event; at once, if no other layer is on the way."""
+        side = self.connections[connection]
+        if isinstance(side, HttpClient):
+            side = side.child_layer
+        match event, side:
+            case WholeRequest(), HybridHttp1Client():
+                yield from side.send_whole(event)
+            case WholeResponse(), HybridHttp1Server():
+                yield from side.send_whole(event)
+            case _:
+                yield SendHttp(event, connection)
 
     def use(self, connection: Server) -> bool:
         """Note that a request goes out on a connection; whether an earlier one did."""

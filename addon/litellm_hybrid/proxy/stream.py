@@ -30,10 +30,10 @@ layer is paused, and events wait in `_paused_event_queue`. `self.attempt` is the
 from time import time
 from typing import override
 
-from mitmproxy import flow, http
+from mitmproxy import http
 from mitmproxy.net.http.validate import validate_headers
 from mitmproxy.proxy import events, layer
-from mitmproxy.proxy.layers.http import DropStream, SendHttp
+from mitmproxy.proxy.layers.http import SendHttp
 from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
     RequestData,
@@ -45,7 +45,7 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseProtocolError,
     ResponseTrailers,
 )
-from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpRequestHook, HttpResponseHeadersHook
+from mitmproxy.proxy.layers.http._hooks import HttpRequestHook, HttpResponseHeadersHook
 from mitmproxy.proxy.utils import ReceiveBuffer
 
 from litellm_hybrid.errors import Cause, Failure
@@ -67,6 +67,13 @@ class HybridStream(BaseStream):
 
     @override
     def _dispatch(self, event: events.Event) -> layer.CommandGenerator[None]:
+        begun: layer.CommandGenerator[None] | None = None
+        if isinstance(event, RequestHeaders):
+            begun = self.client_state(event)
+        elif isinstance(event, ResponseHeaders):
+            begun = self.server_state(event)
+        if begun is not None:
+            return begun
         if isinstance(event, FirstByteOverdue):
             return self._first_byte_overdue()
         if isinstance(event, HoldExpired):
@@ -136,19 +143,6 @@ class HybridStream(BaseStream):
         why = f"The body is longer than {MOST_BODY} bytes."
         return self._refuse_upload(why, ErrorCode.REQUEST_TOO_LARGE)
 
-    def _refuse_upload(self, why: str, code: ErrorCode) -> layer.CommandGenerator[None]:
-        """Answer a request that has not come to its end; its connection is of no more use."""
-        self._timer.phase = Phase.NOTHING
-        peer = self.context.client.peername
-        self._proxy.observer.malformed(peer[0] if peer else "", why)
-        self._is_reported = True
-        self.flow.error = flow.Error(why)
-        yield HttpErrorHook(self.flow)
-        yield SendHttp(ResponseProtocolError(self.stream_id, why, code), self.context.client)
-        self.flow.live = False
-        self.client_state = self.server_state = self.state_errored
-        yield DropStream(self.stream_id)
-
     @override
     def make_server_connection(self) -> layer.CommandGenerator[bool]:
         policy, attempt = self._proxy.policy, self.attempt
@@ -198,7 +192,10 @@ class HybridStream(BaseStream):
             yield from self._take_rest(event, server)
 
     def _response_begun(self, event: ResponseHeaders) -> layer.CommandGenerator[None]:
-        self._enter(Phase.BODY)
+        if isinstance(event, WholeResponse):
+            self._timer.enter(Phase.BODY)  # nothing is waited for
+        else:
+            self._enter(Phase.BODY)
         self._proxy.observer.response_begun(self.flow, event.response)
         held = self._ask(self._proxy.policy.on_response, self.flow, event.response)
         if held is None:

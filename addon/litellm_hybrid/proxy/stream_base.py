@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from time import time
 from typing import TYPE_CHECKING, override
 
-from mitmproxy import http
+from mitmproxy import flow, http
 from mitmproxy.connection import Connection
 from mitmproxy.net.http import url
 from mitmproxy.proxy import commands, events, layer
@@ -28,6 +28,7 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseTrailers,
 )
 from mitmproxy.proxy.layers.http._hooks import (
+    HttpErrorHook,
     HttpRequestHeadersHook,
     HttpRequestHook,
     HttpResponseHeadersHook,
@@ -83,6 +84,7 @@ class BaseStream(HttpStream):
 
     def __init__(self, context: Context, stream_id: int, parent: "HybridLayer") -> None:
         super().__init__(context, stream_id)
+        self.client_state = self.state_wait_for_request_headers  # which mitmproxy's waits for an event to do
         self._parent = parent
         self._proxy = parent.proxy
         self._timer = Timer(parent.proxy.clock, parent.proxy.policy.limits())
@@ -267,11 +269,24 @@ class BaseStream(HttpStream):
         yield from self._take_rest(event, self.context.client)
         return False
 
+    def _refuse_upload(self, why: str, code: ErrorCode) -> layer.CommandGenerator[None]:
+        """Answer a request that has not come to its end; its connection is of no more use."""
+        self._timer.phase = Phase.NOTHING
+        peer = self.context.client.peername
+        self._proxy.observer.malformed(peer[0] if peer else "", why)
+        self._is_reported = True
+        self.flow.error = flow.Error(why)
+        yield HttpErrorHook(self.flow)
+        yield SendHttp(ResponseProtocolError(self.stream_id, why, code), self.context.client)
+        self.flow.live = False
+        self.client_state = self.server_state = self.state_errored
+        yield DropStream(self.stream_id)
+
     def _send_request(self, request: http.Request) -> layer.CommandGenerator[None]:
         content, trailers, server = request.raw_content or b"", request.trailers, self.context.server
         head = WholeRequest(self.stream_id, request, not (content or trailers), None, content)
         if self._parent.takes_whole(server):
-            yield SendHttp(head, server)
+            yield from self._parent.send_whole(head, server)
         else:
             yield SendHttp(RequestHeaders(self.stream_id, request, head.end_stream), server)
             for part in head.rest():
@@ -318,7 +333,8 @@ class BaseStream(HttpStream):
         flow.live = False
         response, body = self._proxy.view.response(flow) or flow.response, flow.response.raw_content or b""
         yield DropStream(self.stream_id)
-        yield SendHttp(WholeResponse(self.stream_id, response, not body, body), self.context.client)
+        whole = WholeResponse(self.stream_id, response, not body, body)
+        yield from self._parent.send_whole(whole, self.context.client)
 
     def _send_cut(self, response: http.Response) -> layer.CommandGenerator[None]:
         """Send a response whose end is not known: the client must not take it for whole."""
