@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
 from typing import Literal
@@ -76,6 +76,7 @@ class Patterns:
     entries: tuple[str, ...]
     _exact: Mapping[str, str] = field(init=False, repr=False, compare=False)
     _globs: tuple[tuple[Callable[[str], object], str], ...] = field(init=False, repr=False, compare=False)
+    _remembered: Callable[[str], str | None] = field(init=False, repr=False, compare=False)
 
     def __init__(self, entries: Iterable[str] = ()) -> None:
         trimmed = tuple(entry.strip() for entry in entries)
@@ -91,6 +92,7 @@ class Patterns:
         object.__setattr__(self, "entries", trimmed)
         object.__setattr__(self, "_exact", exact)
         object.__setattr__(self, "_globs", tuple((_matcher(glob), glob) for glob in globs))
+        object.__setattr__(self, "_remembered", lru_cache(_NAMES_REMEMBERED)(self._find))
 
     def __bool__(self) -> bool:
         return bool(self.entries)
@@ -103,6 +105,9 @@ class Patterns:
         """
         if not self.entries:
             return None
+        return self._remembered(name) if len(name) <= _LONGEST_REMEMBERED else self._find(name)
+
+    def _find(self, name: str) -> str | None:
         candidates = _candidates(name.lower())
         for candidate in candidates:
             if (entry := self._exact.get(candidate)) is not None:
@@ -112,6 +117,11 @@ class Patterns:
                 if matches(candidate):
                     return glob
         return None
+
+
+_NAMES_REMEMBERED = 256
+_LONGEST_REMEMBERED = 200
+"""Of the names that clients have asked for, how many, and of how many characters at most."""
 
 
 def is_glob(entry: str) -> bool:

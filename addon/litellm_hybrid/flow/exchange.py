@@ -275,7 +275,9 @@ class Exchange:
     def time_at(self, target: Target) -> float | None:
         """Return how long, in milliseconds, a server has had the request; None: it was not asked."""
         times = [attempt.milliseconds for attempt in self.attempts if attempt.target is target]
-        return round(sum(times), 1) if times else None
+        if len(times) > 1:
+            return round(sum(times), 1)
+        return times[0] if times else None
 
     def mask(self, response: http.Response, settings: Settings) -> None:
         """Mask keys that a server's words quote.

@@ -193,7 +193,13 @@ def _decide(error: ErrorPayload, headers: Mapping[str, str], now: float) -> Verd
 def _first(error: ErrorPayload) -> tuple[Rule | None, str]:
     if error.http == 101:
         return None, "websocket"
+    named = error.names | error.wrapper_names
     for rule in RULES:
+        # As most: it is about other codes, or another status.
+        if (rule.names and rule.names.isdisjoint(named)) or (
+            rule.statuses and error.status not in rule.statuses
+        ):
+            continue
         if reason := rule.reason(error):
             return rule, reason
     return None, "no rule"
