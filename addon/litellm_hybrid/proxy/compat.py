@@ -9,7 +9,8 @@ What is swapped or patched at run time, and why, stands where it is done:
 - `fast_path.skip_self_checks`: `MessageData.__post_init__`, in `serve`;
 - `fast_path.speed_up_lookups`: `Headers.get_all`, `get`, `in` and `bytes`, and an option's `current`;
 - `connection.HybridConnectionHandler.handle_connection`: the limit of asyncio's readers;
-- `relay.Relay`: `feed_data` of a reader, while a body passes.
+- `connection._Reads` and `relay.Relay`: `feed_data` of a reader, while mitmproxy waits for it;
+- `connection.HybridConnectionHandler._http_layer`: the handler's `layer`, once those above ours are done.
 """
 
 import asyncio

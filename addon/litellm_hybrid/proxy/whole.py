@@ -1,21 +1,25 @@
 """Messages that one read brings whole: one event for a small request or response, in place of three.
 
 mitmproxy makes an event of a message's head, one of each piece of its body, and one of its end, and takes
-each through its reader, five generators and a method of the stream. What is here changes how they get there
-and nothing else: a stream takes the parts of a whole message in the same order, and stops where it would be
-sent no more.
+each through its reader, five generators and a method of the stream. Of a whole message a stream does in one
+step what it does for these: `_begin_whole`, `_hold_whole` and `_send_in_one` call the same hooks in the same
+order, and what may differ on the way is left to mitmproxy's states.
 
     what comes                                         which way
     -------------------------------------------------  ----------------------------------------------------
     a read that begins in the middle of something      mitmproxy's
     a head that is not wholly plain (`_REQUEST`,       mitmproxy's, and what is wrong is refused there
     `_RESPONSE`), or that mitmproxy cannot read
-    CONNECT; a body in chunks, or up to the end        mitmproxy's
+    CONNECT; `Expect`; a body in chunks, or up to      mitmproxy's
+    the connection's end
     less than a message, or more                       mitmproxy's
-    a message, and nothing else                        `WholeRequest`, `WholeResponse`
+    a message, and nothing else                        `WholeRequest`, `WholeResponse`: one step
+    - an option of mitmproxy's limits or streams       its states, one after the other
+      bodies; an addon streams the request; a
+      response that is not held, or is released
+      before its end
 
-To a peer the head, the body and the end go in one event if it speaks HTTP/1 (`HybridHttp1Client.send`,
-`HybridHttp1Server.send`).
+To a peer the head, the body and the end go in one event if it speaks HTTP/1 (`HybridLayer.send_whole`).
 """
 
 import re
