@@ -80,7 +80,7 @@ OVERRIDDEN: tuple[tuple[type, str, tuple[str, ...]], ...] = (
 
 USED: tuple[tuple[type, tuple[str, ...]], ...] = (
     (layer.Layer, ("_paused", "_paused_event_queue", "context")),
-    (layer.NextLayer, ("layer", "data_client")),
+    (layer.NextLayer, ("layer", "events", "data_client")),
     (context.Context, ("client", "server", "options", "layers", "fork")),
     (HttpStream, ("client_state", "server_state", "child_layer", "flow", "stream_id")),
     (HttpStream, ("request_body_buf", "response_body_buf")),

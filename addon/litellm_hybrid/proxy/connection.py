@@ -127,7 +127,9 @@ class HybridConnectionHandler(mode_servers.ProxyConnectionHandler):
         while top is not None and not isinstance(top, HybridLayer):
             above.append(top)
             top = getattr(top, "child_layer", None) or getattr(top, "layer", None)
-        if top is not None and above and isinstance(above[-1], NextLayer):
+        if top is not None and above and isinstance(next_layer := above[-1], NextLayer):
+            if next_layer.events:
+                return None  # the hook that has named the layer is not over: it has not begun yet
             self.layer = top  # the mode's layer and `NextLayer` have done what they are for
         return top
 
