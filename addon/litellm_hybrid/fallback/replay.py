@@ -6,7 +6,7 @@ same rewriting as a routed one.
 
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from time import monotonic
 
 from mitmproxy import http
@@ -21,6 +21,7 @@ from litellm_hybrid.llm.history import Reduced, reduce, reduce_again, travels
 from litellm_hybrid.llm.reduction import REJECTIONS, Side
 from litellm_hybrid.llm.replay import body as replay_body
 from litellm_hybrid.llm.replay.foresight import (
+    Backend,
     foreseen,
     holds_reasoning,
     lost_in_silence,
@@ -69,10 +70,15 @@ class Replays:
             exchange.set_outcome(Target.UPSTREAM, Reason.STATEFUL)
             self.log_stateful(exchange)
             return None
-        if why := self._why_not(settings, exchange, name, now, may_discard=may_discard):
-            exchange.set_outcome(Target.UPSTREAM, Reason.FALLBACK_FAILED, fallback_failed=why)
+        api, replayed = identify_api(exchange.path), replay_body.api_of(exchange.path)
+        backends: tuple[Backend, ...] = ()
+        why = self._why_not(settings, exchange, api, name, now)
+        if not why and replayed is not None and may_matter(exchange.content):
+            backends = self._state.backends(name)
+            why = self._loses(exchange, replayed, backends, now, may_discard=may_discard)
+        if why or not self._spend(settings.fallback.max_per_hour, name, exchange, now):
+            exchange.set_outcome(Target.UPSTREAM, Reason.FALLBACK_FAILED, fallback_failed=why or "budget")
             return None
-        api = identify_api(exchange.path)
         outgoing = rewrite.for_litellm(settings, exchange.forwarded, exchange.model, name, exchange.id)
         request = replay_for_litellm(flow.request, outgoing)
         exchange.remedies.clear()
@@ -83,18 +89,23 @@ class Replays:
             _put_body(request, exchange, body, reduced)
             body = reduced.body
         self.adapt_history(request, exchange, body, "litellm")
-        if (replayed := replay_body.api_of(exchange.path)) is not None:
-            body = request.raw_content or b""
-            prepared = replay_body.prepare(body, replayed, drop_params=settings.fallback.drop_params)
-            if prepared is not body:
-                _set_body(request, prepared)
-            backends = self._state.backends(name) if may_matter(exchange.content) else ()
-            for remedy in foreseen(prepared, replayed, backends, self._remembered(exchange, api, now)):
-                self._apply(request, exchange, replayed, remedy)
-            body = request.raw_content or b""
-            if replayed is Api.CHAT and self._state.reasons.get(name, now) is False and holds_reasoning(body):
-                _put_body(request, exchange, body, reduce(body, Api.CHAT, rejection="unknown-member"))
+        if replayed is not None:
+            self._fit(request, exchange, replayed, backends, now)
         return request
+
+    def _fit(
+        self, request: http.Request, exchange: Exchange, api: Api, backends: Collection[Backend], now: float
+    ) -> None:
+        """Make a replay fit for the backends of its model, in place."""
+        body = request.raw_content or b""
+        prepared = replay_body.prepare(body, api, drop_params=self._settings.current.fallback.drop_params)
+        if prepared is not body:
+            _set_body(request, prepared)
+        for remedy in foreseen(prepared, api, backends, self._remembered(exchange, api, now)):
+            self._apply(request, exchange, api, remedy)
+        body, name = request.raw_content or b"", exchange.outcome.litellm_model or ""
+        if api is Api.CHAT and self._state.reasons.get(name, now) is False and holds_reasoning(body):
+            _put_body(request, exchange, body, reduce(body, Api.CHAT, rejection="unknown-member"))
 
     def log_stateful(self, exchange: Exchange) -> None:
         """A request cannot fall back, because it continues a stored response; said once for each client."""
@@ -103,10 +114,8 @@ class Replays:
             self._state.told.add(client)
             log_lines.say(exchange, "stateful")
 
-    def _why_not(
-        self, settings: Settings, exchange: Exchange, name: str, now: float, *, may_discard: bool
-    ) -> str:
-        """Say why upstream's response stands, as in the route header; "": a replay may be sent."""
+    def _why_not(self, settings: Settings, exchange: Exchange, api: Api | None, name: str, now: float) -> str:
+        """Say why upstream's response stands, as in the route header; "": nothing speaks against a replay."""
         if (refusal := access.check(settings, exchange.client)) is not None:
             message = f"litellm: no fallback, access refused: {refusal.message}"
             exchange.log(logging.WARNING, message, event="fallback-refused")
@@ -115,22 +124,26 @@ class Replays:
             return "unknown-model"
         if self._state.litellm_cooldowns.has(name, now):
             return "litellm-cooldown"
-        api = identify_api(exchange.path)
         by_chat = Remedy(Action.CHAT_COMPLETIONS) in self._remembered(exchange, api, now)
         if api is not None and replay_body.loses_attachment(exchange.content, api, chat_completions=by_chat):
             return "attachment"
-        if (replayed := replay_body.api_of(exchange.path)) is not None and may_matter(exchange.content):
-            backends = self._state.backends(name)
-            lost = lost_in_silence(exchange.content, replayed, backends)
-            exchange.unsure = "" if backends else lost
-            # Who answers says so in the head.
-            has_lost = self._state.losing.has((*remedies_key(exchange, replayed), lost), now)
-            if lost and (backends or has_lost or not may_discard):
-                unknown = "" if backends else "; LiteLLM's `/model/info` does not say who serves it"
-                message = f"litellm: no fallback, LiteLLM may leave the {lost} out for {name}{unknown}"
-                exchange.log(logging.WARNING, message, event="fallback-refused")
-                return lost
-        return "" if self._spend(settings.fallback.max_per_hour, name, exchange, now) else "budget"
+        return ""
+
+    def _loses(
+        self, exchange: Exchange, api: Api, backends: Collection[Backend], now: float, *, may_discard: bool
+    ) -> str:
+        """Say what of a replay LiteLLM would leave out in silence; "": nothing, or its answer tells."""
+        lost = lost_in_silence(exchange.content, api, backends)
+        exchange.unsure = "" if backends else lost
+        # Who answers says so in the head.
+        has_lost = self._state.losing.has((*remedies_key(exchange, api), lost), now)
+        if not lost or not (backends or has_lost or not may_discard):
+            return ""
+        name = exchange.outcome.litellm_model
+        unknown = "" if backends else "; LiteLLM's `/model/info` does not say who serves it"
+        message = f"litellm: no fallback, LiteLLM may leave the {lost} out for {name}{unknown}"
+        exchange.log(logging.WARNING, message, event="fallback-refused")
+        return lost
 
     def lost_by(self, exchange: Exchange, headers: Mapping[str, str]) -> Verdict | None:
         """Say what of a replay has not reached the one who answers it, by the answer's head; None: nothing.
@@ -327,7 +340,7 @@ class Replays:
 
 def remedies_key(exchange: Exchange, api: Api) -> tuple[str, str]:
     """Return what remedies are remembered under: LiteLLM's name for the model, and the API."""
-    return exchange.outcome.litellm_model or "", api.value
+    return exchange.outcome.litellm_model or "", str(api)
 
 
 def _set_body(request: http.Request, body: bytes) -> None:

@@ -441,5 +441,4 @@ def to_litellm(request: http.Request, outgoing: Outgoing) -> None:
     data.content = outgoing.body
     data.trailers = None
     # HTTP/2 names the server in a pseudo-header, HTTP/1 in Host.
-    host = request.headers["host"]
-    data.authority = host.encode() if request.is_http2 else b""
+    data.authority = request.headers["host"].encode() if request.is_http2 else b""
