@@ -1,11 +1,13 @@
 """Connections in the field: kept ones that die, clients that half-close or speak HTTP/1.0, servers that die."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from e2e.conftest import Start
 from e2e.harness import Client, Proxy, Stub, gone, hello, until
+from e2e.tls import server_context
 from support.servers import Handler, Reply
 from support.wire import Request
 
@@ -57,6 +59,22 @@ async def test_a_request_of_which_a_response_had_begun_is_not(
 
     assert (first.status, second.status) == (200, 502)
     assert len(upstream.requests) == 2
+
+
+@pytest.mark.parametrize("relays", ["on", "off"])
+async def test_requests_that_come_at_once_are_answered_over_tls(
+    relays: str, start: Start, confdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next one is read while the connection to the server has not done with the last response."""
+    monkeypatch.setenv("LITELLM_HYBRID_RELAY", relays)
+    one = b'POST /v1/messages HTTP/1.1\r\nHost: here\r\nContent-Length: 14\r\n\r\n{"model":"o3"}'
+    async with Stub(tls=server_context(confdir)) as upstream:
+        proxy = await start(upstream_url=upstream.url, tls_ca=str(confdir / "mitmproxy-ca-cert.pem"))
+        client = await proxy.client()
+
+        await client.send(one * 3)
+
+        assert [(await client.answer()).status for _ in range(3)] == [200] * 3
 
 
 async def test_a_new_connection_that_dies_is_a_failure(start: Start, upstream: Stub) -> None:

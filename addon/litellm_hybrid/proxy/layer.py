@@ -170,8 +170,10 @@ class HybridLayer(HttpLayer):
 
     def _is_ending_a_response(self, connection: Connection) -> bool:
         """Whether a server's HTTP/1 side has not finished with a response that its client has whole."""
-        inner = getattr(self.connections[connection], "child_layer", None)
-        if not isinstance(inner, HybridHttp1Client) or inner.stream_id is None:
+        inner: layer.Layer | None = self.connections[connection]
+        while inner is not None and not isinstance(inner, HybridHttp1Client):
+            inner = getattr(inner, "child_layer", None)  # below TLS it is the second
+        if inner is None or inner.stream_id is None:
             return False
         return isinstance(self.connections.get(self.context.client), HybridHttp1Server)
 
