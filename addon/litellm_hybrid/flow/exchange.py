@@ -4,7 +4,7 @@ A hook finds it by `Exchange.of(flow)`: it goes with the flow. What other addons
 see of it stands in `flow.metadata["litellm_hybrid"]`, see `Snapshot`.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from time import monotonic
 from typing import Unpack
@@ -236,7 +236,8 @@ class Exchange:
     @property
     def forwarded(self) -> Incoming:
         """The client's request, with the headers that the servers see."""
-        return replace(self.request.sent, headers=self.headers)
+        sent = self.request.sent
+        return Incoming(sent.path, sent.query, self.headers, sent.body)
 
     # -- where it goes ----------------------------------------------------
 

@@ -17,6 +17,7 @@ OURS = "litellm_hybrid"
 """The name of our logger."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_encoder = json.JSONEncoder(ensure_ascii=False, default=str)
 _NEEDS_QUOTES = re.compile(r'[\s"=]|^$')
 
 # In text: what only programs need, and what people look for at the end of the line.
@@ -150,7 +151,7 @@ def _json(created: float, level: str, logger: str, message: str, fields: Mapping
         "message": message,
         **{name: value for name, value in fields.items() if value is not None},
     }
-    line = json.dumps(entry, ensure_ascii=False, default=str)
+    line = _encoder.encode(entry)
     return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", line)
 
 
@@ -233,7 +234,7 @@ def _text(value: object) -> str:
     text = str(value)
     if isinstance(value, int):
         return text
-    return json.dumps(text, ensure_ascii=False) if _NEEDS_QUOTES.search(text) else text
+    return _encoder.encode(text) if _NEEDS_QUOTES.search(text) else text
 
 
 def _printable(text: str) -> str:

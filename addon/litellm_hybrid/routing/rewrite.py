@@ -144,7 +144,7 @@ def _respell(body: bytes, content_type: str, path: str, named: Named, model: str
     if named.members is not None:
         stated = named.members.strings("model")
         changes: dict[str, object] = {"model": model} if stated and stated["model"] != model else {}
-        if named.model is not None and not model.endswith(")"):
+        if named.model is not None and named.model.rstrip().endswith(")") and not model.endswith(")"):
             changes |= thinking_members(named.model, identify_api(path), named.members)
         return named.members.put(changes) if changes else body
     if forms.is_form(content_type) and (field := forms.find_field(body, content_type, "model")):
@@ -254,8 +254,10 @@ _FREEFORM = {"type": "object", "properties": {"input": {"type": "string"}}, "req
 
 def is_responses(body: Members) -> bool:
     """Whether a body of a chat completion is of the Responses API, and says all of itself."""
+    if body.has("messages"):
+        return False
     asked = body.has("input") or body.has("instructions")
-    return asked and not body.has("messages") and not any(body.has(name) for name in _STORED)
+    return asked and not any(body.has(name) for name in _STORED)
 
 
 def as_chat(body: bytes) -> bytes:
