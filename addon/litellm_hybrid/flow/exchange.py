@@ -174,8 +174,9 @@ class Exchange:
         if it sent one.
         """
         request, sent = self.request, self.request.sent
-        address = forwarded.find(request.address.ip, sent.headers, trusted)
-        if address != request.address:
+        address = request.address
+        if forwarded.is_forwarded(sent.headers):
+            address = forwarded.find(address.ip, sent.headers, trusted)
             self.request = Request(request.method, sent, address, request.host)
         headers, is_kept = flow.request.headers, True
         if sent.has(b"x-request-id"):

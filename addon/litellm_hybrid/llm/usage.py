@@ -102,7 +102,11 @@ def _objects(text: str) -> list[Mapping[str, object]]:
 
 
 def _numbers(usage: Mapping[str, object]) -> dict[str, int]:
-    numbers = {_KINDS[name]: value for name, value in usage.items() if name in _KINDS and _is_count(value)}
+    numbers = {
+        _KINDS[name]: value
+        for name, value in usage.items()
+        if name in _KINDS and type(value) is int and 0 <= value < _MOST_TOKENS
+    }
     if isinstance(by_time := usage.get("cache_creation"), dict) and _is_count(
         value := by_time.get(_ONE_HOUR)
     ):

@@ -40,11 +40,18 @@ class ClientAddress:
 
 def find(peer: str, headers: Headers, trusted: Networks) -> ClientAddress:
     """The client behind a connection; X-Forwarded-For is believed of proxies that are trusted."""
+    if is_forwarded(headers):
+        return ClientAddress(_nearest_stranger(peer, headers, tuple(trusted)), is_loopback=False)
+    return ClientAddress(peer, is_loopback=is_loopback(peer))
+
+
+def is_forwarded(headers: Headers) -> bool:
+    """Whether a request shows that it came through something, whatever it was."""
     for field, _ in headers:
         name = field.lower()
         if name in _SIGNS or name.startswith(_SIGN_PREFIXES):
-            return ClientAddress(_nearest_stranger(peer, headers, tuple(trusted)), is_loopback=False)
-    return ClientAddress(peer, is_loopback=is_loopback(peer))
+            return True
+    return False
 
 
 def _nearest_stranger(peer: str, headers: Headers, networks: tuple[IPv4Network | IPv6Network, ...]) -> str:
