@@ -220,7 +220,7 @@ def _pairs(fields: Mapping[str, object], message: str) -> str:
             said = str(value)
             if said in words or (said and message.endswith(said)):
                 continue
-        is_plain = type(value) is str and not _NEEDS_QUOTES.search(value)
+        is_plain = type(value) is int or (type(value) is str and not _NEEDS_QUOTES.search(value))
         pairs += f" {name}={value if is_plain else _text(value)}"
     for name in _LAST:
         if (value := fields.get(name)) is not None:
