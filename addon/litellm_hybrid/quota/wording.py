@@ -10,6 +10,7 @@ request, and only outside of what they quote.
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Literal
 
 # ruff: noqa: RUF001 (other alphabets)
@@ -239,6 +240,8 @@ _LONGEST = 300
 """Characters of a refusal that is about the account; one that describes a request is longer."""
 _QUOTED = re.compile(r"`[^`]*`|\"[^\"]*\"|“[^”]*”|«[^»]*»|(?<![\w])'[^']*'(?!\w)")
 _NO_WORD = re.compile(r"[^A-Za-z0-9]+")
+_LONGEST_CODE = 100
+"""Characters of a code whose words are remembered; there are some dozens of codes."""
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
@@ -309,4 +312,11 @@ def alternatives(text: str) -> str:
 
 def code_words(code: str) -> str:
     """The words of a code: "Throttling.RateQuota" and "insufficient_user_quota" become sentences."""
+    return _remembered_words(code) if len(code) <= _LONGEST_CODE else _code_words(code)
+
+
+def _code_words(code: str) -> str:
     return " ".join(_NO_WORD.split(_CAMEL.sub(" ", code))).strip().lower()
+
+
+_remembered_words = lru_cache(256)(_code_words)
