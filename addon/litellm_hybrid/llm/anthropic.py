@@ -70,7 +70,7 @@ def reduce_messages(request: RawObject, work: Reduction) -> bool:
     """
     step = partial(_reduced_message, work=work)
     changed = replace(request, "messages", lambda raw: filtered(raw, step))
-    dropped = any(work.dropped[name] for name in _THINKING)
+    dropped = any(map(work.dropped.get, _THINKING))
     if work.rejection == "thinking-missing" or (dropped and _manual(request, work) and in_tool_loop(request)):
         changed |= _switch_thinking_off(request, work)
         changed |= work.switch_off_suffix(request)

@@ -132,7 +132,9 @@ def _carried_out(body: bytes, api: Api, start: Callable[[], Reduction]) -> Reduc
     after = edit_body(body, edit)
     if after is body or work is None:
         return Reduced(body)
-    return Reduced(after, tuple(sorted((+work.dropped).items())), tuple(work.switched_off))
+    return Reduced(
+        after, tuple(sorted(item for item in work.dropped.items() if item[1])), tuple(work.switched_off)
+    )
 
 
 # -- rejections -------------------------------------------------------------------

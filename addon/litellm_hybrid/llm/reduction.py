@@ -1,7 +1,7 @@
 """One reduction: what it is asked to do, the edits that it counts, and which seals tell who made them."""
 
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
@@ -87,7 +87,7 @@ class Reduction:
     side: Side
     everything: bool = True
     rejection: HistoryRejection | None = None
-    dropped: Counter[str] = field(default_factory=Counter)
+    dropped: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     switched_off: list[str] = field(default_factory=list)
 
     def leaves_out(self, seal: Raw | None) -> bool:
