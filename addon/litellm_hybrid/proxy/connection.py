@@ -8,7 +8,7 @@ from typing import Any, Protocol, override
 from mitmproxy.connection import Client, Connection, ConnectionState
 from mitmproxy.net.tls import starts_like_tls_record
 from mitmproxy.proxy import commands, events, layer, mode_servers, mode_specs, server, tunnel
-from mitmproxy.proxy.layers import ClientQuicLayer, ClientTLSLayer, ServerQuicLayer, ServerTLSLayer
+from mitmproxy.proxy.layers import ClientQuicLayer, ClientTLSLayer, ServerQuicLayer, ServerTLSLayer, modes
 from mitmproxy.utils import asyncio_utils
 
 from litellm_hybrid.config.settings import Address, Timeouts
@@ -26,6 +26,9 @@ _JOINED_MAX = 64 * 1024
 
 
 NextLayer = layer.NextLayer
+
+_PASSED_THROUGH = (NextLayer, modes.DestinationKnown)
+"""Layers that do nothing any more once it is known what speaks; an addon may have put others there."""
 
 
 class _Reads:
@@ -127,8 +130,8 @@ class HybridConnectionHandler(mode_servers.ProxyConnectionHandler):
         while top is not None and not isinstance(top, HybridLayer):
             above.append(top)
             top = getattr(top, "child_layer", None) or getattr(top, "layer", None)
-        if top is not None and above and isinstance(next_layer := above[-1], NextLayer):
-            if next_layer.events:
+        if top is not None and above and all(isinstance(one, _PASSED_THROUGH) for one in above):
+            if any(isinstance(one, NextLayer) and one.events for one in above):
                 return None  # the hook that has named the layer is not over: it has not begun yet
             self.layer = top  # the mode's layer and `NextLayer` have done what they are for
         return top

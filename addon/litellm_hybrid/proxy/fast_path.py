@@ -111,7 +111,7 @@ def fork(context: Context) -> Context:
 
 
 def set_host(request: http.Request, host: str) -> None:
-    """Do what `request.headers["host"] = host` does, where there is one quicker."""
+    """Do what `request.headers["Host"] = host` does, where there is one quicker."""
     fields = request.data.headers.fields
     found = [
         at for at, (name, _) in enumerate(fields) if len(name) == len("host") and name.lower() == b"host"
@@ -120,7 +120,7 @@ def set_host(request: http.Request, host: str) -> None:
         at = found[0]
         request.data.headers.fields = (*fields[:at], (fields[at][0], host.encode()), *fields[at + 1 :])
     else:
-        request.headers["host"] = host
+        request.headers["Host"] = host
 
 
 def spare_addons_log_lines() -> None:

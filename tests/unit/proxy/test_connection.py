@@ -130,6 +130,38 @@ async def test_what_comes_is_taken_where_it_is_read(relays: bool) -> None:
         assert wires.client.sent.endswith(b"{}")
 
 
+class Counts(layer.Layer):
+    """Of another addon, above ours: what comes goes through it."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.child_layer = layer.NextLayer(context)
+        self.seen = 0
+
+    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        self.seen += isinstance(event, events.DataReceived)
+        yield from self.child_layer.handle_event(event)
+
+
+async def test_a_layer_of_another_addon_is_not_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with connected(Clock(), relays=True) as wires:
+        counts, ours = list[Counts](), wires.hook
+
+        def hook(called: commands.StartHook) -> None:
+            if isinstance(called, layer.NextLayerHook) and not counts:
+                called.data.layer = Counts(called.data.context)
+                counts.append(called.data.layer)
+            else:
+                ours(called)
+
+        monkeypatch.setattr(wires, "hook", hook)
+        await serve_one(wires)
+        wires.client.feed(REQUEST % 1)
+
+        assert wires.server.sent
+        assert counts[0].seen == wires.events == 3
+
+
 async def test_what_comes_waits_for_an_event_that_is_being_taken() -> None:
     async with connected(Clock(), relays=True) as wires:
         await serve_one(wires)

@@ -14,7 +14,7 @@ from mitmproxy.log import LegacyLogEvents, LogEntry
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpRequestHook
 from mitmproxy.test import taddons, tflow
 
-from litellm_hybrid.proxy.fast_path import HookCalls, spare_addons_log_lines, speed_up_lookups
+from litellm_hybrid.proxy.fast_path import HookCalls, set_host, spare_addons_log_lines, speed_up_lookups
 
 
 class Addon:
@@ -162,3 +162,19 @@ def test_options_are_looked_up_as_mitmproxy_does() -> None:
     assert {name: getattr(opts, name) for name in before} == before
     opts.mode.append("socks5")
     assert opts.mode == ["regular"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [(), (b"Host",), (b"hOST",), (b"host", b"Host"), (b"X", b"HOST", b"Y")],
+    ids=lambda names: b" ".join(names).decode() or "none",
+)
+def test_a_host_is_set_as_mitmproxy_does(fields: tuple[bytes, ...]) -> None:
+    ours = http.Request.make("GET", "http://a/")
+    ours.headers.fields = tuple((name, b"there") for name in fields)
+    theirs = ours.copy()
+
+    set_host(ours, "here:1")
+
+    theirs.host_header = "here:1"
+    assert ours.headers.fields == theirs.headers.fields

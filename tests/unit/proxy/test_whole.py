@@ -3,6 +3,8 @@
 The same requests and responses, some odd, cut at random or not at all, through both ways, end alike.
 """
 
+import asyncio
+import functools
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -99,13 +101,23 @@ def test_which_responses_are_taken_whole(data: bytes, request_: http.Request, is
 
 @dataclass(frozen=True)
 class Story:
-    """What a client and its servers do; `direct`: hooks are called at once."""
+    """What a client and its servers do.
+
+    `direct`: hooks are called at once; else they take some `turns` of the event loop. `eager`: tasks begin at
+    once, as mitmproxy's do. `early`: the server does not wait for the end of a request. `addon`: what another
+    one does, and in which hook.
+    """
 
     requests: list[list[bytes]]
     responses: list[list[bytes]]
     streams: bool
     direct: bool
     then: str
+    turns: int
+    eager: bool
+    early: bool
+    addon: tuple[str, str]
+    options: dict[str, Any]
 
 
 _REQUESTS = (
@@ -126,6 +138,21 @@ _REQUESTS = (
     HEAD.replace(b"/v1", b"http://other/v1") + b"Content-Length: 2\r\n\r\n{}",
     b"CONNECT there:443 HTTP/1.1\r\nHost: there\r\n\r\n",
     b"\x16\x03\x01 no HTTP\r\n\r\n",
+    HEAD.replace(b"/1.1", b"/1.0") + b"Connection: keep-alive\r\nContent-Length: 2\r\n\r\n{}",
+    HEAD.replace(b"\r\n", b"\n") + b"Content-Length: 2\n\n{}",
+    HEAD + b"X:\r\nY: \t \r\nZ:a\tb  \r\nContent-Length: 2\r\n\r\n{}",
+    HEAD + b"".join(b"X-%d: %d\r\n" % (n, n) for n in range(300)) + b"Content-Length: 2\r\n\r\n{}",
+    HEAD + b"X: \xe4\xff\x85\xa0\r\nContent-Length: 2\r\n\r\n{}",
+    HEAD.replace(b"/v1/messages", b"/\xc3\xa4?\xff") + b"Content-Length: 2\r\n\r\n{}",
+    HEAD + b"Host: there\r\nContent-Length: 2\r\n\r\n{}",
+    b"POST /v1/messages HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}",
+    HEAD + b"Content-Length: 02\r\n\r\n{}",
+    HEAD + b"Content-Length:\r\n\r\n",
+    HEAD + b"Connection: Keep-Alive, close\r\nContent-Length: 0\r\n\r\n",
+    b"OPTIONS * HTTP/1.1\r\nHost: here\r\n\r\n",
+    b"p:s /v1 HTTP/1.1\r\nHost: here\r\n\r\n",
+    b"\r\n\n" + HEAD + b"Content-Length: 2\r\n\r\n{}",
+    HEAD + b"Content-Length: 2\r\n\r\n{}\r\n",
 )
 _JSON = b"Content-Type: application/json\r\n"
 _RESPONSES = (
@@ -148,6 +175,25 @@ _RESPONSES = (
     b"HTTP/1.1 666\r\nContent-Length: 2\r\n\r\n{}",
     b"HTTP/1.1 1000 no\r\nContent-Length: 2\r\n\r\n{}",
     b"no HTTP\r\n\r\n",
+    b"HTTP/1.1 200 OK \r\nX:\r\nY: \xe4\xff\t \r\nContent-Length: 2\r\n\r\n{}",
+    b"HTTP/1.1 200 \r\nContent-Length: 2\r\n\r\n{}",
+    b"HTTP/1.1 200  \xff \r\nContent-Length: 2\r\n\r\n{}",
+    b"HTTP/1.1 200 OK\nContent-Length: 2\n\n{}",
+    b"HTTP/1.1 304 Not Modified\r\nContent-Length: 2\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nConnection: keep-alive, close\r\nContent-Length: 2\r\n\r\n{}",
+    b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\nmore",
+    b"HTTP/1.1 200 OK\r\n" + b"X: 1\r\n" * 300 + _JSON + b"Content-Length: 3000\r\n\r\n" + b"y" * 3000,
+)
+_HOOKS = ("requestheaders", "request", "responseheaders", "response")
+_ADDONS = ("kills", "streams", "taps", "answers", "replaces")
+_OPTIONS: tuple[dict[str, Any], ...] = (
+    {"stream_large_bodies": "1"},
+    {"stream_large_bodies": "100k"},
+    {"body_size_limit": "1k"},
+    {"keep_host_header": True},
+    {"validate_inbound_headers": False},
+    {"store_streamed_bodies": True},
+    {"rawtcp": False},
 )
 
 
@@ -166,6 +212,11 @@ def tell(chance: random.Random) -> Story:
         streams=chance.random() < 0.5 and then != "is reset",
         direct=chance.random() < 0.5,
         then=then,
+        turns=chance.choice((0, 0, 1, 5)),
+        eager=chance.random() < 0.5,
+        early=chance.random() < 0.1,
+        addon=(chance.choice(_HOOKS), chance.choice(_ADDONS) if chance.random() < 0.4 else ""),
+        options=chance.choice(_OPTIONS) if chance.random() < 0.4 else {},
     )
 
 
@@ -176,9 +227,34 @@ def _cut(chance: random.Random, message: bytes) -> list[bytes]:
     return [message[:at], message[at:]]
 
 
+def _do(what: str, flow: http.HTTPFlow) -> None:
+    """What an addon does in a hook."""
+    message = flow.response or flow.request
+    match what:
+        case "kills" if flow.killable:
+            flow.kill()
+        case "streams":
+            message.stream = True
+        case "taps":
+            message.stream = lambda data: [b"<", data, b">"] if data else b""
+        case "answers":
+            flow.response = http.Response.make(404, b"not here")
+        case "replaces" if flow.response is not None:
+            flow.response.content = b"another"
+        case "replaces":
+            flow.request = flow.request.copy()
+            flow.request.headers["x-new"] = "1"
+            flow.request.content = b"another"
+
+
 async def play(story: Story, *, relays: bool) -> dict[str, Any]:
     """What comes of it."""
+    asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory if story.eager else None)
     async with connected(Clock(), relays=relays, ends=True) as wires:
+        wires.options.update(**story.options)
+        wires.turns = story.turns
+        hook, does = story.addon
+        wires.hooks[hook] = functools.partial(_do, does)
         wires.tap = story.streams
         wires.left = story.then == "leaves"
         replay = http.Request.make("POST", "http://10.0.0.3:4000/v1", b"again")
@@ -189,6 +265,8 @@ async def play(story: Story, *, relays: bool) -> dict[str, Any]:
         for number, reads in enumerate(story.requests):
             await _before(wires, story, number)
             for read in reads:
+                if story.early and wires.servers:
+                    await _respond(wires, responses)
                 wires.client.feed(read)
                 await wires.settle()
             if story.then == "is reset" and number == len(story.requests) - 1:
@@ -214,7 +292,7 @@ async def _before(wires: Wires, story: Story, number: int) -> None:
         wires.client.end()
     elif number == 0 and story.then == "early":
         wires.client.feed(b"POST /v1/messages HTT")
-        await wires.settle()
+    await wires.settle()
 
 
 async def _respond(wires: Wires, responses: Iterator[list[bytes]]) -> None:

@@ -136,6 +136,8 @@ class _Handler(HybridConnectionHandler):
     @override
     async def handle_hook(self, hook: commands.StartHook) -> None:
         self.wires.hook(hook)
+        for _ in range(self.wires.turns):
+            await asyncio.sleep(0)
 
     @override
     async def wakeup(self, request: commands.RequestWakeup) -> None:
@@ -154,7 +156,6 @@ class _Handler(HybridConnectionHandler):
 
 _options = options.Options()
 Proxyserver().load(_options)
-_options.update(connection_strategy="lazy")
 
 
 class _Direct:
@@ -178,6 +179,9 @@ class Wires:
         left: what is known of a client that half-closes.
         servers: the connections that were made, in order.
         events: how many reads have gone through mitmproxy's layers.
+        hooks: what other addons do in a hook, by its name.
+        turns: of the event loop that a hook takes.
+        options: mitmproxy's.
     """
 
     handler: _Handler
@@ -194,8 +198,11 @@ class Wires:
         self.events = 0
         self.wakeups: list[commands.RequestWakeup] = []
         self.flows: list[http.HTTPFlow] = []
-        if _options.store_streamed_bodies:
-            _options.update(store_streamed_bodies=False)
+        self.hooks: dict[str, Callable[[http.HTTPFlow], None]] = {}
+        self.turns = 0
+        self.options = _options
+        _options.reset()
+        _options.update(connection_strategy="lazy")
         self.proxy = HybridProxy(self.rest, self.rest, self.rest, clock=clock, has_left=lambda _: self.left)
         self.proxy.hooks = None
         self.proxy.relays = relays
@@ -216,6 +223,7 @@ class Wires:
             self.flows.append(flow)
         elif hook.name == "responseheaders":
             flow.response.stream = self.tap
+        self.hooks.get(hook.name, lambda _: None)(flow)
         said = flow.error.msg if flow.error else ""
         content = flow.response.raw_content if flow.response else None
         self.rest.lines.append(f"hook {hook.name} {said} {content!r}")
@@ -244,6 +252,7 @@ class Wires:
         await self.settle()
 
     async def _connect(self, *_: object, **__: object) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        await asyncio.sleep(0)
         self.servers.append(Wire())
         return self.server.reader, self.server.writer
 
