@@ -223,7 +223,7 @@ class Wires:
             self.flows.append(flow)
         elif hook.name == "responseheaders":
             flow.response.stream = self.tap
-        self.hooks.get(hook.name, lambda _: None)(flow)
+        self.hooks.get(hook.name, lambda _: None)(flow)  # type: ignore[no-untyped-call]
         said = flow.error.msg if flow.error else ""
         content = flow.response.raw_content if flow.response else None
         self.rest.lines.append(f"hook {hook.name} {said} {content!r}")
