@@ -52,7 +52,9 @@ def test_a_request_is_taken_whole(data: bytes, body: bytes) -> None:
         HEAD + b"Content-Length: 2\r\n\r\n{",
         HEAD + b"Content-Length: 2\r\n\r\n{}{",
         HEAD + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}",
+        HEAD + b"Content-Length: 3\r\nContent-Length: 2\r\n\r\n{}",
         HEAD + b"Content-Length: +2\r\n\r\n{}",
+        HEAD + b"Content-Length: %b\r\n\r\n{}" % (b"2" * 5000),
         HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         HEAD + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         HEAD + b"Content-Length : 2\nX: 1\r\n\r\n{}",
@@ -147,6 +149,7 @@ _REQUESTS = (
     HEAD + b"Host: there\r\nContent-Length: 2\r\n\r\n{}",
     b"POST /v1/messages HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}",
     HEAD + b"Content-Length: 02\r\n\r\n{}",
+    HEAD + b"Content-Length: 3\r\nContent-Length: 2\r\n\r\n{}",
     HEAD + b"Content-Length:\r\n\r\n",
     HEAD + b"Connection: Keep-Alive, close\r\nContent-Length: 0\r\n\r\n",
     b"OPTIONS * HTTP/1.1\r\nHost: here\r\n\r\n",
@@ -185,7 +188,7 @@ _RESPONSES = (
     b"HTTP/1.1 200 OK\r\n" + b"X: 1\r\n" * 300 + _JSON + b"Content-Length: 3000\r\n\r\n" + b"y" * 3000,
 )
 _HOOKS = ("requestheaders", "request", "responseheaders", "response")
-_ADDONS = ("kills", "streams", "taps", "answers", "replaces")
+_ADDONS = ("kills", "intercepts", "kills what waits", "streams", "taps", "answers", "replaces")
 _OPTIONS: tuple[dict[str, Any], ...] = (
     {"stream_large_bodies": "1"},
     {"stream_large_bodies": "100k"},
@@ -233,6 +236,8 @@ def _do(what: str, flow: http.HTTPFlow) -> None:
     match what:
         case "kills" if flow.killable:
             flow.kill()
+        case "intercepts" | "kills what waits":
+            flow.intercept()
         case "streams":
             message.stream = True
         case "taps":
@@ -255,6 +260,7 @@ async def play(story: Story, *, relays: bool) -> dict[str, Any]:
         wires.turns = story.turns
         hook, does = story.addon
         wires.hooks[hook] = functools.partial(_do, does)
+        kills = does == "kills what waits"
         wires.tap = story.streams
         wires.left = story.then == "leaves"
         replay = http.Request.make("POST", "http://10.0.0.3:4000/v1", b"again")
@@ -272,9 +278,11 @@ async def play(story: Story, *, relays: bool) -> dict[str, Any]:
             if story.then == "is reset" and number == len(story.requests) - 1:
                 wires.client.reset()
                 await wires.settle()
+            await wires.release(kill=kills)
             if wires.servers:
                 await _respond(wires, responses)
                 await _after(wires, story)
+            await wires.release(kill=kills)
         if story.then == "leaves":
             wires.client.end()
             await wires.settle()
@@ -283,6 +291,7 @@ async def play(story: Story, *, relays: bool) -> dict[str, Any]:
             "servers": [bytes(one.sent) for one in wires.servers],
             "closed": [wires.client.is_closing(), *(one.is_closing() for one in wires.servers)],
             "said": wires.rest.lines,
+            "flows": [(flow.live, flow.error and flow.error.msg) for flow in wires.flows],
             "streams": len(wires.layer.streams) if hasattr(wires, "layer") else None,
         }
 

@@ -138,6 +138,9 @@ class _Handler(HybridConnectionHandler):
         self.wires.hook(hook)
         for _ in range(self.wires.turns):
             await asyncio.sleep(0)
+        (data,) = hook.args()
+        if isinstance(data, http.HTTPFlow):
+            await data.wait_for_resume()
 
     @override
     async def wakeup(self, request: commands.RequestWakeup) -> None:
@@ -234,6 +237,15 @@ class Wires:
         await asyncio.sleep(0)
         while ready:  # noqa: ASYNC110
             await asyncio.sleep(0)
+
+    async def release(self, *, kill: bool = False) -> None:
+        """Let go, or kill, what an addon has intercepted."""
+        for flow in self.flows:
+            if flow.intercepted and kill:
+                flow.kill()
+            elif flow.intercepted:
+                flow.resume()
+        await self.settle()
 
     def call_hooks_at_once(self) -> None:
         """No task is made for a hook."""
