@@ -275,6 +275,7 @@ class HybridHttp1Server(Http1Server):
     Attributes:
         is_half_closed: the client sends no more, but reads on.
         head_due: when, on the proxy's clock, a head that has begun must have ended.
+        reads_on: the next request is read within the end of one, with which it came.
     """
 
     def __init__(self, context: Context, proxy: HybridProxy[Any], checks: CheckSchedule) -> None:
@@ -282,7 +283,7 @@ class HybridHttp1Server(Http1Server):
         self._proxy = proxy
         self._checks = checks
         self._request_ended = 0.0
-        self.is_half_closed = False
+        self.is_half_closed = self.reads_on = False
         self.head_due = math.inf
 
     @override
@@ -339,7 +340,13 @@ class HybridHttp1Server(Http1Server):
     def mark_done(self, *, request: bool = False, response: bool = False) -> layer.CommandGenerator[None]:
         if request:
             self._request_ended = self._proxy.clock()
-        return super().mark_done(request=request, response=response)
+        work = super().mark_done(request=request, response=response)
+        return self._read_on(work) if self.buf else work
+
+    def _read_on(self, work: layer.CommandGenerator[None]) -> layer.CommandGenerator[None]:
+        self.reads_on = True
+        yield from work
+        self.reads_on = False
 
     @override
     def wait(self, event: events.Event) -> layer.CommandGenerator[None]:

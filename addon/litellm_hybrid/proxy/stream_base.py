@@ -132,11 +132,21 @@ class BaseStream(HttpStream):
                 if self.stream_id not in self._parent.streams:
                     self._break_cycles()
                 return
-            if isinstance(command, OF_A_REQUEST):
+            if isinstance(command, OF_A_REQUEST) and not self._is_nested(command):
                 reply = None
                 yield from self._hook(type(command))
             else:
                 reply = yield command
+
+    def _is_nested(self, hook: commands.StartHook) -> bool:
+        """Whether a request begins within the end of the last one: to wait for a task ends that.
+
+        Hundreds of requests that come at once, and are answered here, would be nested in each other.
+        """
+        if not isinstance(hook, HttpRequestHeadersHook):
+            return False
+        client_side = self._parent.connections.get(self.context.client)
+        return isinstance(client_side, HybridHttp1Server) and client_side.reads_on
 
     def _hook(self, kind: type[commands.StartHook]) -> layer.CommandGenerator[None]:
         """Have the handlers of a hook of this request called: at once, if that may be."""

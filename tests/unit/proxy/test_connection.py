@@ -8,7 +8,7 @@ from typing import Any, cast
 from unittest.mock import patch
 
 import pytest
-from mitmproxy import options
+from mitmproxy import http, options
 from mitmproxy.addons import next_layer as builtin
 from mitmproxy.connection import ConnectionState, Server
 from mitmproxy.proxy import commands, events, layer, layers, mode_specs
@@ -128,6 +128,39 @@ async def test_what_comes_is_taken_where_it_is_read(relays: bool) -> None:
         await wires.settle()
         assert wires.server.sent.endswith(b"{}")
         assert wires.client.sent.endswith(b"{}")
+
+
+async def test_hundreds_of_requests_that_come_at_once_are_answered() -> None:
+    """Each in the end of the one before: not in one call."""
+
+    def answer(flow: http.HTTPFlow) -> None:
+        flow.response = http.Response.make(204)
+
+    async with connected(Clock(), relays=True) as wires:
+        wires.call_hooks_at_once()
+        wires.hooks["request"] = answer
+
+        wires.client.feed(REQUEST % 1 * 500)
+        await wires.settle()
+
+        assert wires.client.sent.count(b"HTTP/1.1 204 ") == 500
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_request_waits_for_what_its_hook_has_begun(at_once: bool) -> None:
+    done = asyncio.Event()
+    async with connected(Clock(), relays=True) as wires:
+        if at_once:
+            wires.call_hooks_at_once()
+        wires.hooks["request"] = lambda flow: wires.proxy.waits.until(flow, done.wait())
+        wires.client.feed(REQUEST % 1)
+        await wires.settle()
+        assert not wires.servers
+
+        done.set()
+        await wires.settle()
+
+        assert wires.server.sent
 
 
 class Counts(layer.Layer):

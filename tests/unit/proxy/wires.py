@@ -18,6 +18,7 @@ from mitmproxy.proxy import commands, events, layer, layers, mode_specs
 from litellm_hybrid.proxy.connection import HybridConnectionHandler, JoiningLayer
 from litellm_hybrid.proxy.fast_path import OF_A_REQUEST
 from litellm_hybrid.proxy.interfaces import HybridProxy
+from litellm_hybrid.proxy.waits import HybridWaitHook
 from unit.proxy.playbook import Clock, Rest
 
 REQUEST = b"POST /v1/messages HTTP/1.%d\r\nHost: here\r\nContent-Length: 2\r\n\r\n{}"
@@ -139,6 +140,8 @@ class _Handler(HybridConnectionHandler):
         for _ in range(self.wires.turns):
             await asyncio.sleep(0)
         (data,) = hook.args()
+        if isinstance(hook, HybridWaitHook):
+            await self.wires.proxy.waits.hybrid_wait(data)
         if isinstance(data, http.HTTPFlow):
             await data.wait_for_resume()
 
