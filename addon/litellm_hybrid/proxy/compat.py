@@ -94,7 +94,7 @@ USED: tuple[tuple[type, tuple[str, ...]], ...] = (
     (Http2Server, ("h2_conn", "conn", "protocol_error")),
     (frame_buffer.FrameBuffer, ("_data", "_headers_buffer", "_preamble_len")),
     (server.ConnectionHandler, ("transports", "timeout_watchdog", "max_conns", "client", "layer")),
-    (server.ConnectionHandler, ("server_event", "close_connection", "handle_client")),
+    (server.ConnectionHandler, ("server_event", "_server_event_lock", "close_connection", "handle_client")),
     (server.ConnectionIO, ("handler", "reader", "writer")),
     (server.TimeoutWatchdog, ("timeout",)),
     (Proxyserver, ("connections", "servers", "listen_addrs")),
@@ -107,7 +107,8 @@ USED: tuple[tuple[type, tuple[str, ...]], ...] = (
     (optmanager.OptManager, ("_options",)),
     (_readers.ContentLengthReader, ("_remaining",)),
     (_readers.ChunkedReader, ("_bytes_in_chunk", "_bytes_to_discard", "_reading_trailer")),
-    (asyncio.StreamReader, ("_limit", "_buffer", "read", "feed_data", "at_eof", "exception")),
+    (asyncio.Lock, ("_waiters", "locked")),
+    (asyncio.StreamReader, ("_limit", "_buffer", "_waiter", "read", "feed_data", "at_eof", "exception")),
 )
 """Attributes that are read or set here and are no part of a documented interface."""
 
