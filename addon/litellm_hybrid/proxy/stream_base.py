@@ -273,7 +273,7 @@ class BaseStream(HttpStream):
         if was_killed:
             return False
         self.server_state = self.state_wait_for_response_headers
-        if not (request.stream and event.body):
+        if not (flow.request.stream and event.body):
             return True
         yield from self.start_request_stream()
         yield from self._take_rest(event, self.context.client)

@@ -249,6 +249,7 @@ def _do(what: str, flow: http.HTTPFlow) -> None:
         case "replaces":
             flow.request = flow.request.copy()
             flow.request.headers["x-new"] = "1"
+            flow.request.stream = flow.request.raw_content is None
             flow.request.content = b"another"
 
 
@@ -291,7 +292,9 @@ async def play(story: Story, *, relays: bool) -> dict[str, Any]:
             "servers": [bytes(one.sent) for one in wires.servers],
             "closed": [wires.client.is_closing(), *(one.is_closing() for one in wires.servers)],
             "said": wires.rest.lines,
-            "flows": [(flow.live, flow.error and flow.error.msg) for flow in wires.flows],
+            "flows": [
+                (one.live, one.error and one.error.msg, one.request.raw_content) for one in wires.flows
+            ],
             "streams": len(wires.layer.streams) if hasattr(wires, "layer") else None,
         }
 
