@@ -307,3 +307,5 @@ async def connected(
                 for one in begun:
                     one.cancel()
                 await asyncio.gather(*begun, return_exceptions=True)
+            for wire in wires.servers:
+                wire.close()
