@@ -76,7 +76,7 @@ def test_so_it_has_without_assertions() -> None:
 
 
 async def test_a_head_goes_out_in_one_write_with_its_body() -> None:
-    async with connected(Clock(), relays=True) as wires:
+    async with connected(Clock(), relays=True, ends=True) as wires:
         wires.tap = False
         wires.client.feed(REQUEST % 1)
         await wires.settle()
@@ -90,7 +90,7 @@ async def test_a_head_goes_out_in_one_write_with_its_body() -> None:
 
 async def test_a_long_body_is_not_copied_to_be_joined() -> None:
     body = b"x" * 100_000
-    async with connected(Clock(), relays=True) as wires:
+    async with connected(Clock(), relays=True, ends=True) as wires:
         wires.tap = False
         wires.client.feed(b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
         await wires.settle()
@@ -116,7 +116,7 @@ async def serve_one(wires: Wires) -> None:
 @pytest.mark.parametrize("relays", [True, False])
 async def test_what_comes_is_taken_where_it_is_read(relays: bool) -> None:
     """Without waking a task, unless that is turned off."""
-    async with connected(Clock(), relays=relays) as wires:
+    async with connected(Clock(), relays=relays, ends=True) as wires:
         await serve_one(wires)
 
         wires.client.feed(REQUEST % 1)
@@ -136,7 +136,7 @@ async def test_hundreds_of_requests_that_come_at_once_are_answered() -> None:
     def answer(flow: http.HTTPFlow) -> None:
         flow.response = http.Response.make(204)
 
-    async with connected(Clock(), relays=True) as wires:
+    async with connected(Clock(), relays=True, ends=True) as wires:
         wires.call_hooks_at_once()
         wires.hooks["request"] = answer
 
@@ -149,7 +149,7 @@ async def test_hundreds_of_requests_that_come_at_once_are_answered() -> None:
 @pytest.mark.parametrize("at_once", [True, False])
 async def test_a_request_waits_for_what_its_hook_has_begun(at_once: bool) -> None:
     done = asyncio.Event()
-    async with connected(Clock(), relays=True) as wires:
+    async with connected(Clock(), relays=True, ends=True) as wires:
         if at_once:
             wires.call_hooks_at_once()
         wires.hooks["request"] = lambda flow: wires.proxy.waits.until(flow, done.wait())
@@ -177,7 +177,7 @@ class Counts(layer.Layer):
 
 
 async def test_a_layer_of_another_addon_is_not_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with connected(Clock(), relays=True) as wires:
+    async with connected(Clock(), relays=True, ends=True) as wires:
         counts, ours = list[Counts](), wires.hook
 
         def hook(called: commands.StartHook) -> None:
@@ -196,7 +196,7 @@ async def test_a_layer_of_another_addon_is_not_left_out(monkeypatch: pytest.Monk
 
 
 async def test_what_comes_waits_for_an_event_that_is_being_taken() -> None:
-    async with connected(Clock(), relays=True) as wires:
+    async with connected(Clock(), relays=True, ends=True) as wires:
         await serve_one(wires)
         lock = wires.handler._server_event_lock
         await lock.acquire()
@@ -213,7 +213,7 @@ async def test_what_comes_waits_for_an_event_that_is_being_taken() -> None:
 
 
 async def test_what_comes_waits_until_what_was_written_is_sent() -> None:
-    async with connected(Clock(), relays=True) as wires:
+    async with connected(Clock(), relays=True, ends=True) as wires:
         await serve_one(wires)
         wires.server.is_stuck = True
         long = b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 300000\r\n\r\n"
@@ -236,7 +236,7 @@ async def test_what_comes_waits_until_what_was_written_is_sent() -> None:
 
 
 async def test_a_write_that_fails_ends_a_client_that_had_half_closed() -> None:
-    async with connected(Clock(), relays=True) as wires:
+    async with connected(Clock(), relays=True, ends=True) as wires:
         await serve_one(wires)
         wires.left = False
         wires.client.feed(REQUEST % 1)
