@@ -307,5 +307,5 @@ async def connected(
                 for one in begun:
                     one.cancel()
                 await asyncio.gather(*begun, return_exceptions=True)
-            for wire in wires.servers:
+            for wire in wires.servers if ends else ():
                 wire.close()
