@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from litellm_hybrid.message import json as lenient
-from litellm_hybrid.message.json import NotJSONError, decode, read
+from litellm_hybrid.message.json import NotJSONError, decode, has_many_parts, read
 
 DEEP = b"[" * 100_000 + b"]" * 100_000
 # More digits than Python turns into an int, more exponent than a float has.
@@ -410,3 +410,12 @@ def test_a_hostile_body_takes_no_quadratic_time(body: bytes) -> None:
 )
 def test_what_is_no_character_is_read_as_a_replacement(written: str | bytes, value: object) -> None:
     assert decode(written) == value
+
+
+@pytest.mark.parametrize("sign", [b",", b"[", b"{"])
+@pytest.mark.parametrize("most", [10, 1000, 1001, 5000])
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_parts_are_counted(sign: bytes, most: int, more: int) -> None:
+    body = sign.join([b"xx"] * (most + more + 1))
+    assert has_many_parts(body, most) is (more > 0)
+    assert not has_many_parts(b"x" * (3 * most), most)
