@@ -281,12 +281,12 @@ def has_many_parts(body: bytes, most: int) -> bool:
 
 def _has_more(body: bytes, sign: bytes, most: int) -> bool:
     # To count takes twenty times as long as to find that there are no more.
-    at = -1
-    for _ in range(_FEW):
+    at, few = -1, min(most, _FEW)
+    for _ in range(few):
         at = body.find(sign, at + 1)
         if at < 0:
             return False
-    return body.count(sign, at + 1) > most - _FEW
+    return body.count(sign, at + 1) > most - few
 
 
 def _may_repeat_model(body: bytes, rest: int) -> bool:
