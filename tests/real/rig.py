@@ -72,6 +72,11 @@ class Product:
         """What it logged of each request that fell back, by request id."""
         return {line["request_id"]: line for line in self.log() if line.get("event") == "fallback"}
 
+    def fallback(self, request_id: str) -> dict[str, Any]:
+        """The same of one request that has been answered; `serve` writes its lines a moment later."""
+        self.process.wait_for(f'"{request_id}"')
+        return self.fallbacks().get(request_id, {})
+
 
 @contextmanager
 def product(

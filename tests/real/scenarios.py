@@ -234,7 +234,7 @@ def cools_down(place: Place) -> str:
             started, question("responses", "a-codex", stream=False, text=words, request_id="cooling")
         )
         want(REPLAYED in fell.text, True, fell.header("x-hybrid-route"))
-        wait = started.product.fallbacks().get("cooling", {}).get("retry_after")
+        wait = started.product.fallback("cooling").get("retry_after")
         asked_of_provider = started.providers.asked["used_up", "cooling"]
     want(asked_of_provider, 1, "questions to the provider")
     if not wait or not 3500 < float(wait) <= 3600:
