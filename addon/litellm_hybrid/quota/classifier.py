@@ -16,7 +16,7 @@ from litellm_hybrid.quota import content, error_shapes
 from litellm_hybrid.quota.content import Carries
 from litellm_hybrid.quota.error_shapes import ErrorPayload, Shape
 from litellm_hybrid.quota.retry_after import retry_after
-from litellm_hybrid.quota.rules import RULES, UNKNOWN_PROVIDER, Rule
+from litellm_hybrid.quota.rules import UNKNOWN_PROVIDER, Rule, rules_for
 
 MESSAGE_LONGEST = 200
 
@@ -180,24 +180,25 @@ def _decide(error: ErrorPayload, headers: Mapping[str, str], now: float) -> Verd
     # Upstream can say when, on a websocket too, where nothing can be replayed.
     if kind != "none" or error.http == 101:
         wait = retry_after(headers, error.sources, error.messages, now=now)
+    matched = rule.matched(error.phrase) if rule is not None and kind != "none" else ""
     return Verdict(
         kind=kind,
         reason=reason,
         retry_after=wait,
         per_request=rule is not None and rule.per_request,
         message=_one_line(error.messages[0] if error.messages else ""),
-        matched=_one_line(rule.matched(error.phrase)) if rule is not None and kind != "none" else "",
+        matched=matched and _one_line(matched),
     )
 
 
 def _first(error: ErrorPayload) -> tuple[Rule | None, str]:
     if error.http == 101:
         return None, "websocket"
-    named = error.names | error.wrapper_names
-    for rule in RULES:
-        # As most: it is about other codes, or another status.
+    named, phrase = error.names | error.wrapper_names, error.phrase
+    for rule in rules_for(error.status, error.shape):
+        # As most: it is about other codes, or other words.
         if (rule.names and rule.names.isdisjoint(named)) or (
-            rule.statuses and error.status not in rule.statuses
+            rule.phrase is not None and not rule.phrase.match(phrase)
         ):
             continue
         if reason := rule.reason(error):
@@ -239,8 +240,10 @@ class Asked:
     @classmethod
     def of(cls, path: str, body: bytes, *, generates: bool) -> "Asked":
         """Read a request: `path` with or without the query, `body` without content coding."""
-        payload = members(decode(body)) if b"compaction_trigger" in body else {}
-        triggers = any(item.get("type") == "compaction_trigger" for item in objects(payload.get("input")))
+        triggers = False
+        if b"compaction_trigger" in body:
+            asked = objects(members(decode(body)).get("input"))
+            triggers = any(item.get("type") == "compaction_trigger" for item in asked)
         return cls(generates, triggers or bool(_COMPACTS.search(path.partition("?")[0])))
 
 
@@ -264,15 +267,23 @@ def classify_replay(
     text = body.removeprefix(_BOM).lstrip()
     if _is_stream(headers, text):
         return ReplayJudge(wanted, headers=headers).whole(body, now=now)
+    return _classify_replay(wanted, status, headers, text, now)
+
+
+def _classify_replay(
+    wanted: Asked, status: int, headers: Mapping[str, str], text: bytes, now: float
+) -> Verdict:
     payload = decode(text)
-    verdict = classify_decoded(status, headers, text, payload, now=now)
-    if verdict is not ANSWER:
-        return verdict
+    if (error := error_shapes.read(payload, status)) is not None:
+        return _decide(error, headers, now)
+    carried = content.read(payload, whole=True)
+    if not text or carried is Carries.EMPTY or content.failed(payload):
+        return NO_ANSWER
     if wanted.compaction:
         return ANSWER if _has_compaction(payload) else NO_COMPACTION
-    if not wanted.generates:
-        return ANSWER if isinstance(payload, (dict, list)) else NO_ANSWER
-    return ANSWER if content.read(payload, whole=True) in (Carries.CONTENT, Carries.END) else NO_ANSWER
+    if wanted.generates:
+        return ANSWER if carried in (Carries.CONTENT, Carries.END) else NO_ANSWER
+    return ANSWER if isinstance(payload, (dict, list)) else NO_ANSWER
 
 
 class ReplayJudge(StreamJudge):

@@ -23,8 +23,7 @@ than the status: it is taken for that, and not for the provider's word.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Literal
 
@@ -145,35 +144,39 @@ class ErrorPayload:
     messages: tuple[str, ...] = ()
 
 
-@dataclass
+@dataclass(slots=True)
 class _Layer:
-    """One error object, before unwrapping."""
+    """One error object, before unwrapping.
+
+    Attributes:
+        derived: the status that CLIProxyAPI derived both type and code from; 0 if they are the provider's.
+        words: its types and codes as they are written, without what is only the status again.
+        names: those, and parts of them, in lower case.
+    """
 
     shape: Shape
     fields: Fields
     top: Fields
     message: str
     stated: tuple[object, ...]
+    derived: int = field(default=0, init=False)
+    words: tuple[str, ...] = field(default=(), init=False)
+    names: frozenset[str] = field(default=frozenset(), init=False)
 
-    @cached_property
-    def words(self) -> tuple[str, ...]:
-        """Its types and codes as they are written, without what is only the status again."""
-        written = [str(code).strip() for code in self.stated if isinstance(code, (str, int)) and code]
-        return () if self.derived else tuple(written)
-
-    @cached_property
-    def names(self) -> frozenset[str]:
+    def __post_init__(self) -> None:
+        written = [code.lower() for code in self.stated if isinstance(code, str) and code]
+        if self.shape == "flat" and len(written) == 1:
+            self.derived = next((status for pair, status in _DERIVED.items() if pair[1] == written[0]), 0)
+        elif len(written) == 2:
+            self.derived = _DERIVED.get((written[0], written[1]), 0)
+        if self.derived:
+            return
+        self.words = tuple(
+            [str(code).strip() for code in self.stated if isinstance(code, (str, int)) and code]
+        )
         words = [word.lower() for word in self.words]
         parts = {part for word in words for part in (word, word.rpartition(":")[2], word.partition(".")[0])}
-        return frozenset(parts - {""})
-
-    @cached_property
-    def derived(self) -> int:
-        """The status that CLIProxyAPI derived both type and code from; 0 if they are the provider's."""
-        written = [str(code).lower() for code in self.stated if isinstance(code, str) and code]
-        if self.shape == "flat" and len(written) == 1:
-            return next((status for pair, status in _DERIVED.items() if pair[1] == written[0]), 0)
-        return _DERIVED.get((written[0], written[1]), 0) if len(written) == 2 else 0
+        self.names = frozenset(parts - {""})
 
     @property
     def number(self) -> int:
@@ -245,7 +248,7 @@ def phrase_of(message: str) -> str:
 
 
 def _meant(layers: tuple[_Layer, ...], http: int, *, in_stream: bool) -> int:
-    number = next((layer.number for layer in layers if layer.number in _STATUSES), 0)
+    number = next(filter(_STATUSES.__contains__, [layer.number for layer in layers]), 0)
     if 400 <= http < 500:
         return number if number in _TELLING else http
     if in_stream and http < 400 and number == 400 and layers[0].names == {"invalid_argument", "400"}:

@@ -81,10 +81,12 @@ def _stated(
 ) -> Iterator[float | None]:
     if header := headers.get("retry-after", ""):
         yield _span(header)  # RFC 9110, section 10.2.3: seconds or a date
-    milliseconds = _number(headers.get("retry-after-ms"))  # Azure's and OpenAI's
-    yield None if milliseconds is None else milliseconds / 1000
+    if "retry-after-ms" in headers:  # Azure's and OpenAI's
+        milliseconds = _number(headers["retry-after-ms"])
+        yield None if milliseconds is None else milliseconds / 1000
     own = [_places(source) for source in sources]
-    details = [_places(detail) for source in sources for detail in objects(source.get("details"))]
+    listed = [objects(source["details"]) for source in sources if "details" in source]
+    details = [_places(detail) for found in listed for detail in found]
     yield from _values([place for places in own for place in places], _SECONDS, _span)
     yield from _values([place for places in details for place in places], _DELAYS, go_duration)
     told = [text for message in messages if _DIGIT.search(text := message[:_TEXT_LONGEST])]
@@ -102,8 +104,8 @@ def _stated(
 
 def _places(source: Fields) -> tuple[Fields, ...]:
     """An object, and its `metadata`."""
-    metadata = members(source.get("metadata"))
-    return (source, metadata) if metadata else (source,)
+    metadata = source.get("metadata")
+    return (source, metadata) if metadata and isinstance(metadata, dict) else (source,)
 
 
 def _values(
