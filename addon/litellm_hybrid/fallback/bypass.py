@@ -257,17 +257,17 @@ class Bypass:
         limit = self._settings.current.fallback.cooldown_max
         if verdict.kind != "quota" or verdict.per_request or limit == 0:
             return
-        now, cooldowns, key = monotonic(), self._state.cooldowns, _cooldown_key(exchange)
+        now, cooldowns = monotonic(), self._state.cooldowns
         if limit == "auto":
             if exchange.is_probe:
-                cooldowns.lengthen(key, now)
+                cooldowns.lengthen(_cooldown_key(exchange), now)
             elif now - exchange.attempts[-1].since > _SLOW:
-                cooldowns.start_short(key, verdict.retry_after, now)
+                cooldowns.start_short(_cooldown_key(exchange), verdict.retry_after, now)
             else:
                 return
         elif verdict.retry_after:
             believed = limit if _speaks_for_all(verdict) else min(limit, _BELIEVED)
-            cooldowns.start(key, min(verdict.retry_after, believed), now)
+            cooldowns.start(_cooldown_key(exchange), min(verdict.retry_after, believed), now)
         else:
             return
         exchange.cooldown_key, exchange.is_probe = None, False
@@ -356,8 +356,9 @@ def _response_key(exchange: Exchange, response_id: str) -> tuple[str, str]:
 def _has_failed(exchange: Exchange, status: int | None) -> bool:
     """Whether LiteLLM could not serve a request, which says nothing of whether its client has stayed."""
     last = exchange.attempts[-1].status if exchange.attempts else None
-    if any(code is not None and (code >= 500 or code in LITELLM_FAILED) for code in (status, last)):
-        return True
+    for code in (status, last):
+        if code is not None and (code >= 500 or code in LITELLM_FAILED):
+            return True
     left = exchange.failure is not None and exchange.failure.error_type is ErrorType.CLIENT_DISCONNECT
     return status is None and not left
 

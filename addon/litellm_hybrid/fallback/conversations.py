@@ -81,7 +81,7 @@ def key(headers: Headers, client_keys: Iterable[str], body: bytes) -> str | None
     session = _session(headers) or _opening(body)
     if session is None:
         return None
-    parts = (session, *(client_key.encode("utf-8", "surrogateescape") for client_key in client_keys))
+    parts = (session, *[client_key.encode("utf-8", "surrogateescape") for client_key in client_keys])
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:32]
 
 

@@ -116,7 +116,9 @@ class SharedDict[V]:
 
     def put(self, key: EntryKey, value: V, until: float, now: float) -> None:
         """Remember a value, as the newest entry, unless a text of its key is longer than `LONGEST`."""
-        if all(len(part) <= LONGEST for part in ((key,) if isinstance(key, str) else key)):
+        if until <= now and not self._entries:
+            return  # there is nothing to forget
+        if max(map(len, (key,) if isinstance(key, str) else key), default=0) <= LONGEST:
             self.put_hashed(self._shared.hashed(key), value, until, now)
 
     def put_hashed(self, key: str, value: V, until: float, now: float) -> None:

@@ -61,7 +61,7 @@ class Replays:
 
         `may_discard`: there is a response of upstream's, so LiteLLM's need not reach the client.
         """
-        settings, now = self._settings.current, monotonic()
+        settings, now, path = self._settings.current, monotonic(), exchange.path
         name = exchange.outcome.litellm_model
         assert name is not None
         assert exchange.model is not None
@@ -70,7 +70,7 @@ class Replays:
             exchange.set_outcome(Target.UPSTREAM, Reason.STATEFUL)
             self.log_stateful(exchange)
             return None
-        api, replayed = identify_api(exchange.path), replay_body.api_of(exchange.path)
+        api, replayed = identify_api(path), replay_body.api_of(path)
         backends: tuple[Backend, ...] = ()
         why = self._why_not(settings, exchange, api, name, now)
         if not why and replayed is not None and may_matter(exchange.content):
@@ -97,15 +97,17 @@ class Replays:
         self, request: http.Request, exchange: Exchange, api: Api, backends: Collection[Backend], now: float
     ) -> None:
         """Make a replay fit for the backends of its model, in place."""
-        body = request.raw_content or b""
+        body = request.data.content or b""
         prepared = replay_body.prepare(body, api, drop_params=self._settings.current.fallback.drop_params)
         if prepared is not body:
             _set_body(request, prepared)
         for remedy in foreseen(prepared, api, backends, self._remembered(exchange, api, now)):
             self._apply(request, exchange, api, remedy)
-        body, name = request.raw_content or b"", exchange.outcome.litellm_model or ""
-        if api is Api.CHAT and self._state.reasons.get(name, now) is False and holds_reasoning(body):
-            _put_body(request, exchange, body, reduce(body, Api.CHAT, rejection="unknown-member"))
+        name = exchange.outcome.litellm_model or ""
+        if api is Api.CHAT and self._state.reasons.get(name, now) is False:
+            body = request.data.content or b""
+            if holds_reasoning(body):
+                _put_body(request, exchange, body, reduce(body, Api.CHAT, rejection="unknown-member"))
 
     def log_stateful(self, exchange: Exchange) -> None:
         """A request cannot fall back, because it continues a stored response; said once for each client."""
@@ -124,9 +126,10 @@ class Replays:
             return "unknown-model"
         if self._state.litellm_cooldowns.has(name, now):
             return "litellm-cooldown"
-        by_chat = Remedy(Action.CHAT_COMPLETIONS) in self._remembered(exchange, api, now)
-        if api is not None and replay_body.loses_attachment(exchange.content, api, chat_completions=by_chat):
-            return "attachment"
+        if api is Api.MESSAGES:
+            by_chat = Remedy(Action.CHAT_COMPLETIONS) in self._remembered(exchange, api, now)
+            if replay_body.loses_attachment(exchange.content, api, chat_completions=by_chat):
+                return "attachment"
         return ""
 
     def _loses(
@@ -150,8 +153,10 @@ class Replays:
 
         If the head does not say who it is, all counts that may have been lost.
         """
+        if not exchange.unsure:
+            return None
         api, sent = replay_body.api_of(exchange.path), exchange.attempts[-1].request
-        if not exchange.unsure or api is None or sent is None:
+        if api is None or sent is None:
             return None
         body, backends = sent.raw_content or b"", served_by(headers)
         if Remedy(Action.ONLY_FORCED_TOOL) in foreseen(body, api, backends):
@@ -260,9 +265,8 @@ class Replays:
 
     def remember_remedies(self, exchange: Exchange, *, served: bool) -> None:
         """A replay is over: what LiteLLM's model has needed is needed again, or has not helped."""
-        api = identify_api(exchange.path)
         lasting = [remedy for remedy in exchange.remedies if remedy.lasting]
-        if api is None or not lasting:
+        if not lasting or (api := identify_api(exchange.path)) is None:
             return
         key, now = remedies_key(exchange, api), monotonic()
         if served:
@@ -344,8 +348,9 @@ def remedies_key(exchange: Exchange, api: Api) -> tuple[str, str]:
 
 
 def _set_body(request: http.Request, body: bytes) -> None:
-    request.data.content = body
-    request.headers.fields = rewrite.with_body(request.headers.fields, body)
+    data = request.data
+    data.content = body
+    data.headers.fields = rewrite.with_body(data.headers.fields, body)
 
 
 def _put_body(request: http.Request, exchange: Exchange, body: bytes, reduced: Reduced) -> None:

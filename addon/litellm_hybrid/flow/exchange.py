@@ -4,6 +4,7 @@ A hook finds it by `Exchange.of(flow)`: it goes with the flow. What other addons
 see of it stands in `flow.metadata["litellm_hybrid"]`, see `Snapshot`.
 """
 
+import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 from time import monotonic
@@ -40,6 +41,7 @@ _REVEALING = (b"x-litellm-", b"llm_provider-")
 
 _UNQUOTED = "/:@+*()[]!$&'="
 """What may stand in a model's name as it is, beside letters, digits and `_.-~`."""
+_STANDS = re.compile(rf"[\w.~{re.escape(_UNQUOTED)}-]*", re.ASCII)
 
 _BUFFERED_MAX = 1024 * 1024
 """Responses of a known length up to this, in bytes, are passed on whole."""
@@ -352,7 +354,9 @@ class Exchange:
     def route(self) -> str:
         """The route header's value; what LiteLLM calls the model stands there with ASCII alone."""
         outcome, served_as = self.outcome, self.served_as
-        model = f"; model={quote(served_as, safe=_UNQUOTED)}" if served_as else ""
+        if served_as and not _STANDS.fullmatch(served_as):
+            served_as = quote(served_as, safe=_UNQUOTED)
+        model = f"; model={served_as}" if served_as else ""
         return f"{outcome.target}; reason={outcome.reason}{outcome.detail}{model}"
 
     def about(self) -> OfRequest:
@@ -425,7 +429,7 @@ def add_response_headers(response: http.Response, exchange: Exchange) -> None:
 
 def replay_for_litellm(request: http.Request, outgoing: Outgoing) -> http.Request:
     """Return a request of its own for LiteLLM, in the place of a flow's."""
-    data, nothing = request.data, http.Headers()
+    data, nothing = request.data, http.Headers.__new__(http.Headers)  # which `to_litellm` fills
     times = data.timestamp_start, data.timestamp_end
     made = http.Request("", 0, data.method, b"", b"", b"", data.http_version, nothing, None, None, *times)
     to_litellm(made, outgoing)

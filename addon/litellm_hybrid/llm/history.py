@@ -101,6 +101,8 @@ def reduce_again(body: bytes, api: Api, side: Side, rejections: Collection[Histo
     nothing is left out for it. Where a signature was missed neither: calls without one get the placeholder.
     """
     if not rejections:
+        if api is Api.CHAT and not openai_chat.may_be_unreadable(body):
+            return Reduced(body)
         return _carried_out(body, api, partial(Reduction, side, everything=False))
     unsigned = [_UNSIGNED] if _UNSIGNED in rejections and api is Api.GENERATE_CONTENT else []
     passing = [_OF_A_TURN] if _OF_A_TURN in rejections and _in_tool_loop(body, api) else []

@@ -67,6 +67,16 @@ _WORDS = ("content", "tool_calls", "function_call", "refusal", "audio")
 _ANTHROPIC_PARTS = ("thinking_blocks", "thinking", "redacted_thinking")
 
 
+def may_be_unreadable(body: bytes) -> bool:
+    """Whether a body is worth a look for what nobody on the other side can read; that costs a little.
+
+    It has none of the names in it, unless one is written with escapes.
+    """
+    return (
+        b"thinking" in body or b"reasoning" in body or b"provider_specific_fields" in body or b"\\u" in body
+    )
+
+
 _THINKING_OPTIONS = ("thinking", "reasoning_effort", "reasoning")
 """LiteLLM makes Anthropic's thinking of any of them."""
 

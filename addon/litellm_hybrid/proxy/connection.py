@@ -146,7 +146,8 @@ class HybridConnectionHandler(mode_servers.ProxyConnectionHandler):
         for io in self.transports.values():
             writer = io.writer
             if isinstance(writer, asyncio.StreamWriter):
-                if writer.transport.get_write_buffer_size() or writer.transport.is_closing():
+                transport = writer.transport
+                if transport.get_write_buffer_size() or transport.is_closing():
                     return False
             elif writer is not None:
                 return False

@@ -300,7 +300,7 @@ class HybridStream(BaseStream):
         `broken_by`: why the response has no end.
         """
         yield from self._reserve()
-        if (yield from self.check_killed(emit_error_hook=True)):
+        if self._is_interrupted and (yield from self.check_killed(emit_error_hook=True)):
             # In mitmweb, while it was held.
             self.attempt.drop_held()
             self._timer.phase = Phase.NOTHING
@@ -330,7 +330,7 @@ class HybridStream(BaseStream):
         self.first = self.first or self.attempt
         # To the same server again: mitmproxy's HTTP/1 has not finished with the response that is being
         # replaced, and its HTTP/2 would send the request on the stream of the first.
-        same = (request.host, request.port) == self.context.server.address
+        same = (request.data.host, request.data.port) == self.context.server.address
         yield from self._send(Attempt(request, self.flow.server_conn, needs_new_connection=same))
 
     def _restore_first(self, why: str) -> layer.CommandGenerator[None]:

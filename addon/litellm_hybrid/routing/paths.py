@@ -129,13 +129,13 @@ class ModelPath:
         return f"{self._before}{quote(name, safe='/')}{self._behind}"
 
 
-def _remembered[T](read: Callable[[str], T]) -> Callable[[str], T]:
+def remembered[T](read: Callable[[str], T]) -> Callable[[str], T]:
     """Read a path that was read a moment ago no second time; clients write it, so a long one is not kept."""
     cached = lru_cache(maxsize=256)(read)
     return wraps(read)(lambda path: cached(path) if len(path) <= _REMEMBERED else read(path))
 
 
-@_remembered
+@remembered
 def identify_api(path: str) -> Api | None:
     """The API of a request path (with or without its query), or None."""
     bare = _bare(path)
@@ -146,7 +146,7 @@ def _bare(path: str) -> str:
     return path.partition("?")[0].rstrip("/").replace("%3A", ":").replace("%3a", ":")
 
 
-@_remembered
+@remembered
 def generates(path: str) -> bool:
     """Whether a path of an API answers with what a model has written, and not with a count of tokens."""
     return identify_api(path) is not None and not _bare(path).endswith(_COUNTS)
@@ -157,14 +157,14 @@ def strip_provider(path: str) -> str:
     return _PROVIDER.sub("", path, count=1) or "/" if _PROVIDER.match(path) else path
 
 
-@_remembered
+@remembered
 def model_path(path: str) -> ModelPath | None:
     """The model that a path names, or None. The provider prefix may still be on it."""
     decoded = _decoded(path)
     return None if decoded is None else _model_path(strip_provider(decoded))
 
 
-@_remembered
+@remembered
 def is_model_endpoint(path: str) -> bool:
     """Whether LiteLLM serves POSTs to this path with the model that they name."""
     return for_litellm(path, None) is not None
@@ -175,7 +175,7 @@ def exposure(method: str, path: str) -> Exposure:
     return _exposure_to_post(path) if method == "POST" else _exposure(method, path)
 
 
-@_remembered
+@remembered
 def _exposure_to_post(path: str) -> Exposure:
     return _exposure("POST", path)
 
@@ -248,7 +248,7 @@ def for_upstream(path: str) -> str:
     return f"/v1{stripped}" if _BELOW_PROVIDER.fullmatch(stripped) else stripped
 
 
-@_remembered
+@remembered
 def _decoded(path: str) -> str | None:
     """A path as Gin looks it up, without a slash at its end; None: there is something odd about it."""
     decoded = unquote(path)
@@ -257,7 +257,7 @@ def _decoded(path: str) -> str | None:
     return decoded.removesuffix("/") or "/"
 
 
-@_remembered
+@remembered
 def _served(path: str) -> ModelPath | str | None:
     """Where LiteLLM serves a path, or the model that it names; None: it does not serve it."""
     if (decoded := _decoded(path)) is None:

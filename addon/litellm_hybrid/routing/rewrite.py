@@ -153,13 +153,13 @@ def _respell(body: bytes, content_type: str, path: str, named: Named, model: str
 
 
 def _headers(settings: Settings, incoming: Incoming, length: int, request_id: str) -> Headers:
-    headers = [
-        (name, value)
-        for name, value in incoming.headers
-        if (lowered := name.lower()) not in _LEFT_OUT
+    kept = [
+        field
+        for field in incoming.headers
+        if (lowered := field[0].lower()) not in _LEFT_OUT
         and not lowered.startswith(credentials.HEADER_PREFIX)
-        and not credentials.is_oauth(value.decode("utf-8", "surrogateescape"))
     ]
+    headers = [*credentials.without_oauth(tuple(kept))]
     betas = incoming.header(b"anthropic-beta")
     if betas and (beta := _without_oauth_beta(betas)):
         headers.append((b"anthropic-beta", beta.encode("utf-8", "surrogateescape")))

@@ -117,7 +117,8 @@ class Prices:
         self._refresh(_RETRY_AFTER)
 
     def _refresh(self, retry_after: float, renew_after: float = _RENEW_AFTER) -> None:
-        if self._age > (retry_after if self._ports is None else renew_after):
+        most = retry_after if self._ports is None else renew_after
+        if self._asked is None or monotonic() - self._asked > most:
             self._ask(delay=0)
 
     @property

@@ -15,6 +15,7 @@ from binascii import Error
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import msgspec
 from msgspec import Raw
 
 from litellm_hybrid.message.json_edit import (
@@ -33,7 +34,7 @@ from litellm_hybrid.message.json_edit import (
     raw_text,
     replace,
 )
-from litellm_hybrid.routing.paths import Api, generates, identify_api
+from litellm_hybrid.routing.paths import Api, generates, identify_api, remembered
 
 _APIS = frozenset({Api.RESPONSES, Api.MESSAGES, Api.CHAT, Api.GENERATE_CONTENT})
 
@@ -94,6 +95,7 @@ class Demand(NamedTuple):
     said: bytes
 
 
+@remembered
 def api_of(path: str) -> Api | None:
     """Return the API of a path on which replays are made to fit; None: they are sent as if routed."""
     api = identify_api(path)
@@ -164,7 +166,8 @@ def with_member(body: bytes, name: str, *, value: object) -> bytes:
         return body
     head = head[:-1].rstrip()
     comma = b"" if head.endswith(b"{") else b","
-    return b"".join((head, comma, encoded(name), b":", encoded(value), b"}"))
+    encode = msgspec.json.encode
+    return b"".join((head, comma, encode(name), b":", encode(value), b"}"))
 
 
 def _name(value: Raw) -> str | None:

@@ -195,20 +195,23 @@ class Backends:
             lacks = frozenset(_DROPPED.values()) - {*known} if isinstance(known, list) else frozenset[str]()
             backend = Backend(provider, model, sees, reasons, adaptive, lacks)
             self._of.setdefault(str(entry.get("model_name")), []).append(backend)
+        self._patterns = [name for name in self._of if "*" in name]
 
     def lack(self, model: str) -> bool:
         """Whether there are some, and none serves a model, by LiteLLM's name for it.
 
         A wildcard `openai/*` also serves names without the prefix, which are not told.
         """
-        return bool(self._of) and model not in self._of and not any("*" in name for name in self._of)
+        return bool(self._of) and model not in self._of and not self._patterns
 
     def __getitem__(self, model: str) -> tuple[Backend, ...]:
         """Return the backends of a model, by LiteLLM's name for it; () where that is not known."""
         if model in self._of:
             return tuple(self._of[model])
-        patterns = (name for name in self._of if "*" in name and fnmatchcase(model, name))
-        found = self._of.get(max(patterns, key=len, default=""), ())
+        patterns = [name for name in self._patterns if fnmatchcase(model, name)]
+        if not patterns:
+            return ()
+        found = self._of[max(patterns, key=len)]
         # A deployment `openai/*` is of that provider; where `*` leads to is told by the name that is asked.
         asked = model.lower().partition("/")[0] if "/" in model else ""
         named = ((backend, backend.provider.strip("*") or asked) for backend in found)
