@@ -175,7 +175,7 @@ class Conversations:
 
     def refused(self, conversation: str, side: str, now: float) -> tuple[HistoryRejection, ...]:
         """Why that side has refused its history before."""
-        if not self.has_refused:
+        if not self._refused:
             return ()
         return tuple(r for r in REJECTIONS if self._refused.has((conversation, side, r), now))
 

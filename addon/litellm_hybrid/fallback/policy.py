@@ -116,18 +116,18 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         exchange = Exchange.of(flow)
         if exchange is None:
             return None
-        outcome = exchange.outcome
+        outcome, status = exchange.outcome, response.data.status_code
         is_routed = outcome.target is Target.LITELLM and not outcome.may_fall_back
         is_routed = is_routed or outcome.reason is Reason.LITELLM_FAILED
         concerned = outcome.may_fall_back or exchange.unrouted is not None
-        if not (concerned or (is_routed and response.status_code >= 400)) or exchange.model is None:
-            self._note_excepted(exchange, response.status_code)
+        if not (concerned or (is_routed and status >= 400)) or exchange.model is None:
+            self._note_excepted(exchange, status)
             return None
         headers = {
             name.decode("utf-8", "surrogateescape").lower(): value.decode("utf-8", "surrogateescape")
-            for name, value in response.headers.fields
+            for name, value in response.data.headers.fields
         }
-        head = ResponseHead(response.status_code, headers)
+        head = ResponseHead(status, headers)
         held = self._hold_routed(exchange, head) if is_routed else self._hold(exchange, head)
         if held is None:
             self._note_excepted(exchange, head.status)
@@ -141,7 +141,8 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         """Hold upstream's response that LiteLLM's may replace, or LiteLLM's that has replaced it."""
         fallback = self._settings.current.fallback
         if exchange.outcome.target is Target.LITELLM:
-            asked = Asked.of(exchange.path, exchange.content, generates=generates(exchange.path))
+            path = exchange.path
+            asked = Asked.of(path, exchange.content, generates=generates(path))
             lost = self.replays.lost_by(exchange, head.headers)
             answered = partial(self.replays.note_answer, exchange, head.headers)
             return hold_replay(
@@ -231,7 +232,7 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         assert exchange is not None
         assert verdict is not None
         assert flow.response is not None
-        status = flow.response.status_code
+        status = flow.response.data.status_code
         if verdict.kind == HISTORY:
             by_litellm = exchange.outcome.target is Target.LITELLM
             request = (

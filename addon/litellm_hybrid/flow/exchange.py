@@ -4,7 +4,6 @@ A hook finds it by `Exchange.of(flow)`: it goes with the flow. What other addons
 see of it stands in `flow.metadata["litellm_hybrid"]`, see `Snapshot`.
 """
 
-import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 from time import monotonic
@@ -41,7 +40,6 @@ _REVEALING = (b"x-litellm-", b"llm_provider-")
 
 _UNQUOTED = "/:@+*()[]!$&'="
 """What may stand in a model's name as it is, beside letters, digits and `_.-~`."""
-_STANDS = re.compile(rf"[\w.~{re.escape(_UNQUOTED)}-]*", re.ASCII)
 
 _BUFFERED_MAX = 1024 * 1024
 """Responses of a known length up to this, in bytes, are passed on whole."""
@@ -347,16 +345,15 @@ class Exchange:
     @property
     def served_as(self) -> str | None:
         """LiteLLM's name for the model, where the response is LiteLLM's."""
-        by_litellm = self.outcome.target is Target.LITELLM and self.is_from_server
-        return self.outcome.litellm_model if by_litellm else None
+        outcome = self.outcome
+        by_litellm = outcome.target is Target.LITELLM and self.attempts and outcome.reason is not Reason.ERROR
+        return outcome.litellm_model if by_litellm else None
 
     @property
     def route(self) -> str:
         """The route header's value; what LiteLLM calls the model stands there with ASCII alone."""
         outcome, served_as = self.outcome, self.served_as
-        if served_as and not _STANDS.fullmatch(served_as):
-            served_as = quote(served_as, safe=_UNQUOTED)
-        model = f"; model={served_as}" if served_as else ""
+        model = f"; model={quote(served_as, safe=_UNQUOTED)}" if served_as else ""
         return f"{outcome.target}; reason={outcome.reason}{outcome.detail}{model}"
 
     def about(self) -> OfRequest:

@@ -72,8 +72,8 @@ class BodyMask:
 
     def response(self, response: http.Response) -> None:
         """Take them out of a response that is sent whole."""
-        body, coding = response.raw_content or b"", response.headers.get("content-encoding", "")
-        decoder = StreamDecoder.of(coding)
+        body, coding = response.data.content or b"", response.data.headers.get("content-encoding", "")
+        decoder = StreamDecoder.of(coding) if coding else None
         plain = decoder.feed(body) if decoder is not None else body
         masked = self.whole(plain)
         if masked != plain:

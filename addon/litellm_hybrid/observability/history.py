@@ -132,7 +132,7 @@ class FallbackHistory:
         """Record the outcome of a fallback, the first that is told."""
         if record.outcome is FallbackOutcome.RUNNING:
             record.outcome, record.why = outcome, why
-            self.counts[record.kind, outcome.value] += 1
+            self.counts[record.kind, str(outcome)] += 1
 
 
 @dataclass(slots=True)

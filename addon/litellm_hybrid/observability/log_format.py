@@ -220,11 +220,14 @@ def _pairs(fields: Mapping[str, object], message: str) -> str:
             said = str(value)
             if said in words or (said and message.endswith(said)):
                 continue
-        is_plain = type(value) is int or (type(value) is str and not _NEEDS_QUOTES.search(value))
-        pairs += f" {name}={value if is_plain else _text(value)}"
+        if type(value) is str:
+            pairs += f" {name}={_encoder.encode(value) if _NEEDS_QUOTES.search(value) else value}"
+        else:
+            pairs += f" {name}={value if type(value) is int else _text(value)}"
     for name in _LAST:
         if (value := fields.get(name)) is not None:
-            pairs += f" {name}={_text(value)}"
+            is_plain = type(value) is str and not _NEEDS_QUOTES.search(value)
+            pairs += f" {name}={value if is_plain else _text(value)}"
     return _printable(pairs)
 
 

@@ -8,6 +8,7 @@ carries, the table in rules.py decides, retry_after.py reads the wait. Headers h
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from types import MappingProxyType
 
 from litellm_hybrid.message import sse
@@ -16,7 +17,7 @@ from litellm_hybrid.quota import content, error_shapes
 from litellm_hybrid.quota.content import Carries
 from litellm_hybrid.quota.error_shapes import ErrorPayload, Shape
 from litellm_hybrid.quota.retry_after import retry_after
-from litellm_hybrid.quota.rules import UNKNOWN_PROVIDER, Rule, rules_for
+from litellm_hybrid.quota.rules import RULES, UNKNOWN_PROVIDER, Rule
 
 MESSAGE_LONGEST = 200
 
@@ -173,37 +174,58 @@ def _shapeless(status: int, body: bytes, *, is_json: bool = False) -> ErrorPaylo
     )
 
 
+type _Said = tuple[int, Shape, frozenset[str], frozenset[str], tuple[str, ...], str, str]
+"""What a rule asks of an `ErrorPayload`, in its order."""
+
+type _Decision = tuple[Rule | None, str, str]
+"""The rule that decides, its reason, and the words that it holds by."""
+
+_REMEMBERED = 2000
+"""Characters of an error: what is longer is looked up each time."""
+
+
 def _decide(error: ErrorPayload, headers: Mapping[str, str], now: float) -> Verdict:
-    rule, reason = _first(error)
+    rule, reason, matched = _first(error)
     kind = "none" if rule is None else rule.kind
     wait = None
     # Upstream can say when, on a websocket too, where nothing can be replayed.
     if kind != "none" or error.http == 101:
         wait = retry_after(headers, error.sources, error.messages, now=now)
-    matched = rule.matched(error.phrase) if rule is not None and kind != "none" else ""
     return Verdict(
         kind=kind,
         reason=reason,
         retry_after=wait,
         per_request=rule is not None and rule.per_request,
         message=_one_line(error.messages[0] if error.messages else ""),
-        matched=matched and _one_line(matched),
+        matched=matched,
     )
 
 
-def _first(error: ErrorPayload) -> tuple[Rule | None, str]:
+def _first(error: ErrorPayload) -> _Decision:
     if error.http == 101:
-        return None, "websocket"
-    named, phrase = error.names | error.wrapper_names, error.phrase
-    for rule in rules_for(error.status, error.shape):
-        # As most: it is about other codes, or other words.
+        return None, "websocket", ""
+    names, around = error.names, error.wrapper_names
+    said = error.status, error.shape, names, around, error.codes, error.message, error.phrase
+    length = len(error.message) + sum(map(len, names)) + sum(map(len, around))
+    return _remembered(said) if length <= _REMEMBERED else _look_up(said)
+
+
+def _look_up(said: _Said) -> _Decision:
+    error = ErrorPayload(said[0], *said)
+    named = error.names | error.wrapper_names
+    for rule in RULES:
+        # As most: it is about other codes, or another status.
         if (rule.names and rule.names.isdisjoint(named)) or (
-            rule.phrase is not None and not rule.phrase.match(phrase)
+            rule.statuses and error.status not in rule.statuses
         ):
             continue
         if reason := rule.reason(error):
-            return rule, reason
-    return None, "no rule"
+            return rule, reason, "" if rule.kind == "none" else _one_line(rule.matched(error.phrase))
+    return None, "no rule", ""
+
+
+_remembered = lru_cache(maxsize=64)(_look_up)
+"""An account that is used up has the same words for each request."""
 
 
 def _one_line(text: str) -> str:

@@ -13,7 +13,6 @@ case; `\` at its end goes on in the next line, `[ ]` is a space at its end, `<â€
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import get_args
 
 from litellm_hybrid.quota import wording
@@ -401,15 +400,3 @@ RULES: tuple[Rule, ...] = (
     *STATUSES,
 )
 # fmt: on
-
-
-@lru_cache(maxsize=256)
-def rules_for(status: int, shape: Shape) -> tuple[Rule, ...]:
-    """Return the rules that may hold for an error of this meaning (`ErrorPayload.status`) and shape."""
-    return tuple(
-        rule
-        for rule in RULES
-        if (not rule.statuses or status in rule.statuses)
-        and status not in rule.unless
-        and (not rule.shapes or shape in rule.shapes)
-    )

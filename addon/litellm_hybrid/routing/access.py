@@ -70,9 +70,9 @@ def check(settings: Settings, client: Client) -> AccessDenied | None:
     """
     if settings.api_key is None and not settings.no_auth:
         return None
-    if _knows(settings.client_keys, client.keys):
-        return None
     keyed = bool(settings.client_keys)
+    if keyed and _knows(settings.client_keys, client.keys):
+        return None
     if settings.listen_without_keys and not keyed and not client.is_here and not client.origin:
         return None
     if client.forwarded:

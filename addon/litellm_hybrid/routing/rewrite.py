@@ -112,13 +112,13 @@ def for_litellm(
     body = incoming.body
     if incoming.header(b"content-encoding") or (named.members is not None and named.members.irregular):
         body = named.content
-    body = _respell(body, incoming.header(b"content-type"), incoming.path, named, model)
-    if named.members is not None and identify_api(incoming.path) is Api.CHAT:
-        body = as_chat(body) if is_responses(named.members) else body
+    body = _respell(body, incoming, named, model)
+    if named.members is not None and is_responses(named.members):
+        body = as_chat(body) if identify_api(incoming.path) is Api.CHAT else body
     served = paths.for_litellm(incoming.path, model) or stored_path
     assert served, "only a model endpoint, or a response of its own, goes to LiteLLM"
     path = settings.base_url.path + served
-    query = credentials.without_credentials(incoming.query)
+    query = incoming.query and credentials.without_credentials(incoming.query)
     return Outgoing(
         settings.base_url,
         f"{path}?{query}" if query else path,
@@ -139,14 +139,15 @@ def without_provider_prefix(target: str) -> str:
     return paths.for_upstream(path) + question + query
 
 
-def _respell(body: bytes, content_type: str, path: str, named: Named, model: str) -> bytes:
+def _respell(body: bytes, incoming: Incoming, named: Named, model: str) -> bytes:
     """The body with LiteLLM's name for the model, and with the thinking that the client's name asks for."""
     if named.members is not None:
         stated = named.members.strings("model")
         changes: dict[str, object] = {"model": model} if stated and stated["model"] != model else {}
         if named.model is not None and named.model.rstrip().endswith(")") and not model.endswith(")"):
-            changes |= thinking_members(named.model, identify_api(path), named.members)
+            changes |= thinking_members(named.model, identify_api(incoming.path), named.members)
         return named.members.put(changes) if changes else body
+    content_type = incoming.header(b"content-type")
     if forms.is_form(content_type) and (field := forms.find_field(body, content_type, "model")):
         return body if field.value == model else field.replace(body, model)
     return body

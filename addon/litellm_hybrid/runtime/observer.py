@@ -59,7 +59,7 @@ class Observer(ProxyObserver[JudgedResponse]):
 
     def response_begun(self, flow: http.HTTPFlow, response: http.Response) -> None:
         """A server's response has begun, whatever becomes of it."""
-        exchange = Exchange.of(flow)
+        exchange, status = Exchange.of(flow), response.data.status_code
         if exchange is None:
             return
         self._last_seen.answered(exchange.outcome.target)
@@ -67,11 +67,13 @@ class Observer(ProxyObserver[JudgedResponse]):
             self._read_gauge(exchange, response)
         if exchange.attempts:
             attempt = exchange.attempts[-1]
-            attempt.first_byte, attempt.status = monotonic(), response.status_code
+            attempt.first_byte, attempt.status = monotonic(), status
             if attempt.target is Target.LITELLM:
-                attempt.deployment = response.headers.get("x-litellm-model-id", "")
-                attempt.cost_usd = _cost(response.headers.get("x-litellm-response-cost", ""))
-                if attempt.cost_usd is None and response.status_code == 200:
+                headers = response.data.headers
+                attempt.deployment = headers.get("x-litellm-model-id", "")
+                cost = headers.get("x-litellm-response-cost", "")
+                attempt.cost_usd = _cost(cost) if cost else None
+                if attempt.cost_usd is None and status == 200:
                     self._prices.expect()
 
     def _read_gauge(self, exchange: Exchange, response: http.Response) -> None:
@@ -208,8 +210,9 @@ class Observer(ProxyObserver[JudgedResponse]):
 
 def _stores_response(exchange: Exchange) -> bool:
     """Whether LiteLLM may keep the response, so that another request can be about it."""
-    by_litellm = exchange.outcome.target is Target.LITELLM and exchange.method == "POST"
-    return by_litellm and identify_api(exchange.path) is Api.RESPONSES
+    request = exchange.request
+    by_litellm = exchange.outcome.target is Target.LITELLM and request.method == "POST"
+    return by_litellm and identify_api(request.sent.path) is Api.RESPONSES
 
 
 def _cost(header: str) -> float | None:
