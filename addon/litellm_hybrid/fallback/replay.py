@@ -210,7 +210,9 @@ class Replays:
             return
         known = self._state.conversations.refused(conversation, side, monotonic()) if conversation else ()
         if known or self._settings.current.fallback.history != "keep":
-            _put_body(request, exchange, body, reduce_again(body, api, side, known))
+            reduced = reduce_again(body, api, side, known)
+            if reduced.body is not body:
+                _put_body(request, exchange, body, reduced)
 
     def build_remedied_retry(
         self, exchange: Exchange, known: Iterable[Remedy], now: float

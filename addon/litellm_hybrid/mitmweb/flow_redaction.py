@@ -109,7 +109,7 @@ class FlowRedactor(FlowView):
         The page gives all headers back with each edit, the masked ones too. What the request was before
         is the row's backup. A row that was sent to another server keeps its `***`.
         """
-        before = _before_edit(flow) if _backup(flow) else None
+        before = _before_edit(flow) if self.enabled else None  # else nobody can have edited it
         if before is not None and _is_masked(flow.request) and _server(before) == _server(flow.request):
             _unmask(flow.request, before.headers.fields, before.path)
 

@@ -101,6 +101,7 @@ _WORDS = ("message", "msg", "Message", "error_message", "errorMessage", "error_m
 """Where those that do not call it an error put their words."""
 _CODES = ("code", "error_code", "errorCode", "errcode", "error_type", "__type", "reason")
 _NUMBERED = ("status", "status_code", "statusCode", "http_code", "http_status")
+_NAMING = ("type", *_CODES, *_NUMBERED)
 
 _REFUSES = re.compile(r"error|exceed|denied|invalid|unauthor|forbidden|limit|quota|unavailable|overload")
 
@@ -360,8 +361,9 @@ def _error_inside(payload: Fields) -> object:
 
 def _stated(error: Fields) -> tuple[object, ...]:
     """Everything by which an error names itself, Google's reasons among them."""
-    reasons = [detail.get("reason") for detail in objects(error.get("details"))]
-    return (*[error.get(key) for key in ("type", *_CODES, *_NUMBERED)], *reasons)
+    reasons = [detail.get("reason") for detail in objects(error.get("details"))] if "details" in error else []
+    found = [error[key] for key in _NAMING if key in error]
+    return (*found, *reasons)
 
 
 def _message(value: object) -> str:
