@@ -18,6 +18,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
+from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Unpack
 
@@ -174,18 +175,25 @@ class AppLog:
 
     def _take(self, level: int, message: str, fields: dict[str, Any]) -> None:
         """Write a line of ours as `logging` would, which takes as much time again for a record of it."""
+        try:
+            self._handler.put(partial(self._line, time.time(), level, message, fields), level)
+        except (OSError, ValueError):
+            self._handler.handleError(logging.makeLogRecord({"msg": self._masked(message, fields)}))
+
+    def _line(self, created: float, level: int, message: str, fields: dict[str, Any]) -> str:
         message = self._masked(message, fields)
         try:
-            text = self._formatter.line(time.time(), logging.getLevelName(level), message, fields)
-            self._handler.put(text, level)
-        except (OSError, ValueError):
+            return f"{self._formatter.line(created, logging.getLevelName(level), message, fields)}\n"
+        except ValueError:
             self._handler.handleError(logging.makeLogRecord({"msg": message}))
+            return ""
 
     def use_format(self, log_format: LogFormat) -> None:
         """Write as `text` or as `json` from now on, mitmproxy's lines too.
 
         In JSON an exception that nothing caught and a warning of Python's are lines of the log as well.
         """
+        self._handler.flush()
         self._format = log_format
         self._set_formatters()
 
@@ -194,6 +202,7 @@ class AppLog:
 
         Our own code writes none; a server's response that a line quotes may, and so may an exception's text.
         """
+        self._handler.flush()
         self._mask = SecretMask(secret.value for secret in secrets)
         self._set_formatters()
 
@@ -244,7 +253,8 @@ class AppLog:
 class _StdoutHandler(logging.Handler):
     """Writes lines to stdout; with a loop, those of its thread together, a moment later, and errors at once.
 
-    A write for each line is a tenth of a small request's cost.
+    A write for each line is a tenth of a small request's cost. So is to put it into words, at a third of that
+    where several follow each other.
     """
 
     loop: asyncio.AbstractEventLoop | None = None
@@ -255,20 +265,20 @@ class _StdoutHandler(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self._pending: list[str] = []
+        self._pending: list[str | Callable[[], str]] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line; a closed stdout is not our problem to raise."""
         try:
-            self.put(self.format(record), record.levelno)
+            self.put(f"{self.format(record)}\n", record.levelno)
         except (OSError, ValueError):
             self.handleError(record)
 
-    def put(self, line: str, level: int) -> None:
-        """Write one line, now or soon."""
+    def put(self, line: str | Callable[[], str], level: int) -> None:
+        """Write one line, now or soon; or what is called for it then."""
         assert self.lock is not None  # made by `logging`
         with self.lock:
-            self._pending.append(f"{line}\n")
+            self._pending.append(line)
             if self.loop is None or level > logging.WARNING or threading.get_ident() != self.thread:
                 self._write()
             elif len(self._pending) == 1:
@@ -281,10 +291,13 @@ class _StdoutHandler(logging.Handler):
 
     def _write(self) -> None:
         lines, self._pending = self._pending, []
+        if not lines:
+            return
+        text = "".join([line if isinstance(line, str) else line() for line in lines])
         if self.writer is not None:
-            self.writer.write("".join(lines))
+            self.writer.write(text)
         else:
-            print("".join(lines), end="", flush=True)  # noqa: T201
+            print(text, end="", flush=True)  # noqa: T201
 
 
 class LogWriter:
