@@ -776,6 +776,17 @@ def test_chat_members_that_litellm_added_stay_there() -> None:
     assert b"reasoning_content" in reduce_again(body, Api.CHAT, "upstream", ()).body
 
 
+@pytest.mark.parametrize("name", [b"thinking", b"reasoning", b"provider_specific_fields"])
+def test_a_name_that_is_written_with_escapes_is_found_all_the_same(name: bytes) -> None:
+    parts = [{"type": "text", "text": "a"}, {"type": name.decode(), "signature": ""}]
+    message = {"role": "assistant", "content": parts, name.decode(): [{"type": "a"}]}
+    body = dumped({"messages": [message]})
+    escaped = body.replace(name, b"\\u%04x" % name[0] + name[1:])
+    whole, result = (reduce_again(one, Api.CHAT, "upstream", ()) for one in (body, escaped))
+    assert whole.dropped == result.dropped != ()
+    assert json.loads(whole.body) == json.loads(result.body)
+
+
 # --- properties ------------------------------------------------------------------------------
 
 WORDS = """

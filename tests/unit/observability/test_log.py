@@ -304,6 +304,24 @@ async def test_only_errors_and_other_threads_do_not_wait_to_be_written_together(
     assert "fourth" in capsys.readouterr().out
 
 
+async def test_lines_that_wait_keep_their_format_and_what_is_hidden_in_them(
+    app_log: AppLog, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("logThreads", "logProcesses", "logMultiprocessing"):
+        monkeypatch.setattr(logging, name, True)
+    monkeypatch.setattr(logging.getLogger("litellm_hybrid"), "propagate", True)
+    app_log.hide([Secret("sk-secret")])
+    app_log.batch(asyncio.get_running_loop())
+    log.emit(logging.INFO, "first sk-secret", event="ended")
+    app_log.hide([])
+    log.emit(logging.INFO, "second sk-secret", event="ended")
+    app_log.use_format("json")
+    assert [one.split(" ", 2)[2].split() for one in capsys.readouterr().out.splitlines()] == [
+        ["first", "***"],
+        ["second", "sk-secret"],
+    ]
+
+
 def test_a_second_log_takes_over(line: Line) -> None:
     second = AppLog()
     second.install(None)
