@@ -9,7 +9,8 @@ What is swapped or patched at run time, and why, stands where it is done:
 - `fast_path.skip_self_checks`: `MessageData.__post_init__`, in `serve`;
 - `fast_path.speed_up_lookups`: `Headers.get_all`, `get`, `in` and `bytes`, and an option's `current`;
 - `connection.HybridConnectionHandler.handle_connection`: the limit of asyncio's readers;
-- `connection._Reads` and `relay.Relay`: `feed_data` of a reader, while mitmproxy waits for it;
+- `connection._Reads`: `feed_data` of a reader, while mitmproxy waits for it;
+- `relay.Relay`: `data_received` of a server's protocol, while its body is relayed;
 - `connection.HybridConnectionHandler._http_layer`: the handler's `layer`, once those above ours are done.
 """
 
@@ -109,6 +110,7 @@ USED: tuple[tuple[type, tuple[str, ...]], ...] = (
     (_readers.ChunkedReader, ("_bytes_in_chunk", "_bytes_to_discard", "_reading_trailer")),
     (asyncio.Lock, ("_waiters", "locked")),
     (asyncio.StreamReader, ("_limit", "_buffer", "_waiter", "read", "feed_data", "at_eof", "exception")),
+    (asyncio.StreamReaderProtocol, ("_paused", "data_received")),
 )
 """Attributes that are read or set here and are no part of a documented interface."""
 

@@ -177,13 +177,18 @@ class HybridConnectionHandler(mode_servers.ProxyConnectionHandler):
         """Begin to relay what comes from a server, if that is all that is to be done with it now."""
         http = None if connection is self.client else self._http_layer()
         passage = None if http is None else http.passing_through(connection)
-        io = self.transports.get(self.client)
+        io, server = self.transports.get(self.client), self.transports.get(connection)
         is_read = not vars(reader)["_buffer"] and not reader.at_eof() and reader.exception() is None
-        if passage is None or io is None or io.handler is None or not is_read:
+        if passage is None or io is None or io.handler is None or server is None or not is_read:
             return None
-        if not isinstance(io.writer, asyncio.StreamWriter):
+        if not isinstance(io.writer, asyncio.StreamWriter) or not isinstance(
+            server.writer, asyncio.StreamWriter
+        ):
             return None
-        return Relay(passage, reader, io.writer.transport, io.handler)
+        protocol = server.writer.transport.get_protocol()
+        if not isinstance(protocol, asyncio.StreamReaderProtocol):
+            return None
+        return Relay(passage, protocol, io.writer.transport, io.handler)
 
 
 class JoiningLayer(HybridLayer):

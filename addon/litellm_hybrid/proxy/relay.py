@@ -27,11 +27,12 @@ came only where that is the same.
 import asyncio
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from h11._readers import ChunkedReader, ContentLengthReader
+from mitmproxy.optmanager import _Option
 
 from litellm_hybrid.proxy.deadlines import Timer
 from litellm_hybrid.proxy.http1 import HybridHttp1Client, body_reader
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
     from litellm_hybrid.proxy.stream_base import BaseStream
 
 _HEADER = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n")
+_HEADER_AS_SENT = re.compile(rb"([1-9a-f][0-9a-f]{0,7})\r\n")
+"""As mitmproxy writes it, of a chunk that is not the last."""
+
 _MOST_HEADER = 64
 """Bytes of a chunk's header whose end is waited for here."""
 
@@ -55,7 +59,7 @@ class Passage:
         source: the server's side.
         tap: None: nobody looks at it.
         to_chunks: whether the client gets it in chunks.
-        stores: whether mitmproxy keeps it, since somebody looks.
+        stores: mitmproxy's option to keep it, since somebody looks. It is off now.
     """
 
     stream: "BaseStream"
@@ -63,13 +67,13 @@ class Passage:
     tap: Tap | None
     to_chunks: bool
     timer: Timer
-    stores: Callable[[], object]
+    stores: _Option
 
 
 class Framing:
     """How far a body has come, and what mitmproxy would send of it."""
 
-    __slots__ = ("_footer", "_left", "_pending", "_reader", "_source", "_tap", "_to_chunks")
+    __slots__ = ("_between", "_footer", "_left", "_pending", "_reader", "_source", "_tap", "_to_chunks")
 
     def __init__(self, source: HybridHttp1Client, tap: Tap | None, *, to_chunks: bool) -> None:
         """Take over where mitmproxy's reader has got to."""
@@ -85,6 +89,7 @@ class Framing:
             self._left = reader._remaining  # noqa: SLF001
         else:
             self._left = sys.maxsize  # it ends with the connection
+        self._between = False  # a chunk is to come, and the client gets chunks too
 
     @property
     def is_chunked(self) -> bool:
@@ -125,6 +130,21 @@ class Framing:
 
     def take_chunks(self, data: bytes) -> tuple[bytes | None, bytes]:
         """The same of a body that comes in chunks."""
+        # Servers send an event at a time, as a chunk of its own.
+        header = _HEADER_AS_SENT.match(data) if self._between else None
+        if header is not None:
+            begin, end = header.end(), len(data) - 2
+            if begin + int(header[1], 16) == end and data.endswith(b"\r\n"):
+                piece = data[begin:end]
+                try:
+                    sent = piece if self._tap is None else self._tap(piece)
+                    return data if sent is piece else self._framed(_pieces(sent)), b""
+                except Exception:  # noqa: BLE001 (it meets it again, and says so)
+                    return None, data
+        return self._take_any(data)
+
+    def _take_any(self, data: bytes) -> tuple[bytes | None, bytes]:
+        """Take chunks that may be cut anywhere, and written in any way."""
         if self._pending:
             data, self._pending = self._pending + data, b""
         at, end, left, footer = 0, len(data), self._left, self._footer
@@ -159,6 +179,7 @@ class Framing:
         rest = data[at:]
         if is_plain:
             self._pending, rest = rest, b""
+        self._between = self._to_chunks and not (left or footer or self._pending)
         if not has_come:
             return None, rest
         return data[:at] if same and not left and not footer else self._framed(pieces), rest
@@ -170,17 +191,21 @@ class Framing:
         try:
             sent = piece if self._tap is None else self._tap(piece)
             if sent is not piece:
-                pieces += (sent,) if isinstance(sent, bytes) else tuple(sent)
+                pieces += _pieces(sent)
                 return False
         except Exception:  # noqa: BLE001 (it meets it again, and says so)
             return None
         pieces.append(piece)
         return True
 
-    def _framed(self, pieces: list[bytes]) -> bytes:
+    def _framed(self, pieces: Sequence[bytes]) -> bytes:
         if self._to_chunks:
             return b"".join([b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces])
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _pieces(sent: Iterable[bytes] | bytes) -> tuple[bytes, ...]:
+    return (sent,) if isinstance(sent, bytes) else tuple(sent)
 
 
 class Relay:
@@ -188,41 +213,41 @@ class Relay:
 
     Args:
         passage: the response.
-        reader: what mitmproxy reads the connection with; nothing has come that it has not read.
-        transport: the client's.
-        client: the task that reads from the client.
+        server: the protocol of the server's socket; all that it has been given has been read.
+        client: what writes to the client.
+        task: the task that reads from the client.
     """
 
     __slots__ = (
-        *("_client", "_framing", "_high", "_ordinary", "_reader"),
-        *("_stores", "_stream", "_take", "_touch", "_transport"),
+        *("_client", "_framing", "_server", "_stores", "_stream"),
+        *("_take", "_task", "_touch", "_transport"),
     )
 
     def __init__(
         self,
         passage: Passage,
-        reader: asyncio.StreamReader,
-        transport: asyncio.WriteTransport,
-        client: asyncio.Task[Any],
+        server: asyncio.StreamReaderProtocol,
+        client: asyncio.WriteTransport,
+        task: asyncio.Task[Any],
     ) -> None:
-        self._reader, self._transport, self._client = reader, transport, client
+        self._server, self._transport, self._task = server, client, task
+        self._client: Any = client.get_protocol()
         self._stream, self._touch, self._stores = passage.stream, passage.timer.touch, passage.stores
-        self._high = transport.get_write_buffer_limits()[1]
         self._framing = framing = Framing(passage.source, passage.tap, to_chunks=passage.to_chunks)
         self._take = framing.take_chunks if framing.is_chunked else framing.take
-        self._ordinary = reader.feed_data
-        vars(reader)["feed_data"] = self._feed
+        # asyncio's transport calls it with all that it reads; set on the object, it goes before the class's.
+        vars(server)["data_received"] = self._feed
         passage.stream.relay = self
 
     def hand_back(self) -> None:
         """Let mitmproxy go on; may be called again."""
         if self._stream.relay is self:
             self._stream.relay = None
-            vars(self._reader)["feed_data"] = self._ordinary
+            del vars(self._server)["data_received"]
             self._framing.leave()
 
     def _feed(self, data: bytes) -> None:
-        sent, rest = (None, data) if self._stores() else self._take(data)
+        sent, rest = (None, data) if self._stores.value is True else self._take(data)
         transport = self._transport
         if sent is not None:
             self._touch()
@@ -230,9 +255,9 @@ class Relay:
                 transport.write(sent)
         if rest:
             self.hand_back()
-            self._ordinary(rest)
+            self._server.data_received(rest)
         elif transport.is_closing():
             self.hand_back()
-            self._client.cancel("Error sending data")
-        elif transport.get_write_buffer_size() > self._high:
+            self._task.cancel("Error sending data")
+        elif self._client._paused:  # noqa: SLF001 (to ask the transport takes longer than to write)
             self.hand_back()

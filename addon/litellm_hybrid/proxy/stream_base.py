@@ -205,8 +205,8 @@ class BaseStream(HttpStream):
         """The response's body, if all that is left to do with it is to send what comes."""
         response = self.flow.response
         passes = self.server_state == self.state_stream_response_body and not self._paused
-        stores = self.context.options._options["store_streamed_bodies"].current  # noqa: SLF001 (it is asked often)
-        if not passes or response is None or stores():
+        stores = self.context.options._options["store_streamed_bodies"]  # noqa: SLF001 (it is asked often)
+        if not passes or response is None or stores.current():
             return None
         sent = client_side.response
         if sent is None or client_side.stream_id != self.stream_id or not Framing.can_take_over(source):

@@ -14,7 +14,7 @@ from unit.proxy.playbook import Clock
 from unit.proxy.wires import REQUEST, Wires, connected
 
 STREAMS = 500 if os.environ.get("HYPOTHESIS_PROFILE") == "quick" else 10_000
-BLOCKS = 20
+BLOCKS = 1 if STREAMS < 10_000 else 20
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 

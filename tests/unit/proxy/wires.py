@@ -93,6 +93,10 @@ class Wire(asyncio.Transport):
                 self.protocol.pause_writing()
 
     @override
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        return self.protocol
+
+    @override
     def close(self) -> None:
         if not self._closing:
             self._closing = True
