@@ -7,7 +7,8 @@ What is swapped or patched at run time, and why, stands where it is done:
 - `http1.HybridHttp1Client.put_in_place_of`: the class of a server's HTTP/1 side;
 - `connection.configure_connection`: the class of a connection's handler, in mitmdump and mitmweb;
 - `fast_path.skip_self_checks`: `MessageData.__post_init__`, in `serve`;
-- `fast_path.speed_up_lookups`: `Headers.get_all`, `get`, `in` and `bytes`, and an option's `current`;
+- `fast_path.speed_up_lookups`: `Headers.get_all`, `get`, `in` and `bytes`, an option's `current`, and
+  `Context.fork`;
 - `connection.HybridConnectionHandler.handle_connection`: the limit of asyncio's readers;
 - `connection._Reads`: `feed_data` of a reader, while mitmproxy waits for it;
 - `relay.Relay`: `data_received` of a server's protocol, while its body is relayed;
@@ -62,10 +63,12 @@ OVERRIDDEN: tuple[tuple[type, str, tuple[str, ...]], ...] = (
     (Http1Client, "send", ("self", "event")),
     (Http1Client, "read_headers", ("self", "event")),
     (Http1Client, "read_body", ("self", "event")),
+    (Http1Client, "mark_done", ("self", "request", "response")),
     (layer.Layer, "handle_event", ("self", "event")),
     (http.Headers, "get_all", ("self", "name")),
     (http.Headers, "__bytes__", ("self",)),
     (optmanager._Option, "current", ("self",)),  # noqa: SLF001
+    (context.Context, "fork", ("self",)),
     (mode_servers.ProxyConnectionHandler, "open_connection", ("self", "command")),
     (mode_servers.ProxyConnectionHandler, "handle_connection", ("self", "connection")),
     (mode_servers.ProxyConnectionHandler, "drain_writers", ("self",)),

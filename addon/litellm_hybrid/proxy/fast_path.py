@@ -103,13 +103,6 @@ def relays() -> bool:
     return os.environ.get(SWITCH) != "off"
 
 
-def fork(context: Context) -> Context:
-    """Return what `Context.fork` does, without the server connection that it makes to throw it away."""
-    forked = Context.__new__(Context)
-    vars(forked).update(vars(context), layers=context.layers.copy())
-    return forked
-
-
 def set_host(request: http.Request, host: str) -> None:
     """Do what `request.headers["Host"] = host` does, where there is one quicker."""
     fields = request.data.headers.fields
@@ -139,18 +132,20 @@ def _has_listener(_: logging.LogRecord) -> bool:
 
 
 def speed_up_lookups() -> None:
-    """Look headers up and write them in one pass, and options without a copy of what cannot be changed.
+    """Look headers up and write them in one pass, options and contexts without what is thrown away.
 
-    Why: a request takes some forty look-ups of headers and a dozen of options, most of them mitmproxy's own;
-    an event of a stream takes two of options. mitmproxy's calls two functions for each field of each,
-    raises a KeyError for each header that is not there, and copies the options' plain values deeply. What
-    they return is the same (`tests/unit/proxy/test_fast_path.py`). It can go when mitmproxy's is as quick.
+    Why: a request takes some forty look-ups of headers and a dozen of options, most of them mitmproxy's own.
+    mitmproxy's calls two functions for each field of each, raises a KeyError for each header that is not
+    there, and copies the options' plain values deeply; a forked context makes a server connection before it
+    gets its own. What they return is the same (`tests/unit/proxy/test_fast_path.py`). It can go when
+    mitmproxy's is as quick.
     """
     http.Headers.get_all = _get_all  # type: ignore[method-assign]
     http.Headers.get = _get  # type: ignore[method-assign, assignment]
     http.Headers.__contains__ = _contains  # type: ignore[method-assign, assignment]
     http.Headers.__bytes__ = _bytes  # type: ignore[method-assign]
     optmanager._Option.current = _current  # type: ignore[method-assign] # noqa: SLF001
+    Context.fork = _fork  # type: ignore[method-assign]
 
 
 def _get_all(self: http.Headers, name: str | bytes) -> list[str]:
@@ -179,6 +174,12 @@ def _bytes(self: http.Headers) -> bytes:
 def _current(self: Any) -> Any:  # noqa: ANN401 (an option's value)
     value = self._default if self.value is optmanager.unset else self.value
     return value if isinstance(value, _UNCHANGEABLE) else copy.deepcopy(value)
+
+
+def _fork(self: Context) -> Context:
+    forked = Context.__new__(Context)
+    vars(forked).update(vars(self), layers=self.layers.copy())
+    return forked
 
 
 def skip_self_checks() -> None:

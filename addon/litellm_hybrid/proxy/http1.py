@@ -31,7 +31,14 @@ from litellm_hybrid.proxy import half_close
 from litellm_hybrid.proxy.deadlines import HEAD_LIMIT, CheckSchedule, LimitReached
 from litellm_hybrid.proxy.failures import ClosedBeforeResponse
 from litellm_hybrid.proxy.interfaces import HybridProxy
-from litellm_hybrid.proxy.whole import MOST, WholeRequest, WholeResponse, read_request, read_response
+from litellm_hybrid.proxy.whole import (
+    MOST,
+    WholeRequest,
+    WholeResponse,
+    another_may_follow,
+    read_request,
+    read_response,
+)
 
 MOST_HEAD = 64 * 1024
 """The longest head of a request or response, first line and headers together, in bytes."""
@@ -112,21 +119,18 @@ def _at_end(body: bytes) -> ContentLengthReader:
     return reader
 
 
-def _stays_open(request: http.Request, response: http.Response) -> bool:
-    """Whether it is plain that another request may follow: neither side's head says anything else.
+def _goes_on(side: Http1Server | Http1Client) -> bool:
+    """Make a side that is done with a response ready for another request, if it is plain that one may follow.
 
-    Without mitmproxy's nine look-ups of headers; where this is not plain, `mark_done` finds out.
+    Without mitmproxy's thirteen look-ups of headers; where it is not plain, `mark_done` finds out.
     """
-    if not request.data.http_version == response.data.http_version == b"HTTP/1.1":
+    request, response = side.request if side.request_done and not side.buf else None, side.response
+    if request is None or response is None or not another_may_follow(request, response):
         return False
-    for fields in (request.data.headers.fields, response.data.headers.fields):
-        for name, value in fields:
-            if len(name) == _CONNECTION and value != b"keep-alive" and name.lower() == b"connection":
-                return False
+    side.request_done = side.response_done = False
+    side.request = side.response = None
+    side.state = side.read_headers
     return True
-
-
-_CONNECTION = len(b"connection")
 
 
 def _send(connection: Connection, head: bytes, body: bytes) -> Iterator[commands.SendData]:
@@ -217,11 +221,7 @@ class HybridHttp1Client(Http1Client):
             self.heard, self.response = True, whole.response
             self.state, self.body_reader = self.read_body, _at_end(whole.body)
             yield ReceiveHttp(whole)
-            if self.request_done and _stays_open(request, whole.response):
-                self.request_done, self.request, self.response = False, None, None
-                self.stream_id, self.state = None, self.read_headers
-            else:
-                yield from self.mark_done(response=True)
+            yield from self.mark_done(response=True)
         else:
             yield from super()._handle_event(event)
 
@@ -256,6 +256,13 @@ class HybridHttp1Client(Http1Client):
         if self.stream_id is not None:
             code = ErrorCode.GENERIC_SERVER_ERROR
             yield ReceiveHttp(ResponseProtocolError(self.stream_id, f"the response has {what}", code))
+
+    @override
+    def mark_done(self, *, request: bool = False, response: bool = False) -> layer.CommandGenerator[None]:
+        if response and _goes_on(self):
+            self.stream_id = None
+        else:
+            yield from super().mark_done(request=request, response=response)
 
     @override
     def read_body(self, event: events.Event) -> layer.CommandGenerator[None]:
@@ -313,8 +320,8 @@ class HybridHttp1Server(Http1Server):
 
     def send_whole(self, event: WholeResponse) -> layer.CommandGenerator[None]:
         """Send a response with its body and its end."""
-        response, headers = event.response, event.response.headers
-        if response.data.http_version != b"HTTP/1.1" or "transfer-encoding" in headers:
+        response = event.response
+        if response.data.http_version != b"HTTP/1.1" or "transfer-encoding" in response.headers:
             yield from self.send(ResponseHeaders(event.stream_id, response, event.end_stream))
             for part in event.rest():
                 yield from self.send(part)
@@ -322,13 +329,7 @@ class HybridHttp1Server(Http1Server):
         assert event.stream_id == self.stream_id
         self.response = response
         yield from _send(self.conn, http1.assemble_response_head(response), event.body)
-        request = self.request if self.request_done and not self.buf else None
-        has_length = "content-length" in headers and response.status_code != 101
-        if request is not None and has_length and _stays_open(request, response):
-            self.request_done, self.request, self.response = False, None, None
-            self.stream_id, self.state = self.stream_id + 2, self.read_headers
-        else:
-            yield from self.mark_done(response=True)
+        yield from self.mark_done(response=True)
         if self.is_half_closed:
             yield commands.CloseConnection(self.conn)
 
@@ -340,12 +341,11 @@ class HybridHttp1Server(Http1Server):
     def mark_done(self, *, request: bool = False, response: bool = False) -> layer.CommandGenerator[None]:
         if request:
             self._request_ended = self._proxy.clock()
-        work = super().mark_done(request=request, response=response)
-        return self._read_on(work) if self.buf else work
-
-    def _read_on(self, work: layer.CommandGenerator[None]) -> layer.CommandGenerator[None]:
-        self.reads_on = True
-        yield from work
+        if response and _goes_on(self):
+            self.stream_id += 2
+            return
+        self.reads_on = bool(self.buf)
+        yield from super().mark_done(request=request, response=response)
         self.reads_on = False
 
     @override

@@ -20,7 +20,6 @@ from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from litellm_hybrid.errors import Cause
 from litellm_hybrid.proxy import half_close
 from litellm_hybrid.proxy.deadlines import CheckSchedule, LimitReached
-from litellm_hybrid.proxy.fast_path import fork
 from litellm_hybrid.proxy.http1 import HybridHttp1Client, HybridHttp1Server
 from litellm_hybrid.proxy.http2 import HybridHttp2Server
 from litellm_hybrid.proxy.interfaces import HybridProxy
@@ -70,21 +69,23 @@ class HybridLayer(HttpLayer):
         elif isinstance(event, events.ConnectionEvent) and self._is_forgotten(event.connection):
             return
         else:
-            if isinstance(event, events.Start) and self.client.alpn != b"h3":
-                make = HybridHttp2Server if self.client.alpn == b"h2" else HybridHttp1Server
-                self.connections.setdefault(self.client, make(fork(self.context), self.proxy, self.checks))
             if isinstance(event, events.ConnectionClosed):
                 self.closed_by_peer.add(event.connection)
                 if event.connection is self.context.client and self.is_busy:
                     self._look_again = self.proxy.clock() + half_close.RECHECK_FIRST
                     self.checks.schedule(self._look_again)
-            yield from super()._handle_event(event)
+            if isinstance(event, events.Start) and self.client.alpn != b"h3":
+                make = HybridHttp2Server if self.client.alpn == b"h2" else HybridHttp1Server
+                side = self.connections[self.client] = make(self.context.fork(), self.proxy, self.checks)
+                yield from self.event_to_child(side, event)
+            else:
+                yield from super()._handle_event(event)
         if (wakeup := self.checks.wakeup()) is not None:
             yield wakeup
 
     @override
     def make_stream(self, stream_id: int) -> layer.CommandGenerator[None]:
-        self.streams[stream_id] = HybridStream(fork(self.context), stream_id, self)
+        self.streams[stream_id] = HybridStream(self.context.fork(), stream_id, self)
         yield from ()
 
     # -- server connections -----------------------------------------------

@@ -148,3 +148,27 @@ def _length(headers: http.Headers, without: int) -> int | None:
             case (17, b"transfer-encoding") | (6, b"expect"):
                 return None
     return length
+
+
+def another_may_follow(request: http.Request, response: http.Response) -> bool:
+    """Whether it is plain, by both heads alone, that another request may follow on the connection."""
+    asked, answered = request.data, response.data
+    if not asked.http_version == answered.http_version == b"HTTP/1.1":
+        return False
+    if answered.status_code == 101 or asked.method.upper() == b"CONNECT":
+        return False  # it becomes a tunnel
+    for name, value in asked.headers.fields:
+        if len(name) == 10 and value != b"keep-alive" and name.lower() == b"connection":
+            return False
+    has_end = False
+    for name, value in answered.headers.fields:
+        match len(name), name.lower():
+            case 10, b"connection" if value != b"keep-alive":
+                return False
+            case 14, b"content-length":
+                has_end = True
+            case 17, b"transfer-encoding":
+                if value != b"chunked":
+                    return False
+                has_end = True
+    return has_end

@@ -9,8 +9,11 @@ from unittest.mock import Mock
 import pytest
 from mitmproxy import exceptions, http, options
 from mitmproxy.addons.onboarding import Onboarding
+from mitmproxy.connection import Server
 from mitmproxy.coretypes.multidict import MultiDict
 from mitmproxy.log import LegacyLogEvents, LogEntry
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layer import NextLayer
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpRequestHook
 from mitmproxy.test import taddons, tflow
 
@@ -162,6 +165,24 @@ def test_options_are_looked_up_as_mitmproxy_does() -> None:
     assert {name: getattr(opts, name) for name in before} == before
     opts.mode.append("socks5")
     assert opts.mode == ["regular"]
+
+
+def test_a_context_is_forked_as_mitmproxy_does() -> None:
+    """Its server connection and layers can be replaced without the other's."""
+    context = Context(tflow.tclient_conn(), options.Options())
+    top = NextLayer(context)
+    context.layers.append(top)
+    speed_up_lookups()
+
+    forked = context.fork()
+    same = (forked.client, forked.server, forked.options, forked.layers)
+    forked.server = Server(address=("10.0.0.1", 1))
+    forked.layers.append(top)
+
+    assert type(forked) is Context
+    assert same[:3] == (context.client, context.server, context.options)
+    assert context.layers == [top]
+    assert context.server is not forked.server
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,16 @@ import functools
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import pytest
 from mitmproxy import http
 from mitmproxy.net.http import http1
+from mitmproxy.proxy.layers.http._http1 import should_make_pipe
+from mitmproxy.test.tutils import treq, tresp
 
-from litellm_hybrid.proxy.whole import MOST, read_request, read_response
+from litellm_hybrid.proxy.whole import MOST, another_may_follow, read_request, read_response
 from unit.proxy.playbook import Clock
 from unit.proxy.wires import Wires, connected
 
@@ -96,6 +99,45 @@ def test_what_is_no_plain_request_goes_mitmproxys_way(data: bytes) -> None:
 )
 def test_which_responses_are_taken_whole(data: bytes, request_: http.Request, is_whole: bool) -> None:
     assert (read_response(data, 1, request_) is not None) is is_whole
+
+
+_HEADERS = (
+    (b"Content-Length", b"2"),
+    (b"content-length", b"two"),
+    (b"Transfer-Encoding", b"chunked"),
+    (b"transfer-encoding", b"gzip, chunked"),
+    (b"Transfer-Encoding", b"gzip"),
+    (b"Connection", b"keep-alive"),
+    (b"connection", b"close"),
+    (b"Connection", b"Keep-Alive, Upgrade"),
+    (b"Content-Type", b"close"),
+)
+
+
+@pytest.mark.parametrize("asked", [(), *((one,) for one in _HEADERS[5:])], ids=repr)
+@pytest.mark.parametrize("version", [b"HTTP/1.1", b"HTTP/1.0", b"HTTP/2.0"])
+@pytest.mark.parametrize("method", [b"POST", b"HEAD", b"connect"])
+def test_a_connection_goes_on_only_where_mitmproxys_does(
+    method: bytes, version: bytes, asked: tuple[tuple[bytes, bytes], ...]
+) -> None:
+    request = treq(method=method, http_version=version, headers=http.Headers(asked))
+    plain = 0
+    for status, *fields in product((200, 101, 204, 429), (None, *_HEADERS), (None, *_HEADERS)):
+        answered = http.Headers([field for field in fields if isinstance(field, tuple)])
+        response = tresp(status_code=status, http_version=b"HTTP/1.1", headers=answered)
+        if not another_may_follow(request, response):
+            continue
+        plain += 1
+        try:
+            ends = http1.expected_http_body_size(request, response) == -1
+        except ValueError:
+            ends = False  # as in `Http1Connection.mark_done`
+        for one in (request, response):
+            ends = ends or http1.connection_close(one.http_version, one.headers)
+        assert not ends
+        assert not should_make_pipe(request, response)
+    keeps = version == b"HTTP/1.1" and method != b"connect" and asked in ((), (_HEADERS[5],), (_HEADERS[8],))
+    assert bool(plain) is keeps
 
 
 # -- both ways ---------------------------------------------------------------------
