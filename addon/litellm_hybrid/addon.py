@@ -126,7 +126,7 @@ class HybridAddon:
 
     def client_connected(self, client: connection.Client) -> None:
         """Put our limits in the place of mitmproxy's."""
-        configure_connection(ctx.master.addons.get("proxyserver"), client, self._policy.limits())
+        configure_connection(ctx.master.addons.get("proxyserver"), client, self._proxy)
 
     # -- a request --------------------------------------------------------
 

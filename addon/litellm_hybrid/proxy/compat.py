@@ -25,6 +25,7 @@ from h11 import _readers
 from mitmproxy import addonmanager, flow, http, optmanager, version
 from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.proxy import context, layer, mode_servers, mode_specs, server
+from mitmproxy.proxy.layers import modes
 from mitmproxy.proxy.layers.http import HttpClient, HttpLayer, HttpStream, RegisterHttpConnection
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Connection, Http1Server
@@ -65,10 +66,13 @@ OVERRIDDEN: tuple[tuple[type, str, tuple[str, ...]], ...] = (
     (Http1Client, "read_body", ("self", "event")),
     (Http1Client, "mark_done", ("self", "request", "response")),
     (layer.Layer, "handle_event", ("self", "event")),
+    (layer.NextLayer, "_ask", ("self",)),
+    (modes.ReverseProxy, "finish_start", ("self",)),
     (http.Headers, "get_all", ("self", "name")),
     (http.Headers, "__bytes__", ("self",)),
     (optmanager._Option, "current", ("self",)),  # noqa: SLF001
     (context.Context, "fork", ("self",)),
+    (mode_servers.ProxyConnectionHandler, "handle_hook", ("self", "hook")),
     (mode_servers.ProxyConnectionHandler, "open_connection", ("self", "command")),
     (mode_servers.ProxyConnectionHandler, "handle_connection", ("self", "connection")),
     (mode_servers.ProxyConnectionHandler, "drain_writers", ("self",)),
@@ -91,6 +95,7 @@ USED: tuple[tuple[type, tuple[str, ...]], ...] = (
     (HttpStream, ("state_errored", "state_done")),
     (HttpLayer, ("streams", "connections", "command_sources", "waiting_for_establishment", "mode")),
     (HttpClient, ("child_layer",)),
+    (modes.ReverseProxy, ("child_layer",)),
     (RegisterHttpConnection, ("connection", "err")),
     (ReceiveHttp, ("event",)),
     (Http1Connection, ("buf", "body_reader", "conn", "state", "stream_id", "done")),

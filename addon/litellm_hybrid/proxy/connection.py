@@ -11,7 +11,8 @@ from mitmproxy.proxy import commands, events, layer, mode_servers, mode_specs, s
 from mitmproxy.proxy.layers import ClientQuicLayer, ClientTLSLayer, ServerQuicLayer, ServerTLSLayer, modes
 from mitmproxy.utils import asyncio_utils
 
-from litellm_hybrid.config.settings import Address, Timeouts
+from litellm_hybrid.config.settings import Address
+from litellm_hybrid.proxy.fast_path import HookCalls
 from litellm_hybrid.proxy.interfaces import HybridProxy
 from litellm_hybrid.proxy.layer import HybridLayer
 from litellm_hybrid.proxy.relay import Relay
@@ -76,7 +77,17 @@ class HybridConnectionHandler(mode_servers.ProxyConnectionHandler):
     of its handler. Why: `ServerInstance.handle_stream` makes it by name, and the mode is parsed before a
     script is loaded. It can go when `ServerInstance` looks its class up in an attribute
     (docs/upstreaming.md, 3), or once what is overridden is mended there (1).
+
+    Attributes:
+        hooks: calls the handlers of hooks; None: mitmproxy does.
     """
+
+    hooks: HookCalls | None = None
+
+    @override
+    async def handle_hook(self, hook: commands.StartHook) -> None:
+        if self.hooks is None or not self.hooks.tell(hook):
+            await super().handle_hook(hook)
 
     @override
     async def open_connection(self, command: commands.OpenConnection) -> None:
@@ -230,7 +241,7 @@ class ProxyserverAddon(Protocol):
     servers: Any
 
 
-def configure_connection(proxyserver: ProxyserverAddon, client: Client, limits: Timeouts) -> None:
+def configure_connection(proxyserver: ProxyserverAddon, client: Client, proxy: HybridProxy[Any]) -> None:
     """Make mitmproxy's own limits for a client connection fit ours, and have all its sockets closed.
 
     An HTTP/2 client may run more than five requests at once on one server, and mitmproxy's limit for
@@ -239,7 +250,10 @@ def configure_connection(proxyserver: ProxyserverAddon, client: Client, limits: 
     handler = proxyserver.connections.get(client.id)
     if type(handler) is mode_servers.ProxyConnectionHandler:
         handler.__class__ = HybridConnectionHandler
+    if isinstance(handler, HybridConnectionHandler):
+        handler.hooks = proxy.hooks
     if isinstance(handler, server.ConnectionHandler):
+        limits = proxy.policy.limits()
         handler.max_conns = collections.defaultdict(lambda: asyncio.Semaphore(_SOCKETS_PER_SERVER))
         longest = int(max(limits.first_byte, limits.idle, limits.connect, limits.upload)) + 60
         handler.timeout_watchdog.timeout = max(handler.timeout_watchdog.timeout, longest)

@@ -16,15 +16,33 @@ from mitmproxy import addonmanager, ctx, exceptions, http, optmanager
 from mitmproxy.log import LegacyLogEvents
 from mitmproxy.proxy import commands
 from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layer import NextLayerHook
 from mitmproxy.proxy.layers.http._hooks import (
     HttpRequestHeadersHook,
     HttpRequestHook,
     HttpResponseHeadersHook,
     HttpResponseHook,
 )
+from mitmproxy.proxy.server_hooks import (
+    ClientDisconnectedHook,
+    ServerConnectedHook,
+    ServerConnectErrorHook,
+    ServerConnectHook,
+    ServerDisconnectedHook,
+)
 
 OF_A_REQUEST = (HttpRequestHeadersHook, HttpRequestHook, HttpResponseHeadersHook, HttpResponseHook)
-"""The hooks whose handlers can be called at once."""
+"""The hooks of a request whose handlers can be called at once."""
+
+OF_A_CONNECTION = (
+    NextLayerHook,
+    ServerConnectHook,
+    ServerConnectedHook,
+    ServerConnectErrorHook,
+    ServerDisconnectedHook,
+    ClientDisconnectedHook,
+)
+"""Those of a connection: they concern no flow."""
 
 _ONBOARDING = "onboarding"
 """mitmproxy's addon that answers for http://mitm.it; it wants every request to be awaited."""
@@ -34,7 +52,7 @@ _UNCHANGEABLE = (str, int, float, type(None))
 SWITCH = "LITELLM_HYBRID_RELAY"
 """The environment variable that turns relay.py and whole.py off with `off`: to measure, and to test them."""
 
-type _Handler = Callable[[http.HTTPFlow], None]
+type _Handler = Callable[[Any], None]
 
 
 @dataclass
@@ -69,15 +87,15 @@ class HookCalls:
             return False
         if hook is HttpRequestHook and self._onboarding and flow.request.pretty_host == self._onboarding.host:
             return False  # for mitmproxy's own pages (http://mitm.it), whose handler has to be awaited
-        for handler in handlers:
-            try:
-                handler(flow)
-            except exceptions.AddonHalt:
-                break
-            except Exception:
-                with addonmanager.safecall():
-                    raise
+        _call(handlers, flow)
         return True
+
+    def tell(self, hook: commands.StartHook) -> bool:
+        """Call the handlers of a hook of a connection; False: mitmproxy has to do it."""
+        handlers = self._find(hook.name) if isinstance(hook, OF_A_CONNECTION) else None
+        if handlers:
+            _call(handlers, *hook.args())
+        return handlers is not None
 
     def _find(self, name: str) -> list[_Handler] | None:
         """Return the handlers in order, worked out once for each set of addons; None: mitmproxy has to."""
@@ -90,6 +108,17 @@ class HookCalls:
             awaited = any(inspect.iscoroutinefunction(handler) for handler in handlers)
             self._found[name] = None if awaited or _handlers("update") else handlers
         return self._found[name]
+
+
+def _call(handlers: list[_Handler], data: object) -> None:
+    for handler in handlers:
+        try:
+            handler(data)
+        except exceptions.AddonHalt:
+            break
+        except Exception:
+            with addonmanager.safecall():
+                raise
 
 
 def _handlers(name: str) -> list[_Handler]:

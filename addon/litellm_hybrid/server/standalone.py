@@ -59,12 +59,33 @@ class HybridMode(mode_specs.ReverseMode):
         self.transport_protocol = mode_specs.TCP
 
 
+class HybridNextLayer(layer.NextLayer):
+    """Has ours built at once: mitmproxy starts a task for the hook, and nobody else is there to be asked."""
+
+    @override
+    def _ask(self) -> layer.CommandGenerator[None]:
+        for command in super()._ask():  # type: ignore[no-untyped-call]
+            if isinstance(command, layer.NextLayerHook):
+                cast("LeanMaster", ctx.master).hybrid.next_layer(self)
+            else:
+                yield command
+
+
+class HybridReverseProxy(layers.modes.ReverseProxy):
+    """mitmproxy's, above our `HybridNextLayer`."""
+
+    @override
+    def finish_start(self) -> layer.CommandGenerator[str | None]:
+        self.child_layer = HybridNextLayer(self.context)
+        return super().finish_start()
+
+
 class HybridInstance(mode_servers.AsyncioServerInstance[HybridMode]):
     """Listens for a `HybridMode`: with a long backlog, where wanted on a shared port."""
 
     @override
     def make_top_layer(self, context: Context) -> layer.Layer:
-        return layers.modes.ReverseProxy(context)
+        return HybridReverseProxy(context)
 
     @override
     async def listen(self, host: str, port: int) -> list[Any]:
@@ -178,6 +199,7 @@ class LeanMaster(master.Master):
     """mitmproxy with our addon and the five others that a reverse proxy needs.
 
     Attributes:
+        hybrid: our addon.
         started: the start is over. Connections wait for it: it begins to listen before that, and an ERROR
             about a request, such as a budget that is spent, would be taken for one of the start and end it.
     """
@@ -186,7 +208,7 @@ class LeanMaster(master.Master):
         super().__init__(opts, with_termlog=False)
         self._app_log = app_log
         self.started = asyncio.Event()
-        self._hybrid = hybrid = HybridAddon(worker_dir, app_log, alone=True)
+        self.hybrid = HybridAddon(worker_dir, app_log, alone=True)
         self.addons = LeanAddonManager(self)
         self._termlog = termlog.TermLog()
         self.addons.add(  # type: ignore[no-untyped-call]
@@ -194,7 +216,7 @@ class LeanMaster(master.Master):
             core.Core(),
             disable_h2c.DisableH2C(),
             proxyserver.Proxyserver(),
-            hybrid,
+            self.hybrid,
             _TlsConfig(),
             _StartCheck(self.started.set),
         )
@@ -202,7 +224,7 @@ class LeanMaster(master.Master):
     @override
     async def running(self) -> None:
         await super().running()
-        await self._hybrid.met()
+        await self.hybrid.met()
         # A hundred thousand objects of the start stay for good: each full collection would look at all of
         # them, for 80 ms in which no request goes on.
         gc.collect()

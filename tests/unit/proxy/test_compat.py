@@ -13,11 +13,11 @@ from litellm_hybrid.proxy.http1 import HybridHttp1Client, HybridHttp1Server
 from litellm_hybrid.proxy.layer import HybridLayer
 from litellm_hybrid.proxy.stream import HybridStream
 from litellm_hybrid.proxy.stream_base import BaseStream
-from litellm_hybrid.server.standalone import LeanAddonManager
+from litellm_hybrid.server.standalone import HybridNextLayer, HybridReverseProxy, LeanAddonManager
 
 OURS = [
     *(BaseStream, HybridStream, HybridLayer, HybridHttp1Server, HybridHttp1Client),
-    *(HybridConnectionHandler, LeanAddonManager),
+    *(HybridConnectionHandler, HybridNextLayer, HybridReverseProxy, LeanAddonManager),
 ]
 USED = [(cls, name) for cls, names in compat.USED for name in names]
 

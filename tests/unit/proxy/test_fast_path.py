@@ -15,6 +15,7 @@ from mitmproxy.log import LegacyLogEvents, LogEntry
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layer import NextLayer
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpRequestHook
+from mitmproxy.proxy.server_hooks import ServerConnectedHook, ServerConnectionHookData
 from mitmproxy.test import taddons, tflow
 
 from litellm_hybrid.proxy.fast_path import HookCalls, set_host, spare_addons_log_lines, speed_up_lookups
@@ -125,6 +126,51 @@ async def test_addons_are_asked_about_a_line_where_one_of_them_listens(
 async def test_other_hooks_are_mitmproxys(master: Any) -> None:
     assert master
     assert not HookCalls().call(HttpErrorHook, tflow.tflow())
+
+
+class Hears(Addon):
+    def server_connected(self, data: ServerConnectionHookData) -> None:
+        assert data.server.address
+        self.calls.append(f"{self.name} {data.server.address[0]}")
+
+
+class HearsLater(Hears):
+    async def server_connected(self, data: ServerConnectionHookData) -> None:  # type: ignore[override]
+        raise AssertionError(data)
+
+
+class FailsToHear(Hears):
+    def server_connected(self, data: ServerConnectionHookData) -> None:
+        raise ValueError(data)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "is_done", "calls"),
+    [
+        ((), True, []),
+        ((Addon,), True, []),
+        ((Hears, Addon, Hears), True, ["0 Hears 10.0.0.1", "2 Hears 10.0.0.1"]),
+        ((FailsToHear, Hears), True, ["1 Hears 10.0.0.1"]),
+        ((Hears, HearsLater), False, []),
+        ((Hears, Watches), False, []),
+    ],
+)
+async def test_who_hears_of_a_connection_is_told_at_once(
+    master: Any, kinds: tuple[type[Addon], ...], is_done: bool, calls: list[str]
+) -> None:
+    heard: list[str] = []
+    master.addons.add(*(kind(f"{number} {kind.__name__}", heard) for number, kind in enumerate(kinds)))
+    data = ServerConnectionHookData(Server(address=("10.0.0.1", 1)), tflow.tclient_conn())
+
+    assert HookCalls().tell(ServerConnectedHook(data)) is is_done
+    assert heard == calls
+
+
+async def test_other_hooks_are_not_told(master: Any) -> None:
+    """Their flow may be held up, and somebody may wait for it."""
+    assert master
+    assert not HookCalls().tell(HttpErrorHook(tflow.tflow()))
+    assert not HookCalls().tell(HttpRequestHook(tflow.tflow()))
 
 
 async def test_an_addon_that_comes_later_is_called(master: Any) -> None:
