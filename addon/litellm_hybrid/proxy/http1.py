@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, cast, override
 
 import h11
-from h11._readers import ContentLengthReader
+from h11._readers import ChunkedReader, ContentLengthReader
 from mitmproxy import http
 from mitmproxy.connection import Connection, ConnectionState
 from mitmproxy.net.http import http1, status_codes
@@ -169,9 +169,7 @@ class HybridHttp1Client(Http1Client):
             if type(inner) is Http1Client:
                 inner.__class__ = cls
                 ours = cast("HybridHttp1Client", inner)
-                ours.interim = 0
-                ours.heard = False
-                ours.takes_whole = takes_whole
+                ours.interim, ours.heard, ours.takes_whole = 0, False, takes_whole
                 ours.state = ours.read_headers
             inner = getattr(inner, "child_layer", None)
 
@@ -216,12 +214,16 @@ class HybridHttp1Client(Http1Client):
             and not self.buf
             and not self.interim
             and self.state == self.read_headers
-            and (whole := read_response(event.data, stream_id, request)) is not None
+            and (read := read_response(event.data, stream_id, request)) is not None
         ):
-            self.heard, self.response = True, whole.response
-            self.state, self.body_reader = self.read_body, _at_end(whole.body)
-            yield ReceiveHttp(whole)
-            yield from self.mark_done(response=True)
+            head, rest = read
+            self.heard, self.response, self.state = True, head.response, self.read_body
+            self.body_reader = _at_end(head.body) if isinstance(head, WholeResponse) else ChunkedReader()
+            self.buf += rest
+            yield ReceiveHttp(head)
+            yield from (
+                self.mark_done(response=True) if isinstance(head, WholeResponse) else self.read_body(event)
+            )
         else:
             yield from super()._handle_event(event)
 

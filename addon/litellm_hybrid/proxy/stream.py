@@ -56,7 +56,7 @@ from litellm_hybrid.proxy.failures import CLIENT_LEFT, ClosedBeforeResponse
 from litellm_hybrid.proxy.held_response import HeldResponse, HoldDecision
 from litellm_hybrid.proxy.stream_base import BaseStream, FirstByteOverdue, HoldExpired
 from litellm_hybrid.proxy.waits import LONG_BODY, HybridLongBodyHook
-from litellm_hybrid.proxy.whole import WholeRequest, WholeResponse
+from litellm_hybrid.proxy.whole import PlainResponse, WholeRequest, WholeResponse
 
 MOST_BODY = 64 * 1024 * 1024
 """The longest request body that is taken, in bytes."""
@@ -192,6 +192,7 @@ class HybridStream(BaseStream):
             yield from self._take_rest(event, server)
 
     def _response_begun(self, event: ResponseHeaders) -> layer.CommandGenerator[None]:
+        self._is_valid = isinstance(event, PlainResponse)
         if isinstance(event, WholeResponse):
             self._timer.enter(Phase.BODY)  # nothing is waited for
         else:
@@ -204,13 +205,15 @@ class HybridStream(BaseStream):
         self.attempt.hold(event, held)
         self.flow.response = event.response
         self.server_state = self.state_hold
-        if isinstance(event, WholeResponse):  # which is valid
+        if isinstance(event, WholeResponse):
             yield from self._hold_whole(event, held)
         elif not (yield from self.check_invalid(request=False)):
             self._parent.checks.schedule(held.due)
 
     @override
     def check_invalid(self, request: bool) -> layer.CommandGenerator[bool]:
+        if not request and self._is_valid:
+            return False
         if request or not self.context.options.validate_inbound_headers:
             return (yield from super().check_invalid(request))
         assert self.flow.response

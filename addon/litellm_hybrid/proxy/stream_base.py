@@ -91,6 +91,7 @@ class BaseStream(HttpStream):
         self._has_begun = False  # a byte of a response has gone to the client
         self._is_reported = False  # the observer knows that this attempt failed
         self._is_redacted = False  # the flow shows no credentials
+        self._is_valid = False  # so is the head of the response
 
     # -- limits in time -------------------------------------------------------
 

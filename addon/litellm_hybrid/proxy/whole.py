@@ -10,8 +10,10 @@ order, and what may differ on the way is left to mitmproxy's states.
     a read that begins in the middle of something      mitmproxy's
     a head that is not wholly plain (`_REQUEST`,       mitmproxy's, and what is wrong is refused there
     `_RESPONSE`), or that mitmproxy cannot read
-    CONNECT; `Expect`; a body in chunks, or up to      mitmproxy's
-    the connection's end
+    CONNECT; `Expect`; a request's body in chunks;     mitmproxy's
+    a response's up to the connection's end
+    a response whose body comes in chunks              its head: `PlainResponse`, read here; its body
+                                                       mitmproxy's
     less than a message, or more                       mitmproxy's
     a message, and nothing else                        `WholeRequest`, `WholeResponse`: one step
     - an option of mitmproxy's limits or streams       its states, one after the other
@@ -50,6 +52,7 @@ _RESPONSE = re.compile(rb"HTTP/1\.1 ([2-9][0-9][0-9])(?: (%b))?\r\n((?:%b)*+)\r\
 _NAME_AND_VALUE = re.compile(rb"([^:]++):[\t ]*+([^\t\r ]*+(?:[\t ]++[^\t\r ]++)*+)[\t ]*+\r\n")
 _LENGTH = re.compile(rb"0|[1-9][0-9]*+")
 _BODILESS = (204, 304)
+_IN_CHUNKS = -2
 
 
 @dataclass
@@ -66,7 +69,12 @@ class WholeRequest(RequestHeaders):
 
 
 @dataclass
-class WholeResponse(ResponseHeaders):
+class PlainResponse(ResponseHeaders):
+    """A response's head that is known to be valid."""
+
+
+@dataclass
+class WholeResponse(PlainResponse):
     """A response's head, with its body and its end; `has_ended`: that has been taken."""
 
     body: bytes = b""
@@ -107,8 +115,12 @@ def read_request(data: bytes, stream_id: int) -> WholeRequest | None:
     return WholeRequest(stream_id, request, not body, None, body)
 
 
-def read_response(data: bytes, stream_id: int, request: http.Request) -> WholeResponse | None:
-    """Read the response to a request; None: `data` is not one that can be taken whole."""
+def read_response(data: bytes, stream_id: int, request: http.Request) -> tuple[PlainResponse, bytes] | None:
+    """Read the response to a request; None: `data` is none that can be taken whole.
+
+    Returns:
+        A `WholeResponse`; or the head alone of one whose body comes in chunks. And what is left of `data`.
+    """
     head = _RESPONSE.match(data) if len(data) <= MOST else None
     if head is None:
         return None
@@ -117,13 +129,15 @@ def read_response(data: bytes, stream_id: int, request: http.Request) -> WholeRe
     body = data[head.end() :]
     length = _length(headers, -1)
     if length is not None and (method == b"HEAD" or status in _BODILESS):
-        length = 0
-    if length != len(body) or method == b"CONNECT":
+        length = None if length == _IN_CHUNKS else 0
+    if length not in (len(body), _IN_CHUNKS) or method == b"CONNECT":
         return None
     response = http.Response(
         b"HTTP/1.1", status, reason, headers, None, None, timestamp_start=time(), timestamp_end=None
     )
-    return WholeResponse(stream_id, response, not body, body)
+    if length == _IN_CHUNKS:
+        return PlainResponse(stream_id, response, end_stream=False), body
+    return WholeResponse(stream_id, response, not body, body), b""
 
 
 def _headers(lines: bytes) -> http.Headers:
@@ -133,7 +147,7 @@ def _headers(lines: bytes) -> http.Headers:
 
 
 def _length(headers: http.Headers, without: int) -> int | None:
-    """Return how long a body has to be, in bytes; None: that is not for us to tell.
+    """Return how long a body has to be, in bytes, or `_IN_CHUNKS`; None: that is not for us to tell.
 
     `without`: where the head does not say.
     """
@@ -145,7 +159,11 @@ def _length(headers: http.Headers, without: int) -> int | None:
                 if seen or not _LENGTH.fullmatch(value) or len(value) > 9:
                     return None
                 length, seen = int(value), True
-            case (17, b"transfer-encoding") | (6, b"expect"):
+            case 17, b"transfer-encoding":
+                if seen or value != b"chunked":
+                    return None
+                length, seen = _IN_CHUNKS, True
+            case 6, b"expect":
                 return None
     return length
 

@@ -17,7 +17,14 @@ from mitmproxy.net.http import http1
 from mitmproxy.proxy.layers.http._http1 import should_make_pipe
 from mitmproxy.test.tutils import treq, tresp
 
-from litellm_hybrid.proxy.whole import MOST, another_may_follow, read_request, read_response
+from litellm_hybrid.proxy.whole import (
+    MOST,
+    PlainResponse,
+    WholeResponse,
+    another_may_follow,
+    read_request,
+    read_response,
+)
 from unit.proxy.playbook import Clock
 from unit.proxy.wires import Wires, connected
 
@@ -79,26 +86,42 @@ def test_what_is_no_plain_request_goes_mitmproxys_way(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "request_", "is_whole"),
+    ("data", "request_", "kind"),
     [
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", GET, True),
-        (b"HTTP/1.1 429\r\nContent-Length: 2\r\n\r\n{}", GET, True),
-        (b"HTTP/1.1 204 No Content\r\n\r\n", GET, True),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", HEAD_REQUEST, True),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", HEAD_REQUEST, False),
-        (b"HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\n{}", GET, False),
-        (b"HTTP/1.1 103 Early Hints\r\nContent-Length: 2\r\n\r\n{}", GET, False),
-        (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", GET, False),
-        (b"HTTP/1.1 200 OK\r\n\r\n{}", GET, False),
-        (b"HTTP/1.1 200 OK\r\n\r\n", GET, False),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", GET, False),
-        (b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}", GET, False),
-        (b"HTTP/1.1 200 OK\nContent-Length: 2\r\n\r\n{}", GET, False),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}{", GET, False),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", GET, WholeResponse),
+        (b"HTTP/1.1 429\r\nContent-Length: 2\r\n\r\n{}", GET, WholeResponse),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", GET, WholeResponse),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", HEAD_REQUEST, WholeResponse),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", HEAD_REQUEST, None),
+        (b"HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\n{}", GET, None),
+        (b"HTTP/1.1 103 Early Hints\r\nContent-Length: 2\r\n\r\n{}", GET, None),
+        (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", GET, None),
+        (b"HTTP/1.1 200 OK\r\n\r\n{}", GET, None),
+        (b"HTTP/1.1 200 OK\r\n\r\n", GET, None),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", GET, PlainResponse),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", GET, PlainResponse),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", HEAD_REQUEST, None),
+        (b"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n", GET, None),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n", GET, None),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", GET, None),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n{}", GET, None),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}", GET, None),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", GET, None),
+        (b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", GET, None),
+        (b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}", GET, None),
+        (b"HTTP/1.1 200 OK\nContent-Length: 2\r\n\r\n{}", GET, None),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}{", GET, None),
     ],
 )
-def test_which_responses_are_taken_whole(data: bytes, request_: http.Request, is_whole: bool) -> None:
-    assert (read_response(data, 1, request_) is not None) is is_whole
+def test_how_responses_are_taken(
+    data: bytes, request_: http.Request, kind: type[PlainResponse] | None
+) -> None:
+    read = read_response(data, 1, request_)
+    assert (type(read[0]) if read else None) is kind
+    if kind is PlainResponse:
+        assert read
+        assert data.endswith(b"\r\n\r\n" + read[1])
+        assert not read[0].end_stream
 
 
 _HEADERS = (
