@@ -241,6 +241,10 @@ class ProxyserverAddon(Protocol):
     servers: Any
 
 
+def _sockets() -> asyncio.Semaphore:
+    return asyncio.Semaphore(_SOCKETS_PER_SERVER)
+
+
 def configure_connection(proxyserver: ProxyserverAddon, client: Client, proxy: HybridProxy[Any]) -> None:
     """Make mitmproxy's own limits for a client connection fit ours, and have all its sockets closed.
 
@@ -254,7 +258,7 @@ def configure_connection(proxyserver: ProxyserverAddon, client: Client, proxy: H
         handler.hooks = proxy.hooks
     if isinstance(handler, server.ConnectionHandler):
         limits = proxy.policy.limits()
-        handler.max_conns = collections.defaultdict(lambda: asyncio.Semaphore(_SOCKETS_PER_SERVER))
+        handler.max_conns = collections.defaultdict(_sockets)
         longest = int(max(limits.first_byte, limits.idle, limits.connect, limits.upload)) + 60
         handler.timeout_watchdog.timeout = max(handler.timeout_watchdog.timeout, longest)
 

@@ -207,7 +207,8 @@ def _current(self: Any) -> Any:  # noqa: ANN401 (an option's value)
 
 def _fork(self: Context) -> Context:
     forked = Context.__new__(Context)
-    vars(forked).update(vars(self), layers=self.layers.copy())
+    forked.client, forked.options, forked.server = self.client, self.options, self.server
+    forked.layers = self.layers.copy()
     return forked
 
 

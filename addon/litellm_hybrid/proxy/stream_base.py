@@ -80,7 +80,6 @@ class BaseStream(HttpStream):
 
     attempt: Attempt
     first: Attempt | None = None
-    relay: Relay | None = None
 
     def __init__(self, context: Context, stream_id: int, parent: "HybridLayer") -> None:
         super().__init__(context, stream_id)
@@ -92,6 +91,7 @@ class BaseStream(HttpStream):
         self._is_reported = False  # the observer knows that this attempt failed
         self._is_redacted = False  # the flow shows no credentials
         self._is_valid = False  # so is the head of the response
+        self.relay: Relay | None = None  # made here, it takes no dict of its own where it is set
 
     # -- limits in time -------------------------------------------------------
 
