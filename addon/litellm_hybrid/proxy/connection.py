@@ -35,9 +35,10 @@ _PASSED_THROUGH = (NextLayer, modes.DestinationKnown)
 class _Reads:
     """What mitmproxy reads a connection with.
 
-    It gives all that has come at once: every piece that mitmproxy reads goes through all of its layers. And
-    while mitmproxy's task waits here and nothing else goes on, what comes is taken where it is read, without
-    waking the task, which would take as long as a third of the layers.
+    It takes all that has come at once: every piece that mitmproxy reads goes through all of its layers. And
+    while its task waits here and nothing else goes on, what comes is taken where it is read, without waking
+    the task, which would take as long as a third of the layers. mitmproxy gets nothing but the end: its loop
+    would keep what it has read last, up to 1 MiB of a request, for as long as it waits for more.
     """
 
     def __init__(
@@ -49,16 +50,22 @@ class _Reads:
         self._relay: Relay | None = None
 
     async def read(self, n: int) -> bytes:
-        """Read what is there, at most 1 MiB or `n`; what is taken or relayed meanwhile is not there."""
-        # asyncio's protocol calls it with all that is read; set on the object, it goes before the class's.
-        vars(self._reader)["feed_data"] = self._feed
-        self._relay = self._handler.relay(self._connection, self._reader)
-        try:
-            return await self._reader.read(max(n, _LARGE_READ))
-        finally:
-            if self._relay is not None:
-                self._relay.hand_back()
-            del vars(self._reader)["feed_data"]
+        """Take what comes, at most 1 MiB or `n` at a time, up to the end; return that."""
+        while True:
+            # asyncio's protocol calls it with all that it reads; of the object, it goes before the class's.
+            vars(self._reader)["feed_data"] = self._feed
+            self._relay = self._handler.relay(self._connection, self._reader)
+            try:
+                data = await self._reader.read(max(n, _LARGE_READ))
+            finally:
+                if self._relay is not None:
+                    self._relay.hand_back()
+                del vars(self._reader)["feed_data"]
+            if not data:
+                return data
+            await self._handler.server_event(events.DataReceived(self._connection, data))
+            del data
+            await self._handler.drain_writers()
 
     def _feed(self, data: bytes) -> None:
         reader, handler = self._reader, self._handler
