@@ -49,13 +49,15 @@ class Timer:
     """How long a request has waited for what it waits for now.
 
     Attributes:
+        clock: seconds, monotonic.
         first_byte_limit: the policy's own limit for the first byte, in seconds; None: only `limits` holds.
+        since: when, on the clock, something has come last.
     """
 
-    __slots__ = ("_clock", "_entered", "_limits", "first_byte_limit", "phase", "since")
+    __slots__ = ("_entered", "_limits", "clock", "first_byte_limit", "phase", "since")
 
     def __init__(self, clock: Callable[[], float], limits: Timeouts) -> None:
-        self._clock = clock
+        self.clock = clock
         self._limits = limits
         self.phase = Phase.NOTHING
         self.since = self._entered = 0.0
@@ -64,11 +66,11 @@ class Timer:
     def enter(self, phase: Phase) -> None:
         """Enter a phase and restart its timer."""
         self.phase = phase
-        self.since = self._entered = self._clock()
+        self.since = self._entered = self.clock()
 
     def touch(self) -> None:
         """Restart the timer: something has come."""
-        self.since = self._clock()
+        self.since = self.clock()
 
     @property
     def due(self) -> float:
@@ -88,7 +90,7 @@ class Timer:
     def is_policys_limit(self) -> bool:
         """Whether it is only the policy's own limit that has passed."""
         waiting = self.phase is Phase.FIRST_BYTE and self.first_byte_limit is not None
-        return waiting and self._clock() < self.since + self._limits.first_byte
+        return waiting and self.clock() < self.since + self._limits.first_byte
 
     @property
     def limit_reached(self) -> LimitReached:
@@ -98,7 +100,7 @@ class Timer:
             return LimitReached(Cause.FIRST_BYTE_LIMIT, seconds or self._limits.first_byte)
         if self.phase is not Phase.UPLOAD:
             return LimitReached(Cause.IDLE_LIMIT, self._limits.idle)
-        if self._clock() < self.since + self._limits.idle:
+        if self.clock() < self.since + self._limits.idle:
             return LimitReached(Cause.UPLOAD_LIMIT, self._limits.upload, "not all of it")
         return LimitReached(Cause.UPLOAD_LIMIT, self._limits.idle)
 

@@ -41,8 +41,9 @@ if TYPE_CHECKING:
     from litellm_hybrid.proxy.stream_base import BaseStream
 
 _HEADER = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n")
-_HEADER_AS_SENT = re.compile(rb"([1-9a-f][0-9a-f]{0,7})\r\n")
-"""As mitmproxy writes it, of a chunk that is not the last."""
+
+_HEADERS = {len(header) + size + 2: header for size in range(1, 4096) if (header := b"%x\r\n" % size)}
+"""By the length of a chunk, framing and all: its header, as mitmproxy writes it."""
 
 _MOST_HEADER = 64
 """Bytes of a chunk's header whose end is waited for here."""
@@ -70,10 +71,18 @@ class Passage:
     stores: _Option
 
 
-class Framing:
-    """How far a body has come, and what mitmproxy would send of it."""
+def _pieces(sent: Iterable[bytes] | bytes) -> tuple[bytes, ...]:
+    return (sent,) if isinstance(sent, bytes) else tuple(sent)
 
-    __slots__ = ("_between", "_footer", "_left", "_pending", "_reader", "_source", "_tap", "_to_chunks")
+
+class Framing:
+    """How far a body has come, and what mitmproxy would send of it.
+
+    Attributes:
+        is_between: a chunk is to come, and the client gets chunks too.
+    """
+
+    __slots__ = ("_footer", "_left", "_pending", "_reader", "_source", "_tap", "_to_chunks", "is_between")
 
     def __init__(self, source: HybridHttp1Client, tap: Tap | None, *, to_chunks: bool) -> None:
         """Take over where mitmproxy's reader has got to."""
@@ -89,7 +98,7 @@ class Framing:
             self._left = reader._remaining  # noqa: SLF001
         else:
             self._left = sys.maxsize  # it ends with the connection
-        self._between = False  # a chunk is to come, and the client gets chunks too
+        self.is_between = False
 
     @property
     def is_chunked(self) -> bool:
@@ -126,25 +135,10 @@ class Framing:
         if self._tapped(data, pieces) is None:
             return None, data
         self._left -= len(data)
-        return self._framed(pieces), b""
+        return self.framed(pieces), b""
 
     def take_chunks(self, data: bytes) -> tuple[bytes | None, bytes]:
         """The same of a body that comes in chunks."""
-        # Servers send an event at a time, as a chunk of its own.
-        header = _HEADER_AS_SENT.match(data) if self._between else None
-        if header is not None:
-            begin, end = header.end(), len(data) - 2
-            if begin + int(header[1], 16) == end and data.endswith(b"\r\n"):
-                piece = data[begin:end]
-                try:
-                    sent = piece if self._tap is None else self._tap(piece)
-                    return data if sent is piece else self._framed(_pieces(sent)), b""
-                except Exception:  # noqa: BLE001 (it meets it again, and says so)
-                    return None, data
-        return self._take_any(data)
-
-    def _take_any(self, data: bytes) -> tuple[bytes | None, bytes]:
-        """Take chunks that may be cut anywhere, and written in any way."""
         if self._pending:
             data, self._pending = self._pending + data, b""
         at, end, left, footer = 0, len(data), self._left, self._footer
@@ -179,10 +173,10 @@ class Framing:
         rest = data[at:]
         if is_plain:
             self._pending, rest = rest, b""
-        self._between = self._to_chunks and not (left or footer or self._pending)
+        self.is_between = self._to_chunks and not (left or footer or self._pending)
         if not has_come:
             return None, rest
-        return data[:at] if same and not left and not footer else self._framed(pieces), rest
+        return data[:at] if same and not left and not footer else self.framed(pieces), rest
 
     def _tapped(self, piece: bytes, pieces: list[bytes]) -> bool | None:
         """Add what is sent in the place of a piece; whether that is itself. None: mitmproxy has to ask."""
@@ -198,14 +192,11 @@ class Framing:
         pieces.append(piece)
         return True
 
-    def _framed(self, pieces: Sequence[bytes]) -> bytes:
+    def framed(self, pieces: Sequence[bytes]) -> bytes:
+        """What the client gets of pieces of the body."""
         if self._to_chunks:
             return b"".join([b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces])
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-
-def _pieces(sent: Iterable[bytes] | bytes) -> tuple[bytes, ...]:
-    return (sent,) if isinstance(sent, bytes) else tuple(sent)
 
 
 class Relay:
@@ -219,8 +210,8 @@ class Relay:
     """
 
     __slots__ = (
-        *("_client", "_framing", "_server", "_stores", "_stream"),
-        *("_take", "_task", "_touch", "_transport"),
+        *("_client", "_clock", "_framing", "_server", "_stores", "_stream"),
+        *("_take", "_tap", "_task", "_timer", "_transport"),
     )
 
     def __init__(
@@ -232,7 +223,8 @@ class Relay:
     ) -> None:
         self._server, self._transport, self._task = server, client, task
         self._client: Any = client.get_protocol()
-        self._stream, self._touch, self._stores = passage.stream, passage.timer.touch, passage.stores
+        self._stream, self._tap, self._stores = passage.stream, passage.tap, passage.stores
+        self._timer, self._clock = passage.timer, passage.timer.clock
         self._framing = framing = Framing(passage.source, passage.tap, to_chunks=passage.to_chunks)
         self._take = framing.take_chunks if framing.is_chunked else framing.take
         # asyncio's transport calls it with all that it reads; set on the object, it goes before the class's.
@@ -247,17 +239,47 @@ class Relay:
             self._framing.leave()
 
     def _feed(self, data: bytes) -> None:
+        # Servers send an event at a time, as a chunk of its own: all of that is done in this function. While
+        # events come one by one, each call finds its code in no cache, and takes ten times as long.
+        framing = self._framing
+        header = _HEADERS.get(len(data)) if framing.is_between and self._stores.value is not True else None
+        if header is None or not data.startswith(header) or not data.endswith(b"\r\n"):
+            self._feed_any(data)
+            return
+        sent = data
+        if self._tap is not None:
+            piece = data[len(header) : -2]
+            try:
+                tapped = self._tap(piece)
+                if tapped is not piece:
+                    sent = framing.framed(_pieces(tapped))
+            except Exception:  # noqa: BLE001 (mitmproxy meets it again, and says so)
+                self._go_on_without(data)
+                return
+        self._timer.since = self._clock()
+        if sent:
+            self._transport.write(sent)
+        if self._transport.is_closing() or self._client._paused:  # noqa: SLF001 (it is asked often)
+            self._look_at_client()
+
+    def _feed_any(self, data: bytes) -> None:
         sent, rest = (None, data) if self._stores.value is True else self._take(data)
-        transport = self._transport
         if sent is not None:
-            self._touch()
+            self._timer.touch()
             if sent:
-                transport.write(sent)
+                self._transport.write(sent)
         if rest:
-            self.hand_back()
-            self._server.data_received(rest)
-        elif transport.is_closing():
+            self._go_on_without(rest)
+        else:
+            self._look_at_client()
+
+    def _go_on_without(self, rest: bytes) -> None:
+        self.hand_back()
+        self._server.data_received(rest)
+
+    def _look_at_client(self) -> None:
+        if self._transport.is_closing():
             self.hand_back()
             self._task.cancel("Error sending data")
-        elif self._client._paused:  # noqa: SLF001 (to ask the transport takes longer than to write)
+        elif self._client._paused:  # noqa: SLF001
             self.hand_back()
