@@ -10,6 +10,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -74,13 +75,23 @@ class ConfigReloader:
 
     async def watch(self) -> None:
         """Look at the file until cancelled."""
-        while True:
-            await asyncio.sleep(LOOK_EVERY)
-            found = await asyncio.to_thread(self._watcher.look)
-            if isinstance(found, Parsed):
-                self._apply(found)
-            elif found is not None:
-                self._reject(found)
+        stopped = threading.Event()
+        try:
+            while True:
+                found = await asyncio.to_thread(self._changed, stopped)
+                if isinstance(found, Parsed):
+                    self._apply(found)
+                elif found is not None:
+                    self._reject(found)
+        finally:
+            stopped.set()
+
+    def _changed(self, stopped: threading.Event) -> Parsed | ConfigError | None:
+        """Wait in a thread of its own: to come back from each look takes the loop longer than to look."""
+        while not stopped.wait(LOOK_EVERY):
+            if (found := self._watcher.look()) is not None:
+                return found
+        return None
 
     def _apply(self, parsed: Parsed) -> None:
         try:

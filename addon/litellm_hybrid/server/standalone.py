@@ -42,6 +42,9 @@ _CHECK_EVERY = 1.0
 _BACKLOG = 2048
 """How many connections may wait to be accepted; with asyncio's 100 a burst of clients waits a second."""
 
+_COLLECT_AFTER = 10_000
+"""New objects between two garbage collections; Python's is 2,000."""
+
 _SHARE_PORT = "hybrid_share_port"
 
 type _Handler = Callable[..., Awaitable[None] | None]
@@ -229,6 +232,9 @@ class LeanMaster(master.Master):
         # them, for 80 ms in which no request goes on.
         gc.collect()
         gc.freeze()
+        # A running stream has hundreds of objects, which a collection finds in use; one that is over lets go
+        # of its own without it (`HybridStream._break_cycles`).
+        gc.set_threshold(_COLLECT_AFTER)
         # Not before: until here an ERROR has to reach mitmproxy's check of the start.
         self._app_log.batch(asyncio.get_running_loop())
         for host, port, *_ in self.addons.get("proxyserver").listen_addrs():
