@@ -5,7 +5,7 @@ import math
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -121,10 +121,16 @@ def has_wrk() -> bool:
 
 def rounds(count: int, subjects: Sequence[Subject], measure: Measure) -> Samples:
     """Measure every subject `count` times in turn, each round in another order."""
-    found: Samples = {subject.name: {} for subject in subjects}
+    return interleaved(count, subjects, {"": measure})[""]
+
+
+def interleaved(count: int, subjects: Sequence[Subject], works: Mapping[str, Measure]) -> dict[str, Samples]:
+    """The same of several works that are compared with each other: each round goes through all of them."""
+    found: dict[str, Samples] = {name: {subject.name: {} for subject in subjects} for name in works}
     for number in range(count):
         turn = number % len(subjects)
-        for subject in [*subjects[turn:], *subjects[:turn]]:
-            for metric, value in measure(subject).items():
-                found[subject.name].setdefault(metric, []).append(value)
+        for name, measure in works.items():
+            for subject in [*subjects[turn:], *subjects[:turn]]:
+                for metric, value in measure(subject).items():
+                    found[name][subject.name].setdefault(metric, []).append(value)
     return found

@@ -188,4 +188,5 @@ def fallback(bench: Bench) -> Works:
         load = bench.load(subject, content, path=path, route=route, count=bench.scale.singles, status=status)
         return measure.sample(subject, load)
 
-    return {name: bench.rounds(subjects, partial(one, case=case)) for name, case in cases.items()}
+    works = {name: partial(one, case=case) for name, case in cases.items()}
+    return measure.interleaved(2 * bench.scale.rounds, subjects, works)
