@@ -345,9 +345,8 @@ class Exchange:
     @property
     def served_as(self) -> str | None:
         """LiteLLM's name for the model, where the response is LiteLLM's."""
-        outcome = self.outcome
-        by_litellm = outcome.target is Target.LITELLM and self.attempts and outcome.reason is not Reason.ERROR
-        return outcome.litellm_model if by_litellm else None
+        by_litellm = self.outcome.target is Target.LITELLM and self.is_from_server
+        return self.outcome.litellm_model if by_litellm else None
 
     @property
     def route(self) -> str:

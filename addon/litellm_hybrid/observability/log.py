@@ -184,7 +184,7 @@ class AppLog:
         message = self._masked(message, fields)
         try:
             return f"{self._formatter.line(created, logging.getLevelName(level), message, fields)}\n"
-        except ValueError:
+        except Exception:  # noqa: BLE001 (the lines around it are written all the same)
             self._handler.handleError(logging.makeLogRecord({"msg": message}))
             return ""
 

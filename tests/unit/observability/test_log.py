@@ -304,6 +304,32 @@ async def test_only_errors_and_other_threads_do_not_wait_to_be_written_together(
     assert "fourth" in capsys.readouterr().out
 
 
+class _Wordless:
+    def __str__(self) -> str:
+        raise TypeError("no words")
+
+    __repr__ = __str__
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+async def test_a_line_that_cannot_be_put_into_words_takes_no_other_with_it(
+    app_log: AppLog,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    log_format: LogFormat,
+) -> None:
+    for name in ("logThreads", "logProcesses", "logMultiprocessing"):
+        monkeypatch.setattr(logging, name, True)
+    monkeypatch.setattr(logging.getLogger("litellm_hybrid"), "propagate", True)
+    app_log.use_format(log_format)
+    app_log.batch(asyncio.get_running_loop())
+    log.emit(logging.INFO, "first", event="ended")
+    log.emit(logging.INFO, "second", event="ended", error=_Wordless())  # type: ignore[arg-type]
+    log.emit(logging.ERROR, "third", event="ended")
+    out = capsys.readouterr().out
+    assert [word in out for word in ("first", "second", "third")] == [True, False, True]
+
+
 async def test_lines_that_wait_keep_their_format_and_what_is_hidden_in_them(
     app_log: AppLog, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
