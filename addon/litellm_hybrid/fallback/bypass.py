@@ -25,7 +25,7 @@ from litellm_hybrid.fallback.state import (
     cooldown_key,
 )
 from litellm_hybrid.flow.exchange import Exchange
-from litellm_hybrid.llm.history import detect_history_rejection
+from litellm_hybrid.llm.history import detect_history_rejection, may_hold_unreadable
 from litellm_hybrid.llm.reduction import UPSTREAM_MARK, HistoryRejection
 from litellm_hybrid.quota.classifier import Verdict
 from litellm_hybrid.routing import access, paths, rules
@@ -156,13 +156,16 @@ class Bypass:
             exchange.cooldown_key = key
         return request
 
+    def enter_litellm(self, exchange: Exchange) -> None:
+        """A request is about to be sent to LiteLLM, from where it may come back here."""
+        self.loops.enter(exchange, partial(self._state.leads_to, exchange.port))
+
     def remember_conversation(self, exchange: Exchange, *, routed: bool = False) -> None:
-        """A request is about to be sent to LiteLLM; `routed`: by route.
+        """A request is sent to LiteLLM; `routed`: by route.
 
         Then a long body is not searched for its conversation, which would cost more than all the rest; a
         session header still tells it.
         """
-        self.loops.enter(exchange, partial(self._state.leads_to, exchange.port))
         fallback = self._settings.current.fallback
         if fallback.enabled or fallback.to_upstream:
             is_long = len(exchange.request.sent.body) > _SEARCHED_MAX
@@ -177,10 +180,15 @@ class Bypass:
 
     def adapt_history(self, request: http.Request, exchange: Exchange) -> None:
         """Leave out of a request for upstream what LiteLLM left in its history and upstream refuses."""
-        fallback = self._settings.current.fallback
+        fallback, conversations = self._settings.current.fallback, self._state.conversations
         may_return = fallback.enabled or fallback.to_upstream
-        if exchange.model is not None and may_return and self.was_served_by_litellm(exchange):
-            self._replays.adapt_history(request, exchange, exchange.content, "upstream")
+        if exchange.model is None or not may_return or not conversations:
+            return
+        # The longer a history, the longer it takes to find out whose it is.
+        body = exchange.content
+        is_concerned = conversations.has_refused or may_hold_unreadable(body, identify_api(exchange.path))
+        if is_concerned and self.was_served_by_litellm(exchange):
+            self._replays.adapt_history(request, exchange, body, "upstream")
 
     def adapt_routed(self, request: http.Request, exchange: Exchange, body: bytes) -> None:
         """Leave out of a routed request what upstream left in its history, or LiteLLM has refused of it.
@@ -333,6 +341,7 @@ class Bypass:
     def _replacement(self, flow: http.HTTPFlow, exchange: Exchange, reason: Reason) -> http.Request | None:
         request = self._replays.build_fallback_request(flow, exchange)
         if request is not None:
+            self.enter_litellm(exchange)
             self.remember_conversation(exchange)
             exchange.set_outcome(Target.LITELLM, reason)
         return request

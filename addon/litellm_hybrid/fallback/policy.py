@@ -260,8 +260,8 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         if request is not None:
             self._listener.replaced(flow, verdict.kind, held)
             exchange.set_outcome(Target.LITELLM, Reason.FALLBACK, upstream_status=status)
-            log_lines.fell_back(exchange, status, verdict)
-            self._replay_begins(flow, exchange, request)
+            exchange.untold = partial(log_lines.fell_back, exchange, status, verdict)
+            exchange.begin_attempt(request)
         return request
 
     @_fail_closed
@@ -280,14 +280,25 @@ class Policy(ForwardingPolicy[JudgedResponse]):
             was_probe = is_ours and self.bypass.probe_timed_out(exchange)
             reason = Reason.UNREACHABLE if kind == "unreachable" else Reason.FALLBACK
             exchange.set_outcome(Target.LITELLM, Reason.COOLDOWN if was_probe else reason)
+            what, why, said = "is unreachable", None, None
             if is_ours:
-                log_lines.no_response(exchange, "has not begun in time", failure)
+                what, why = "has not begun in time", failure
             elif kind == "server-error":
-                log_lines.no_response(exchange, "broke off", failure, kind)
-            else:
-                log_lines.no_response(exchange, "is unreachable", None)
-            self._replay_begins(flow, exchange, request)
+                what, why, said = "broke off", failure, kind
+            exchange.untold = partial(log_lines.no_response, exchange, what, why, said)
+            exchange.begin_attempt(request)
         return request
+
+    @_fail_closed
+    def replay_begun(self, flow: http.HTTPFlow) -> None:
+        """The replay is on its way, or about to wait for its connection."""
+        exchange = Exchange.of(flow)
+        if exchange is None or exchange.untold is None:
+            return
+        tell, exchange.untold = exchange.untold, None
+        tell()
+        self.bypass.remember_conversation(exchange)
+        self._listener.settled(flow)
 
     def error_response(self, flow: http.HTTPFlow, failure: Failure) -> http.Response:
         """Return what the client gets where no server gave a response."""
@@ -365,6 +376,8 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         replayed = FallbackRecord(time(), exchange.id, model, verdict.kind, status, wait)
         request = self.replays.build_fallback_request(flow, exchange, may_discard=status is not None)
         exchange.fallback = replayed
+        if request is not None:
+            self.bypass.enter_litellm(exchange)
         if request is None:
             outcome = exchange.outcome
             self.state.history.not_attempted(replayed, outcome.fallback_failed or outcome.reason.value)
@@ -386,11 +399,6 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         exchange.begin_attempt(request)
         self._listener.settled(flow)
         return request
-
-    def _replay_begins(self, flow: http.HTTPFlow, exchange: Exchange, request: http.Request) -> None:
-        self.bypass.remember_conversation(exchange)
-        exchange.begin_attempt(request)
-        self._listener.settled(flow)
 
     def _remedied(
         self, exchange: Exchange, status: int, held: JudgedResponse, only: Action | None = None

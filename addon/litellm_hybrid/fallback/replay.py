@@ -18,7 +18,7 @@ from litellm_hybrid.fallback.shared_state import Place
 from litellm_hybrid.fallback.state import HOUR, FallbackState, client_hash
 from litellm_hybrid.flow.exchange import Exchange, replay_for_litellm
 from litellm_hybrid.llm.history import Reduced, reduce, reduce_again, travels
-from litellm_hybrid.llm.reduction import REJECTIONS, Side
+from litellm_hybrid.llm.reduction import REJECTIONS, HistoryRejection, Side
 from litellm_hybrid.llm.replay import body as replay_body
 from litellm_hybrid.llm.replay.foresight import (
     Backend,
@@ -205,10 +205,11 @@ class Replays:
 
         `request` is changed in place; `body` is its own, without its content coding.
         """
-        api, conversation = identify_api(exchange.path), conversation_id(exchange)
-        if api is None:
+        if (api := identify_api(exchange.path)) is None:
             return
-        known = self._state.conversations.refused(conversation, side, monotonic()) if conversation else ()
+        known, conversations = tuple[HistoryRejection, ...](), self._state.conversations
+        if conversations.has_refused and (conversation := conversation_id(exchange)) is not None:
+            known = conversations.refused(conversation, side, monotonic())
         if known or self._settings.current.fallback.history != "keep":
             reduced = reduce_again(body, api, side, known)
             if reduced.body is not body:

@@ -4,6 +4,7 @@ A hook finds it by `Exchange.of(flow)`: it goes with the flow. What other addons
 see of it stands in `flow.metadata["litellm_hybrid"]`, see `Snapshot`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from time import monotonic
@@ -77,6 +78,7 @@ class Exchange:
         retries: how often the replay was sent again.
         unsure: what of the replay LiteLLM may leave out in silence, see `lost_in_silence`; "": nothing.
         unpaid: which budget is spent, where that keeps it from LiteLLM.
+        untold: logs the fallback, once the replay is on its way.
         is_away: LiteLLM is asked, and will have served the conversation.
         sent_head: its head as it was sent, for a replay from mitmweb.
         sent_response: the response as its client gets it, where the flow shows less.
@@ -116,6 +118,7 @@ class Exchange:
     retries: int = 0
     unsure: str = ""
     unpaid: str = ""
+    untold: Callable[[], None] | None = None
     is_away: bool = False
     fallback: FallbackRecord | None = None
     sent_head: RequestHead | None = None

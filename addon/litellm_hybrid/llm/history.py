@@ -101,7 +101,7 @@ def reduce_again(body: bytes, api: Api, side: Side, rejections: Collection[Histo
     nothing is left out for it. Where a signature was missed neither: calls without one get the placeholder.
     """
     if not rejections:
-        if api is Api.CHAT and not openai_chat.may_be_unreadable(body):
+        if not may_hold_unreadable(body, api):
             return Reduced(body)
         return _carried_out(body, api, partial(Reduction, side, everything=False))
     unsigned = [_UNSIGNED] if _UNSIGNED in rejections and api is Api.GENERATE_CONTENT else []
@@ -110,6 +110,11 @@ def reduce_again(body: bytes, api: Api, side: Side, rejections: Collection[Histo
     first = next(iter([*unsigned, *passing, *lasting]), None)
     everything = bool(passing or lasting)
     return _carried_out(body, api, partial(Reduction, side, everything=everything, rejection=first))
+
+
+def may_hold_unreadable(body: bytes, api: Api | None) -> bool:
+    """Whether `reduce_again` may change a body though nothing has been refused; it costs a little."""
+    return api is not Api.CHAT or openai_chat.may_be_unreadable(body)
 
 
 def _in_tool_loop(body: bytes, api: Api) -> bool:

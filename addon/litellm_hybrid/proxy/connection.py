@@ -16,6 +16,7 @@ from litellm_hybrid.proxy.fast_path import HookCalls
 from litellm_hybrid.proxy.interfaces import HybridProxy
 from litellm_hybrid.proxy.layer import HybridLayer
 from litellm_hybrid.proxy.relay import Relay
+from litellm_hybrid.proxy.stream_base import Flush
 
 _SOCKETS_PER_SERVER = 100
 """How many requests of one HTTP/2 client run at once on one server; mitmproxy's own limit is 5."""
@@ -231,7 +232,7 @@ class JoiningLayer(HybridLayer):
                         continue
                     yield pending
                 pending = more
-                if more is None:
+                if more is None and not isinstance(command, Flush):
                     yield command
         except Exception:
             if pending is not None:

@@ -122,6 +122,14 @@ class ProxyObserver[H: HeldResponse](Protocol):
         """A response was held for as long, or as much of it, as may be, and goes to the client."""
         ...
 
+    def replay_begun(self, flow: http.HTTPFlow) -> None:
+        """The request that replaces one is on its way, or about to wait for its connection.
+
+        What need not come before it is done here, while its server works on it. Told again once a
+        connection that it has waited for is there.
+        """
+        ...
+
     def replay_failed(self, flow: http.HTTPFlow, why: str, held: H | None) -> None:
         """A replacement failed, and the client gets the first response.
 

@@ -54,7 +54,7 @@ from litellm_hybrid.proxy.attempt import Attempt
 from litellm_hybrid.proxy.deadlines import LimitReached, Phase
 from litellm_hybrid.proxy.failures import CLIENT_LEFT, ClosedBeforeResponse
 from litellm_hybrid.proxy.held_response import HeldResponse, HoldDecision
-from litellm_hybrid.proxy.stream_base import BaseStream, FirstByteOverdue, HoldExpired
+from litellm_hybrid.proxy.stream_base import BaseStream, FirstByteOverdue, Flush, HoldExpired
 from litellm_hybrid.proxy.waits import LONG_BODY, HybridLongBodyHook
 from litellm_hybrid.proxy.whole import PlainResponse, WholeRequest, WholeResponse
 
@@ -99,7 +99,7 @@ class HybridStream(BaseStream):
         yield from super().state_wait_for_request_headers(event)
         self._proxy.observer.request_begun(self.flow, host)
         if too_long and self.client_state == self.state_consume_request_body:
-            yield from self._refuse_too_long()
+            yield from self._refuse_too_long(MOST_BODY)
         elif isinstance(event, WholeRequest):
             yield from self._take_rest(event, self.context.client)
 
@@ -107,7 +107,7 @@ class HybridStream(BaseStream):
     def state_consume_request_body(self, event: events.Event) -> layer.CommandGenerator[None]:
         self._timer.touch()
         if isinstance(event, RequestData) and len(self.request_body_buf) + len(event.data) > MOST_BODY:
-            yield from self._refuse_too_long()
+            yield from self._refuse_too_long(MOST_BODY)
             return
         if isinstance(event, RequestEndOfMessage):
             self._timer.phase = Phase.NOTHING
@@ -139,10 +139,6 @@ class HybridStream(BaseStream):
             if not self._is_redacted:
                 self._redact()
 
-    def _refuse_too_long(self) -> layer.CommandGenerator[None]:
-        why = f"The body is longer than {MOST_BODY} bytes."
-        return self._refuse_upload(why, ErrorCode.REQUEST_TOO_LARGE)
-
     @override
     def make_server_connection(self) -> layer.CommandGenerator[bool]:
         policy, attempt = self._proxy.policy, self.attempt
@@ -153,8 +149,11 @@ class HybridStream(BaseStream):
         attempt.request = self.flow.request
         if (kept := self._parent.kept_connection(self)) is not None:  # it need not be waited for
             self.context.server = self.flow.server_conn = kept
-        elif not (yield from super().make_server_connection()):
-            return False
+        else:
+            if self.first is not None:
+                self._proxy.observer.replay_begun(self.flow)
+            if not (yield from super().make_server_connection()):
+                return False
         attempt.server, attempt.is_connected = self.context.server, True
         attempt.reuses_connection = self._parent.use(self.context.server)
         if self._client_left():
@@ -335,6 +334,8 @@ class HybridStream(BaseStream):
         # replaced, and its HTTP/2 would send the request on the stream of the first.
         same = (request.data.host, request.data.port) == self.context.server.address
         yield from self._send(Attempt(request, self.flow.server_conn, needs_new_connection=same))
+        yield Flush()
+        self._proxy.observer.replay_begun(self.flow)
 
     def _restore_first(self, why: str) -> layer.CommandGenerator[None]:
         """Give the client the first response, because the replay failed."""

@@ -54,6 +54,10 @@ _LARGE = 1024 * 1024
 _FROM_SERVER = (ResponseHeaders, ResponseData, ResponseTrailers, ResponseEndOfMessage, ResponseProtocolError)
 
 
+class Flush(commands.Command):
+    """What there is to be sent is written before anything else is done."""
+
+
 @dataclass
 class HoldExpired(HttpEvent):
     """A response has been held as long as may be."""
@@ -279,6 +283,10 @@ class BaseStream(HttpStream):
         yield from self.start_request_stream()
         yield from self._take_rest(event, self.context.client)
         return False
+
+    def _refuse_too_long(self, most: int) -> layer.CommandGenerator[None]:
+        why = f"The body is longer than {most} bytes."
+        return self._refuse_upload(why, ErrorCode.REQUEST_TOO_LARGE)
 
     def _refuse_upload(self, why: str, code: ErrorCode) -> layer.CommandGenerator[None]:
         """Answer a request that has not come to its end; its connection is of no more use."""

@@ -85,6 +85,10 @@ class Observer(ProxyObserver[JudgedResponse]):
         """A response was held as long as may be."""
         self._policy.hold_limit_reached(flow, held)
 
+    def replay_begun(self, flow: http.HTTPFlow) -> None:
+        """A request that replaces one is on its way."""
+        self._policy.replay_begun(flow)
+
     def replay_failed(self, flow: http.HTTPFlow, why: str, held: JudgedResponse | None) -> None:
         """A replay failed: the client gets the first response."""
         if (exchange := Exchange.of(flow)) is not None:

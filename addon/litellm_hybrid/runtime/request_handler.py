@@ -118,6 +118,7 @@ class RequestHandler:
     ) -> None:
         name = routed.route.litellm_model or ""  # a stored response is not asked for by a model
         assert routed.named is not None
+        self._policy.bypass.enter_litellm(exchange)
         self._policy.bypass.remember_conversation(exchange, routed=True)
         may_return = settings.fallback.to_upstream and routed.route.reason is Reason.MODEL
         if may_return and not routed.named.stateful:

@@ -98,7 +98,9 @@ class World:
         assert held is not None
         held.verdict = verdict
         flow.response = http.Response.make(status, b"{}")
-        return self.policy.on_failed_response(flow, held)
+        request = self.policy.on_failed_response(flow, held)
+        self.policy.replay_begun(flow)
+        return request
 
     def hold(
         self,
@@ -304,6 +306,7 @@ def test_what_counts_as_unreachable(cause: Cause, world: World) -> None:
     world.fallback(on=frozenset({"unreachable"}))
     flow = world.flow()
     request = world.policy.on_failure(flow, Failure(cause, "words"))
+    world.policy.replay_begun(flow)
     assert (request is not None) is (cause in UNREACHABLE)
     assert world.route(flow) == (
         "litellm; reason=unreachable; model=o3" if request else "upstream; reason=not-listed"

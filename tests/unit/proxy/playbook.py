@@ -30,6 +30,7 @@ from litellm_hybrid.errors import Failure
 from litellm_hybrid.proxy.held_response import HoldDecision
 from litellm_hybrid.proxy.interfaces import HybridProxy
 from litellm_hybrid.proxy.layer import HybridLayer
+from litellm_hybrid.proxy.stream_base import Flush
 
 LIMITS = Timeouts(connect=10, first_byte=600, idle=300, upload=900)
 PORTS = {8317: "upstream", 4000: "litellm"}
@@ -85,6 +86,7 @@ class Rest:
     hold_for: float = 45.0
     soft_limit: float | None = None
     decided: bool = True
+    tells_replays: bool = False
     replacements: list[http.Request | None] = field(default_factory=list)
     holds: list[Hold] = field(default_factory=list)
     flows: list[http.HTTPFlow] = field(default_factory=list)
@@ -146,6 +148,10 @@ class Rest:
 
     def hold_limit_reached(self, flow: http.HTTPFlow, held: Hold) -> None:  # noqa: ARG002
         self.lines.append("tell hold_limit_reached")
+
+    def replay_begun(self, flow: http.HTTPFlow) -> None:  # noqa: ARG002
+        if self.tells_replays:
+            self.lines.append("tell replay_begun")
 
     def replay_failed(self, flow: http.HTTPFlow, why: str, held: Hold | None) -> None:  # noqa: ARG002
         assert flow.response is not None
@@ -286,7 +292,7 @@ class Playbook:
                 self._wakeups.append((self._clock.now + command.delay, command))
             case commands.StartHook():
                 self._hook(command)
-            case commands.Log():
+            case commands.Log() | Flush():
                 pass
             case _:
                 raise AssertionError(command)

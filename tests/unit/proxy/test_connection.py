@@ -130,6 +130,32 @@ async def test_what_comes_is_taken_where_it_is_read(relays: bool) -> None:
         assert wires.client.sent.endswith(b"{}")
 
 
+@pytest.mark.parametrize("relays", [True, False])
+async def test_a_replay_is_written_before_anything_else_is_done_about_it(
+    relays: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is said and remembered of it takes no time of its client's, but where a connection is waited for."""
+    async with connected(Clock(), relays=relays, ends=True) as wires:
+        await serve_one(wires)
+        upstream, written = wires.server, list[bool]()
+        monkeypatch.setattr(
+            wires.rest, "replay_begun", lambda _: written.append(wires.server.sent.endswith(b"again"))
+        )
+        for expected in ([False, True], [True]):  # the second time its connection is there
+            replay = http.Request.make("POST", "http://10.0.0.3:4000/v1", b"again")
+            wires.rest.replacements = [replay]
+            wires.client.feed(REQUEST % 1)
+            await wires.settle()
+            upstream.feed(b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 5\r\n\r\nquota")
+            await wires.settle()
+            assert written == expected
+            wires.server.feed(WHOLE)
+            await wires.settle()
+            assert wires.client.sent.endswith(b"{}")
+            wires.server.sent.clear()
+            written.clear()
+
+
 async def test_hundreds_of_requests_that_come_at_once_are_answered() -> None:
     """Each in the end of the one before: not in one call."""
 

@@ -414,6 +414,14 @@ def test_a_failure_is_replaced(play: Playbook) -> None:
     assert is_usable(play)
 
 
+def test_a_replay_is_told_before_its_connection_is_waited_for_and_once_it_is_sent(play: Playbook) -> None:
+    play.rest.replacements, play.rest.tells_replays = [replacement()], True
+    told = "tell replay_begun"
+
+    assert waiting(play).server("upstream", QUOTA)[-2:] == [told, "open litellm"]
+    assert play.connected("litellm") == [*LITELLM, told]
+
+
 def test_a_failure_whose_end_does_not_come_is_replaced_and_its_rest_ignored(play: Playbook) -> None:
     play.rest.replacements = [replacement()]
     waiting(play).server("upstream", BROKEN_JSON)
