@@ -73,7 +73,7 @@ def may_be_unreadable(body: bytes) -> bool:
     It has none of the names in it, unless one is written with escapes.
     """
     return (
-        b"thinking" in body or b"reasoning" in body or b"provider_specific_fields" in body or b"\\u" in body
+        b"thinking" in body or b"reasoning" in body or b"provider_specific_fields" in body or b"\\u00" in body
     )
 
 

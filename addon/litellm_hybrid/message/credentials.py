@@ -67,12 +67,6 @@ def is_oauth(credential: str) -> bool:
     return _OAUTH.match(credential) is not None
 
 
-def without_oauth(headers: Headers) -> Headers:
-    """Headers without those whose value is shaped like one."""
-    matches = _OAUTH.match
-    return tuple([field for field in headers if not matches(field[1].decode("utf-8", "surrogateescape"))])
-
-
 def without_credentials(query: str) -> str:
     """A query string without the parameters that carry keys or OAuth tokens, the rest byte for byte."""
     if not query:

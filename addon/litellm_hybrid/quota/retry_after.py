@@ -85,9 +85,9 @@ def _stated(
         milliseconds = _number(headers["retry-after-ms"])
         yield None if milliseconds is None else milliseconds / 1000
     own = [_places(source) for source in sources]
+    yield from _values([place for places in own for place in places], _SECONDS, _span)
     listed = [objects(source["details"]) for source in sources if "details" in source]
     details = [_places(detail) for found in listed for detail in found]
-    yield from _values([place for places in own for place in places], _SECONDS, _span)
     yield from _values([place for places in details for place in places], _DELAYS, go_duration)
     told = [text for message in messages if _DIGIT.search(text := message[:_TEXT_LONGEST])]
     yield from map(_text, told)

@@ -52,6 +52,7 @@ _LEAST_BUDGET = 1024
 """In tokens, Anthropic's."""
 
 _OF_THE_BODY = frozenset({b"content-length", b"transfer-encoding", b"content-encoding"})
+_SHORTEST = min(map(len, _OF_THE_BODY))
 
 
 @dataclass
@@ -129,7 +130,7 @@ def for_litellm(
 
 def with_body(headers: Headers, body: bytes) -> Headers:
     """Headers that fit a new body, which has no content coding."""
-    kept = [(name, value) for name, value in headers if name.lower() not in _OF_THE_BODY]
+    kept = [field for field in headers if len(field[0]) < _SHORTEST or field[0].lower() not in _OF_THE_BODY]
     return (*kept, (b"Content-Length", str(len(body)).encode()))
 
 
@@ -154,15 +155,14 @@ def _respell(body: bytes, incoming: Incoming, named: Named, model: str) -> bytes
 
 
 def _headers(settings: Settings, incoming: Incoming, length: int, request_id: str) -> Headers:
-    kept = [
+    headers = [
         field
         for field in incoming.headers
         if (lowered := field[0].lower()) not in _LEFT_OUT
         and not lowered.startswith(credentials.HEADER_PREFIX)
+        and not credentials.is_oauth(field[1].decode("utf-8", "surrogateescape"))
     ]
-    headers = [*credentials.without_oauth(tuple(kept))]
-    betas = incoming.header(b"anthropic-beta")
-    if betas and (beta := _without_oauth_beta(betas)):
+    if incoming.has(b"anthropic-beta") and (beta := _without_oauth_beta(incoming.header(b"anthropic-beta"))):
         headers.append((b"anthropic-beta", beta.encode("utf-8", "surrogateescape")))
     if credential := _credential(settings, incoming):
         headers.append((b"Authorization", b"Bearer " + credential.encode("utf-8", "surrogateescape")))
