@@ -125,12 +125,12 @@ def rounds(count: int, subjects: Sequence[Subject], measure: Measure) -> Samples
 
 
 def interleaved(count: int, subjects: Sequence[Subject], works: Mapping[str, Measure]) -> dict[str, Samples]:
-    """The same of several works that are compared with each other: each round goes through all of them."""
+    """The same of several works that are compared with each other: a subject does all of them in turn."""
     found: dict[str, Samples] = {name: {subject.name: {} for subject in subjects} for name in works}
     for number in range(count):
         turn = number % len(subjects)
-        for name, measure in works.items():
-            for subject in [*subjects[turn:], *subjects[:turn]]:
+        for subject in [*subjects[turn:], *subjects[:turn]]:
+            for name, measure in works.items():
                 for metric, value in measure(subject).items():
                     found[name][subject.name].setdefault(metric, []).append(value)
     return found

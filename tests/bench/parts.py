@@ -189,4 +189,4 @@ def fallback(bench: Bench) -> Works:
         return measure.sample(subject, load)
 
     works = {name: partial(one, case=case) for name, case in cases.items()}
-    return measure.interleaved(2 * bench.scale.rounds, subjects, works)
+    return measure.interleaved(5 * bench.scale.rounds, subjects, works)
