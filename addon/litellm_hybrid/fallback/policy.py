@@ -26,7 +26,7 @@ from litellm_hybrid.fallback.response_hold import (
     is_excepted,
     needs_inspection,
 )
-from litellm_hybrid.fallback.state import SUSPENDED_MAX, UNKNOWN_FOR, FallbackState
+from litellm_hybrid.fallback.state import FELL_BACK_FOR, SUSPENDED_MAX, UNKNOWN_FOR, FallbackState
 from litellm_hybrid.flow import local_replies
 from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.llm.history import detect_history_rejection
@@ -34,14 +34,12 @@ from litellm_hybrid.llm.replay.refusals import remedies
 from litellm_hybrid.llm.replay.remedies import Action, Remedy
 from litellm_hybrid.observability.history import LONGEST, FallbackOutcome, FallbackRecord
 from litellm_hybrid.proxy.interfaces import ForwardingPolicy
-from litellm_hybrid.quota import gauge
 from litellm_hybrid.quota.classifier import Asked, Verdict
 from litellm_hybrid.quota.error_shapes import says_unknown_model
 from litellm_hybrid.quota.retry_after import seconds_of_cooldown
 from litellm_hybrid.routing.paths import generates
 from litellm_hybrid.routing.rules import Reason, Target
 
-# The kind of failure, as in `fallback.on`, of an upstream that gave no response.
 _NO_RULE = frozenset({Reason.NOT_LISTED, Reason.DISABLED})
 """The reasons of what upstream serves since nothing sends it elsewhere."""
 
@@ -164,13 +162,8 @@ class Policy(ForwardingPolicy[JudgedResponse]):
             fails=partial(self._falls_back, exchange, head.status, kinds),
             refuses=partial(self.bypass.detect_history_rejection, exchange),
             known_model=lambda: self.state.served_models.has(model.lower(), monotonic()),
-            on_rate_limits=partial(self.note_rate_limits, model),
+            on_rate_limits=lambda said: self.state.gauge.note_event(model, said, time()),
         )
-
-    def note_rate_limits(self, model: str, data: str) -> None:
-        """Remember what the data of an event of upstream's says of a quota."""
-        if windows := gauge.read_event(data, time()):
-            self.state.gauge.note(model, windows, time())
 
     def _hold_routed(self, exchange: Exchange, head: ResponseHead) -> JudgedResponse | None:
         """Hold LiteLLM's response that upstream's may replace; else only a history that is refused."""
@@ -249,7 +242,7 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         if exchange.unrouted is not None:
             self._listener.replaced(flow, str(status), held)
             return self._ask_upstream(flow, exchange, status, str(status))
-        if _is_suspension(verdict):
+        if verdict.is_suspension:
             exchange.first_failure = self.state.failures.get((exchange.model_name or "").lower(), monotonic())
         self.bypass.cool_down(exchange, verdict)
         if verdict.kind == "login":
@@ -288,6 +281,12 @@ class Policy(ForwardingPolicy[JudgedResponse]):
             exchange.untold = partial(log_lines.no_response, exchange, what, why, said)
             exchange.begin_attempt(request)
         return request
+
+    @_fail_closed
+    def request_sent(self, flow: http.HTTPFlow) -> None:
+        """The request is on its way to the server that was decided on."""
+        if (exchange := Exchange.of(flow)) is not None:
+            self.replays.draft(exchange)
 
     @_fail_closed
     def replay_begun(self, flow: http.HTTPFlow) -> None:
@@ -378,6 +377,7 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         exchange.fallback = replayed
         if request is not None:
             self.bypass.enter_litellm(exchange)
+            self.state.fell_back.add(exchange.model_name or "", monotonic() + FELL_BACK_FOR)
         if request is None:
             outcome = exchange.outcome
             self.state.history.not_attempted(replayed, outcome.fallback_failed or outcome.reason.value)
@@ -445,8 +445,3 @@ class Policy(ForwardingPolicy[JudgedResponse]):
 def _is_failure(status: int, verdict: Verdict) -> bool:
     """Whether LiteLLM's response means that it cannot serve the model, and not that the request is wrong."""
     return status >= 500 or status in LITELLM_FAILED or verdict.kind != "none"
-
-
-def _is_suspension(verdict: Verdict) -> bool:
-    """Whether CLIProxyAPI only says that it has suspended an account for a failure before this one."""
-    return verdict.kind == "no-credential" and "auth_unavailable" in f"{verdict.reason} {verdict.message}"

@@ -7,6 +7,7 @@ same rewriting as a routed one.
 import logging
 import re
 from collections.abc import Collection, Iterable, Mapping
+from functools import partial
 from time import monotonic
 
 from mitmproxy import http
@@ -32,6 +33,8 @@ from litellm_hybrid.llm.replay.remedies import RETRIES_MAX, Action, Remedy, appl
 from litellm_hybrid.quota.classifier import Verdict
 from litellm_hybrid.routing import access, rewrite
 from litellm_hybrid.routing.paths import Api, identify_api
+from litellm_hybrid.routing.requested_model import Named
+from litellm_hybrid.routing.rewrite import Outgoing
 from litellm_hybrid.routing.rules import Reason, Target
 
 # CLIProxyAPI switches thinking on for `models/M(high):generateContent`.
@@ -42,6 +45,9 @@ RETRIES_FOR = 5.0
 
 WEAKENED = "a tool was not forced by its name"
 """The reason of a verdict that `Action.ONLY_FORCED_TOOL` may help."""
+
+DRAFT_MOST = 512 * 1024
+"""The longest body, in bytes, of a request of which a replay is made before it is needed."""
 
 REMEDIES_MAX = 20
 """How many changes are remembered for a model and API; a backend chooses the names."""
@@ -79,7 +85,10 @@ class Replays:
         if why or not self._spend(settings.fallback.max_per_hour, name, exchange, now):
             exchange.set_outcome(Target.UPSTREAM, Reason.FALLBACK_FAILED, fallback_failed=why or "budget")
             return None
-        outgoing = rewrite.for_litellm(settings, exchange.forwarded, exchange.model, name, exchange.id)
+        made_by, outgoing = exchange.draft or (None, None)
+        if outgoing is None or made_by is not settings:
+            outgoing = _outgoing(settings, exchange, exchange.model)
+        exchange.draft = None
         request = replay_for_litellm(flow.request, outgoing)
         exchange.remedies.clear()
         policy = settings.fallback.history
@@ -98,16 +107,23 @@ class Replays:
     ) -> None:
         """Make a replay fit for the backends of its model, in place."""
         body = request.data.content or b""
-        prepared = replay_body.prepare(body, api, drop_params=self._settings.current.fallback.drop_params)
-        if prepared is not body:
-            _set_body(request, prepared)
-        for remedy in foreseen(prepared, api, backends, self._remembered(exchange, api, now)):
+        for remedy in foreseen(body, api, backends, self._remembered(exchange, api, now)):
             self._apply(request, exchange, api, remedy)
         name = exchange.outcome.litellm_model or ""
         if api is Api.CHAT and self._state.reasons.get(name, now) is False:
             body = request.data.content or b""
             if holds_reasoning(body):
                 _put_body(request, exchange, body, reduce(body, Api.CHAT, rejection="unknown-member"))
+
+    def draft(self, exchange: Exchange) -> None:
+        """A request waits for upstream: make what LiteLLM would get, if its model fell back a moment ago."""
+        outcome, model, now = exchange.outcome, exchange.model, monotonic()
+        if outcome.target is not Target.UPSTREAM or not outcome.may_fall_back or model is None:
+            return
+        is_small = len(exchange.request.sent.body) <= DRAFT_MOST and model.content is not None
+        if is_small and self._state.fell_back.has(exchange.model_name or "", now) and not model.stateful:
+            settings = self._settings.current
+            exchange.draft = settings, _outgoing(settings, exchange, model)
 
     def log_stateful(self, exchange: Exchange) -> None:
         """A request cannot fall back, because it continues a stored response; said once for each client."""
@@ -343,6 +359,15 @@ class Replays:
         if budget.should_log_exhausted(why, now):
             exchange.log(logging.ERROR, f"litellm: no fallback, {why}", event="fallback-refused")
         return False
+
+
+def _outgoing(settings: Settings, exchange: Exchange, model: Named) -> Outgoing:
+    """The request for LiteLLM, before anything is left out of its history."""
+    api, fit = replay_body.api_of(exchange.path), None
+    if api is not None:
+        fit = partial(replay_body.prepare, api=api, drop_params=settings.fallback.drop_params)
+    name = exchange.outcome.litellm_model or ""
+    return rewrite.for_litellm(settings, exchange.forwarded, model, name, exchange.id, fit=fit)
 
 
 def remedies_key(exchange: Exchange, api: Api) -> tuple[str, str]:

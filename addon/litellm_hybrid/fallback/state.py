@@ -29,6 +29,9 @@ HOUR = 3600.0
 SUSPENDED_MAX = 12 * HOUR
 """How long, in seconds, CLIProxyAPI suspends an account for a failure at most, which it does after a 404."""
 
+FELL_BACK_FOR = 60.0
+"""How long, in seconds, it is expected that a model falls back again."""
+
 UNKNOWN_FOR = 60.0
 """How long, in seconds, a model that LiteLLM does not know is not tried again."""
 
@@ -287,6 +290,7 @@ class FallbackState:
         cost_refusal: says of LiteLLM's name of a model why a replay may not be paid for; "": it may.
         processes: what each of those that share the state does, for people to look at.
         told: clients (see `client_hash`) that have been told that stored responses cannot fall back.
+        fell_back: models, as clients spell them, that have fallen back a moment ago.
         held: the responses that are held right now.
         history: the last fallbacks, for people to look at.
         counts: how often something else happened, by its name.
@@ -308,6 +312,7 @@ class FallbackState:
     cost_refusal: Callable[[str], str] = lambda _: ""
     told: ExpiringSet[str] = field(default_factory=lambda: ExpiringSet(_ENTRIES_MAX))
     history: FallbackHistory = field(default_factory=FallbackHistory)
+    fell_back: ExpiringSet[str] = field(default_factory=lambda: ExpiringSet(_ENTRIES_MAX))
     held: set[JudgedResponse] = field(default_factory=set)
     counts: Counter[str] = field(default_factory=Counter)
     budget: Budget = field(init=False)

@@ -78,6 +78,7 @@ class Exchange:
         retries: how often the replay was sent again.
         unsure: what of the replay LiteLLM may leave out in silence, see `lost_in_silence`; "": nothing.
         unpaid: which budget is spent, where that keeps it from LiteLLM.
+        draft: what LiteLLM would get by these settings, made while upstream works on the request.
         untold: logs the fallback, once the replay is on its way.
         is_away: LiteLLM is asked, and will have served the conversation.
         sent_head: its head as it was sent, for a replay from mitmweb.
@@ -118,6 +119,7 @@ class Exchange:
     retries: int = 0
     unsure: str = ""
     unpaid: str = ""
+    draft: tuple[Settings, Outgoing] | None = None
     untold: Callable[[], None] | None = None
     is_away: bool = False
     fallback: FallbackRecord | None = None

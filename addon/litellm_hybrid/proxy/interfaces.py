@@ -122,6 +122,10 @@ class ProxyObserver[H: HeldResponse](Protocol):
         """A response was held for as long, or as much of it, as may be, and goes to the client."""
         ...
 
+    def request_sent(self, flow: http.HTTPFlow) -> None:
+        """A request has gone out for the first time; its server works on it."""
+        ...
+
     def replay_begun(self, flow: http.HTTPFlow) -> None:
         """The request that replaces one is on its way, or about to wait for its connection.
 

@@ -54,7 +54,7 @@ from litellm_hybrid.proxy.attempt import Attempt
 from litellm_hybrid.proxy.deadlines import LimitReached, Phase
 from litellm_hybrid.proxy.failures import CLIENT_LEFT, ClosedBeforeResponse
 from litellm_hybrid.proxy.held_response import HeldResponse, HoldDecision
-from litellm_hybrid.proxy.stream_base import BaseStream, FirstByteOverdue, Flush, HoldExpired
+from litellm_hybrid.proxy.stream_base import BaseStream, FirstByteOverdue, HoldExpired
 from litellm_hybrid.proxy.waits import LONG_BODY, HybridLongBodyHook
 from litellm_hybrid.proxy.whole import PlainResponse, WholeRequest, WholeResponse
 
@@ -138,6 +138,7 @@ class HybridStream(BaseStream):
             yield from self._send_request(self.flow.request)
             if not self._is_redacted:
                 self._redact()
+            self._proxy.observer.request_sent(self.flow)
 
     @override
     def make_server_connection(self) -> layer.CommandGenerator[bool]:
@@ -334,7 +335,6 @@ class HybridStream(BaseStream):
         # replaced, and its HTTP/2 would send the request on the stream of the first.
         same = (request.data.host, request.data.port) == self.context.server.address
         yield from self._send(Attempt(request, self.flow.server_conn, needs_new_connection=same))
-        yield Flush()
         self._proxy.observer.replay_begun(self.flow)
 
     def _restore_first(self, why: str) -> layer.CommandGenerator[None]:

@@ -312,6 +312,7 @@ class BaseStream(HttpStream):
                 if trailers and isinstance(part, RequestEndOfMessage):
                     yield SendHttp(RequestTrailers(self.stream_id, trailers), server)
                 yield SendHttp(part, server)
+        yield Flush()  # the server works on it while the rest is done
 
     # -- responses ---------------------------------------------------------------
 

@@ -50,6 +50,11 @@ class Verdict:
         """Name the rule, and upstream's words by which it holds: `words 'used up': quota is exhausted`."""
         return f"{self.reason}: {self.matched}" if self.matched else self.reason
 
+    @property
+    def is_suspension(self) -> bool:
+        """Whether CLIProxyAPI only says that it has suspended an account for a failure before this one."""
+        return self.kind == "no-credential" and "auth_unavailable" in f"{self.reason} {self.message}"
+
     def for_known_model(self) -> "Verdict":
         """The verdict where upstream has served or listed the model before.
 

@@ -119,6 +119,11 @@ class Gauge:
         if len(self._readings) > _MODELS_MAX:
             self._readings.popitem(last=False)
 
+    def note_event(self, model: str, data: str, now: float) -> None:
+        """Remember what an event of a response says, see `read_event`."""
+        if windows := read_event(data, now):
+            self.note(model, windows, now)
+
     def used(self, model: str, now: float) -> float | None:
         """Return the lowest share that a response of the last five minutes said; None: none said any."""
         readings = self._readings.get(model[:_LONGEST].lower(), ())

@@ -7,6 +7,7 @@ their case.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -102,11 +103,13 @@ def for_litellm(
     request_id: str,
     *,
     stored_path: str = "",
+    fit: Callable[[bytes], bytes] | None = None,
 ) -> Outgoing:
     """The request that LiteLLM gets in place of the client's; it has an address, the body could be read.
 
     `model` is LiteLLM's name for it, `request_id` goes along as X-Request-ID and as LiteLLM's own call id,
-    and `stored_path` is where LiteLLM has the response that the request is about, if it is about one.
+    and `stored_path` is where LiteLLM has the response that the request is about, if it is about one. `fit`
+    changes the body once it is LiteLLM's.
     """
     assert settings.base_url is not None
     assert named.content is not None
@@ -116,6 +119,8 @@ def for_litellm(
     body = _respell(body, incoming, named, model)
     if named.members is not None and is_responses(named.members):
         body = as_chat(body) if identify_api(incoming.path) is Api.CHAT else body
+    if fit is not None:
+        body = fit(body)
     served = paths.for_litellm(incoming.path, model) or stored_path
     assert served, "only a model endpoint, or a response of its own, goes to LiteLLM"
     path = settings.base_url.path + served

@@ -85,6 +85,10 @@ class Observer(ProxyObserver[JudgedResponse]):
         """A response was held as long as may be."""
         self._policy.hold_limit_reached(flow, held)
 
+    def request_sent(self, flow: http.HTTPFlow) -> None:
+        """A request has gone out for the first time."""
+        self._policy.request_sent(flow)
+
     def replay_begun(self, flow: http.HTTPFlow) -> None:
         """A request that replaces one is on its way."""
         self._policy.replay_begun(flow)
@@ -126,6 +130,7 @@ class Observer(ProxyObserver[JudgedResponse]):
 
     def passed_on(self, exchange: Exchange, *, streamed: bool) -> None:
         """The client begins to get a response; `streamed`: piece by piece."""
+        exchange.draft = None
         counters, complete = exchange.counters, exchange.complete_at
         if counters is None or complete is None:
             return
@@ -174,7 +179,8 @@ class Observer(ProxyObserver[JudgedResponse]):
         if end is not None and model is not None:
             exchange.usage = end.usage()
             if outcome.target is Target.UPSTREAM and (said := end.rate_limits()) is not None:
-                self._policy.note_rate_limits(model, said)  # of a stream that was not held, or only later
+                # Of a stream that was not held, or only later.
+                self._policy.state.gauge.note_event(model, said, time())
         times = timing(flow) if flow.response is not None else None
         record = _record(flow, exchange, times, status if whole else None)
         self._last_requests.append(record)

@@ -12,8 +12,9 @@ from litellm_hybrid.config.settings import Address, Fallback, Patterns, Secret, 
 from litellm_hybrid.errors import Cause, Failure
 from litellm_hybrid.fallback import bypass, policy, replay
 from litellm_hybrid.fallback.policy import Policy
+from litellm_hybrid.fallback.replay import DRAFT_MOST
 from litellm_hybrid.fallback.response_hold import COLLECT_LIMIT, MOST_IN_ALL, OPENING_LIMIT, JudgedResponse
-from litellm_hybrid.fallback.state import FallbackState
+from litellm_hybrid.fallback.state import FELL_BACK_FOR, FallbackState
 from litellm_hybrid.flow import exchange as exchange_module
 from litellm_hybrid.flow.exchange import Exchange
 from litellm_hybrid.mitmweb.annotations import describe
@@ -205,6 +206,62 @@ def test_a_replay(world: World) -> None:
     assert world.route(flow) == "litellm; reason=fallback; upstream-status=429; model=o3"
     assert world.listener.said == ["replaced 429", "settled"]
     assert world.exchange(flow).attempts[-1].request is request
+
+
+def drafted(world: World, flow: http.HTTPFlow) -> bool:
+    """Whether its replay is being prepared while upstream works on it."""
+    world.policy.request_sent(flow)
+    return world.exchange(flow).draft is not None
+
+
+def test_a_replay_is_prepared_where_the_model_fell_back_a_moment_ago(world: World) -> None:
+    first = world.flow()
+    assert not drafted(world, first)
+    world.fails(first)
+
+    flow = world.flow()
+    assert drafted(world, flow)
+    assert not drafted(world, world.flow(model="o4"))
+    assert not drafted(world, world.flow(may_fall_back=False))
+    request = world.fails(flow)
+    assert request is not None
+    assert request.content == b'{"model": "o3", "stream": false,"drop_params":true}'
+    assert request.headers["content-length"] == str(len(request.content))
+    assert request.headers["x-request-id"] == world.exchange(flow).id
+    assert world.exchange(flow).draft is None
+
+    world.now += FELL_BACK_FOR
+    assert not drafted(world, world.flow())
+
+
+def test_a_replay_that_was_prepared_by_other_settings_is_made_anew(world: World) -> None:
+    world.fails(world.flow())
+    flow = world.flow()
+    assert drafted(world, flow)
+    world.settings.publish(replace(BASE, api_key=Secret("sk-another")))
+    request = world.fails(flow)
+    assert request is not None
+    assert request.headers["authorization"] == "Bearer sk-another"
+
+
+@pytest.mark.parametrize("case", ["long", "stateful", "unreadable", "to LiteLLM"])
+def test_a_replay_that_is_not_prepared(case: str, world: World) -> None:
+    world.fails(world.flow())
+    flow = world.flow()
+    if case == "stateful":
+        flow, _ = upstream_flow(b'{"model": "o3", "previous_response_id": "resp_1"}', model="o3")
+    exchange = world.exchange(flow)
+    assert exchange.model is not None
+    assert exchange.model.stateful is (case == "stateful")
+    match case:
+        case "long":
+            sent = replace(exchange.request.sent, body=bytes(DRAFT_MOST + 1))
+            exchange.request = replace(exchange.request, sent=sent)
+        case "unreadable":
+            exchange.model = replace(exchange.model, content=None)
+        case "to LiteLLM":
+            exchange.set_outcome(Target.LITELLM, Reason.MODEL)
+    assert not drafted(world, flow)
 
 
 @pytest.mark.parametrize(

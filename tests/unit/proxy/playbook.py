@@ -149,6 +149,9 @@ class Rest:
     def hold_limit_reached(self, flow: http.HTTPFlow, held: Hold) -> None:  # noqa: ARG002
         self.lines.append("tell hold_limit_reached")
 
+    def request_sent(self, flow: http.HTTPFlow) -> None:
+        """Nothing is kept of it."""
+
     def replay_begun(self, flow: http.HTTPFlow) -> None:  # noqa: ARG002
         if self.tells_replays:
             self.lines.append("tell replay_begun")

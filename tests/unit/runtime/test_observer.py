@@ -8,7 +8,7 @@ import pytest
 from mitmproxy import http
 from mitmproxy.test import tflow
 
-from litellm_hybrid.config.settings import Settings, SettingsStore
+from litellm_hybrid.config.settings import Address, Settings, SettingsStore
 from litellm_hybrid.errors import Cause, Failure
 from litellm_hybrid.fallback.policy import Policy
 from litellm_hybrid.fallback.state import FallbackState
@@ -17,6 +17,7 @@ from litellm_hybrid.flow.response import ResponseTap
 from litellm_hybrid.mitmweb.annotations import Annotations
 from litellm_hybrid.observability.history import FallingBackModels, Records
 from litellm_hybrid.routing.requested_model import Named
+from litellm_hybrid.routing.rewrite import Outgoing
 from litellm_hybrid.routing.rules import Reason, Target
 from litellm_hybrid.runtime import observer as observer_module
 from litellm_hybrid.runtime.notices import Notices
@@ -110,6 +111,13 @@ def test_one_that_broke_off(
     assert world.counters.requests == {("litellm", "model", status_class): 1}
     assert sum(world.counters.duration["litellm"].counts) == 0
     assert world.in_flight == (0, 0)
+
+
+def test_no_replay_is_kept_ready_for_who_gets_a_response(world: World) -> None:
+    _, exchange = world.begin()
+    exchange.draft = Settings(), Outgoing(Address("http", "127.0.0.1", 4000), "/", (), b"{}")
+    world.observer.passed_on(exchange, streamed=True)
+    assert exchange.draft is None
 
 
 def test_an_own_page_is_neither_counted_nor_logged(world: World, caplog: pytest.LogCaptureFixture) -> None:
