@@ -27,6 +27,7 @@ from litellm_hybrid.observability import log
 from litellm_hybrid.observability.counters import RequestCounters
 from litellm_hybrid.observability.history import FallbackRecord
 from litellm_hybrid.observability.log_format import Fields, OfRequest
+from litellm_hybrid.proxy.fast_path import message_like
 from litellm_hybrid.routing import paths
 from litellm_hybrid.routing.access import Client
 from litellm_hybrid.routing.requested_model import Named
@@ -429,9 +430,7 @@ def add_response_headers(response: http.Response, exchange: Exchange) -> None:
 
 def replay_for_litellm(request: http.Request, outgoing: Outgoing) -> http.Request:
     """Return a request of its own for LiteLLM, in the place of a flow's."""
-    data, nothing = request.data, http.Headers.__new__(http.Headers)  # which `to_litellm` fills
-    times = data.timestamp_start, data.timestamp_end
-    made = http.Request("", 0, data.method, b"", b"", b"", data.http_version, nothing, None, None, *times)
+    made = message_like(request, headers=http.Headers.__new__(http.Headers), content=None, trailers=None)
     to_litellm(made, outgoing)
     return made
 

@@ -145,6 +145,17 @@ def set_host(request: http.Request, host: str) -> None:
         request.headers["Host"] = host
 
 
+def message_like[M: http.Message](template: M, **fields: object) -> M:
+    """Return a message of its own like `template`, but for these fields of its `data`, of the right types.
+
+    Its constructor, and what checks its work, look at the type of each field.
+    """
+    made = template.__new__(type(template))
+    made.data = data = template.data.__new__(type(template.data))
+    vars(data).update(vars(template.data), **fields)
+    return made
+
+
 def spare_addons_log_lines() -> None:
     """Ask no addon about a line of the log where none has a handler for it.
 

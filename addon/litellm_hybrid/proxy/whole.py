@@ -40,6 +40,8 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseHeaders,
 )
 
+from litellm_hybrid.proxy.fast_path import message_like
+
 MOST = 64 * 1024
 """The longest message, in bytes, that is taken whole."""
 
@@ -52,6 +54,8 @@ _RESPONSE = re.compile(rb"HTTP/1\.1 ([2-9][0-9][0-9])(?: (%b))?\r\n((?:%b)*+)\r\
 _NAME_AND_VALUE = re.compile(rb"([^:]++):[\t ]*+([^\t\r ]*+(?:[\t ]++[^\t\r ]++)*+)[\t ]*+\r\n")
 _LENGTH = re.compile(rb"0|[1-9][0-9]*+")
 _BODILESS = (204, 304)
+_A_REQUEST = http.Request("", 0, b"GET", b"", b"", b"/", b"HTTP/1.1", (), None, None, 0.0, None)
+_A_RESPONSE = http.Response(b"HTTP/1.1", 200, b"", (), None, None, 0.0, None)
 _IN_CHUNKS = -2
 
 
@@ -98,20 +102,7 @@ def read_request(data: bytes, stream_id: int) -> WholeRequest | None:
     body = data[head.end() :]
     if _length(headers, 0) != len(body) or method.upper() == b"CONNECT":
         return None
-    request = http.Request(
-        "",
-        0,
-        method,
-        b"",
-        b"",
-        path,
-        b"HTTP/1.1",
-        headers,
-        None,
-        None,
-        timestamp_start=time(),
-        timestamp_end=None,
-    )
+    request = message_like(_A_REQUEST, method=method, path=path, headers=headers, timestamp_start=time())
     return WholeRequest(stream_id, request, not body, None, body)
 
 
@@ -132,8 +123,8 @@ def read_response(data: bytes, stream_id: int, request: http.Request) -> tuple[P
         length = None if length == _IN_CHUNKS else 0
     if length not in (len(body), _IN_CHUNKS) or method == b"CONNECT":
         return None
-    response = http.Response(
-        b"HTTP/1.1", status, reason, headers, None, None, timestamp_start=time(), timestamp_end=None
+    response = message_like(
+        _A_RESPONSE, status_code=status, reason=reason, headers=headers, timestamp_start=time()
     )
     if length == _IN_CHUNKS:
         return PlainResponse(stream_id, response, end_stream=False), body

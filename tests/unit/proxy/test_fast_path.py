@@ -16,9 +16,15 @@ from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layer import NextLayer
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpRequestHook
 from mitmproxy.proxy.server_hooks import ServerConnectedHook, ServerConnectionHookData
-from mitmproxy.test import taddons, tflow
+from mitmproxy.test import taddons, tflow, tutils
 
-from litellm_hybrid.proxy.fast_path import HookCalls, set_host, spare_addons_log_lines, speed_up_lookups
+from litellm_hybrid.proxy.fast_path import (
+    HookCalls,
+    message_like,
+    set_host,
+    spare_addons_log_lines,
+    speed_up_lookups,
+)
 
 
 class Addon:
@@ -245,3 +251,18 @@ def test_a_host_is_set_as_mitmproxy_does(fields: tuple[bytes, ...]) -> None:
 
     theirs.host_header = "here:1"
     assert ours.headers.fields == theirs.headers.fields
+
+
+@pytest.mark.parametrize("template", [tutils.treq(), tutils.tresp(), tutils.treq(trailers=None)])
+def test_a_message_like_another_is_the_one_that_its_constructor_makes(template: http.Message) -> None:
+    template.stream = True
+    before = template.get_state()
+    headers = http.Headers([(b"a", b"b")])
+
+    made = message_like(template, headers=headers, content=b"other", timestamp_end=None)
+
+    state = before | {"headers": headers.get_state(), "content": b"other", "timestamp_end": None}
+    assert made.get_state() == state == type(template).from_state(state).get_state()
+    assert made.stream is False
+    made.http_version = "HTTP/2.0"
+    assert template.get_state() == before
