@@ -47,7 +47,7 @@ WEAKENED = "a tool was not forced by its name"
 """The reason of a verdict that `Action.ONLY_FORCED_TOOL` may help."""
 
 DRAFT_MOST = 512 * 1024
-"""The longest body, in bytes, of a request of which a replay is made before it is needed."""
+"""The longest body, in bytes and without its content coding, of a replay that is made before it is needed."""
 
 REMEDIES_MAX = 20
 """How many changes are remembered for a model and API; a backend chooses the names."""
@@ -117,12 +117,13 @@ class Replays:
 
     def draft(self, exchange: Exchange) -> None:
         """A request waits for upstream: make what LiteLLM would get, if its model fell back a moment ago."""
-        outcome, model, now = exchange.outcome, exchange.model, monotonic()
-        if outcome.target is not Target.UPSTREAM or not outcome.may_fall_back or model is None:
+        outcome, model, settings = exchange.outcome, exchange.model, self._settings.current
+        if outcome.target is not Target.UPSTREAM or not outcome.may_fall_back:
             return
-        is_small = len(exchange.request.sent.body) <= DRAFT_MOST and model.content is not None
-        if is_small and self._state.fell_back.has(exchange.model_name or "", now) and not model.stateful:
-            settings = self._settings.current
+        if model is None or model.content is None or len(model.content) > DRAFT_MOST or model.stateful:
+            return
+        is_expected = self._state.fell_back.has(exchange.model_name or "", monotonic())
+        if is_expected and access.check(settings, exchange.client) is None:
             exchange.draft = settings, _outgoing(settings, exchange, model)
 
     def log_stateful(self, exchange: Exchange) -> None:

@@ -244,19 +244,20 @@ def test_a_replay_that_was_prepared_by_other_settings_is_made_anew(world: World)
     assert request.headers["authorization"] == "Bearer sk-another"
 
 
-@pytest.mark.parametrize("case", ["long", "stateful", "unreadable", "to LiteLLM"])
+@pytest.mark.parametrize("case", ["long", "stateful", "unreadable", "to LiteLLM", "another machine's"])
 def test_a_replay_that_is_not_prepared(case: str, world: World) -> None:
     world.fails(world.flow())
     flow = world.flow()
-    if case == "stateful":
+    if case == "another machine's":
+        flow = world.flow(ip="203.0.113.9")
+    elif case == "stateful":
         flow, _ = upstream_flow(b'{"model": "o3", "previous_response_id": "resp_1"}', model="o3")
     exchange = world.exchange(flow)
     assert exchange.model is not None
     assert exchange.model.stateful is (case == "stateful")
     match case:
         case "long":
-            sent = replace(exchange.request.sent, body=bytes(DRAFT_MOST + 1))
-            exchange.request = replace(exchange.request, sent=sent)
+            exchange.model = replace(exchange.model, content=bytes(DRAFT_MOST + 1))
         case "unreadable":
             exchange.model = replace(exchange.model, content=None)
         case "to LiteLLM":
