@@ -1,6 +1,7 @@
 """CPU time and memory of processes and of everything that they have started, from /proc."""
 
 import os
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -43,13 +44,15 @@ def usage(pids: Iterable[int]) -> Usage:
     cpu = rss = peak = 0.0
     for pid in _members(pids):
         with suppress(OSError):
-            # Behind the command's closing parenthesis: man 5 proc, fields 14 to 17 of `stat`.
+            # The process's own clock, to the nanosecond: `clock_getcpuclockid` of man 3, as glibc makes its id.
+            cpu += time.clock_gettime(~pid << 3 | 2) * 1000
+            # Its children's behind the command's closing parenthesis: man 5 proc, fields 16 and 17 of `stat`.
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            cpu += sum(int(ticks) for ticks in fields[11:15])
+            cpu += sum(int(ticks) for ticks in fields[13:15]) * _TICK_MS
             status = Path(f"/proc/{pid}/status").read_text()
             rss += _kib(status, "VmRSS:")
             peak += _kib(status, "VmHWM:")
-    return Usage(cpu * _TICK_MS, rss / 1024, peak / 1024)
+    return Usage(cpu, rss / 1024, peak / 1024)
 
 
 def listeners(port: int) -> int:
