@@ -11,6 +11,7 @@ from mitmproxy.test import tflow
 from litellm_hybrid.config.settings import Address, Fallback, Patterns, Secret, Settings, SettingsStore
 from litellm_hybrid.errors import Cause, Failure
 from litellm_hybrid.fallback import bypass, policy, replay
+from litellm_hybrid.fallback.conversations import conversation_id
 from litellm_hybrid.fallback.policy import Policy
 from litellm_hybrid.fallback.replay import DRAFT_MOST
 from litellm_hybrid.fallback.response_hold import COLLECT_LIMIT, MOST_IN_ALL, OPENING_LIMIT, JudgedResponse
@@ -206,6 +207,32 @@ def test_a_replay(world: World) -> None:
     assert world.route(flow) == "litellm; reason=fallback; upstream-status=429; model=o3"
     assert world.listener.said == ["replaced 429", "settled"]
     assert world.exchange(flow).attempts[-1].request is request
+
+
+@pytest.mark.parametrize("is_served", [True, False])
+@pytest.mark.parametrize("is_refused", [True, False])
+def test_a_history_that_upstream_has_refused_is_not_sent_again(
+    is_served: bool, is_refused: bool, world: World
+) -> None:
+    """Of a conversation that LiteLLM has served, though nothing in its body looks like what is refused."""
+    body = {
+        "model": "claude(high)",
+        "messages": [{"role": "user", "content": "a"}, {"role": "tool", "tool_call_id": "c", "content": ""}],
+    }
+    sent = json.dumps(body).encode()
+    flow, exchange = upstream_flow(sent, path="/v1/chat/completions")
+    conversation = conversation_id(exchange)
+    assert conversation is not None
+    if is_served:
+        world.state.conversations.add_served(conversation, world.now)
+    else:
+        world.state.conversations.add_served("another", world.now)
+    if is_refused:
+        world.state.conversations.add_refused(conversation, "upstream", "thinking-missing", world.now)
+
+    world.policy.bypass.adapt_history(flow.request, exchange)
+
+    assert (flow.request.content != sent) is (is_served and is_refused)
 
 
 def drafted(world: World, flow: http.HTTPFlow) -> bool:
