@@ -6,6 +6,7 @@ Every credential in what would be sent is `***`.
 import difflib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 
 from litellm_hybrid.config.settings import FALLBACK_KINDS, Settings, bare
 from litellm_hybrid.diagnostics import remedies
@@ -74,9 +75,10 @@ def _to_server(
     if named.where in ("json", "form") and named.model != model:
         note.append(f'names "{model}" for "{named.model}", all else as it was')
     if replayed and (api := replay_body.api_of(sent.path)) is not None:
-        body = replay_body.prepare(outgoing.body, api, drop_params=settings.fallback.drop_params)
-        if body != outgoing.body:
-            outgoing = replace(outgoing, body=body, headers=rewrite.with_body(outgoing.headers, body))
+        fit = partial(replay_body.prepare, api=api, drop_params=settings.fallback.drop_params)
+        replay = rewrite.for_litellm(settings, sent, named, model, _request_id(request), fit=fit)
+        if replay.body != outgoing.body:
+            outgoing = replay
             note = ["in the form of a replay, see docs/fallback.md"]
     return Sent(
         server="litellm",

@@ -375,13 +375,12 @@ class Policy(ForwardingPolicy[JudgedResponse]):
         replayed = FallbackRecord(time(), exchange.id, model, verdict.kind, status, wait)
         request = self.replays.build_fallback_request(flow, exchange, may_discard=status is not None)
         exchange.fallback = replayed
-        if request is not None:
-            self.bypass.enter_litellm(exchange)
-            self.state.fell_back.add(exchange.model_name or "", monotonic() + FELL_BACK_FOR)
         if request is None:
             outcome = exchange.outcome
             self.state.history.not_attempted(replayed, outcome.fallback_failed or outcome.reason.value)
         else:
+            self.bypass.enter_litellm(exchange)
+            self.state.fell_back.add(exchange.model_name or "", monotonic() + FELL_BACK_FOR)
             self.state.history.started(replayed)
         return request
 

@@ -334,6 +334,7 @@ class Exchange:
         self._end_attempt()
         self._model_name = self.model_name
         self.model, self._content, self.tap, self.unrouted = None, b"", None, None
+        self.draft = self.untold = None
         request, sent = self.request, self.request.sent
         head = Incoming(sent.path, sent.query, sent.headers, b"")
         self.request = Request(request.method, head, request.address, request.host)

@@ -53,7 +53,6 @@ _LEAST_BUDGET = 1024
 """In tokens, Anthropic's."""
 
 _OF_THE_BODY = frozenset({b"content-length", b"transfer-encoding", b"content-encoding"})
-_SHORTEST = min(map(len, _OF_THE_BODY))
 
 
 @dataclass
@@ -135,7 +134,7 @@ def for_litellm(
 
 def with_body(headers: Headers, body: bytes) -> Headers:
     """Headers that fit a new body, which has no content coding."""
-    kept = [field for field in headers if len(field[0]) < _SHORTEST or field[0].lower() not in _OF_THE_BODY]
+    kept = [(name, value) for name, value in headers if name.lower() not in _OF_THE_BODY]
     return (*kept, (b"Content-Length", str(len(body)).encode()))
 
 

@@ -113,10 +113,14 @@ def test_one_that_broke_off(
     assert world.in_flight == (0, 0)
 
 
-def test_no_replay_is_kept_ready_for_who_gets_a_response(world: World) -> None:
-    _, exchange = world.begin()
+@pytest.mark.parametrize("leaves", [False, True])
+def test_no_replay_is_kept_ready_for_who_gets_a_response_or_has_left(leaves: bool, world: World) -> None:
+    flow, exchange = world.begin()
     exchange.draft = Settings(), Outgoing(Address("http", "127.0.0.1", 4000), "/", (), b"{}")
-    world.observer.passed_on(exchange, streamed=True)
+    if leaves:
+        world.end(flow, exchange, None, whole=False)
+    else:
+        world.observer.passed_on(exchange, streamed=True)
     assert exchange.draft is None
 
 

@@ -78,8 +78,6 @@ _DEMANDS_OF_GEMINI: _Demands = (
 )
 """Where a request says what it demands, and what demands nothing there."""
 
-_DEMANDING = frozenset(path[0] for path, _ in (*_DEMANDS, *_DEMANDS_OF_GEMINI))
-
 _CHOICES = {"none": "none", "NONE": "none", "required": "required", "any": "required", "ANY": "required"}
 _FORMS = {"json_object": "json", "application/json": "json"}
 
@@ -130,9 +128,7 @@ def prepare(body: bytes, api: Api, *, drop_params: bool) -> bytes:
 
 def demanded(request: RawObject, api: Api) -> list[Demand]:
     """What a request demands: it forces or forbids a tool, or wants a form of its answer."""
-    found: list[Demand] = []
-    if _DEMANDING.isdisjoint(request):
-        return found
+    found = []
     for path, harmless in _DEMANDS_OF_GEMINI if api is Api.GENERATE_CONTENT else _DEMANDS:
         said = member(request, *path) if path[0] in request else None
         if said is not None and not is_empty(said) and (name := _name(said)) not in harmless:
